@@ -1,0 +1,27 @@
+# Every target works first in a fresh clone: each makes the environment it needs.
+.PHONY: install demo test lint bench clean
+VENV := .venv
+BIN := $(VENV)/bin
+
+install: $(VENV)/installed
+
+$(VENV)/installed: setup.cfg pyproject.toml .ci/venv
+	sh .ci/venv $(VENV) '.[caffe,demo,plot,dev]'
+	touch $@
+
+demo: install
+	$(BIN)/netbuild demo -o demo-out --force
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy netbuild cli
+
+bench: install
+	$(BIN)/python bench/fuse.py
+
+clean:
+	rm -rf $(VENV) demo-out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
