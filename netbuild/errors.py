@@ -1,0 +1,23 @@
+"""The one family of errors.
+
+Everything a user can cause is raised as a `NetbuildError`, whose text says what is wrong, where, what was
+expected, what was found and what to do. The command line prints that text and nothing else.
+"""
+
+from __future__ import annotations
+
+
+class NetbuildError(Exception):
+    """Base of all errors of netbuild: the text is written for the user."""
+
+
+class GraphError(NetbuildError):
+    """A net, a prototxt or a set of branches that Caffe would refuse or misread."""
+
+
+class WeightsError(NetbuildError):
+    """A weight file that cannot be read, or that does not fit the net it is meant for."""
+
+
+class CaffeError(NetbuildError):
+    """No usable Caffe, or Caffe's engine gave up (its last words are in the text)."""

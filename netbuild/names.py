@@ -1,0 +1,25 @@
+"""The law of names: how a branch's layers, blobs and shared parameters are called inside a fused net.
+
+A prefix that ends in a letter or digit gets ``/`` appended (``odd`` -> ``odd/conv1``), one that ends in any
+other character is used verbatim (``odd_`` -> ``odd_conv1``), the empty prefix changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+
+def stem(prefix: str) -> str:
+    """Return what a prefix puts in front of a name: ``odd`` -> ``odd/``, ``odd_`` -> ``odd_``."""
+    return f"{prefix}/" if prefix[-1:].isalnum() else prefix
+
+
+def qualify(prefix: str, name: str) -> str:
+    """Return the name that the branch's own `name` bears inside a fused net."""
+    return stem(prefix) + name
+
+
+def local(prefix: str, name: str) -> Optional[str]:
+    """Return the branch's own name for `name`, or None where `name` is not of that branch."""
+    front = stem(prefix)
+    return name[len(front) :] if name.startswith(front) and name != front else None

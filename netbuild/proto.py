@@ -1,0 +1,101 @@
+"""Prototxt: text to message and back, and which layers a phase has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Tuple
+
+from google.protobuf import text_format
+
+from ._caffe import TRAIN, Message, schema
+from .errors import GraphError
+from .files import PathLike, existing_file, write_text
+
+
+def read_net(path: PathLike) -> Message:
+    """Read a net's prototxt; `input` fields become Input layers, as Caffe does it.
+
+    Raises GraphError for text that does not parse (with line and column) and for the formats of before 2015.
+    """
+    return upgraded(_parse(path, schema().NetParameter()), str(path))
+
+
+def read_solver(path: PathLike) -> Message:
+    """Read a solver's prototxt."""
+    return _parse(path, schema().SolverParameter())
+
+
+def to_text(message: Message) -> str:
+    """Return a message as prototxt."""
+    return str(text_format.MessageToString(message))
+
+
+def write(path: PathLike, message: Message) -> None:
+    """Write a message as prototxt, replacing the file only when the new one is complete."""
+    write_text(path, to_text(message))
+
+
+def copied(message: Message) -> Message:
+    """Return a copy of a message, for functions that return an edited net."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
+
+def upgraded(net: Message, source: str) -> Message:
+    """Return the net with `input` fields turned into Input layers put first (upgrade_proto.cpp)."""
+    if net.layers:
+        raise GraphError(
+            f"{source}: uses the format of before 2015 ('layers {{'); run Caffe's upgrade_net_proto_text on it first"
+        )
+    if not net.input:
+        return net
+    shapes = [list(shape.dim) for shape in net.input_shape] or [
+        list(net.input_dim[at : at + 4]) for at in range(0, len(net.input_dim), 4)
+    ]
+    if len(shapes) != len(net.input):
+        raise GraphError(f"{source}: {len(net.input)} inputs but {len(shapes)} input shapes; give one for each input")
+    result = type(net)()
+    result.CopyFrom(net)
+    for field in ("input", "input_dim", "input_shape", "layer"):
+        result.ClearField(field)
+    result.layer.add(name="input", type="Input", top=list(net.input))
+    for dims in shapes:
+        result.layer[0].input_param.shape.add(dim=dims)
+    result.layer.extend(net.layer)
+    return result
+
+
+def in_phase(layer: Message, phase: int) -> bool:
+    """Tell whether Caffe keeps the layer in a net of this phase (Net::StateMeetsRule, level 0, no stages)."""
+    if layer.include:
+        return any(_meets(rule, phase) for rule in layer.include)
+    return not any(_meets(rule, phase) for rule in layer.exclude)
+
+
+def of_phase(net: Message, phase: int) -> List[Tuple[int, Message]]:
+    """Return the layers of one phase, each with its index in the net."""
+    return [(index, layer) for index, layer in enumerate(net.layer) if in_phase(layer, phase)]
+
+
+def phase_name(phase: int) -> str:
+    """Return 'TRAIN' or 'TEST'."""
+    return "TRAIN" if phase == TRAIN else "TEST"
+
+
+def _meets(rule: Message, phase: int) -> bool:
+    if rule.HasField("phase") and rule.phase != phase:
+        return False
+    if rule.HasField("min_level") and rule.min_level > 0:
+        return False
+    return not (rule.HasField("max_level") and rule.max_level < 0) and not rule.stage
+
+
+def _parse(path: PathLike, message: Message) -> Message:
+    file: Path = existing_file(path, "prototxt")
+    try:
+        return text_format.Parse(file.read_text(encoding="utf-8"), message)
+    except text_format.ParseError as error:
+        raise GraphError(f"prototxt {str(file)!r}: {error}") from None
+    except UnicodeDecodeError:
+        raise GraphError(f"prototxt {str(file)!r}: is not text; a prototxt is expected here") from None
