@@ -1,0 +1,44 @@
+"""What a builder returns: a branch of a net, cut at its seam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Tuple
+
+
+@dataclass(frozen=True)
+class Input:
+    """How the images were prepared that a net was trained on: what the data layer must do again."""
+
+    shape: Tuple[int, int, int]
+    """(C, H, W); C is 1 for grey, 3 for BGR."""
+    mean: Tuple[float, ...] = ()
+    """Subtracted from each pixel of value 0..255: one value, or one per channel in the order B, G, R."""
+    scale: float = 1.0
+    """Multiplied after the mean is subtracted."""
+    layer: str = "data"
+    """Name of the data layer in the published net."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A feature extractor inside a NetSpec."""
+
+    prefix: str
+    """Its name inside the fused net, as the law of names takes it."""
+    seam: str
+    """The branch's own name (without prefix) of the blob where it is cut."""
+    top: Any
+    """The seam's Top in the NetSpec."""
+    channels: int
+    """Length of the seam's axis 1: (N, channels) or (N, channels, 1, 1)."""
+    classifier: str = "fc{classes}"
+    """Name of the layer that classified on the seam; `{classes}` stands for their number."""
+    net_name: str = ""
+    """The published net's `name`."""
+    input: Optional[Input] = None
+    """None where the source does not tell."""
+
+
+Builder = Callable[..., Branch]
+"""`builder(net, bottom, prefix="", *, frozen=False) -> Branch`."""

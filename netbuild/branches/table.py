@@ -1,0 +1,39 @@
+"""The builders that the command line knows by name, and how it finds those of users."""
+
+from __future__ import annotations
+
+import importlib
+from difflib import get_close_matches
+from typing import Dict
+
+from ..errors import GraphError
+from .branch import Builder
+from .lenet import lenet
+from .resnet import resnet50, resnet101, resnet152
+
+BUILDERS: Dict[str, Builder] = {
+    "lenet": lenet,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "resnet152": resnet152,
+}
+
+
+def find_builder(name: str) -> Builder:
+    """Return the builder called `name`: one of the table, or a user's own as `package.module:function`."""
+    if name in BUILDERS:
+        return BUILDERS[name]
+    module_name, colon, function_name = name.partition(":")
+    if not colon:
+        near = get_close_matches(name, BUILDERS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(BUILDERS))}"
+        raise GraphError(f"no builder called {name!r}: {hint} (your own: package.module:function)")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise GraphError(f"builder {name!r}: cannot import {module_name!r} ({error}); is it on PYTHONPATH?") from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise GraphError(f"builder {name!r}: the module {module_name!r} has no function {function_name!r}")
+    builder: Builder = function
+    return builder

@@ -1,0 +1,188 @@
+"""What Caffe would refuse, or take and misread: found in the definition, before Caffe sees it.
+
+Caffe answers an unknown bottom or a doubled top with an abort, and says nothing at all about a layer name that
+stands twice (weights go to the first) or an in-place layer that changes the input of another branch.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from difflib import get_close_matches
+from itertools import combinations
+from typing import Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+
+from .. import names
+from .._caffe import TEST, TRAIN, Message, schema
+from ..errors import GraphError
+from ..proto import of_phase, phase_name
+
+Layers = Sequence[Tuple[int, Message]]
+
+
+def problems(net: Message, seams: Mapping[str, str] = {}) -> List[str]:
+    """Return everything wrong with a net, one sentence each, in file order per kind.
+
+    `seams` maps each branch's prefix to its seam (the blob's full name in the net); with it, the branches are
+    checked for what would tie them together or lose their weights.
+    """
+    found: Dict[str, List[str]] = {}
+    for phase in (TRAIN, TEST):
+        layers = of_phase(net, phase)
+        flow = _Flow(layers)
+        for sentence in (*_nameless(layers), *_doubled_names(layers), *flow.faults, *_sharers(layers, seams)):
+            found.setdefault(sentence, []).append(phase_name(phase))
+        for prefix, seam in seams.items():
+            for sentence in _branch_faults(layers, flow, prefix, seam):
+                found.setdefault(sentence, []).append(phase_name(phase))
+    return [text if len(phases) == 2 else f"{text} (phase {phases[0]})" for text, phases in found.items()]
+
+
+def require_sound(net: Message, what: str, seams: Mapping[str, str] = {}) -> None:
+    """Raise GraphError with all problems of the net; `what` names it (a file, or 'the fused net')."""
+    found = problems(net, seams)
+    if found:
+        raise GraphError(f"{what}: " + ("\n" + " " * 4).join(["", *found] if len(found) > 1 else found).strip("\n"))
+
+
+def require_savable(solver: Message, net: Message) -> None:
+    """Raise GraphError where the first snapshot would abort Caffe: HDF5 cannot hold names with a slash."""
+    slashed = [layer.name for layer in net.layer if "/" in layer.name]
+    if slashed and solver.snapshot_format == schema().SolverParameter.HDF5:
+        raise GraphError(
+            f"solver: snapshot_format is HDF5, but {len(slashed)} layers have '/' in their names (first "
+            f"{slashed[0]!r}) and Caffe would abort at its first snapshot; set snapshot_format to BINARYPROTO, or "
+            "use prefixes that end in '_'"
+        )
+
+
+def _nameless(layers: Layers) -> Iterator[str]:
+    for index, layer in layers:
+        if not layer.name:
+            yield f"layer {index} ({layer.type}) has no name"
+        for kind, blobs in (("top", layer.top), ("bottom", layer.bottom)):
+            if "" in blobs:
+                yield f"layer {layer.name!r} ({layer.type}): a {kind} has no name"
+
+
+def _doubled_names(layers: Layers) -> Iterator[str]:
+    places: Dict[str, List[int]] = defaultdict(list)
+    for index, layer in layers:
+        places[layer.name].append(index)
+    for name, indices in places.items():
+        if name and len(indices) > 1:
+            listed = " and ".join(map(str, indices))
+            yield f"layers {listed} are all called {name!r}: weights would go to the first only; rename the others"
+
+
+class _Flow:
+    """Who writes and who reads each version of each blob, an in-place layer making a new version of its blob."""
+
+    def __init__(self, layers: Layers) -> None:
+        self.writer: Dict[str, int] = {}
+        self.sources: Dict[int, List[int]] = {}
+        self.readers: Dict[Tuple[str, int], List[int]] = defaultdict(list)
+        self.faults: List[str] = []
+        self._tops = [top for _, layer in layers for top in layer.top]
+        for index, layer in layers:
+            self._read(index, layer)
+            self._write(index, layer)
+        by_index = dict(layers)
+        for (blob, _), readers in self.readers.items():
+            for index in readers:
+                others = [by_index[other].name for other in readers if other != index]
+                if others and blob in by_index[index].top:
+                    self.faults.append(
+                        f"layer {by_index[index].name!r} works in place on {blob!r}, which layer {others[0]!r} reads "
+                        "too: give it a top of its own"
+                    )
+
+    def _read(self, index: int, layer: Message) -> None:
+        self.sources[index] = []
+        for blob in layer.bottom:
+            if blob in self.writer:
+                self.readers[blob, self.writer[blob]].append(index)
+                self.sources[index].append(self.writer[blob])
+            elif blob:
+                self.faults.append(f"layer {layer.name!r}: unknown bottom {blob!r}; {self._hint(blob)}")
+
+    def _write(self, index: int, layer: Message) -> None:
+        for top in layer.top:
+            if top in self.writer and top not in layer.bottom:
+                self.faults.append(f"layer {layer.name!r}: top {top!r} is already made by another layer; rename it")
+            self.writer[top] = index
+
+    def _hint(self, blob: str) -> str:
+        if blob in self._tops:
+            return "the layer that makes it comes later; move it up"
+        near = get_close_matches(blob, self._tops, 1)
+        return f"did you mean {near[0]!r}?" if near else "no layer of this phase has it as a top"
+
+    def above(self, blob: str) -> Set[int]:
+        """Return the layers that the blob depends on, data layers left out."""
+        found: Set[int] = set()
+        waiting = [self.writer[blob]] if blob in self.writer else []
+        while waiting:
+            index = waiting.pop()
+            if index not in found and self.sources[index]:
+                found.add(index)
+                waiting += self.sources[index]
+        return found
+
+
+def _branch_faults(layers: Layers, flow: _Flow, prefix: str, seam: str) -> Iterator[str]:
+    by_index = dict(layers)
+    if seam not in flow.writer:
+        yield f"branch {prefix!r}: its seam {seam!r} is no blob of the net"
+    members = sorted(flow.above(seam))
+    for index in members:
+        layer = by_index[index]
+        automatic = layer.name.startswith(layer.type) and layer.name[len(layer.type) :].isdigit()
+        if names.local(prefix, layer.name) is None or (automatic and not prefix):
+            reason = (
+                "has an automatic name (not assigned, or its name given twice)" if automatic else "lacks the prefix"
+            )
+            target = names.qualify(prefix, "NAME")
+            yield f"layer {layer.name!r} of branch {prefix!r} {reason}; assign its Top: net[{target!r}] = ..."
+        yield from _spoiled_input(layer, index, members, flow, by_index, prefix)
+
+
+def _spoiled_input(
+    layer: Message, index: int, members: Sequence[int], flow: _Flow, by_index: Mapping[int, Message], prefix: str
+) -> Iterator[str]:
+    for blob, source in zip(layer.bottom, flow.sources[index]):
+        if blob not in layer.top or source in members:
+            continue
+        strangers = [
+            by_index[reader].name
+            for (name, _), readers in flow.readers.items()
+            for reader in readers
+            if name == blob and reader not in members
+        ]
+        if strangers:
+            yield (
+                f"layer {layer.name!r} of branch {prefix!r} works in place on the shared input {blob!r}, which layer "
+                f"{strangers[0]!r} reads too: give it a top of its own"
+            )
+
+
+def _sharers(layers: Layers, seams: Mapping[str, str]) -> Iterator[str]:
+    sharing: Dict[str, List[Tuple[Message, Message]]] = defaultdict(list)
+    for _, layer in layers:
+        for spec in layer.param:
+            if spec.name:
+                sharing[spec.name].append((layer, spec))
+    for name, users in sharing.items():
+        homes = {
+            layer.name: next((p for p in seams if names.local(p, layer.name) is not None), None) for layer, _ in users
+        }
+        branches = sorted({prefix for prefix in homes.values() if prefix is not None})
+        if len(branches) > 1:
+            yield (
+                f"shared parameter {name!r} ties the branches {' and '.join(map(repr, branches))} together (layers "
+                f"{', '.join(map(repr, homes))}): put each branch's prefix in front of it"
+            )
+        for (one, first), (two, second) in combinations(users, 2):
+            for field in ("lr_mult", "decay_mult"):
+                both = first.HasField(field) and second.HasField(field)
+                if both and getattr(first, field) != getattr(second, field):
+                    yield f"shared parameter {name!r}: layers {one.name!r} and {two.name!r} disagree on {field}"

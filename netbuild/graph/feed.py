@@ -1,0 +1,51 @@
+"""Nets fed from memory: data layers replaced by Input layers, so that no data file is opened."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+from .._caffe import Message
+from ..errors import GraphError
+from ..proto import of_phase
+from ..shapes import infer
+
+_MAKERS = ("DummyData", "Input", "Parameter")
+"""Layers without bottoms that need no file."""
+
+
+def data_layers(net: Message, phase: int) -> List[Message]:
+    """Return the layers that read data files in this phase."""
+    return [layer for _, layer in of_phase(net, phase) if layer.top and not layer.bottom and layer.type not in _MAKERS]
+
+
+def input_shapes(net: Message, phase: int) -> Dict[str, Tuple[int, ...]]:
+    """Return the shapes of the blobs that Input and data layers feed, those that the definition tells in full."""
+    sources = [layer for _, layer in of_phase(net, phase) if not layer.bottom and layer.type != "Parameter"]
+    blobs = infer(net, phase).blobs
+    shapes: Dict[str, Tuple[int, ...]] = {}
+    for top in (top for layer in sources for top in layer.top):
+        shape = blobs.get(top)
+        if shape is not None and None not in shape:
+            shapes[top] = tuple(length for length in shape if length is not None)
+    return shapes
+
+
+def fed(net: Message, phase: int, shapes: Mapping[str, Sequence[int]], source: str) -> Message:
+    """Return one phase of the net with its inputs as Input layers of the shapes given, by blob name.
+
+    Raises GraphError where a shape is missing; `source` names the net in it.
+    """
+    result = type(net)(name=net.name)
+    replaced = data_layers(net, phase)
+    for _, layer in of_phase(net, phase):
+        if layer not in replaced and layer.type != "Input":
+            result.layer.add().CopyFrom(layer)
+            continue
+        for top in layer.top:
+            if top not in shapes:
+                raise GraphError(
+                    f"{source}: the shape of the input {top!r} is not known from the definition; give it, as in "
+                    f"--shape {top}=1,3,224,224"
+                )
+            result.layer.add(name=top, type="Input", top=[top]).input_param.shape.add(dim=list(shapes[top]))
+    return result
