@@ -1,1 +1,51 @@
-"""x."""
+"""netbuild: write Caffe networks as programs, fuse trained branches, prove them equal, train the new head.
+
+The names below load what they need when they are first used: `import netbuild` loads neither Caffe nor numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, List
+
+__version__ = "0.1.0"
+
+_CONTENTS = {
+    # errors
+    "NetbuildError": "errors",
+    "CaffeError": "errors",
+    "GraphError": "errors",
+    "WeightsError": "errors",
+    # graphs: builders, fusion, files
+    "Branch": "branches.branch",
+    "Input": "branches.branch",
+    "lenet": "branches.lenet",
+    "resnet": "branches.resnet",
+    "find_builder": "branches.table",
+    "Fusion": "fusion",
+    "build": "fusion",
+    "join": "fusion",
+    "DataSource": "data.layers",
+    "emit_files": "emit",
+    "problems": "graph.check",
+    # weights
+    "fuse_weights": "fuse",
+    "copy_branch": "weights.live",
+    # proof and training
+    "verify_branches": "verify.branches",
+    "train_solver": "train.run",
+    "evaluate": "train.evaluate",
+    "run_demo": "demo",
+}
+
+__all__ = ["__version__", *_CONTENTS]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CONTENTS:
+        raise AttributeError(f"module 'netbuild' has no attribute {name!r}")
+    return getattr(import_module(f".{_CONTENTS[name]}", __name__), name)
+
+
+def __dir__() -> List[str]:
+    return sorted(__all__)

@@ -78,7 +78,7 @@ def default_input(fusion: Fusion) -> Any:
     return build(fusion).input
 
 
-def emit(
+def emit_files(
     fusion: Fusion,
     source: DataSource,
     folder: PathLike,
@@ -94,7 +94,7 @@ def emit(
     """
     overrides = dict(solver_options or {})
     if "test_iter" not in overrides:
-        count = count_lines(source)
+        count = list_length(source)
         overrides["test_iter"] = str(-(-count // source.test_batch) if count else SOLVER["test_iter"])
     target = Path(folder)
     net = train_val(fusion, source)
@@ -116,11 +116,11 @@ def emit(
     return [target / name for name in messages]
 
 
-def count_lines(source: DataSource) -> int:
-    """Return how many images the test list names, 0 where it is not a list that is there to be read."""
+def list_length(source: DataSource) -> Optional[int]:
+    """Return how many images the test list names, None where it is not a list that is there to be read."""
     path = Path(source.test_source)
     if source.kind != "image" or not path.is_file():
-        return 0
+        return None
     with path.open("rb") as file:
         return sum(1 for line in file if line.strip())
 

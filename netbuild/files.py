@@ -52,7 +52,8 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise NetbuildError(f"output {str(target)!r}: cannot be written ({error.strerror})") from None
     try:
-        with os.fdopen(fd, "w+b") as file:
+        os.close(fd)
+        with open(name, "w+b") as file:  # noqa: PTH123 (its `name` is to be the path)
             yield file
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())

@@ -7,7 +7,7 @@ from typing import List, Tuple
 
 from google.protobuf import text_format
 
-from ._caffe import TRAIN, Message, schema
+from ._caffe import TEST, TRAIN, Message, schema
 from .errors import GraphError
 from .files import PathLike, existing_file, write_text
 
@@ -76,6 +76,11 @@ def in_phase(layer: Message, phase: int) -> bool:
 def of_phase(net: Message, phase: int) -> List[Tuple[int, Message]]:
     """Return the layers of one phase, each with its index in the net."""
     return [(index, layer) for index, layer in enumerate(net.layer) if in_phase(layer, phase)]
+
+
+def phases(net: Message) -> Tuple[int, ...]:
+    """Return the phases that are worth a look: both, or only TEST where no layer tells them apart."""
+    return (TEST, TRAIN) if any(layer.include or layer.exclude for layer in net.layer) else (TEST,)
 
 
 def phase_name(phase: int) -> str:

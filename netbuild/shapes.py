@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ._caffe import TEST, TRAIN, Message
+from ._caffe import Message
 from .errors import GraphError
-from .proto import of_phase
+from .proto import of_phase, phases
 
 Shape = Optional[Tuple[Optional[int], ...]]
 Shapes = Tuple[List[Shape], List[Shape]]
@@ -62,7 +62,7 @@ def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]
 def parameter_shapes(net: Message) -> List[Optional[List[Shape]]]:
     """Return, for each layer of a net with all its phases, the shapes of its parameter blobs."""
     merged: Dict[int, Optional[List[Shape]]] = {}
-    for phase in (TEST, TRAIN):
+    for phase in phases(net):
         merged.update(infer(net, phase).params)
     return [merged.get(index, []) for index in range(len(net.layer))]
 

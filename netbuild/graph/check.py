@@ -12,9 +12,9 @@ from itertools import combinations
 from typing import Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from .. import names
-from .._caffe import TEST, TRAIN, Message, schema
+from .._caffe import Message, schema
 from ..errors import GraphError
-from ..proto import of_phase, phase_name
+from ..proto import of_phase, phase_name, phases
 
 Layers = Sequence[Tuple[int, Message]]
 
@@ -26,7 +26,8 @@ def problems(net: Message, seams: Mapping[str, str] = {}) -> List[str]:
     checked for what would tie them together or lose their weights.
     """
     found: Dict[str, List[str]] = {}
-    for phase in (TRAIN, TEST):
+    looked_at = phases(net)
+    for phase in looked_at:
         layers = of_phase(net, phase)
         flow = _Flow(layers)
         for sentence in (*_nameless(layers), *_doubled_names(layers), *flow.faults, *_sharers(layers, seams)):
@@ -34,7 +35,7 @@ def problems(net: Message, seams: Mapping[str, str] = {}) -> List[str]:
         for prefix, seam in seams.items():
             for sentence in _branch_faults(layers, flow, prefix, seam):
                 found.setdefault(sentence, []).append(phase_name(phase))
-    return [text if len(phases) == 2 else f"{text} (phase {phases[0]})" for text, phases in found.items()]
+    return [text if len(named) == len(looked_at) else f"{text} (phase {named[0]})" for text, named in found.items()]
 
 
 def require_sound(net: Message, what: str, seams: Mapping[str, str] = {}) -> None:

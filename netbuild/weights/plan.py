@@ -22,7 +22,7 @@ class Declared(NamedTuple):
     name: str
     shapes: Optional[Sequence[AnyShape]]
     definition: bytes = b""
-    """The serialised LayerParameter, without blobs; what `fuse` writes."""
+    """The serialised LayerParameter, without blobs; what `stream` writes."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,10 @@ def make_plan(target: Sequence[Declared], models: Mapping[str, Model]) -> Plan:
                 problems.append(outcome)
         if layer.shapes and not _claims(layer.name, models):
             left.append(layer.name)
+    fronts = ", ".join(sorted({layer.name.partition("/")[0] + "/" for layer in target if "/" in layer.name}))
     problems += [
         Problem(
-            "no layer", f"{names.stem(prefix)}*", "layers of this branch", models[prefix].path, "none in the target"
+            "no layer", f"{names.stem(prefix)}*", "a branch of this prefix", models[prefix].path, fronts or "no prefix"
         )
         for prefix, locals_ in wanted.items()
         if not locals_

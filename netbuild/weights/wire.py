@@ -49,19 +49,18 @@ class WireFile:
         """Yield the fields of the message that fills the bytes [start, end)."""
         at = start
         while at < end:
-            tag, at = self.varint(at, end)
+            tag, payload = self.varint(at, end)
             number, wire_type = tag >> 3, tag & 7
             if not 0 < number < 1 << 29:
                 raise self._broken(at, f"field number {number}")
             value = 0
-            payload = at
-            if wire_type == VARINT:
-                value, after = self.varint(at, end)
-            elif wire_type == BYTES:
-                length, payload = self.varint(at, end)
+            if wire_type == BYTES:
+                length, payload = self.varint(payload, end)
                 after = payload + length
+            elif wire_type == VARINT:
+                value, after = self.varint(payload, end)
             elif wire_type in (FIXED32, FIXED64):
-                after = at + (4 if wire_type == FIXED32 else 8)
+                after = payload + (4 if wire_type == FIXED32 else 8)
             else:
                 raise self._broken(at, f"wire type {wire_type} in field {number}")
             if after > end:
@@ -71,9 +70,11 @@ class WireFile:
 
     def varint(self, at: int, end: int) -> Tuple[int, int]:
         """Return the varint at `at`, which must end before `end`, and the offset behind it."""
-        data = self._look(at, min(_MAX_VARINT, end - at))
+        offset = at - self._window_start
+        if 0 <= offset < len(self._window) and at < end and self._window[offset] < 0x80:
+            return self._window[offset], at + 1  # nearly all are of one byte
         value = 0
-        for index, byte in enumerate(data):
+        for index, byte in enumerate(self._look(at, min(_MAX_VARINT, end - at))):
             value |= (byte & 0x7F) << (7 * index)
             if byte < 0x80:
                 if value >> 64:
@@ -97,6 +98,12 @@ class WireFile:
                 raise WeightsError(f"weights {str(self.path)!r}: ends at byte {at + len(data)} while being read")
             data += more
         return data
+
+    def read_into(self, buffer: memoryview, at: int) -> None:
+        """Fill the whole buffer from `at` on."""
+        done = os.preadv(self.fd, [buffer], at)
+        if done < len(buffer):
+            buffer[:] = self.pread(at, len(buffer))
 
     def _look(self, at: int, length: int) -> bytes:
         offset = at - self._window_start

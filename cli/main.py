@@ -1,0 +1,62 @@
+"""The `netbuild` command: a subcommand's module is imported when it is called, so that help is quick."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any, List, Optional
+
+import click
+
+from netbuild import __version__
+from netbuild.errors import NetbuildError
+
+_COMMANDS = {
+    "data": "Make images and list files of MNIST or of scikit-learn's digits.",
+    "demo": "Fuse two trained LeNets, from data to accuracy, in one command.",
+    "emit": "Write a net, or branches fused into one, as prototxt files.",
+    "fuse": "Copy the trained blobs of several branches into one caffemodel.",
+    "train": "Train with Caffe's own solver: log, curves, snapshots, resume.",
+    "verify": "Prove that each branch computes in the fused net what it did alone.",
+}
+
+
+class _Netbuild(click.Group):
+    """Knows its commands by a table, and turns what a user can cause into one message and exit status 1."""
+
+    def list_commands(self, ctx: click.Context) -> List[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f".{cmd_name}", __package__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name]) for name in self.list_commands(ctx)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except NetbuildError as error:
+            raise click.ClickException(str(error)) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if os.environ.get("NETBUILD_DEBUG"):
+                raise
+            raise click.ClickException(
+                f"unexpected {type(error).__name__}: {error}\nNETBUILD_DEBUG=1 shows where; please report it."
+            ) from error
+
+
+@click.group(cls=_Netbuild, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="netbuild")
+def main() -> None:
+    """Write Caffe networks as programs, fuse trained branches into one net, prove it equal, train its head."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def pairs(kind: str) -> Callable[[click.Context, click.Parameter, Sequence[str]], Dict[str, str]]:
+    """Return a callback that parses repeated KEY=VALUE into a dict and refuses a key given twice."""
+
+    def parse(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> Dict[str, str]:
+        parsed: Dict[str, str] = {}
+        for value in values:
+            key, equals, rest = value.partition("=")
+            if not equals or not rest:
+                raise click.BadParameter(f"{value!r}: expected {param.metavar}")
+            if key in parsed:
+                raise click.BadParameter(f"{kind} {key!r} is given twice; each needs its own")
+            parsed[key] = rest
+        return parsed
+
+    return parse
+
+
+def branch_option(help_text: str) -> Callable[[Function], Function]:
+    """--branch PREFIX=NET, repeated."""
+    return click.option(
+        "--branch", "branches", metavar="PREFIX=NET", multiple=True, callback=pairs("prefix"), help=help_text
+    )
+
+
+def weights_option(help_text: str, *, required: bool = False) -> Callable[[Function], Function]:
+    """--weights PREFIX=FILE, repeated."""
+    return click.option(
+        "--weights",
+        metavar="PREFIX=FILE",
+        multiple=True,
+        required=required,
+        callback=pairs("prefix"),
+        help=help_text,
+    )
+
+
+def output_folder_option(function: Function) -> Function:
+    """-o/--output DIR."""
+    return click.option("-o", "--output", metavar="DIR", required=True, help="Folder to write to; made if need be.")(
+        function
+    )
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, write nothing.")
+gpu_option = click.option("--gpu", type=int, metavar="N", help="Run Caffe on this GPU; default: on the CPU.")
+
+
+def numbers(count: Sequence[int]) -> Callable[[click.Context, click.Parameter, Optional[str]], Any]:
+    """Return a callback that parses comma-separated whole numbers, as many as one of `count`."""
+
+    def parse(_ctx: click.Context, param: click.Parameter, value: Optional[str]) -> Optional[Tuple[int, ...]]:
+        if value is None:
+            return None
+        try:
+            parsed = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            raise click.BadParameter(f"{value!r}: expected {param.metavar}, whole numbers") from None
+        if len(parsed) not in count or min(parsed) < 1:
+            raise click.BadParameter(f"{value!r}: expected {param.metavar}, each at least 1")
+        return parsed
+
+    return parse
+
+
+def progress(total: int, label: str) -> Any:
+    """Return click's progress bar on stderr; it is silent where that is no terminal."""
+    return click.progressbar(length=total, label=label, file=click.get_text_stream("stderr"))
