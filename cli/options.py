@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, TypeVar
 
 import click
@@ -76,4 +77,5 @@ def numbers(count: Sequence[int]) -> Callable[[click.Context, click.Parameter, O
 
 def progress(total: int, label: str) -> Any:
     """Return click's progress bar on stderr; it is silent where that is no terminal."""
-    return click.progressbar(length=total, label=label, file=click.get_text_stream("stderr"))
+    stderr = click.get_text_stream("stderr")
+    return click.progressbar(length=total, label=label, file=stderr if stderr.isatty() else io.StringIO())

@@ -1,0 +1,62 @@
+"""netbuild data mnist, netbuild data digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Dict, Optional
+
+import click
+
+from netbuild.data.lists import FORMATS, Digits, total, write_images
+
+from .options import Function, progress
+
+
+@click.group("data")
+def command() -> None:
+    """Make images and the lists train_odd.txt ... test_all.txt in the recipe's split."""
+
+
+def _format_option(function: Function) -> Function:
+    option = click.option("--format", "image_format", type=click.Choice(FORMATS), default="png", show_default=True)
+    return option(function)
+
+
+@command.command("mnist")
+@click.argument("folder", metavar="DIR")
+@click.option("--from", "source", metavar="PATH|URL", help="A folder of idx files, mnist.pkl.gz, or a URL of either.")
+@_format_option
+def mnist(folder: str, source: Optional[str], image_format: str) -> None:
+    """MNIST: 50,000 images to train, 10,000 to validate, 10,000 to test."""
+    from netbuild.data.mnist import load_mnist
+
+    splits = load_mnist(source, Path(folder) / "download", progress=_download_progress())
+    _write(splits, folder, image_format)
+
+
+@command.command("digits")
+@click.argument("folder", metavar="DIR")
+@_format_option
+def digits(folder: str, image_format: str) -> None:
+    """scikit-learn's bundled digits: 1,797 images, enlarged to 28 x 28; no network needed."""
+    from netbuild.data.digits import load_digits
+
+    _write(load_digits(), folder, image_format)
+
+
+def _write(splits: Dict[str, Digits], folder: str, image_format: str) -> None:
+    with progress(total(splits), "writing images") as bar:
+        written = write_images(splits, folder, image_format=image_format, progress=bar.update)
+    for name, count in written.counts.items():
+        click.echo(f"{written.path(name)}  {count:,} images")
+
+
+def _download_progress() -> Callable[[int, int], None]:
+    stream = click.get_text_stream("stderr")
+
+    def show(done: int, size: int) -> None:
+        if stream.isatty():
+            share = f" of {size / 2**20:.1f}" if size else ""
+            click.echo(f"\rdownloading {done / 2**20:.1f}{share} MiB", err=True, nl=done == size)
+
+    return show

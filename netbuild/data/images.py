@@ -1,0 +1,49 @@
+"""Image files to and from arrays, through Pillow."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Sequence, Tuple
+
+import numpy as np
+
+from .._caffe import TEST, Message
+from ..errors import NetbuildError
+from ..files import PathLike, existing_file
+from ..graph.feed import data_layers
+
+
+def pillow() -> Any:
+    """Return PIL.Image; raise one sentence where Pillow is missing."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise NetbuildError("images need Pillow: pip install 'netbuild[demo]'") from None
+    return Image
+
+
+def load_images(
+    paths: Sequence[PathLike], shapes: Mapping[str, Sequence[int]], nets: Sequence[Message]
+) -> Dict[str, Any]:
+    """Return the images for the net's image input as float32 (N, C, H, W): grey or BGR, resized, mean and scale as in
+    the first data layer that any of the nets has."""
+    blob = next((name for name, shape in shapes.items() if len(shape) == 4), None)
+    if blob is None:
+        raise NetbuildError("images were given, but no input of the net has the shape (N, C, H, W)")
+    _, channels, height, width = shapes[blob]
+    pixels = np.stack([_load(path, (channels, height, width)) for path in paths]).astype(np.float32)
+    transforms = [layer.transform_param for net in nets for layer in data_layers(net, TEST)]
+    if transforms:
+        mean = np.array(list(transforms[0].mean_value) or [0], np.float32).reshape(1, -1, 1, 1)
+        pixels = (pixels - mean) * np.float32(transforms[0].scale)
+    return {blob: pixels}
+
+
+def _load(path: PathLike, shape: Tuple[int, int, int]) -> Any:
+    channels, height, width = shape
+    image_class = pillow()
+    try:
+        with image_class.open(existing_file(path, "image")) as image:
+            pixels = np.asarray(image.convert("L" if channels == 1 else "RGB").resize((width, height)))
+    except OSError as error:
+        raise NetbuildError(f"image {str(path)!r}: cannot be read ({error})") from None
+    return pixels[None] if channels == 1 else pixels[:, :, ::-1].transpose(2, 0, 1)

@@ -1,0 +1,1 @@
+"""Training and evaluation with Caffe's own solver, in a child process."""

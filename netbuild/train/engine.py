@@ -1,0 +1,116 @@
+"""What runs in the child process of `train` and `evaluate`: real Caffe."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+from .._caffe import TEST, caffe
+from .events import Event, Finished, Started, Stepped, Tested
+
+
+def train(
+    solver: str,
+    snapshot_prefix: str,
+    weights: Sequence[str],
+    resume: Optional[str],
+    gpu: Optional[int],
+    test_iter: Sequence[int],
+    test_interval: int,
+    test_initialization: bool,
+    report_every: int,
+) -> Iterator[Event]:
+    """Run a solver (its prototxt text) to its max_iter, or until SIGINT asks for an early and clean end.
+
+    Caffe's own testing is switched off in that text, since its scores go to the log only; the tests here are those of
+    Solver::Test: the test net shares the train net's weights, and its outputs are averaged over test_iter batches.
+    """
+    stop = _StopRequest()
+    _set_mode(gpu)
+    engine = _load(solver)
+    for path in weights:
+        for net in (engine.net, *engine.test_nets):
+            net.copy_from(path)
+    if resume:
+        engine.restore(resume)
+    max_iter = engine.param.max_iter
+    yield Started(engine.iter, max_iter)
+    losses: List[float] = []
+    tested_at = -1
+    while engine.iter < max_iter and not stop.requested:
+        if engine.test_nets and engine.iter % test_interval == 0 and (engine.iter or test_initialization):
+            tested_at = engine.iter
+            yield Tested(engine.iter, _test(engine, test_iter))
+        engine.step(1)
+        losses.append(_loss(engine.net))
+        if engine.iter % report_every == 0 or engine.iter == max_iter:
+            yield Stepped(engine.iter, sum(losses) / len(losses), engine.lr)
+            losses = []
+    stem = f"{snapshot_prefix}_iter_{engine.iter}"
+    if not Path(f"{stem}.solverstate").exists() and not Path(f"{stem}.solverstate.h5").exists():
+        engine.snapshot()
+    if engine.test_nets and tested_at != engine.iter and not stop.requested:
+        yield Tested(engine.iter, _test(engine, test_iter))
+    yield Finished(engine.iter, stem, stop.requested)
+
+
+def evaluate(net: str, weights: str, batches: int, gpu: Optional[int]) -> Iterator[Dict[str, float]]:
+    """Yield the means of a TEST net's outputs over so many batches; the net comes as prototxt text."""
+    _set_mode(gpu)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.prototxt"
+        path.write_text(net, encoding="utf-8")
+        loaded = caffe().Net(str(path), weights, TEST)
+    yield _means(loaded, batches)
+
+
+class _StopRequest:
+    """Set by SIGINT: the step that runs is finished, then a snapshot is written."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        signal.signal(signal.SIGINT, self._set)
+
+    def _set(self, _number: int, _frame: Any) -> None:
+        self.requested = True
+
+
+def _set_mode(gpu: Optional[int]) -> None:
+    if gpu is None:
+        caffe().set_mode_cpu()
+    else:
+        caffe().set_device(gpu)
+        caffe().set_mode_gpu()
+
+
+def _load(solver: str) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "solver.prototxt"
+        path.write_text(solver, encoding="utf-8")
+        return caffe().get_solver(str(path))
+
+
+def _loss(net: Any) -> float:
+    weights = net.blob_loss_weights
+    return float(sum(net.blobs[name].data.sum() * weight for name, weight in weights.items() if weight))
+
+
+def _test(engine: Any, test_iter: Sequence[int]) -> Dict[str, float]:
+    scores: Dict[str, float] = {}
+    for net, batches in zip(engine.test_nets, test_iter):
+        net.share_with(engine.net)
+        scores.update(_means(net, batches))
+    return scores
+
+
+def _means(net: Any, batches: int) -> Dict[str, float]:
+    """Average the outputs that are single numbers (accuracy, loss) over so many forward passes."""
+    names = [name for name in net.outputs if net.blobs[name].count == 1]
+    sums = dict.fromkeys(names, 0.0)
+    for _ in range(batches):
+        net.forward()
+        for name in names:
+            sums[name] += float(net.blobs[name].data.sum())
+    return {name: value / batches for name, value in sums.items()}

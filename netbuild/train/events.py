@@ -1,0 +1,43 @@
+"""What a training run reports as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Union
+
+
+@dataclass(frozen=True)
+class Started:
+    """The solver stands: at which iteration (not 0 after a resume), and where it is to end."""
+
+    iteration: int
+    max_iter: int
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """So many iterations are done; `loss` is the mean over those since the last report."""
+
+    iteration: int
+    loss: float
+    lr: float
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The means of the test net's outputs over its test_iter batches."""
+
+    iteration: int
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last snapshot is written: `stem`.caffemodel and `stem`.solverstate."""
+
+    iteration: int
+    stem: str
+    interrupted: bool
+
+
+Event = Union[Started, Stepped, Tested, Finished]

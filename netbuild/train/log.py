@@ -1,0 +1,87 @@
+"""The log of a training run as CSV, and its curves as PNG."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+from ..errors import NetbuildError
+from ..files import PathLike
+from .events import Event, Stepped, Tested
+
+FIELDS = ("iteration", "seconds", "phase", "name", "value")
+"""One row per number: phase TRAIN has `loss` and `lr`, phase TEST the outputs of the test net."""
+
+
+class Log:
+    """Appends the numbers of a run to a CSV file, each row on the disk's doorstep at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._start = time.monotonic()
+        fresh = not path.exists()
+        self._file = path.open("a", encoding="utf-8", newline="", buffering=1)
+        self._rows = csv.writer(self._file)
+        if fresh:
+            self._rows.writerow(FIELDS)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, event: Event) -> None:
+        """Log what the event tells, if it tells numbers."""
+        if isinstance(event, Stepped):
+            self._add(event.iteration, "TRAIN", {"loss": event.loss, "lr": event.lr})
+        elif isinstance(event, Tested):
+            self._add(event.iteration, "TEST", dict(event.scores))
+
+    def _add(self, iteration: int, phase: str, numbers: Dict[str, float]) -> None:
+        seconds = f"{time.monotonic() - self._start:.3f}"
+        for name, value in numbers.items():
+            self._rows.writerow([iteration, seconds, phase, name, repr(value)])
+
+
+def read_log(path: PathLike) -> Dict[Tuple[str, str], List[Tuple[int, float]]]:
+    """Return the curves of a log: (phase, name) -> [(iteration, value), ...]."""
+    curves: Dict[Tuple[str, str], List[Tuple[int, float]]] = {}
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            curves.setdefault((row["phase"], row["name"]), []).append((int(row["iteration"]), float(row["value"])))
+    return curves
+
+
+def draw_curves(log: PathLike, picture: PathLike, title: str = "") -> None:
+    """Draw a log's losses and accuracies over the iterations, as PNG."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise NetbuildError("curves need matplotlib: pip install 'netbuild[plot]'") from None
+    curves = read_log(log)
+    figure = Figure(figsize=(10, 4), constrained_layout=True)
+    FigureCanvasAgg(figure)
+    losses, accuracies = figure.subplots(1, 2)
+    for (phase, name), points in curves.items():
+        if name != "lr":
+            is_loss = "loss" in name or phase == "TRAIN"
+            _plot(losses if is_loss else accuracies, points, f"{name} ({phase})", dashed=phase == "TEST" and is_loss)
+    losses.set(title="loss", xlabel="iteration", yscale="log")
+    accuracies.set(title="test scores", xlabel="iteration")
+    for axes in (losses, accuracies):
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    if title:
+        figure.suptitle(title)
+    figure.savefig(Path(picture), dpi=110)
+
+
+def _plot(axes: Any, points: List[Tuple[int, float]], label: str, *, dashed: bool) -> None:
+    iterations, values = zip(*points)
+    axes.plot(
+        iterations, values, linestyle="--" if dashed else "-", marker="o" if len(points) < 30 else "", label=label
+    )

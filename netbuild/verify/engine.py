@@ -1,0 +1,87 @@
+"""What runs in the child process of `verify`: real Caffe, layer by layer."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
+
+import numpy as np
+
+from .. import names
+from .._caffe import TEST, caffe
+from ..errors import GraphError
+from .branches import Comparison
+
+Outputs = Dict[str, List[Any]]
+"""Layer name -> copies of its top blobs, taken right after the layer ran (in-place layers overwrite them)."""
+
+
+def compare(
+    fused: Tuple[str, str],
+    originals: Mapping[str, Tuple[str, str]],
+    seams: Mapping[str, str],
+    inputs: Mapping[str, Any],
+    seed: int,
+) -> Iterator[Comparison]:
+    """Yield the comparison of each branch; nets come as (prototxt text, weight file)."""
+    net = _net(*fused)
+    feed = {blob: inputs[blob] if blob in inputs else _random(blob, net, seed) for blob in net.inputs}
+    for prefix, original in originals.items():
+        alone = _net(*original)
+        missing = sorted(set(alone.inputs) - set(feed))
+        if missing:
+            raise GraphError(f"branch {prefix!r}: its net reads {missing[0]!r}, which the fused net has not")
+        seam = seams[prefix]
+        found = _outputs(net, feed, prefix, _maker(net, seam))
+        last = list(found)[-1] if found else ""
+        if last not in alone._layer_names:
+            raise GraphError(f"branch {prefix!r}: the layer {last!r}, which makes its seam {seam!r}, is not in its net")
+        expected = _outputs(alone, feed, "", list(alone._layer_names).index(last))
+        yield _comparison(prefix, seam, expected, found)
+
+
+def _net(text: str, weights: str) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.prototxt"
+        path.write_text(text, encoding="utf-8")
+        return caffe().Net(str(path), weights, TEST)
+
+
+def _random(blob: str, net: Any, seed: int) -> Any:
+    shape = net.blobs[blob].data.shape
+    if len(shape) < 2:
+        return np.zeros(shape, np.float32)  # a label
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def _maker(net: Any, blob: str) -> int:
+    """Return the index of the last layer that writes the blob, -1 where none does."""
+    return max((index for index, name in enumerate(net._layer_names) if blob in net.top_names[name]), default=-1)
+
+
+def _outputs(net: Any, feed: Mapping[str, Any], prefix: str, last: int) -> Outputs:
+    """Run the net from its inputs to the layer of index `last`; return what the branch's layers put out."""
+    for blob in net.inputs:
+        net.blobs[blob].reshape(*feed[blob].shape)
+        net.blobs[blob].data[...] = feed[blob]
+    net.reshape()
+    outputs: Outputs = {}
+    for index, name in enumerate(net._layer_names[: last + 1]):
+        net._forward(index, index)
+        own = names.local(prefix, name)
+        if own is not None:
+            outputs[own] = [net.blobs[top].data.copy() for top in net.top_names[name]]
+    return outputs
+
+
+def _comparison(prefix: str, seam: str, expected: Outputs, found: Outputs) -> Comparison:
+    common = [name for name in expected if name in found]
+    first = next((name for name in common if not _same(expected[name], found[name])), None)
+    one, two = expected[common[-1]][0], found[common[-1]][0]
+    difference = float(np.max(np.abs(one - two))) if one.shape == two.shape and one.size else float("inf")
+    return Comparison(prefix, seam, len(common), tuple(one.shape), difference, first)
+
+
+def _same(one: List[Any], two: List[Any]) -> bool:
+    return len(one) == len(two) and all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in zip(one, two))

@@ -1,0 +1,82 @@
+"""The shapes of the inputs that a verification feeds: told by the nets, or fitted to the weights."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple
+
+from .._caffe import TEST, Message
+from ..errors import GraphError
+from ..graph.feed import data_layers, input_shapes
+from ..shapes import infer
+from ..weights.caffemodel import Model
+from ..weights.plan import fits
+
+_USUAL_SIDES = (224, 227, 28, 32, 299, 256, 64, 96, 112, 128)
+_LARGEST_SIDE = 640
+
+
+class Weighted(NamedTuple):
+    """A net, the index of its weights, and what to call it."""
+
+    name: str
+    net: Message
+    model: Model
+
+
+def shapes_to_feed(nets: Sequence[Weighted], given: Mapping[str, Sequence[int]]) -> Dict[str, Tuple[int, ...]]:
+    """Return a shape for each input blob of the nets, all with one batch size.
+
+    What is given or told by any of the nets counts; for images of unknown size, a square is sought with which the
+    shapes of all parameters come out as they are in the weights.
+    """
+    known: Dict[str, Tuple[int, ...]] = {blob: tuple(shape) for blob, shape in given.items()}
+    for weighted in nets:
+        for blob, shape in input_shapes(weighted.net, TEST).items():
+            known.setdefault(blob, shape)
+    batch = min((shape[0] for shape in known.values()), default=1)
+    known = {blob: (batch, *shape[1:]) for blob, shape in known.items()}
+    for weighted in nets:
+        tops = {top for layer in data_layers(weighted.net, TEST) for top in layer.top}
+        if tops - set(known):
+            known.update(_fitted(weighted, known, batch))
+    return known
+
+
+def _fitted(weighted: Weighted, known: Mapping[str, Tuple[int, ...]], batch: int) -> Dict[str, Tuple[int, ...]]:
+    open_tops = [
+        (top, position)
+        for layer in data_layers(weighted.net, TEST)
+        for position, top in enumerate(layer.top)
+        if top not in known
+    ]
+    for channels, side in _candidates():
+        image: Tuple[int, ...] = (batch, channels, side, side)
+        trial = {top: image[:1] if position else image for top, position in open_tops}
+        if _weights_fit(weighted, {**known, **trial}):
+            return trial
+    names = ", ".join(repr(top) for top, _ in open_tops)
+    raise GraphError(
+        f"{weighted.name}: the shape of its input {names} is not known from the net, and no square image fits the "
+        f"weights {weighted.model.path!r}; give it, as in --shape {open_tops[0][0]}=1,3,224,224"
+    )
+
+
+def _candidates() -> Iterator[Tuple[int, int]]:
+    for side in (*_USUAL_SIDES, *range(1, _LARGEST_SIDE)):
+        for channels in (3, 1):
+            yield channels, side
+
+
+def _weights_fit(weighted: Weighted, inputs: Mapping[str, Tuple[int, ...]]) -> bool:
+    try:
+        params = infer(weighted.net, TEST, inputs).params
+    except GraphError:
+        return False
+    layers = weighted.model.by_name()
+    for index, shapes in params.items():
+        name = weighted.net.layer[index].name
+        if shapes and name in layers:
+            blobs = layers[name][0].blobs
+            if len(blobs) != len(shapes) or not all(map(fits, blobs, shapes)):
+                return False
+    return True
