@@ -1,0 +1,128 @@
+"""The whole recipe with the public functions only: data, two branches, fusion, proof, head, scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
+
+from .branches.lenet import MNIST, lenet
+from .data.digits import load_digits
+from .data.layers import DataSource
+from .data.lists import Digits, Written, write_images
+from .data.mnist import load_mnist
+from .emit import emit_files
+from .errors import NetbuildError
+from .files import PathLike, output_folder
+from .fuse import fuse_weights
+from .fusion import Fusion
+from .train.evaluate import evaluate
+from .train.log import draw_curves
+from .train.run import train_solver
+from .verify.branches import Original, verify_branches
+
+BRANCHES = ("odd", "even")
+ITERATIONS = {"digits": (600, 500), "mnist": (2000, 1000)}
+"""For each branch and for the head: the bundled digits are few, and soon learnt."""
+TESTS = 5
+"""How often a training is tested on its way."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracy of a net on the images of its own task."""
+
+    net: str
+    task: str
+    validation: float
+    test: float
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What the demo found and wrote."""
+
+    scores: List[Score]
+    files: List[Path]
+
+
+def run_demo(
+    folder: PathLike,
+    *,
+    data: str = "digits",
+    weights: Optional[Mapping[str, PathLike]] = None,
+    branch_iterations: Optional[int] = None,
+    head_iterations: Optional[int] = None,
+    say: Say = lambda _line: None,
+) -> Demonstration:
+    """Fuse a LeNet of the odd digits with one of the even digits and train a head for all ten.
+
+    `data` is 'digits' (scikit-learn's, no network) or a folder or file with MNIST; `weights` gives branches that are
+    trained already, which are then not trained here. `folder` must be new or empty. `say` gets a line per step.
+    """
+    root = output_folder(folder)
+    if any(root.iterdir()):
+        raise NetbuildError(f"output folder {str(root)!r}: is not empty; name a new one")
+    trained = {prefix: Path(path) for prefix, path in (weights or {}).items()}
+    unknown = sorted(set(trained) - set(BRANCHES))
+    if unknown:
+        raise NetbuildError(f"weights for {unknown[0]!r}: the demo's branches are {' and '.join(BRANCHES)}")
+    usual = ITERATIONS["digits" if data == "digits" else "mnist"]
+    branch_iterations, head_iterations = branch_iterations or usual[0], head_iterations or usual[1]
+    say(f"data: {data}")
+    lists = write_images(_splits(data), root / "data")
+    for prefix in BRANCHES:
+        _emit_branch(root / prefix, prefix, lists, branch_iterations)
+        if prefix not in trained:
+            say(f"training the branch {prefix} alone: {branch_iterations} iterations")
+            result = train_solver(root / prefix / "solver.prototxt", root / prefix)
+            draw_curves(result.log, root / prefix / "curves.png", title=f"branch {prefix}")
+            trained[prefix] = result.caffemodel
+    fused, init = root / "fused", root / "fused" / "init.caffemodel"
+    written = _emit_fusion(fused, lists, head_iterations)
+    say("fusing the weights of both branches into one file")
+    report = fuse_weights(written["train_val"], trained, init)
+    say(f"{sum(len(copy.blobs) for copy in report.plan.copies)} blobs bit-equal to their sources")
+    originals = {p: Original(str(root / p / "train_val.prototxt"), str(trained[p])) for p in BRANCHES}
+    for found in verify_branches(written["train_val"], init, originals):
+        if not found.equal:
+            raise NetbuildError(
+                f"branch {found.prefix}: the fused net differs from layer {found.first_difference!r} on"
+            )
+        say(f"verified in Caffe: {found.seam} is bit-equal to what {found.prefix} computes alone")
+    say(f"training the head: {head_iterations} iterations, the branches frozen")
+    head = train_solver(written["solver"], fused, weights=[init])
+    draw_curves(head.log, fused / "curves.png", title="head of the fused net")
+    say("evaluating")
+    nets: Dict[str, Tuple[Path, Path]] = {prefix: (root / prefix, trained[prefix]) for prefix in BRANCHES}
+    nets["fused"] = (fused, head.caffemodel)
+    scores = [_score(name, net / "train_val.prototxt", model, lists) for name, (net, model) in nets.items()]
+    return Demonstration(scores, [*written.values(), init, head.caffemodel, head.log, fused / "curves.png"])
+
+
+def _splits(data: str) -> Dict[str, Digits]:
+    return load_digits() if data == "digits" else load_mnist(data)
+
+
+def _emit_branch(folder: Path, prefix: str, lists: Written, iterations: int) -> None:
+    source = _source(lists, prefix, train_batch=25)
+    options = {**_schedule(iterations), "snapshot_prefix": f"lenet_{prefix}"}
+    emit_files(Fusion({"": lenet}, 5, frozen=False), source, folder, solver_options=options)
+
+
+def _emit_fusion(folder: Path, lists: Written) -> Dict[str, Path]:
+    fusion = Fusion(dict.fromkeys(BRANCHES, lenet), 10)
+    return {path.stem: path for path in emit_files(fusion, _source(lists, "all"), folder)}
+
+
+def _source(lists: Written, subset: str, train_batch: int = 50) -> DataSource:
+    train, val = (str(lists.path(f"{split}_{subset}")) for split in ("train", "val"))
+    return DataSource(MNIST, train_source=train, test_source=val, train_batch=train_batch)
+
+
+def _score(name: str, net: Path, model: Path, lists: Written) -> Score:
+    subset = name if name in BRANCHES else "all"
+    validation, test = (evaluate(net, model, lists.path(f"{split}_{subset}"))["accuracy"] for split in ("val", "test"))
+    return Score(name, f"{subset} digits", validation, test)
