@@ -112,9 +112,14 @@ def _emit_branch(folder: Path, prefix: str, lists: Written, iterations: int) -> 
     emit_files(Fusion({"": lenet}, 5, frozen=False), source, folder, solver_options=options)
 
 
-def _emit_fusion(folder: Path, lists: Written) -> Dict[str, Path]:
+def _emit_fusion(folder: Path, lists: Written, iterations: int) -> Dict[str, Path]:
     fusion = Fusion(dict.fromkeys(BRANCHES, lenet), 10)
-    return {path.stem: path for path in emit_files(fusion, _source(lists, "all"), folder)}
+    written = emit_files(fusion, _source(lists, "all"), folder, solver_options=_schedule(iterations))
+    return {path.stem: path for path in written}
+
+
+def _schedule(iterations: int) -> Dict[str, str]:
+    return {"max_iter": str(iterations), "test_interval": str(max(1, iterations // TESTS))}
 
 
 def _source(lists: Written, subset: str, train_batch: int = 50) -> DataSource:
