@@ -132,12 +132,11 @@ def _text(file: WireFile, field: Field) -> str:
 def _blob(file: WireFile, message: Field, where: str) -> Blob:
     shape: List[int] = []
     legacy = [0, 0, 0, 0]
-    has_shape = has_legacy = False
+    has_legacy = False
     floats: List[Tuple[int, int]] = []
     doubles: List[Tuple[int, int]] = []
     for field in file.fields(message.start, message.end):
         if field.number == BLOB_SHAPE and field.wire_type == BYTES:
-            has_shape = True
             shape.extend(_dims(file, field, where))
         elif field.number in BLOB_LEGACY_SHAPE and field.wire_type == VARINT:
             has_legacy = True
@@ -149,7 +148,7 @@ def _blob(file: WireFile, message: Field, where: str) -> Blob:
     # Blob::FromProto: doubles win where both stand, the legacy fields win over shape.
     item_size, spans = (8, doubles) if doubles else (4, floats)
     blob = Blob(tuple(legacy if has_legacy else shape), has_legacy, item_size, tuple(spans))
-    _check_count(file, blob, where, has_shape or has_legacy)
+    _check_count(file, blob, where)
     return blob
 
 
@@ -169,8 +168,8 @@ def _dims(file: WireFile, message: Field, where: str) -> Iterable[int]:
     return dims
 
 
-def _check_count(file: WireFile, blob: Blob, where: str, has_shape: bool) -> None:
-    expected = math.prod(blob.shape) if has_shape else 0
+def _check_count(file: WireFile, blob: Blob, where: str) -> None:
+    expected = math.prod(blob.shape)
     if any((end - start) % blob.item_size for start, end in blob.spans) or (
         blob.byte_size != expected * blob.item_size
     ):

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Dict
+
+import numpy as np
+import pytest
+
+from netbuild._caffe import caffe as open_caffe
+from netbuild.data.lists import Digits, Written, write_images
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def caffe():
+    """Real pycaffe, in this process: only for nets that cannot make it abort."""
+    return open_caffe()
+
+
+@pytest.fixture(scope="session")
+def pb(caffe):
+    return caffe.proto.caffe_pb2
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Path:
+    """The fusion recipe's prototxts and its two trained models."""
+    folder = SHARED / "seed"
+    if not folder.is_dir():
+        pytest.skip("the recipe's files are not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Path:
+    folder = SHARED / "data" / "mnist"
+    if not folder.is_dir():
+        pytest.skip("MNIST is not on this machine")
+    return folder
+
+
+@pytest.fixture()
+def in_tmp(tmp_path, monkeypatch) -> Path:
+    """Run in an empty folder, as a user in a new one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def small_digits() -> Dict[str, Digits]:
+    """Forty images a split: noise with a bar whose place tells the label, so that there is something to learn."""
+    rng = np.random.default_rng(1)
+    splits = {}
+    for split in ("train", "val", "test"):
+        labels = np.arange(40) % 10
+        pixels = rng.integers(0, 60, (40, 28, 28)).astype(np.uint8)
+        for image, label in zip(pixels, labels):
+            image[2 * label : 2 * label + 6] = 250
+        splits[split] = Digits(pixels, labels)
+    return splits
+
+
+@pytest.fixture(scope="session")
+def small_lists(tmp_path_factory, small_digits) -> Written:
+    return write_images(small_digits, tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, caffe) -> Path:
+    """Weights of two LeNets and their prototxt, filled by Caffe: a.caffemodel, b.caffemodel, lenet.prototxt."""
+    from netbuild import DataSource, Fusion, emit_files, lenet
+    from netbuild.branches.lenet import MNIST
+
+    folder = tmp_path_factory.mktemp("trained")
+    emit_files(Fusion({"": lenet}, 5, frozen=False), DataSource(MNIST, kind="input"), folder)
+    for name in "ab":
+        caffe.Net(os.fspath(folder / "train_val.prototxt"), caffe.TEST).save(os.fspath(folder / f"{name}.caffemodel"))
+    (folder / "train_val.prototxt").rename(folder / "lenet.prototxt")
+    return folder

@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from netbuild.errors import WeightsError
+from netbuild.weights.caffemodel import index, kind_of
+from netbuild.weights.live import read_values
+from netbuild.weights.wire import WireFile
+
+
+def write(path, message):
+    path.write_bytes(message.SerializeToString())
+    return path
+
+
+def values(path):
+    """Everything in a file as {layer: [array, ...]}, read by netbuild."""
+    model = index(path)
+    with WireFile(path) as file:
+        return {layer.name: [read_values(file, blob) for blob in layer.blobs] for layer in model.layers}
+
+
+def blob(message, array, **fields):
+    message.shape.dim.extend(array.shape)
+    message.data.extend(array.ravel())
+    for name, value in fields.items():
+        getattr(message, name).extend(value)
+
+
+def test_current_layers_with_diffs_and_long_definitions(pb, tmp_path):
+    net = pb.NetParameter(name="n")
+    weights = np.arange(6, dtype=np.float32).reshape(2, 3)
+    layer = net.layer.add(name="conv", type="Convolution")
+    blob(layer.blobs.add(), weights, diff=[9] * 6)
+    layer.convolution_param.num_output = 2
+    net.layer.add(name="relu", type="ReLU")
+    found = values(write(tmp_path / "m", net))
+    assert list(found) == ["conv"]
+    np.testing.assert_array_equal(found["conv"][0], weights)
+
+
+def test_layers_of_before_2015_with_four_number_shapes(pb, tmp_path):
+    net = pb.NetParameter(name="old")
+    layer = net.layers.add(name="fc", type=pb.V1LayerParameter.INNER_PRODUCT)
+    layer.blobs.add(num=1, channels=1, height=2, width=3, data=range(6))
+    path = write(tmp_path / "m", net)
+    assert index(path).layers[0].blobs[0].legacy
+    assert values(path)["fc"][0].shape == (1, 1, 2, 3)
+
+
+def test_doubles_win_over_floats_as_in_caffe(pb, tmp_path):
+    net = pb.NetParameter()
+    stored = net.layer.add(name="fc").blobs.add(double_data=[0.1, 0.2], data=[1, 2])
+    stored.shape.dim.append(2)
+    found = values(write(tmp_path / "m", net))["fc"][0]
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, [0.1, 0.2])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.text(max_size=6),
+            st.lists(st.lists(st.floats(width=32, allow_nan=False), max_size=5), max_size=3),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_any_file_that_protobuf_writes_is_read_alike(pb, tmp_path, layers):
+    net = pb.NetParameter(name="any")
+    expected = {}
+    for number, (name, blobs, old) in enumerate(layers):
+        name = f"{name}{number}"
+        layer = (net.layers if old else net.layer).add(name=name)
+        for data in blobs:
+            blob(layer.blobs.add(), np.array(data, np.float32))
+        if blobs:
+            expected[name] = blobs
+    found = values(write(tmp_path / "m", net))
+    assert {name: [array.tolist() for array in arrays] for name, arrays in found.items()} == expected
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@given(st.data())
+def test_damaged_files_give_an_error_or_what_protobuf_reads(pb, tmp_path, data):
+    net = pb.NetParameter(name="x")
+    blob(net.layer.add(name="a", type="Scale").blobs.add(), np.ones((2, 2), np.float32))
+    raw = bytearray(net.SerializeToString())
+    for _ in range(data.draw(st.integers(1, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "m"
+    path.write_bytes(bytes(raw))
+    try:
+        found = values(path)
+    except WeightsError:
+        return
+    try:
+        oracle = pb.NetParameter.FromString(bytes(raw))
+    except (DecodeError, RuntimeError):
+        # Fields that the index passes over (a definition's text, a diff) may be damaged without harm to the values.
+        return
+    named = {layer.name: layer for layer in (*oracle.layers, *oracle.layer) if layer.blobs}
+    for name, arrays in found.items():
+        for array, stored in zip(arrays, named[name].blobs):
+            np.testing.assert_array_equal(array.ravel(), list(stored.double_data) or list(stored.data))
+
+
+def test_a_wrong_count_is_refused(pb, tmp_path):
+    net = pb.NetParameter()
+    stored = net.layer.add(name="fc").blobs.add(data=[1, 2, 3])
+    stored.shape.dim.extend([2, 2])
+    with pytest.raises(WeightsError, match=r"blob 0 of layer 'fc' has shape \(2, 2\), that is 4 values.*12 bytes"):
+        index(write(tmp_path / "m", net))
+
+
+def test_values_that_are_not_packed_are_refused(tmp_path):
+    blob_bytes = b"\x2d\x00\x00\x80\x3f"  # field 5, a single float 1.0
+    layer = b"\x0a\x01a\x3a" + bytes([len(blob_bytes)]) + blob_bytes
+    (tmp_path / "m").write_bytes(b"\xa2\x06" + bytes([len(layer)]) + layer)
+    with pytest.raises(WeightsError, match="not packed"):
+        index(tmp_path / "m")
+
+
+def test_layers_of_2013_are_refused_with_the_remedy(pb, tmp_path):
+    net = pb.NetParameter()
+    net.layers.add().layer.name = "conv"
+    with pytest.raises(WeightsError, match="upgrade_net_proto_binary"):
+        index(write(tmp_path / "m", net))
+
+
+def test_other_files_are_told_apart(pb, tmp_path):
+    state = write(tmp_path / "s", pb.SolverState(iter=7, learned_net="x"))
+    assert kind_of(state) == "solverstate"
+    with pytest.raises(WeightsError, match="kind solverstate; give the .caffemodel that was saved with it"):
+        index(state)
+    (tmp_path / "h").write_bytes(b"\x89HDF\r\n\x1a\n0000")
+    with pytest.raises(WeightsError, match="kind hdf5"):
+        index(tmp_path / "h")
+    (tmp_path / "t").write_text("name: 'LeNet'")
+    with pytest.raises(WeightsError, match="not a caffemodel, or damaged"):
+        index(tmp_path / "t")
+    with pytest.raises(WeightsError, match="holds no layers"):
+        index(write(tmp_path / "n", pb.NetParameter(name="nothing")))
+
+
+def test_a_file_that_caffe_saved(caffe, trained):
+    net = caffe.Net(str(trained / "lenet.prototxt"), str(trained / "a.caffemodel"), caffe.TEST)
+    found = values(trained / "a.caffemodel")
+    assert list(found) == list(net.params)
+    for name, blobs in net.params.items():
+        for expected, array in zip(blobs, found[name]):
+            assert expected.data.tobytes() == array.tobytes()
+            assert expected.data.shape == array.shape

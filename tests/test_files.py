@@ -1,0 +1,41 @@
+import os
+
+import pytest
+
+from netbuild.errors import NetbuildError
+from netbuild.files import existing_file, output_folder, replacing, write_text
+
+
+def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "out"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), replacing(target) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_success_replaces_the_file_with_the_users_permissions(tmp_path):
+    target = tmp_path / "out"
+    write_text(target, "grün")
+    assert target.read_bytes() == "grün".encode()
+    mask = os.umask(0o022)
+    os.umask(mask)
+    assert target.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_errors_name_the_file(tmp_path):
+    with pytest.raises(NetbuildError, match="weights '.*nowhere': no such file"):
+        existing_file(tmp_path / "nowhere", "weights")
+    with pytest.raises(NetbuildError, match="not a regular file"):
+        existing_file(tmp_path, "weights")
+    (tmp_path / "empty").touch()
+    with pytest.raises(NetbuildError, match="the file is empty"):
+        existing_file(tmp_path / "empty", "weights")
+    with pytest.raises(NetbuildError, match="is a folder; name a file"), replacing(tmp_path):
+        pass
+    with pytest.raises(NetbuildError, match="cannot be written"), replacing(tmp_path / "no" / "folder"):
+        pass
+    with pytest.raises(NetbuildError, match="cannot be made"):
+        output_folder(tmp_path / "empty" / "below")

@@ -1,0 +1,28 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netbuild import names
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name"),
+    [("odd", "odd/conv1"), ("odd2", "odd2/conv1"), ("odd_", "odd_conv1"), ("odd.", "odd.conv1"), ("", "conv1")],
+)
+def test_the_law(prefix, name):
+    assert names.qualify(prefix, "conv1") == name
+    assert names.local(prefix, name) == "conv1"
+
+
+@pytest.mark.parametrize("name", ["even/conv1", "oddity/conv1", "odd", "odd/", "conv1"])
+def test_names_of_others_are_not_local(name):
+    assert names.local("odd", name) is None
+
+
+@given(st.text(max_size=8), st.text(min_size=1, max_size=8))
+def test_qualify_is_undone_by_local(prefix, name):
+    assert names.local(prefix, names.qualify(prefix, name)) == name
+
+
+def test_prefixes_nest():
+    assert names.local("a", names.qualify("a", names.qualify("odd", "conv1"))) == "odd/conv1"
