@@ -26,18 +26,19 @@ def compare(
 ) -> Iterator[Comparison]:
     """Yield the comparison of each branch; nets come as (prototxt text, weight file)."""
     net = _net(*fused)
-    feed = {blob: inputs[blob] if blob in inputs else _random(blob, net, seed) for blob in net.inputs}
+    feed = _feed(net, inputs, seed)
     for prefix, original in originals.items():
         alone = _net(*original)
-        missing = sorted(set(alone.inputs) - set(feed))
+        missing = sorted(blob for blob in alone.inputs if blob not in feed and not _is_label(alone, blob))
         if missing:
             raise GraphError(f"branch {prefix!r}: its net reads {missing[0]!r}, which the fused net has not")
+        own_feed = {**_feed(alone, inputs, seed), **feed}
         seam = seams[prefix]
         found = _outputs(net, feed, prefix, _maker(net, seam))
         last = list(found)[-1] if found else ""
         if last not in alone._layer_names:
             raise GraphError(f"branch {prefix!r}: the layer {last!r}, which makes its seam {seam!r}, is not in its net")
-        expected = _outputs(alone, feed, "", list(alone._layer_names).index(last))
+        expected = _outputs(alone, own_feed, "", list(alone._layer_names).index(last))
         yield _comparison(prefix, seam, expected, found)
 
 
@@ -48,11 +49,18 @@ def _net(text: str, weights: str) -> Any:
         return caffe().Net(str(path), weights, TEST)
 
 
-def _random(blob: str, net: Any, seed: int) -> Any:
-    shape = net.blobs[blob].data.shape
-    if len(shape) < 2:
-        return np.zeros(shape, np.float32)  # a label
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+def _feed(net: Any, inputs: Mapping[str, Any], seed: int) -> Dict[str, Any]:
+    """Return an array for each input of the net: the images given, zeros for labels, else random values."""
+    feed: Dict[str, Any] = {}
+    for blob in net.inputs:
+        shape = net.blobs[blob].data.shape
+        random = np.zeros(shape) if _is_label(net, blob) else np.random.default_rng(seed).uniform(-1, 1, shape)
+        feed[blob] = inputs.get(blob, random.astype(np.float32))
+    return feed
+
+
+def _is_label(net: Any, blob: str) -> bool:
+    return bool(net.blobs[blob].data.ndim < 2)
 
 
 def _maker(net: Any, blob: str) -> int:

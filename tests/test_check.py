@@ -1,0 +1,131 @@
+import pytest
+from google.protobuf import text_format
+
+from netbuild._caffe import schema
+from netbuild.errors import GraphError
+from netbuild.graph.check import problems, require_savable, require_sound
+
+
+def net(text):
+    return text_format.Parse(text, schema().NetParameter())
+
+
+def layer(name, kind, bottoms, tops, more=""):
+    named = "".join(f' bottom: "{blob}"' for blob in bottoms.split()) + "".join(f' top: "{n}"' for n in tops.split())
+    return f'layer {{ name: "{name}" type: "{kind}"{named} {more} }}'
+
+
+DATA = layer("data", "Input", "", "data")
+SEAMS = {"odd": "odd/ip", "even": "even/ip"}
+BRANCHES = layer("odd/ip", "InnerProduct", "data", "odd/ip") + layer("even/ip", "InnerProduct", "data", "even/ip")
+
+
+def test_a_sound_net_has_no_problems():
+    assert problems(net(DATA + BRANCHES), SEAMS) == []
+
+
+@pytest.mark.parametrize(
+    ("layers", "sentence"),
+    [
+        (DATA + layer("r", "ReLU", "dat", "r"), "layer 'r': unknown bottom 'dat'; did you mean 'data'?"),
+        (
+            DATA + layer("r", "ReLU", "xyz", "r"),
+            "layer 'r': unknown bottom 'xyz'; no layer of this phase has it as a top",
+        ),
+        (
+            layer("r", "ReLU", "data", "r") + DATA,
+            "layer 'r': unknown bottom 'data'; the layer that makes it comes later",
+        ),
+        (
+            DATA + layer("b", "ReLU", "data", "x") + layer("c", "ReLU", "data", "x"),
+            "layer 'c': top 'x' is already made",
+        ),
+        (DATA + layer("b", "ReLU", "data", "x") + layer("b", "ReLU", "x", "y"), "layers 1 and 2 are all called 'b'"),
+        (DATA + layer("", "ReLU", "data", "x"), "layer 1 (ReLU) has no name"),
+        (DATA + 'layer { name: "r" type: "ReLU" bottom: "data" top: "" }', "layer 'r' (ReLU): a top has no name"),
+        (
+            DATA + layer("a", "Power", "data", "a") + layer("r", "ReLU", "data", "data"),
+            "layer 'r' works in place on 'data', which layer 'a' reads too",
+        ),
+        (
+            DATA
+            + layer("a", "Scale", "data", "a", 'param { name: "w" lr_mult: 0 }')
+            + layer("b", "Scale", "data", "b", 'param { name: "w" lr_mult: 1 }'),
+            "shared parameter 'w': layers 'a' and 'b' disagree on lr_mult",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_net_is_named(layers, sentence):
+    found = problems(net(layers))
+    assert any(text.startswith(sentence) for text in found), found
+
+
+@pytest.mark.parametrize(
+    ("layers", "sentence"),
+    [
+        (
+            layer("Convolution1", "Convolution", "data", "Convolution1")
+            + layer("odd/ip", "InnerProduct", "Convolution1", "odd/ip")
+            + layer("even/ip", "InnerProduct", "data", "even/ip"),
+            "layer 'Convolution1' of branch 'odd' has an automatic name",
+        ),
+        (
+            layer("conv", "Convolution", "data", "conv")
+            + layer("odd/ip", "InnerProduct", "conv", "odd/ip")
+            + layer("even/ip", "InnerProduct", "data", "even/ip"),
+            "layer 'conv' of branch 'odd' lacks the prefix; assign its Top: net['odd/NAME']",
+        ),
+        (
+            layer("odd/ip", "InnerProduct", "data", "odd/ip", 'param { name: "w" }')
+            + layer("even/ip", "InnerProduct", "data", "even/ip", 'param { name: "w" }'),
+            "shared parameter 'w' ties the branches 'even' and 'odd' together (layers 'odd/ip', 'even/ip')",
+        ),
+        (
+            layer("odd/relu", "ReLU", "data", "data") + BRANCHES,
+            "layer 'odd/relu' of branch 'odd' works in place on the shared input 'data', which layer 'even/ip' reads too",
+        ),
+        (layer("odd/ip", "InnerProduct", "data", "odd/ip"), "branch 'even': its seam 'even/ip' is no blob of the net"),
+    ],
+)
+def test_what_would_tie_branches_together_is_named(layers, sentence):
+    found = problems(net(DATA + layers), SEAMS)
+    assert any(text.startswith(sentence) for text in found), found
+
+
+def test_an_automatic_name_without_prefix_is_found_too():
+    auto = layer("Convolution1", "Convolution", "data", "Convolution1") + layer(
+        "ip", "InnerProduct", "Convolution1", "ip"
+    )
+    assert "automatic name" in problems(net(DATA + auto), {"": "ip"})[0]
+    assert problems(net(DATA + auto)) == []
+
+
+def test_in_place_chains_and_phases_are_fine():
+    chain = (
+        layer("ip", "InnerProduct", "data", "ip") + layer("r", "ReLU", "ip", "ip") + layer("d", "Dropout", "ip", "ip")
+    )
+    both = layer("data", "Data", "", "data", "include { phase: TRAIN }") + layer(
+        "data", "Data", "", "data", "include { phase: TEST }"
+    )
+    assert problems(net(both + chain)) == []
+
+
+def test_a_problem_of_one_phase_says_which():
+    only_test = layer("data", "Data", "", "data", "include { phase: TEST }") + layer("r", "ReLU", "data", "r")
+    assert problems(net(only_test)) == [
+        "layer 'r': unknown bottom 'data'; no layer of this phase has it as a top (phase TRAIN)"
+    ]
+
+
+def test_all_problems_come_in_one_error():
+    broken = net(layer("a", "ReLU", "x", "a") + layer("b", "ReLU", "y", "b"))
+    with pytest.raises(GraphError, match=r"net.prototxt: (?s:.*)unknown bottom 'x'(?s:.*)unknown bottom 'y'"):
+        require_sound(broken, "net.prototxt")
+
+
+def test_hdf5_snapshots_and_slashes():
+    solver = schema().SolverParameter(snapshot_format=schema().SolverParameter.HDF5)
+    with pytest.raises(GraphError, match="2 layers have '/' in their names .first 'odd/ip'.*BINARYPROTO"):
+        require_savable(solver, net(DATA + BRANCHES))
+    require_savable(solver, net(DATA))
+    require_savable(schema().SolverParameter(), net(DATA + BRANCHES))

@@ -1,0 +1,95 @@
+import dataclasses
+
+import pytest
+
+from netbuild import Branch, Fusion, blocks, build, lenet
+from netbuild.branches.branch import Input
+from netbuild.branches.resnet import resnet50
+from netbuild.errors import GraphError
+from netbuild.names import qualify
+
+
+def names(message):
+    return [layer.name for layer in message.layer]
+
+
+def test_join_and_head_are_named_after_the_branches():
+    message = build(Fusion({"odd": lenet, "even": lenet}, 10)).message
+    layers = {layer.name: layer for layer in message.layer}
+    assert names(message)[-4:] == ["concat", "ip2", "accuracy", "loss"]
+    assert list(layers["concat"].bottom) == ["odd/ip1", "even/ip1"]
+    assert list(layers["concat"].top) == ["ip1_fused"]
+    assert [spec.lr_mult for spec in layers["ip2"].param] == [1, 2]
+    assert message.name == "LeNet"
+
+
+def test_names_can_be_chosen():
+    message = build(Fusion({"odd_": lenet, "even_": lenet}, 10, blob="both", head="score")).message
+    assert names(message)[0] == "odd_conv1"
+    assert names(message)[-4:] == ["concat", "score", "accuracy", "loss"]
+    assert list(message.layer[-4].top) == ["both"]
+
+
+def test_different_branches_join_under_a_common_name():
+    def other(net, bottom, prefix="", *, frozen=False):
+        return dataclasses.replace(lenet(net, bottom, prefix, frozen=frozen), seam="ip1", net_name="Other")
+
+    assert build(Fusion({"a": lenet, "b": other}, 4)).message.name == "Fusion"
+
+
+def test_one_branch_needs_no_join():
+    assert "concat" not in names(build(Fusion({"odd": lenet}, 3)).message)
+
+
+@pytest.mark.parametrize("pair", [("odd", "odd/")])
+def test_two_branches_of_one_prefix_are_refused(pair):
+    with pytest.raises(GraphError, match="two branches have the prefix 'odd' and 'odd/'"):
+        build(Fusion(dict.fromkeys(pair, lenet), 10))
+
+
+def test_no_branch_and_no_class_are_refused():
+    with pytest.raises(GraphError, match="no branch given"):
+        build(Fusion({}, 10))
+    with pytest.raises(GraphError, match="0 classes"):
+        build(Fusion({"a": lenet}, 0))
+
+
+def unassigned(net, bottom, prefix="", *, frozen=False):
+    import caffe
+
+    hidden = caffe.layers.InnerProduct(bottom, num_output=3)
+    return Branch(prefix, "fc", blocks.fc(net, qualify(prefix, "fc"), hidden, 3, frozen=frozen), 3)
+
+
+def assigned_twice(net, bottom, prefix="", *, frozen=False):
+    first = blocks.fc(net, qualify(prefix, "fc"), bottom, 3, frozen=frozen)
+    return Branch(prefix, "fc", blocks.fc(net, qualify(prefix, "fc"), first, 3, frozen=frozen), 3)
+
+
+def in_place_on_input(net, bottom, prefix="", *, frozen=False):
+    top = blocks.relu(net, qualify(prefix, "relu0"), bottom)
+    return Branch(prefix, "fc", blocks.fc(net, qualify(prefix, "fc"), top, 3, frozen=frozen), 3)
+
+
+def no_branch(net, bottom, prefix="", *, frozen=False):
+    return blocks.fc(net, qualify(prefix, "fc"), bottom, 3, frozen=frozen)
+
+
+@pytest.mark.parametrize(
+    ("builder", "reason"),
+    [
+        (unassigned, "layer 'InnerProduct1' of branch 'a' has an automatic name"),
+        (assigned_twice, "layer 'InnerProduct1' of branch 'a' has an automatic name"),
+        (in_place_on_input, "layer 'a/relu0' of branch 'a' works in place on the shared input 'data'"),
+        (no_branch, "its builder returned Top, not a netbuild.Branch"),
+    ],
+)
+def test_faults_of_builders_are_found_before_caffe_sees_the_net(builder, reason):
+    with pytest.raises(GraphError, match=reason):
+        build(Fusion({"a": builder, "b": lenet}, 10))
+
+
+def test_branches_that_saw_different_images_cannot_share_a_data_layer():
+    with pytest.raises(GraphError, match="trained on different inputs"):
+        build(Fusion({"a": lenet, "b": resnet50}, 10)).input  # noqa: B018 (the property raises)
+    assert build(Fusion({"a": lenet, "b": lenet}, 10)).input == Input((1, 28, 28), (128,), 1 / 256, "mnist")

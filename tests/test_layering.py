@@ -1,0 +1,104 @@
+"""The one-direction rule: a module imports only rooms that stand above its own."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = [
+    "errors",
+    "names",
+    "files",
+    "weights",
+    "_caffe",
+    "_child",
+    "proto",
+    "shapes",
+    "graph",
+    "blocks",
+    "branches",
+    "fusion",
+    "data",
+    "emit",
+    "fuse",
+    "verify",
+    "train",
+    "demo",
+]
+INNER = {
+    "weights": ["wire", "caffemodel", "plan", "stream", "live"],
+    "graph": ["check", "feed"],
+    "branches": ["branch", "lenet", "resnet", "table"],
+    "data": ["images", "layers", "lists", "download", "mnist", "digits"],
+    # The engine is named, not imported, by what starts its process.
+    "verify": ["inputs", "branches", "engine"],
+    "train": ["events", "engine", "log", "run", "evaluate"],
+}
+
+
+def place(module):
+    """(room, place within the room) of a module such as 'weights.wire'."""
+    room, _, inner = module.partition(".")
+    return ROOMS.index(room), INNER[room].index(inner) if inner else -1
+
+
+def imports(path, module):
+    package = module.split(".")[:-1] if path.name != "__init__.py" else module.split(".")
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - (node.level - 1)]
+            names = [*base, *(node.module.split(".") if node.module else [])]
+            for alias in node.names:
+                full = ".".join([*names, alias.name])
+                is_module = (ROOT / "netbuild" / full.replace(".", "/")).with_suffix(".py").exists()
+                yield full if is_module or not names else ".".join(names)
+
+
+def modules():
+    for path in sorted((ROOT / "netbuild").rglob("*.py")):
+        parts = path.relative_to(ROOT / "netbuild").with_suffix("").parts
+        yield path, ".".join(part for part in parts if part != "__init__")
+
+
+def test_every_module_has_a_room():
+    for path, module in modules():
+        if module:
+            assert place(module) is not None, path
+
+
+def test_imports_go_one_way():
+    checked = 0
+    for path, module in modules():
+        for target in imports(path, module) if module else ():
+            if target.split(".")[0] in ROOMS:
+                assert place(target) < place(module), f"{module} imports {target}"
+                checked += 1
+    assert checked > 80
+
+
+def test_the_library_does_not_know_the_command_line():
+    for path, _ in modules():
+        assert "netbuild_cli" not in path.read_text()
+        assert "click" not in path.read_text()
+
+
+def test_only_the_door_imports_caffe():
+    for path, module in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            assert not any(name.split(".")[0] == "caffe" for name in names), module
+
+
+def test_importing_netbuild_loads_nothing_heavy():
+    import subprocess
+    import sys
+
+    code = "import sys, netbuild; assert not {'numpy', 'caffe', 'google.protobuf', 'click'} & set(sys.modules); netbuild.Fusion"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_all_names_of_the_table_of_contents_are_there():
+    import netbuild
+
+    for name in netbuild.__all__:
+        assert getattr(netbuild, name) is not None

@@ -1,0 +1,102 @@
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet, verify_branches
+from netbuild.branches.lenet import MNIST
+from netbuild.errors import CaffeError, GraphError, NetbuildError
+from netbuild.verify.branches import Original
+
+
+@pytest.fixture()
+def fused(tmp_path, trained):
+    emit_files(Fusion({"odd": lenet, "even": lenet}, 10), DataSource(MNIST), tmp_path / "net")
+    weights = {"odd": trained / "a.caffemodel", "even": trained / "b.caffemodel"}
+    fuse_weights(tmp_path / "net" / "deploy.prototxt", weights, tmp_path / "init.caffemodel")
+    return tmp_path
+
+
+def originals(trained, net="lenet.prototxt"):
+    net = os.fspath(trained / net) if net.endswith("prototxt") else net
+    return {
+        "odd": Original(net, os.fspath(trained / "a.caffemodel")),
+        "even": Original(net, os.fspath(trained / "b.caffemodel")),
+    }
+
+
+@pytest.mark.parametrize("target", ["train_val.prototxt", "deploy.prototxt"])
+@pytest.mark.parametrize("net", ["lenet.prototxt", "lenet"])
+def test_branches_are_bit_equal_in_real_caffe(fused, trained, target, net):
+    found = verify_branches(fused / "net" / target, fused / "init.caffemodel", originals(trained, net))
+    assert [(one.prefix, one.seam, one.layers, one.equal) for one in found] == [
+        ("odd", "odd/ip1", 6, True),
+        ("even", "even/ip1", 6, True),
+    ]
+    assert found[0].shape[1:] == (500,)
+    assert found[0].largest_difference == 0
+
+
+def test_one_changed_weight_is_found_in_its_layer(fused, trained, caffe):
+    net = caffe.Net(os.fspath(fused / "net/deploy.prototxt"), os.fspath(fused / "init.caffemodel"), caffe.TEST)
+    net.params["even/conv2"][0].data[7, 3, 2, 2] += 1e-3
+    net.save(os.fspath(fused / "changed.caffemodel"))
+    odd, even = verify_branches(fused / "net/deploy.prototxt", fused / "changed.caffemodel", originals(trained))
+    assert odd.equal
+    assert not even.equal
+    assert even.first_difference == "conv2"
+    assert 0 < even.largest_difference < 0.1
+
+
+def test_swapped_weights_are_found(fused, trained):
+    wrong = originals(trained)
+    wrong["odd"], wrong["even"] = wrong["even"], wrong["odd"]
+    found = verify_branches(fused / "net/deploy.prototxt", fused / "init.caffemodel", wrong)
+    assert [one.first_difference for one in found] == ["conv1", "conv1"]
+
+
+def test_images_are_fed_as_the_data_layer_prepares_them(fused, trained, monkeypatch):
+    paths = []
+    for value in (0, 128, 255):
+        paths.append(fused / f"{value}.png")
+        Image.new("RGB", (56, 56), (value,) * 3).save(paths[-1])
+    from netbuild.verify import branches
+
+    seen = {}
+    monkeypatch.setattr(branches, "run", lambda _function, **job: seen.update(job) or [])
+    verify_branches(fused / "net/train_val.prototxt", fused / "init.caffemodel", originals(trained), images=paths)
+    pixels = seen["inputs"]["data"]
+    assert pixels.shape == (3, 1, 28, 28)
+    np.testing.assert_allclose(pixels[:, 0, 0, 0], [-0.5, 0, 127 / 256])
+    monkeypatch.undo()
+    found = verify_branches(
+        fused / "net/train_val.prototxt", fused / "init.caffemodel", originals(trained), images=paths
+    )
+    assert [one.shape for one in found] == [(3, 500), (3, 500)]
+    assert all(one.equal for one in found)
+
+
+def test_a_seam_can_be_named(fused, trained):
+    named = {p: Original(f"{one.net}@pool1", one.weights) for p, one in originals(trained).items()}
+    found = verify_branches(fused / "net/deploy.prototxt", fused / "init.caffemodel", named)
+    assert [(one.seam, one.layers) for one in found] == [("odd/pool1", 2), ("even/pool1", 2)]
+
+
+def test_a_prefix_that_the_fused_net_lacks(fused, trained):
+    with pytest.raises(GraphError, match="no layer whose name begins with 'third/'"):
+        verify_branches(fused / "net/deploy.prototxt", fused / "init.caffemodel", {"third": originals(trained)["odd"]})
+
+
+def test_a_broken_image_is_told(fused, trained):
+    (fused / "x.png").write_bytes(b"no image")
+    with pytest.raises(NetbuildError, match="image '.*x.png': cannot be read"):
+        verify_branches(
+            fused / "net/deploy.prototxt", fused / "init.caffemodel", originals(trained), images=[fused / "x.png"]
+        )
+
+
+def test_caffes_abort_is_told(fused, trained):
+    """Weights whose shapes do not fit: Caffe aborts, in the child."""
+    with pytest.raises(CaffeError, match="Caffe gave up: .*Cannot copy param 0 weights from layer 'ip2'"):
+        verify_branches(fused / "net/deploy.prototxt", trained / "a.caffemodel", originals(trained))
