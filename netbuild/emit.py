@@ -101,7 +101,7 @@ def emit_files(
     messages: Dict[str, Message] = {}
     if split_phases:
         for name, phase in (("train", TRAIN), ("test", TEST)):
-            messages[f"{name}.prototxt"] = type(net)(name=net.name, layer=[la for _, la in proto.of_phase(net, phase)])
+            messages[f"{name}.prototxt"] = proto.only_phase(net, phase)
         paths = {f"{name}_net": str(target / f"{name}.prototxt") for name in ("train", "test")}
     else:
         messages["train_val.prototxt"] = net

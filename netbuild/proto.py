@@ -78,9 +78,21 @@ def of_phase(net: Message, phase: int) -> List[Tuple[int, Message]]:
     return [(index, layer) for index, layer in enumerate(net.layer) if in_phase(layer, phase)]
 
 
+def only_phase(net: Message, phase: int) -> Message:
+    """Return a net of one phase's layers, without the rules that told the phases apart."""
+    result = type(net)(name=net.name, layer=[layer for _, layer in of_phase(net, phase)])
+    for layer in result.layer:
+        layer.ClearField("include")
+        layer.ClearField("exclude")
+    return result
+
+
 def phases(net: Message) -> Tuple[int, ...]:
-    """Return the phases that are worth a look: both, or only TEST where no layer tells them apart."""
-    return (TEST, TRAIN) if any(layer.include or layer.exclude for layer in net.layer) else (TEST,)
+    """Return the phases a net is made for: those with a layer that needs no bottom; TEST where all are alike."""
+    if not any(layer.include or layer.exclude for layer in net.layer):
+        return (TEST,)
+    fed = [phase for phase in (TEST, TRAIN) if any(not layer.bottom for _, layer in of_phase(net, phase))]
+    return tuple(fed) or (TEST,)
 
 
 def phase_name(phase: int) -> str:

@@ -1,7 +1,7 @@
 import pytest
 from google.protobuf import text_format
 
-from netbuild._caffe import schema
+from netbuild._caffe import TEST, TRAIN, schema
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems, require_savable, require_sound
 
@@ -112,14 +112,15 @@ def test_in_place_chains_and_phases_are_fine():
 
 def test_a_problem_of_one_phase_says_which():
     only_test = layer("data", "Data", "", "data", "include { phase: TEST }") + layer("r", "ReLU", "data", "r")
-    assert problems(net(only_test)) == [
+    assert problems(net(only_test)) == []
+    assert problems(net(only_test), in_phases=[TEST, TRAIN]) == [
         "layer 'r': unknown bottom 'data'; no layer of this phase has it as a top (phase TRAIN)"
     ]
 
 
 def test_all_problems_come_in_one_error():
     broken = net(layer("a", "ReLU", "x", "a") + layer("b", "ReLU", "y", "b"))
-    with pytest.raises(GraphError, match=r"net.prototxt: (?s:.*)unknown bottom 'x'(?s:.*)unknown bottom 'y'"):
+    with pytest.raises(GraphError, match=r"net.prototxt:(?s:.*)unknown bottom 'x'(?s:.*)unknown bottom 'y'"):
         require_sound(broken, "net.prototxt")
 
 

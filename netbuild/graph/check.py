@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from difflib import get_close_matches
 from itertools import combinations
-from typing import Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import names
 from .._caffe import Message, schema
@@ -19,14 +19,15 @@ from ..proto import of_phase, phase_name, phases
 Layers = Sequence[Tuple[int, Message]]
 
 
-def problems(net: Message, seams: Mapping[str, str] = {}) -> List[str]:
+def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None) -> List[str]:
     """Return everything wrong with a net, one sentence each, in file order per kind.
 
     `seams` maps each branch's prefix to its seam (the blob's full name in the net); with it, the branches are
-    checked for what would tie them together or lose their weights.
+    checked for what would tie them together or lose their weights. `in_phases` are the phases the net will run in;
+    by default those that something feeds.
     """
     found: Dict[str, List[str]] = {}
-    looked_at = phases(net)
+    looked_at = phases(net) if in_phases is None else in_phases
     for phase in looked_at:
         layers = of_phase(net, phase)
         flow = _Flow(layers)
@@ -38,11 +39,13 @@ def problems(net: Message, seams: Mapping[str, str] = {}) -> List[str]:
     return [text if len(named) == len(looked_at) else f"{text} (phase {named[0]})" for text, named in found.items()]
 
 
-def require_sound(net: Message, what: str, seams: Mapping[str, str] = {}) -> None:
+def require_sound(
+    net: Message, what: str, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None
+) -> None:
     """Raise GraphError with all problems of the net; `what` names it (a file, or 'the fused net')."""
-    found = problems(net, seams)
+    found = problems(net, seams, in_phases=in_phases)
     if found:
-        raise GraphError(f"{what}: " + ("\n" + " " * 4).join(["", *found] if len(found) > 1 else found).strip("\n"))
+        raise GraphError(f"{what}: {found[0]}" if len(found) == 1 else "\n  ".join([f"{what}:", *found]))
 
 
 def require_savable(solver: Message, net: Message) -> None:

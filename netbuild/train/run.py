@@ -94,9 +94,7 @@ def train_solver(
 def _require_kind(path: PathLike, kind: str, option: str, other: str) -> None:
     found = kind_of(path)
     if found not in (kind, "hdf5"):
-        raise WeightsError(
-            f"{option} {str(path)!r}: is a {found}, a {kind} is expected; give it with --{other} instead"
-        )
+        raise WeightsError(f"{option} {str(path)!r}: is a {found}, not a {kind}; give it with --{other} instead")
 
 
 def _resolve_nets(solver: Message, folder: Path) -> None:
@@ -128,7 +126,7 @@ def _require_trainable(solver: Message) -> None:
         phases.setdefault(path, []).append(TEST)
     for path, used in phases.items():
         net = proto.read_net(path)
-        require_sound(net, path)
+        require_sound(net, path, in_phases=used)
         require_savable(solver, net)
         for phase in used:
             _require_data(net, phase, path)

@@ -1,0 +1,191 @@
+"""The commands as a user types them: output, exit status, and never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from netbuild_cli.main import main
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+@pytest.fixture()
+def fused(in_tmp, trained):
+    run(
+        *("emit", "fusion", "--branch", "odd=lenet", "--branch", "even=lenet", "--classes", 10),
+        *("--train-source", "train_all.txt", "--test-source", "val_all.txt", "-o", "net"),
+    )
+    run("fuse", "net/train_val.prototxt", *weights(trained), "-o", "init.caffemodel")
+    return in_tmp
+
+
+def weights(trained):
+    return ["--weights", f"odd={trained / 'a.caffemodel'}", "--weights", f"even={trained / 'b.caffemodel'}"]
+
+
+def test_help_and_version():
+    assert "fuse" in run("--help")
+    assert "0.1.0" in run("--version")
+    for command in ("data", "demo", "emit", "fuse", "train", "verify"):
+        first_line = run(command, "--help").split("\n\n")[1].strip()
+        assert first_line
+    assert "No such command 'fues'" in run("fues", code=2)
+
+
+def test_help_loads_neither_caffe_nor_numpy():
+    code = (
+        "import sys; from netbuild_cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'caffe', 'numpy', 'google.protobuf'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_emit_prints_what_it_wrote_and_says_what_it_assumed(in_tmp):
+    output = run("emit", "lenet", "--classes", 5, "--train-batch", 25, "-o", "odd")
+    assert "odd/train_val.prototxt\nodd/deploy.prototxt\nodd/solver.prototxt" in output
+    assert "note: val.txt is not there to be counted; test_iter is set to 500" in output
+    assert "batch_size: 25" in Path("odd/train_val.prototxt").read_text()
+
+
+def test_emit_options_reach_the_files(in_tmp):
+    run(
+        *("emit", "resnet50", "--classes", 7, "--data", "lmdb", "--train-source", "a", "--test-source", "b"),
+        *("--crop", 200, "--mean", "1,2,3", "--scale", 0.5, "--mirror", "--solver-mode", "GPU", "--test-iter", 3),
+        *("--solver", "base_lr=0.5", "-o", "net", "--head", "score", "--split-phases"),
+    )
+    train = Path("net/train.prototxt").read_text()
+    for line in ("crop_size: 200", "mean_value: 2.0", "scale: 0.5", "mirror: true", "backend: LMDB", 'name: "score"'):
+        assert line in train, line
+    solver = Path("net/solver.prototxt").read_text()
+    for line in ("base_lr: 0.5", "solver_mode: GPU", "test_iter: 3"):
+        assert line in solver
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "code"),
+    [
+        (["emit", "lenett", "--classes", 5, "-o", "x"], "no builder called 'lenett': did you mean 'lenet'?", 1),
+        (["emit", "lenet", "-o", "x"], "Missing option '--classes'", 2),
+        (["emit", "fusion", "--classes", 5, "-o", "x"], "'fusion' needs at least one --branch", 2),
+        (["emit", "lenet", "--branch", "a=lenet", "--classes", 5, "-o", "x"], "--branch goes with the net 'fusion'", 2),
+        (
+            ["emit", "fusion", "--branch", "a=lenet", "--branch", "a=lenet", "--classes", 5, "-o", "x"],
+            "prefix 'a' is given twice",
+            2,
+        ),
+        (["emit", "fusion", "--branch", "lenet", "--classes", 5, "-o", "x"], "'lenet': expected PREFIX=NET", 2),
+        (["emit", "fusion", "--branch", "a=n.prototxt@ip1", "--classes", 5, "-o", "x"], "cannot be a branch yet", 2),
+        (["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"], "expected C,H,W", 2),
+        (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 values for 1 channels", 2),
+        (["emit", "lenet", "--classes", 0, "-o", "x"], "0 classes", 1),
+        (
+            ["emit", "fusion", "--branch", "a=lenet", "--branch", "b=resnet50", "--classes", 5, "-o", "x"],
+            "trained on different inputs",
+            1,
+        ),
+        (["fuse", "no.prototxt", "--weights", "a=b", "-o", "x"], "prototxt 'no.prototxt': no such file", 1),
+        (["fuse", "no.prototxt", "-o", "x"], "Missing option '--weights'", 2),
+        (["train", "no.prototxt", "-o", "x"], "no such file", 1),
+        (["verify", "a", "b", "--branch", "odd=x", "--weights", "even=y"], "missing for even, odd", 2),
+        (["data", "mnist", "x", "--from", "nowhere"], "MNIST 'nowhere': no such file or folder", 1),
+        (["demo", "-o", "x", "--weights", "odd=nowhere", "--weights", "third=x"], "weights for 'third'", 1),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence_and_write_nothing(in_tmp, arguments, sentence, code):
+    assert sentence in run(*arguments, code=code)
+    assert not [path for path in in_tmp.rglob("*") if path.is_file()]
+
+
+def test_fuse_reports_and_ends_with_the_proof(fused, trained):
+    output = run("fuse", "net/train_val.prototxt", *weights(trained), "-o", "init.caffemodel")
+    lines = output.splitlines()
+    assert lines[-2:] == [
+        f"6 of 6 blobs of odd bit-equal to {trained / 'a.caffemodel'}",
+        f"6 of 6 blobs of even bit-equal to {trained / 'b.caffemodel'}",
+    ]
+    assert "left to their fillers: ip2" in lines
+    assert f"not wanted from {trained / 'a.caffemodel'}: ip2" in lines
+
+
+def test_fuse_dry_run_and_json(fused, trained):
+    output = run("fuse", "net/deploy.prototxt", *weights(trained), "-o", "none", "--dry-run")
+    assert "odd/ip1  <-  " in output
+    assert "dry run: 12 blobs fit; none was not written" in output
+    assert not Path("none").exists()
+    report = json.loads(run("fuse", "net/deploy.prototxt", *weights(trained), "-o", "x", "--json"))
+    assert report["branches"]["odd"] == {
+        "file": str(trained / "a.caffemodel"),
+        "blobs": 6,
+        "bit_equal": True,
+        "not_wanted": ["ip2"],
+    }
+    assert report["bytes_written"] == Path("x").stat().st_size
+
+
+def test_verify_says_equal_or_where_it_differs(fused, trained):
+    nets = ["--branch", "odd=lenet", "--branch", f"even={trained / 'lenet.prototxt'}"]
+    output = run("verify", "net/train_val.prototxt", "init.caffemodel", *nets, *weights(trained))
+    assert "odd: 6 layers up to odd/ip1 (1 x 500) bit-equal to lenet" in output
+    swapped = ["--weights", f"even={trained / 'a.caffemodel'}", "--weights", f"odd={trained / 'a.caffemodel'}"]
+    output = run("verify", "net/train_val.prototxt", "init.caffemodel", *nets, *swapped, code=1)
+    assert "even: DIFFERS" in output
+    assert "first in layer 'conv1'" in output
+    report = json.loads(run("verify", "net/deploy.prototxt", "init.caffemodel", *nets, *weights(trained), "--json"))
+    assert [one["equal"] for one in report] == [True, True]
+    run("verify", "net/deploy.prototxt", "init.caffemodel", *nets, *weights(trained), "--shape", "data=x", code=2)
+
+
+def test_train_from_the_command_line(fused, small_lists):
+    for name, subset in (("train_all.txt", "train_all"), ("val_all.txt", "val_all")):
+        Path(name).write_bytes(small_lists.path(subset).read_bytes())
+    output = run("train", "net/solver.prototxt", "--weights", "init.caffemodel", "--max-iter", 3, "-o", "run")
+    assert "finished at iteration 3: accuracy 0." in output
+    for name in ("lenet_fused_iter_3.caffemodel", "lenet_fused_iter_3.solverstate", "train_log.csv", "curves.png"):
+        assert f"wrote run/{name}" in output
+        assert Path("run", name).exists()
+    assert "is a solverstate" in run(
+        *("train", "net/solver.prototxt", "--weights", "run/lenet_fused_iter_3.solverstate", "-o", "x"), code=1
+    )
+
+
+def test_data_writes_lists_and_counts_them(in_tmp):
+    output = run("data", "digits", "some digits", "--format", "jpg")
+    assert "some digits/train_all.txt  1,297 images" in output
+    assert Path("some digits/val_odd.txt").read_text().startswith("some digits/val/")
+
+
+def test_demo_force_removes_only_a_demos_files(in_tmp):
+    Path("home").mkdir()
+    Path("home/thesis.tex").write_text("years of work")
+    assert "holds more than a demo's files" in run("demo", "-o", "home", "--force", code=1)
+    assert Path("home/thesis.tex").exists()
+
+
+def test_a_fault_of_ours_is_one_line_too(in_tmp, monkeypatch):
+    monkeypatch.delenv("NETBUILD_DEBUG", raising=False)
+    from netbuild_cli import emit
+
+    def broken(_name):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(emit, "find_builder", broken)
+    assert "unexpected ZeroDivisionError: oops" in run("emit", "lenet", "--classes", 5, "-o", "x", code=1)
+
+
+def test_the_installed_command_runs(tmp_path):
+    command = Path(sys.executable).with_name("netbuild")
+    if not command.exists():
+        pytest.skip("netbuild is not installed beside this Python")
+    result = subprocess.run([os.fspath(command), "--version"], capture_output=True, text=True, check=True)
+    assert "netbuild" in result.stdout

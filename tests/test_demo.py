@@ -1,0 +1,41 @@
+import pytest
+
+from netbuild import DataSource, Fusion, emit_files, evaluate, lenet, run_demo
+from netbuild.branches.lenet import MNIST
+from netbuild.data.lists import write_images
+from netbuild.data.mnist import load_mnist
+from netbuild.errors import NetbuildError
+
+
+def test_the_demo_on_the_bundled_digits(tmp_path):
+    lines = []
+    result = run_demo(tmp_path / "demo", branch_iterations=60, head_iterations=60, say=lines.append)
+    assert [score.net for score in result.scores] == ["odd", "even", "fused"]
+    # Far above chance (0.2, 0.1) after a fraction of the usual iterations.
+    assert all(score.validation > 0.8 for score in result.scores), result.scores
+    assert all(path.exists() for path in result.files)
+    assert "12 blobs bit-equal to their sources" in lines
+    assert sum("verified in Caffe" in line for line in lines) == 2
+    with pytest.raises(NetbuildError, match="is not empty"):
+        run_demo(tmp_path / "demo")
+
+
+def test_weights_of_unknown_branches_are_refused(tmp_path):
+    with pytest.raises(NetbuildError, match="weights for 'third': the demo's branches are odd and even"):
+        run_demo(tmp_path / "demo", weights={"third": "x"})
+
+
+def test_the_recipes_models_on_mnist(recipe, mnist, tmp_path):
+    """Written images, lists, emitted nets and evaluation together give the accuracies known for these models."""
+    test = {"test": load_mnist(str(mnist))["test"]}
+    lists = write_images(test, tmp_path / "data")
+    emit_files(Fusion({"": lenet}, 5, frozen=False), DataSource(MNIST), tmp_path / "net")
+    found = {
+        branch: evaluate(
+            tmp_path / "net" / "train_val.prototxt",
+            recipe / f"mnist_lenet_{branch}_iter_30000.caffemodel",
+            lists.path(f"test_{branch}"),
+        )["accuracy"]
+        for branch in ("odd", "even")
+    }
+    assert {branch: round(accuracy, 4) for branch, accuracy in found.items()} == {"odd": 0.9935, "even": 0.9941}

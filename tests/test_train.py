@@ -1,0 +1,193 @@
+import csv
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from netbuild import DataSource, Fusion, emit_files, evaluate, lenet, proto, train_solver
+from netbuild.branches.lenet import MNIST
+from netbuild.errors import CaffeError, GraphError, NetbuildError, WeightsError
+from netbuild.train import events as ev
+from netbuild.train.log import draw_curves, read_log
+
+
+@pytest.fixture()
+def solver(tmp_path, small_lists):
+    lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
+    options = {"max_iter": "20", "test_interval": "10", "snapshot": "10", "snapshot_prefix": "s", "display": "5"}
+    emit_files(
+        Fusion({"": lenet}, 10, frozen=False), DataSource(MNIST, **lists), tmp_path / "net", solver_options=options
+    )
+    return tmp_path / "net" / "solver.prototxt"
+
+
+def test_a_run_trains_logs_tests_and_snapshots(solver, tmp_path, caffe):
+    events = []
+    result = train_solver(solver, tmp_path / "run", on_event=events.append)
+    assert events[0] == ev.Started(0, 20)
+    assert [event.iteration for event in events if isinstance(event, ev.Tested)] == [10, 20]
+    steps = [event for event in events if isinstance(event, ev.Stepped)]
+    assert steps[-1].loss < steps[0].loss
+    assert steps[0].lr == pytest.approx(0.01)
+    assert (result.iteration, result.interrupted) == (20, False)
+    assert result.scores.keys() == {"accuracy", "loss"}
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == [f"s_iter_{n}.{kind}" for n in (10, 20) for kind in ("caffemodel", "solverstate")] + [
+        "train_log.csv"
+    ]
+    with result.log.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["value"] for row in rows if row["name"] == "accuracy"][-1] == repr(result.scores["accuracy"])
+    net = caffe.Net(os.fspath(solver.parent / "deploy.prototxt"), os.fspath(result.caffemodel), caffe.TEST)
+    assert net.params["ip2"][0].data.std() > 0
+
+
+def test_the_same_bits_as_caffes_own_loop(solver, tmp_path, caffe):
+    """Steps one by one, tests in between: the weights are those of solver.step(20) in pycaffe."""
+    result = train_solver(solver, tmp_path / "run")
+    message = proto.read_solver(solver)
+    message.snapshot_prefix, message.random_seed = str(tmp_path / "own"), 3
+    proto.write(tmp_path / "own.prototxt", message)
+    seeded = tmp_path / "seeded"
+    again = train_solver(tmp_path / "own.prototxt", seeded)
+    own = caffe.get_solver(os.fspath(tmp_path / "own.prototxt"))
+    own.step(20)
+    net = caffe.Net(os.fspath(solver.parent / "deploy.prototxt"), os.fspath(again.caffemodel), caffe.TEST)
+    for name, blobs in own.net.params.items():
+        assert blobs[0].data.tobytes() == net.params[name][0].data.tobytes()
+    assert result.caffemodel.read_bytes() != again.caffemodel.read_bytes()
+
+
+def test_resuming_goes_on_where_it_stopped(solver, tmp_path, caffe):
+    message = proto.read_solver(solver)
+    message.random_seed = 3
+    proto.write(solver, message)
+    train_solver(solver, tmp_path / "half", max_iter=10)
+    resumed = train_solver(solver, tmp_path / "half", resume=tmp_path / "half" / "s_iter_10.solverstate")
+    assert resumed.iteration == 20
+    iterations = [point[0] for point in read_log(resumed.log)["TRAIN", "loss"]]
+    assert iterations == sorted(iterations)
+    assert iterations[-1] == 20
+
+
+def test_weights_are_where_training_begins(solver, tmp_path):
+    first = train_solver(solver, tmp_path / "first")
+    losses = []
+    train_solver(
+        solver,
+        tmp_path / "second",
+        weights=[first.caffemodel],
+        max_iter=1,
+        on_event=lambda event: losses.append(event.loss) if isinstance(event, ev.Stepped) else None,
+    )
+    assert losses[0] < read_log(first.log)["TRAIN", "loss"][0][1]
+
+
+def test_ctrl_c_writes_a_snapshot_and_ends_cleanly(solver, tmp_path):
+    def interrupt(event):
+        if isinstance(event, ev.Stepped) and event.iteration >= 15:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = train_solver(solver, tmp_path / "run", max_iter=5000, on_event=interrupt)
+    assert result.interrupted
+    assert 15 <= result.iteration < 5000
+    assert result.caffemodel.exists()
+    assert result.solverstate.exists()
+
+
+def test_results_of_an_earlier_run_are_not_overwritten(solver, tmp_path):
+    train_solver(solver, tmp_path / "run", max_iter=2)
+    before = (tmp_path / "run" / "s_iter_2.caffemodel").read_bytes()
+    with pytest.raises(NetbuildError, match="holds an earlier run .s_iter_2.caffemodel."):
+        train_solver(solver, tmp_path / "run", max_iter=2)
+    assert (tmp_path / "run" / "s_iter_2.caffemodel").read_bytes() == before
+
+
+def test_a_solverstate_is_told_from_a_caffemodel(solver, tmp_path, trained):
+    result = train_solver(solver, tmp_path / "run", max_iter=1)
+    with pytest.raises(WeightsError, match="is a solverstate, not a caffemodel; give it with --resume"):
+        train_solver(solver, tmp_path / "x", weights=[result.solverstate])
+    with pytest.raises(WeightsError, match="is a caffemodel, not a solverstate; give it with --weights"):
+        train_solver(solver, tmp_path / "x", resume=trained / "a.caffemodel")
+    with pytest.raises(NetbuildError, match="exclude each other"):
+        train_solver(solver, tmp_path / "x", weights=["a"], resume="b")
+
+
+def edit(solver, file, old, new):
+    path = solver.parent / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_what_would_make_caffe_abort_is_found_first(solver, tmp_path, small_lists):
+    net = solver.parent / "train_val.prototxt"
+    whole = net.read_text()
+    edit(solver, net.name, 'bottom: "pool2"', 'bottom: "pool3"')
+    with pytest.raises(GraphError, match="layer 'ip1': unknown bottom 'pool3'; did you mean 'pool2'"):
+        train_solver(solver, tmp_path / "run")
+    net.write_text(whole.replace(str(small_lists.path("val_all")), "nowhere.txt"))
+    with pytest.raises(NetbuildError, match="data layer 'mnist' .TEST. reads 'nowhere.txt', which is not there"):
+        train_solver(solver, tmp_path / "run")
+    net.write_text(whole.replace('"conv1"', '"a/conv1"'))
+    edit(solver, solver.name, "solver_mode", "snapshot_format: HDF5 solver_mode")
+    with pytest.raises(GraphError, match="snapshot_format is HDF5"):
+        train_solver(solver, tmp_path / "run")
+    net.unlink()
+    with pytest.raises(NetbuildError, match="solver's net .*: no such file"):
+        train_solver(solver, tmp_path / "run")
+
+
+def test_what_caffe_alone_can_find_is_told_in_its_words(solver, tmp_path, small_lists):
+    (tmp_path / "list.txt").write_text("missing.png 0\n")
+    edit(solver, "train_val.prototxt", str(small_lists.path("train_all")), str(tmp_path / "list.txt"))
+    with pytest.raises(CaffeError, match="Caffe gave up: .*Could not load .*missing.png"):
+        train_solver(solver, tmp_path / "run")
+
+
+def test_a_gpu_that_caffe_cannot_use_is_told(solver, tmp_path):
+    with pytest.raises(CaffeError, match="CPU-only|GPU"):
+        train_solver(solver, tmp_path / "run", gpu=0)
+
+
+def test_nets_are_found_beside_the_solver_and_phases_in_two_files(tmp_path, small_lists, monkeypatch):
+    lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
+    monkeypatch.chdir(tmp_path)
+    options = {"max_iter": "2"}
+    emit_files(
+        Fusion({"": lenet}, 10, frozen=False),
+        DataSource(MNIST, **lists),
+        "net",
+        split_phases=True,
+        solver_options=options,
+    )
+    monkeypatch.chdir(tmp_path / "net")
+    assert train_solver("solver.prototxt", "run").scores.keys() == {"accuracy", "loss"}
+
+
+def test_evaluation_counts_every_image_once(solver, tmp_path, small_lists, caffe):
+    result = train_solver(solver, tmp_path / "run", max_iter=10)
+    lines = small_lists.path("val_all").read_text().splitlines(keepends=True)[:37]
+    (tmp_path / "prime.txt").write_text("".join(lines))
+    found = evaluate(solver.parent / "train_val.prototxt", result.caffemodel, tmp_path / "prime.txt")
+    net = caffe.Net(os.fspath(solver.parent / "deploy.prototxt"), os.fspath(result.caffemodel), caffe.TEST)
+    from PIL import Image
+
+    right = 0
+    for line in lines:
+        path, label = line.rsplit(" ", 1)
+        with Image.open(path) as image:
+            net.blobs["data"].data[0, 0] = (np.asarray(image, np.float32) - 128) / 256
+        right += int(net.forward()["prob"].argmax() == int(label))
+    assert found["accuracy"] == pytest.approx(right / 37, abs=1e-6)
+
+
+def test_curves_are_drawn(solver, tmp_path):
+    result = train_solver(solver, tmp_path / "run")
+    draw_curves(result.log, tmp_path / "curves.png", title="x")
+    from PIL import Image
+
+    with Image.open(tmp_path / "curves.png") as image:
+        assert image.size == (1100, 440)
+        assert len(set(image.convert("RGB").getdata())) > 50
