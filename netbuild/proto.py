@@ -10,6 +10,7 @@ from google.protobuf import text_format
 from ._caffe import TEST, TRAIN, Message, schema
 from .errors import GraphError
 from .files import PathLike, existing_file, write_text
+from .prototext import read_lines
 
 
 def read_net(path: PathLike) -> Message:
@@ -111,7 +112,11 @@ def _meets(rule: Message, phase: int) -> bool:
 def _parse(path: PathLike, message: Message) -> Message:
     file: Path = existing_file(path, "prototxt")
     try:
-        return text_format.Parse(file.read_text(encoding="utf-8"), message)
+        text = file.read_text(encoding="utf-8")
+        if read_lines(text, message):
+            return message
+        message.Clear()
+        return text_format.Parse(text, message)
     except text_format.ParseError as error:
         raise GraphError(f"prototxt {str(file)!r}: {error}") from None
     except UnicodeDecodeError:

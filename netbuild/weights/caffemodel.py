@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Dict, Iterable, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
@@ -29,7 +29,8 @@ V1_V0_LAYER, V1_BLOBS, V1_NAME = 1, 6, 4
 BLOB_LEGACY_SHAPE = (1, 2, 3, 4)
 BLOB_DATA, BLOB_SHAPE, BLOB_DOUBLE_DATA = 5, 7, 8
 SHAPE_DIM = 1
-_MAX_NAME, _MAX_DIMS = 4096, 32
+_MAX_NAME, _MAX_SHAPE, _MAX_DIMS = 4096, 320, 32
+"""Bytes of a name and of a shape, axes of a blob (Caffe's kMaxBlobAxes)."""
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 Shape = Tuple[int, ...]
@@ -152,17 +153,13 @@ def _blob(file: WireFile, message: Field, where: str) -> Blob:
     return blob
 
 
-def _dims(file: WireFile, message: Field, where: str) -> Iterable[int]:
+def _dims(file: WireFile, message: Field, where: str) -> List[int]:
     dims: List[int] = []
     for field in file.fields(message.start, message.end):
-        if field.number != SHAPE_DIM:
-            continue
-        if field.wire_type == VARINT:
+        if field.number == SHAPE_DIM and field.wire_type == BYTES:
+            dims += file.varints(field, _MAX_SHAPE)
+        elif field.number == SHAPE_DIM and field.wire_type == VARINT:
             dims.append(field.value)
-        at = field.start
-        while field.wire_type == BYTES and at < field.end:
-            dim, at = file.varint(at, field.end)
-            dims.append(dim)
         if len(dims) > _MAX_DIMS:
             raise WeightsError(f"weights {str(file.path)!r}: {where} has more than {_MAX_DIMS} axes")
     return dims

@@ -10,7 +10,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ..errors import WeightsError
 from ..files import PathLike, replacing
@@ -34,7 +34,7 @@ CAFFE_READ_LIMIT = 2**31 - 1
 _CHUNK = 1 << 18
 """Bytes per step. Buffers are made once: fresh memory costs more than the copying."""
 _SYNC_STEP = 1 << 25
-"""Bytes after which the disk is set to work, so that the last fsync finds little left to do."""
+"""Bytes after which the disk is set to work."""
 
 
 class _Span(NamedTuple):
@@ -76,8 +76,7 @@ def stream(plan: Plan, net_name: str, target: Sequence[Declared], output: PathLi
         sources = {path: stack.enter_context(WireFile(path)) for path in sorted({c.path for c in plan.copies})}
         _refuse_input_as_output(output, sources)
         file = stack.enter_context(replacing(output))
-        file.write(head)
-        _write_proving(records, sources, file)
+        _write_all([_Record("", [head], len(head)), *records], sources, file.fileno())
         _require_as_planned(plan, Path(file.name))
     return size
 
@@ -102,63 +101,53 @@ def _blob_parts(path: str, blob: Blob, shape: Shape) -> Iterator[Part]:
         yield _Span(path, start, end)
 
 
-def _write_proving(records: Sequence[_Record], sources: Mapping[str, WireFile], file: IO[bytes]) -> None:
-    """Write the records while a second thread compares those that are written and sends them to the disk."""
-    buffer = memoryview(bytearray(_CHUNK))
-    proofs: List[Future[None]] = []
-    with ThreadPoolExecutor(max_workers=1) as prover:
-        comparison = _Comparison(file.fileno())
-        on_disk = 0
-        for record in records:
-            copied = _write(record, sources, file, buffer)
-            file.flush()
-            proofs.append(prover.submit(comparison.require_same, record.layer, sources, copied))
-            if file.tell() - on_disk > _SYNC_STEP:
-                on_disk = file.tell()
-                proofs.append(prover.submit(os.fdatasync, file.fileno()))
-        for proof in proofs:
-            proof.result()
+class _Writer:
+    """Appends to a file and reads back what it copied: each chunk is compared with its source.
 
-
-def _write(
-    record: _Record, sources: Mapping[str, WireFile], file: IO[bytes], buffer: memoryview
-) -> List[Tuple[_Span, int]]:
-    """Append a record and return its spans, each with the offset that it was written to."""
-    copied: List[Tuple[_Span, int]] = []
-    for part in record.parts:
-        if isinstance(part, bytes):
-            file.write(part)
-            continue
-        copied.append((part, file.tell()))
-        for at in range(part.start, part.end, _CHUNK):
-            chunk = buffer[: part.end - at]
-            sources[part.path].read_into(chunk, at)
-            file.write(chunk)
-    return copied
-
-
-class _Comparison:
-    """Compares written spans with their sources, in two buffers that are made once.
-
-    Before each step the buffers are equal from end to end, so what lies behind a short chunk never tells them apart.
+    It works in two buffers that are made once. They are equal from end to end before each step, so what lies behind
+    a short chunk never tells them apart.
     """
 
-    def __init__(self, written: int) -> None:
-        self._written = written
-        self._expected, self._found = bytearray(_CHUNK), bytearray(_CHUNK)
+    def __init__(self, fd: int) -> None:
+        self.fd, self.size = fd, 0
+        self._read, self._written = bytearray(_CHUNK), bytearray(_CHUNK)
 
-    def require_same(self, layer: str, sources: Mapping[str, WireFile], copied: Sequence[Tuple[_Span, int]]) -> None:
-        expected, found = memoryview(self._expected), memoryview(self._found)
-        for span, written_at in copied:
-            for at in range(0, span.end - span.start, _CHUNK):
-                length = min(_CHUNK, span.end - span.start - at)
-                sources[span.path].read_into(expected[:length], span.start + at)
-                done = os.preadv(self._written, [found[:length]], written_at + at)
-                if done != length or self._expected != self._found:
-                    raise WeightsError(
-                        f"layer {layer!r} differs from {span.path!r} after copying; nothing was kept: check the disk, "
-                        "or whether something writes to the source"
-                    )
+    def append(self, data: Union[bytes, memoryview]) -> None:
+        """Append bytes."""
+        view = memoryview(data)
+        self.size += len(view)
+        while len(view):
+            view = view[os.write(self.fd, view) :]
+
+    def copy(self, span: _Span, source: WireFile, layer: str) -> None:
+        """Append a span of a source; raise WeightsError where the file then does not hold what the source does."""
+        for start in range(span.start, span.end, _CHUNK):
+            length = min(_CHUNK, span.end - start)
+            chunk, written = memoryview(self._read)[:length], memoryview(self._written)[:length]
+            source.read_into(chunk, start)
+            at = self.size
+            self.append(chunk)
+            if os.preadv(self.fd, [written], at) != length or self._read != self._written:
+                raise WeightsError(
+                    f"layer {layer!r} differs from {span.path!r} after copying; nothing was kept: check the disk"
+                )
+
+
+def _write_all(records: Sequence[_Record], sources: Mapping[str, WireFile], fd: int) -> None:
+    """Write the records while a second thread sends what is there to the disk: the last fsync finds little to do."""
+    writer = _Writer(fd)
+    with ThreadPoolExecutor(max_workers=1) as disk:
+        sent: List[Future[None]] = []
+        for record in records:
+            for part in record.parts:
+                if isinstance(part, bytes):
+                    writer.append(part)
+                else:
+                    writer.copy(part, sources[part.path], record.layer)
+            if writer.size > (len(sent) + 1) * _SYNC_STEP:
+                sent.append(disk.submit(os.fdatasync, fd))
+        for done in sent:
+            done.result()
 
 
 def _require_as_planned(plan: Plan, written: Path) -> None:

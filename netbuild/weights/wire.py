@@ -9,7 +9,7 @@ grow with a claimed length. Format: https://protobuf.dev/programming-guides/enco
 from __future__ import annotations
 
 import os
-from typing import Iterator, NamedTuple, Tuple
+from typing import Iterator, List, NamedTuple, NoReturn, Optional, Tuple
 
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
@@ -36,8 +36,7 @@ class WireFile:
         self.path = existing_file(path, "weights")
         self.fd = os.open(self.path, os.O_RDONLY)
         self.size = os.fstat(self.fd).st_size
-        self._window = b""
-        self._window_start = 0
+        self._window, self._base = b"", 0
 
     def __enter__(self) -> WireFile:
         return self
@@ -48,46 +47,48 @@ class WireFile:
     def fields(self, start: int, end: int) -> Iterator[Field]:
         """Yield the fields of the message that fills the bytes [start, end)."""
         at = start
+        window, base = b"", 0
         while at < end:
-            tag, payload = self.varint(at, end)
+            if not base <= at <= base + len(window) - 2 * _MAX_VARINT:
+                window, base = self._window_at(at)
+            tag, payload = _varint(window, at - base, end - base) or self._endless(at)
             number, wire_type = tag >> 3, tag & 7
             if not 0 < number < 1 << 29:
                 raise self._broken(at, f"field number {number}")
             value = 0
             if wire_type == BYTES:
-                length, payload = self.varint(payload, end)
+                length, payload = _varint(window, payload, end - base) or self._endless(at)
                 after = payload + length
             elif wire_type == VARINT:
-                value, after = self.varint(payload, end)
+                value, after = _varint(window, payload, end - base) or self._endless(at)
             elif wire_type in (FIXED32, FIXED64):
                 after = payload + (4 if wire_type == FIXED32 else 8)
             else:
                 raise self._broken(at, f"wire type {wire_type} in field {number}")
-            if after > end:
-                raise self._broken(at, f"field {number} claims {after - payload} bytes, {end - payload} are left")
-            yield Field(number, wire_type, value, payload, after)
-            at = after
+            if base + after > end:
+                left = end - base - payload
+                raise self._broken(at, f"field {number} claims {after - payload} bytes, {left} are left")
+            at = base + after
+            yield Field(number, wire_type, value, base + payload, at)
 
-    def varint(self, at: int, end: int) -> Tuple[int, int]:
-        """Return the varint at `at`, which must end before `end`, and the offset behind it."""
-        offset = at - self._window_start
-        if 0 <= offset < len(self._window) and at < end and self._window[offset] < 0x80:
-            return self._window[offset], at + 1  # nearly all are of one byte
-        value = 0
-        for index, byte in enumerate(self._look(at, min(_MAX_VARINT, end - at))):
-            value |= (byte & 0x7F) << (7 * index)
-            if byte < 0x80:
-                if value >> 64:
-                    break
-                return value, at + index + 1
-        raise self._broken(at, "a number that does not end")
+    def varints(self, field: Field, limit: int) -> List[int]:
+        """Return the varints of a short packed field; more than `limit` bytes are refused."""
+        data = self.payload(field, limit)
+        values: List[int] = []
+        at = 0
+        while at < len(data):
+            value, at = _varint(data, at, len(data)) or self._endless(field.start + at)
+            values.append(value)
+        return values
 
     def payload(self, field: Field, limit: int) -> bytes:
         """Return the payload of a short field; more than `limit` bytes are refused."""
         length = field.end - field.start
         if length > limit:
             raise self._broken(field.start, f"field {field.number} has {length} bytes, at most {limit} expected")
-        return self._look(field.start, length) if length <= _WINDOW else self.pread(field.start, length)
+        window, base = self._window_at(field.start)
+        offset = field.start - base
+        return window[offset : offset + length] if offset + length <= len(window) else self.pread(field.start, length)
 
     def pread(self, at: int, length: int) -> bytes:
         """Return exactly `length` bytes; a file that has shrunk since it was opened is an error."""
@@ -105,18 +106,32 @@ class WireFile:
         if done < len(buffer):
             buffer[:] = self.pread(at, len(buffer))
 
-    def _look(self, at: int, length: int) -> bytes:
-        offset = at - self._window_start
-        if offset < 0 or offset + length > len(self._window):
-            self._window = self.pread(at, max(length, min(_WINDOW, self.size - at)))
-            self._window_start, offset = at, 0
-        return self._window[offset : offset + length]
+    def _window_at(self, at: int) -> Tuple[bytes, int]:
+        """Return bytes that hold `at` and two varints behind it, unless the file ends, and where they begin."""
+        if not self._base <= at <= self._base + len(self._window) - 2 * _MAX_VARINT:
+            self._window, self._base = self.pread(at, min(_WINDOW, self.size - at)), at
+        return self._window, self._base
+
+    def _endless(self, at: int) -> NoReturn:
+        raise self._broken(at, "a number that does not end")
 
     def _broken(self, at: int, found: str) -> WeightsError:
         return WeightsError(
             f"weights {str(self.path)!r}: not a caffemodel, or damaged: byte {at} has {found}; "
             "compare its size or checksum with the original's"
         )
+
+
+def _varint(data: bytes, at: int, end: int) -> Optional[Tuple[int, int]]:
+    """Return the varint at `at` and the offset behind it, None where it does not end before `end`."""
+    if at < end and data[at] < 0x80:
+        return data[at], at + 1  # nearly all are of one byte
+    value = 0
+    for index in range(at, min(at + _MAX_VARINT, end)):
+        value |= (data[index] & 0x7F) << (7 * (index - at))
+        if data[index] < 0x80:
+            return (value, index + 1) if value < 1 << 64 else None
+    return None
 
 
 def encode_varint(value: int) -> bytes:
