@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Iterator, Union
@@ -47,23 +46,22 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     target = Path(path)
     if target.is_dir():
         raise NetbuildError(f"output {str(target)!r}: is a folder; name a file")
+    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
-        fd, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        file = temporary.open("x+b")
     except OSError as error:
         raise NetbuildError(f"output {str(target)!r}: cannot be written ({error.strerror})") from None
     try:
-        os.close(fd)
-        with open(name, "w+b") as file:  # noqa: PTH123 (its `name` is to be the path)
+        with file:
             yield file
             file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
-        Path(name).replace(target)
+        temporary.replace(target)
     except OSError as error:
-        Path(name).unlink()
+        temporary.unlink()
         raise NetbuildError(f"output {str(target)!r}: {error.strerror or error}") from error
     except BaseException:
-        Path(name).unlink()
+        temporary.unlink()
         raise
 
 
@@ -71,10 +69,3 @@ def write_text(path: PathLike, text: str) -> None:
     """Replace the file at `path` by `text` (UTF-8)."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
-
-
-def _umask() -> int:
-    # The only portable way to read it is to set it; mkstemp's 0600 would hide results from colleagues.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -44,7 +44,13 @@ def fuse_weights(
 
 def declare(net: Message) -> List[Declared]:
     """Return what the net declares of each of its layers, for a plan."""
-    return [
-        Declared(layer.name, shapes, layer.SerializeToString())
-        for layer, shapes in zip(net.layer, parameter_shapes(net))
-    ]
+    return [Declared(layer.name, shapes, _definition(layer)) for layer, shapes in zip(net.layer, parameter_shapes(net))]
+
+
+def _definition(layer: Message) -> bytes:
+    """Return the serialised layer, without the values that a definition may carry itself."""
+    if not layer.blobs:
+        return bytes(layer.SerializeToString())
+    bare = proto.copied(layer)
+    bare.ClearField("blobs")
+    return bytes(bare.SerializeToString())

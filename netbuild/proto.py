@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Tuple
 
-from google.protobuf import text_format
-
 from ._caffe import TEST, TRAIN, Message, schema
 from .errors import GraphError
 from .files import PathLike, existing_file, write_text
@@ -28,6 +26,8 @@ def read_solver(path: PathLike) -> Message:
 
 def to_text(message: Message) -> str:
     """Return a message as prototxt."""
+    from google.protobuf import text_format
+
     return str(text_format.MessageToString(message))
 
 
@@ -113,11 +113,15 @@ def _parse(path: PathLike, message: Message) -> Message:
     file: Path = existing_file(path, "prototxt")
     try:
         text = file.read_text(encoding="utf-8")
-        if read_lines(text, message):
-            return message
+    except UnicodeDecodeError:
+        raise GraphError(f"prototxt {str(file)!r}: is not text; a prototxt is expected here") from None
+    if read_lines(text, message):
+        return message
+    # Imported where it is needed: it costs as much as reading most files without it.
+    from google.protobuf import text_format
+
+    try:
         message.Clear()
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
         raise GraphError(f"prototxt {str(file)!r}: {error}") from None
-    except UnicodeDecodeError:
-        raise GraphError(f"prototxt {str(file)!r}: is not text; a prototxt is expected here") from None

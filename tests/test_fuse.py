@@ -172,3 +172,16 @@ def test_the_recipes_models(caffe, pb, recipe, target, tmp_path):
         for name, arrays in by_protobuf(pb, path).items():
             for expected, blob in zip(arrays, net.params[f"{prefix}/{name}"] if name != "ip2" else []):
                 assert expected.tobytes() == blob.data.tobytes()
+
+
+def test_values_in_the_targets_own_definition_do_not_double_the_blobs(pb, tmp_path):
+    (tmp_path / "t.prototxt").write_text(
+        'name: "t" layer { name: "a/p" type: "Parameter" top: "p" parameter_param { shape { dim: 2 } } '
+        "blobs { shape { dim: 2 } data: 8 data: 9 } }"
+    )
+    source = pb.NetParameter()
+    blob = source.layer.add(name="p").blobs.add(data=[1, 2])
+    blob.shape.dim.append(2)
+    (tmp_path / "s").write_bytes(source.SerializeToString())
+    fuse_weights(tmp_path / "t.prototxt", {"a": tmp_path / "s"}, tmp_path / "o")
+    assert [array.tolist() for array in by_protobuf(pb, tmp_path / "o")["a/p"]] == [[1, 2]]

@@ -6,7 +6,7 @@ The target is the authority: the plan walks over what the fused net declares, no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import names
 from ..errors import WeightsError
@@ -69,19 +69,23 @@ def make_plan(target: Sequence[Declared], models: Mapping[str, Model]) -> Plan:
     Raises WeightsError with a table of everything missing, mismatching or ambiguous.
     """
     sources = {prefix: model.by_name() for prefix, model in models.items()}
-    problems = list(_ambiguous_targets(target, models))
+    problems: List[Problem] = []
     copies: List[Copy] = []
     left: List[str] = []
-    wanted: Dict[str, set[str]] = {prefix: set() for prefix in models}
+    wanted: Dict[str, Set[str]] = {prefix: set() for prefix in models}
+    seen: Set[str] = set()
     for layer in target:
-        for prefix, local in _claims(layer.name, models):
+        claims = _claims(layer.name, models)
+        problems += _ambiguities(layer, claims, seen)
+        seen.add(layer.name)
+        for prefix, local in claims:
             wanted[prefix].add(local)
             outcome = _match(layer, prefix, models[prefix].path, local, sources[prefix].get(local, []))
             if isinstance(outcome, Copy):
                 copies.append(outcome)
             elif outcome is not None:
                 problems.append(outcome)
-        if layer.shapes and not _claims(layer.name, models):
+        if layer.shapes and not claims:
             left.append(layer.name)
     fronts = ", ".join(sorted({layer.name.partition("/")[0] + "/" for layer in target if "/" in layer.name}))
     problems += [
@@ -121,16 +125,12 @@ def _claims(layer: str, models: Mapping[str, Model]) -> List[Tuple[str, str]]:
     return [(prefix, local) for prefix, local in local_names if local is not None]
 
 
-def _ambiguous_targets(target: Sequence[Declared], models: Mapping[str, Model]) -> Iterator[Problem]:
-    seen = set()
-    for layer in target:
-        claims = _claims(layer.name, models)
-        if len(claims) > 1:
-            prefixes = ", ".join(repr(prefix) for prefix, _ in claims)
-            yield Problem("ambiguous", layer.name, "one file", f"prefixes {prefixes}", "several")
-        if layer.name in seen and claims and layer.shapes != ():
-            yield Problem("ambiguous", layer.name, "one layer of this name", "the target", "several")
-        seen.add(layer.name)
+def _ambiguities(layer: Declared, claims: Sequence[Tuple[str, str]], seen: Set[str]) -> Iterator[Problem]:
+    if len(claims) > 1:
+        prefixes = ", ".join(repr(prefix) for prefix, _ in claims)
+        yield Problem("ambiguous", layer.name, "one file", f"prefixes {prefixes}", "several")
+    if layer.name in seen and claims and layer.shapes != []:
+        yield Problem("ambiguous", layer.name, "one layer of this name", "the target", "several")
 
 
 def _match(layer: Declared, prefix: str, path: str, local: str, sources: Sequence[Layer]) -> Copy | Problem | None:

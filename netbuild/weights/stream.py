@@ -1,16 +1,16 @@
 """Run a plan: stream the branches' blobs into one caffemodel, prove them equal, then give the file its name.
 
-The bytes go through one small buffer: memory does not grow with the models. (Copying inside the kernel, by
+The bytes go through small buffers: memory does not grow with the models. (Copying inside the kernel, by
 copy_file_range or sendfile, was measured no faster: values rarely lie at the same offset within a page.)
 """
 
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import WeightsError
 from ..files import PathLike, replacing
@@ -24,7 +24,6 @@ from .caffemodel import (
     SHAPE_DIM,
     Blob,
     Shape,
-    index,
 )
 from .plan import Copy, Declared, Plan
 from .wire import WireFile, encode_bytes, encode_header, encode_varint
@@ -33,8 +32,9 @@ CAFFE_READ_LIMIT = 2**31 - 1
 """Bytes; Caffe's reader (io.cpp) takes no larger file."""
 _CHUNK = 1 << 18
 """Bytes per step. Buffers are made once: fresh memory costs more than the copying."""
-_SYNC_STEP = 1 << 25
-"""Bytes after which the disk is set to work."""
+_BATCH = 1 << 24
+"""Bytes that one writer writes and sends to the disk, while others go on."""
+_WRITERS = 3
 
 
 class _Span(NamedTuple):
@@ -76,8 +76,10 @@ def stream(plan: Plan, net_name: str, target: Sequence[Declared], output: PathLi
         sources = {path: stack.enter_context(WireFile(path)) for path in sorted({c.path for c in plan.copies})}
         _refuse_input_as_output(output, sources)
         file = stack.enter_context(replacing(output))
-        _write_all([_Record("", [head], len(head)), *records], sources, file.fileno())
-        _require_as_planned(plan, Path(file.name))
+        writer = _Writer(file.fileno(), sources)
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            for _ in pool.map(writer.write, _batches([_Record("", [head], len(head)), *records])):
+                pass
     return size
 
 
@@ -101,61 +103,61 @@ def _blob_parts(path: str, blob: Blob, shape: Shape) -> Iterator[Part]:
         yield _Span(path, start, end)
 
 
+def _batches(records: Sequence[_Record]) -> Iterator[Tuple[int, List[_Record]]]:
+    """Split the records into runs of some size, each with the offset at which it begins."""
+    start = size = 0
+    batch: List[_Record] = []
+    for record in records:
+        batch.append(record)
+        size += record.size
+        if size > _BATCH:
+            yield start, batch
+            start, size, batch = start + size, 0, []
+    yield start, batch
+
+
 class _Writer:
-    """Appends to a file and reads back what it copied: each chunk is compared with its source.
+    """Writes records to a file and reads back what it copied: each chunk is compared with its source."""
 
-    It works in two buffers that are made once. They are equal from end to end before each step, so what lies behind
-    a short chunk never tells them apart.
-    """
+    def __init__(self, fd: int, sources: Mapping[str, WireFile]) -> None:
+        self._fd, self._sources = fd, sources
 
-    def __init__(self, fd: int) -> None:
-        self.fd, self.size = fd, 0
-        self._read, self._written = bytearray(_CHUNK), bytearray(_CHUNK)
-
-    def append(self, data: Union[bytes, memoryview]) -> None:
-        """Append bytes."""
-        view = memoryview(data)
-        self.size += len(view)
-        while len(view):
-            view = view[os.write(self.fd, view) :]
-
-    def copy(self, span: _Span, source: WireFile, layer: str) -> None:
-        """Append a span of a source; raise WeightsError where the file then does not hold what the source does."""
-        for start in range(span.start, span.end, _CHUNK):
-            length = min(_CHUNK, span.end - start)
-            chunk, written = memoryview(self._read)[:length], memoryview(self._written)[:length]
-            source.read_into(chunk, start)
-            at = self.size
-            self.append(chunk)
-            if os.preadv(self.fd, [written], at) != length or self._read != self._written:
-                raise WeightsError(
-                    f"layer {layer!r} differs from {span.path!r} after copying; nothing was kept: check the disk"
-                )
-
-
-def _write_all(records: Sequence[_Record], sources: Mapping[str, WireFile], fd: int) -> None:
-    """Write the records while a second thread sends what is there to the disk: the last fsync finds little to do."""
-    writer = _Writer(fd)
-    with ThreadPoolExecutor(max_workers=1) as disk:
-        sent: List[Future[None]] = []
+    def write(self, batch: Tuple[int, Sequence[_Record]]) -> None:
+        """Write a batch and send it to the disk. Batches may be written at the same time."""
+        at, records = batch
+        buffers = bytearray(_CHUNK), bytearray(_CHUNK)
         for record in records:
             for part in record.parts:
                 if isinstance(part, bytes):
-                    writer.append(part)
+                    self._put(memoryview(part), at)
+                    at += len(part)
                 else:
-                    writer.copy(part, sources[part.path], record.layer)
-            if writer.size > (len(sent) + 1) * _SYNC_STEP:
-                sent.append(disk.submit(os.fdatasync, fd))
-        for done in sent:
-            done.result()
+                    self._copy(part, at, record.layer, buffers)
+                    at += part.end - part.start
+        os.fdatasync(self._fd)
 
+    def _put(self, data: memoryview, at: int) -> None:
+        while len(data):
+            done = os.pwrite(self._fd, data, at)
+            data, at = data[done:], at + done
 
-def _require_as_planned(plan: Plan, written: Path) -> None:
-    """Read the written file as anyone would: each planned layer must be there with its shapes."""
-    found = {layer.name: tuple(blob.shape for blob in layer.blobs) for layer in index(written).layers}
-    for copy in plan.copies:
-        if found.get(copy.target) != copy.shapes:
-            raise WeightsError(f"layer {copy.target!r} was not written as planned; nothing was kept")
+    def _copy(self, span: _Span, at: int, layer: str, buffers: Tuple[bytearray, bytearray]) -> None:
+        """Copy a span to the offset `at`; raise WeightsError where the file then holds other values.
+
+        The buffers are equal from end to end before each step, so what lies behind a short chunk never tells them
+        apart.
+        """
+        expected, found = buffers
+        for start in range(span.start, span.end, _CHUNK):
+            length = min(_CHUNK, span.end - start)
+            chunk, written = memoryview(expected)[:length], memoryview(found)[:length]
+            self._sources[span.path].read_into(chunk, start)
+            self._put(chunk, at)
+            if os.preadv(self._fd, [written], at) != length or expected != found:
+                raise WeightsError(
+                    f"layer {layer!r} differs from {span.path!r} after copying; nothing was kept: check the disk"
+                )
+            at += length
 
 
 def _refuse_input_as_output(output: PathLike, sources: Mapping[str, WireFile]) -> None:
