@@ -30,7 +30,7 @@ from .options import branch_option, numbers, output_folder_option, pairs
 @click.option("--test-source", default="val.txt", show_default=True, help="List file or database for testing.")
 @click.option("--train-batch", type=int, default=50, show_default=True)
 @click.option("--test-batch", type=int, default=20, show_default=True)
-@click.option("--deploy-batch", type=int, default=1, show_default=True)
+@click.option("--deploy-batch", type=click.IntRange(1), default=1, show_default=True)
 @click.option(
     "--shape", metavar="C,H,W", callback=numbers([3]), help="Shape of an image.  [default: the builder's source's]"
 )
@@ -72,7 +72,7 @@ def command(
     """
     fusion = _fusion(net, branches, options)
     source = _source(fusion, options)
-    solver_options["solver_mode"] = solver_mode
+    solver_options.setdefault("solver_mode", solver_mode)
     if test_iter is not None:
         solver_options["test_iter"] = str(test_iter)
     elif "test_iter" not in solver_options and list_length(source) is None:
@@ -121,19 +121,18 @@ def _source(fusion: Fusion, options: Dict[str, Any]) -> DataSource:
     given = dataclasses.replace(known, shape=shape) if known else Input(shape)
     if options["scale"] is not None:
         given = dataclasses.replace(given, scale=options["scale"])
+    if options["mean"] is not None and options["mean_file"]:
+        raise click.UsageError("--mean and --mean-file exclude each other")
     if options["mean"] is not None:
-        given = dataclasses.replace(given, mean=_mean(options["mean"], shape[0]))
+        given = dataclasses.replace(given, mean=_mean(options["mean"]))
     fields = {field.name for field in dataclasses.fields(DataSource)} - {"input"}
     return DataSource(given, **{name: value for name, value in options.items() if name in fields})
 
 
-def _mean(text: str, channels: int) -> Tuple[float, ...]:
+def _mean(text: str) -> Tuple[float, ...]:
     if text == "none":
         return ()
     try:
-        values = tuple(float(part) for part in text.split(","))
+        return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise click.BadParameter(f"{text!r}: expected numbers", param_hint="--mean") from None
-    if len(values) not in (1, channels):
-        raise click.BadParameter(f"{len(values)} values for {channels} channels", param_hint="--mean")
-    return values

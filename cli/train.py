@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
 import click
 
 from netbuild.errors import NetbuildError
-from netbuild.train.events import Event, Started, Stepped, Tested
+from netbuild.train.events import Event, Note, Started, Stepped, Tested
 from netbuild.train.log import draw_curves
 from netbuild.train.run import train_solver
 
 from .options import gpu_option, output_folder_option, progress
+
+_INTERRUPTED = 130
+"""Exit status, as a shell's after Ctrl-C: what should follow a training must not follow half a one."""
 
 
 @click.command("train")
@@ -52,6 +56,8 @@ def command(
     click.echo(f"{ended} at iteration {result.iteration}" + (f": {scores}" if scores else ""))
     for path in (result.caffemodel, result.solverstate, result.log, *([picture] if plot else [])):
         click.echo(f"wrote {path}")
+    if result.interrupted:
+        sys.exit(_INTERRUPTED)
 
 
 class Reporter:
@@ -70,7 +76,9 @@ class Reporter:
 
     def show(self, event: Event) -> None:
         """Show one event."""
-        if isinstance(event, Started):
+        if isinstance(event, Note):
+            click.echo(f"note: {event.text}", err=True)
+        elif isinstance(event, Started):
             self._at = event.iteration
             self._bar.length = event.max_iter - event.iteration
         elif isinstance(event, Stepped):

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import io
 import os
 import sys
 from functools import lru_cache
@@ -27,7 +29,7 @@ TRAIN, TEST = 0, 1
 
 _PB2 = "caffe.proto.caffe_pb2"
 _GET = (
-    "install it with: pip install 'netbuild[caffe]' (Python 3.8 or 3.9 on Linux x86-64 or Windows), "
+    "install it with: pip install 'netbuild[caffe]' (Python 3.8 or 3.9 on Linux x86-64), "
     "or put the python folder of your own Caffe build on PYTHONPATH"
 )
 _FITTING = "pip install 'numpy<2' 'protobuf<3.21'"
@@ -62,7 +64,9 @@ def caffe() -> Any:
     # glog reads its level when the library is loaded, at the import.
     os.environ.setdefault("GLOG_minloglevel", "2")
     try:
-        module = importlib.import_module("caffe")
+        # numpy prints a traceback of its own before the error that it raises.
+        with contextlib.redirect_stderr(io.StringIO()):
+            module = importlib.import_module("caffe")
     except (ImportError, SystemError, AttributeError, TypeError) as error:
         raise CaffeError(_unfit(error)) from error
     if not (hasattr(module, "TEST") and hasattr(module, "Net")):
@@ -107,12 +111,16 @@ def _not_caffe(path: Path) -> str:
     )
 
 
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
 def _unfit(error: BaseException) -> str:
     import google.protobuf
     import numpy
 
     found = f"numpy {numpy.__version__} and protobuf {google.protobuf.__version__}"
     return (
-        f"Caffe is installed but cannot be loaded with {found} ({type(error).__name__}: {error}); "
+        f"Caffe is installed but cannot be loaded with {found} ({type(error).__name__}: {_first_line(error)}); "
         f"the wheel needs older ones: {_FITTING}"
     )

@@ -23,19 +23,23 @@ from typing import IO, Any, Iterator, List
 
 from .errors import CaffeError, NetbuildError
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask a process to end."""
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
 
 
 def run(function: str, **arguments: Any) -> Iterator[Any]:
     """Yield what `function(**arguments)` yields in a child process.
 
-    Ctrl-C is passed on to the child, which may end its work cleanly; a NetbuildError there is raised here; an abort
+    Ctrl-C and the like are passed on to the child, which may end its work cleanly; a NetbuildError there is raised here; an abort
     of Caffe becomes a CaffeError.
     """
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
+    # The child finds the modules that we find, in our order; by itself it would look in the current folder first.
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path))
+    start = "import sys; del sys.path[0]; from netbuild._child import main; main(sys.argv[1])"
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "netbuild._child", function],
+            [sys.executable, "-c", start, function],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -62,7 +66,7 @@ def run(function: str, **arguments: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _passing_on_interrupts(child: subprocess.Popen[bytes]) -> Iterator[List[int]]:
-    """Send each Ctrl-C to the child instead of raising it here, where it could tear an event in two."""
+    """Send each signal to end on to the child instead of raising it here, where it could tear an event in two."""
     seen: List[int] = []
 
     def pass_on(number: int, _frame: Any) -> None:
@@ -72,11 +76,12 @@ def _passing_on_interrupts(child: subprocess.Popen[bytes]) -> Iterator[List[int]
     if threading.current_thread() is not threading.main_thread():
         yield seen
         return
-    before = signal.signal(signal.SIGINT, pass_on)
+    before = {number: signal.signal(number, pass_on) for number in ENDINGS}
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _events(stream: IO[bytes]) -> Iterator[Any]:
@@ -102,12 +107,13 @@ def _last_words(log: IO[bytes], code: int) -> str:
     return f"Caffe's process ended early: {last[0]}"
 
 
-def _main() -> None:
+def main(function: str) -> None:
+    """Be the child: run the function that the parent names, with the arguments that it sends."""
     # Whatever prints to standard output, Python or C++, must not land between the events.
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     arguments = pickle.load(sys.stdin.buffer)
-    module, _, name = sys.argv[1].partition(":")
+    module, _, name = function.partition(":")
     try:
         for event in getattr(importlib.import_module(module), name)(**arguments):
             pickle.dump(event, events)
@@ -118,7 +124,3 @@ def _main() -> None:
         # The caller is gone; nobody wants the rest.
         os._exit(1)
     events.close()
-
-
-if __name__ == "__main__":
-    _main()

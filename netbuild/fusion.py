@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from . import blocks
 from ._caffe import TEST, Message, caffe
 from .branches.branch import Branch, Builder, Input
-from .errors import GraphError
+from .errors import GraphError, NetbuildError
 from .graph.check import require_sound
+from .graph.frozen import require_frozen
 from .names import qualify, stem
 
 DATA, LABEL = "data", "label"
@@ -94,12 +96,24 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
         net.accuracy = layers.Accuracy(scores, net[LABEL], include={"phase": TEST})
         net.loss = layers.SoftmaxWithLoss(scores, net[LABEL])
     built = Built(net, branches)
-    require_sound(net.to_proto(), "the net as built", built.seams)
+    message = _message(net)
+    require_sound(message, "the net as built", built.seams)
+    _require_assigned(message, net)
+    for branch in branches if fusion.frozen else ():
+        require_frozen(message, branch.prefix)
     return built
 
 
 def _branch(net: Any, prefix: str, builder: Builder, frozen: bool) -> Branch:
-    branch = builder(net, net[DATA], prefix, frozen=frozen)
+    try:
+        branch = builder(net, net[DATA], prefix, frozen=frozen)
+    except NetbuildError:
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise GraphError(
+            f"branch {prefix!r}: its builder failed: {type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+        ) from error
     if not isinstance(branch, Branch):
         raise GraphError(f"branch {prefix!r}: its builder returned {type(branch).__name__}, not a netbuild.Branch")
     return branch
@@ -113,9 +127,32 @@ def join(net: Any, branches: Sequence[Branch], blob: Optional[str] = None) -> bl
     return net[blob]
 
 
+def _message(net: Any) -> Message:
+    try:
+        return net.to_proto()
+    except Exception as error:
+        # NetSpec looks at a layer's arguments only now.
+        raise GraphError(f"a builder gave a layer an argument that it does not take: {error}") from error
+
+
+def _require_assigned(message: Message, net: Any) -> None:
+    """Refuse blobs with automatic names anywhere: NetSpec renames the first of two Tops of one name in silence."""
+    for layer in message.layer:
+        for blob in layer.top:
+            if blob not in net.tops:
+                raise GraphError(
+                    f"layer {layer.name!r} ({layer.type}): its top has the automatic name {blob!r}: the Top was not "
+                    "assigned, or its name was given to another (by --head or --blob, say); choose different names"
+                )
+
+
 def _require_distinct(prefixes: Sequence[str]) -> None:
     if not prefixes:
         raise GraphError("no branch given; name at least one, as in --branch odd=lenet")
+    if "" in prefixes and len(prefixes) > 1:
+        raise GraphError(
+            "the empty prefix is for a net alone: in a fusion it would claim the head too; name each branch"
+        )
     stems = [stem(prefix) for prefix in prefixes]
     doubled = sorted({prefix for prefix, front in zip(prefixes, stems) if stems.count(front) > 1})
     if doubled:

@@ -43,6 +43,8 @@ def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]
     for index, layer in of_phase(net, phase):
         rule = _RULES.get(layer.type)
         bottoms = [blobs.get(name) for name in layer.bottom]
+        if rule is not None and not bottoms and layer.type not in _SOURCES:
+            raise GraphError(f"layer {layer.name!r} ({layer.type}): has no bottom")
         tops: List[Shape] = [None] * len(layer.top)
         if rule is None:
             params[index] = None
@@ -146,75 +148,96 @@ def _dummy_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
     return shapes * len(layer.top) if len(shapes) == 1 else shapes, []
 
 
-def _pair(param: Message, name: str, default: int) -> Tuple[int, int]:
-    """Return (vertical, horizontal) of a spatial option: `kernel_size`, or `kernel_h` and `kernel_w`."""
+def _spatial(param: Message, name: str, default: int, axes: int) -> List[int]:
+    """Return one value per spatial axis of an option: `kernel_size`, or `kernel_h` and `kernel_w`."""
     stem = name.partition("_")[0]
-    if param.HasField(f"{stem}_h") or param.HasField(f"{stem}_w"):
-        return getattr(param, f"{stem}_h"), getattr(param, f"{stem}_w")
+    if f"{stem}_h" in param.DESCRIPTOR.fields_by_name and (param.HasField(f"{stem}_h") or param.HasField(f"{stem}_w")):
+        return [getattr(param, f"{stem}_h"), getattr(param, f"{stem}_w")]
     value = getattr(param, name)
-    values = [value] if isinstance(value, int) else list(value)
-    values = values or [default]
-    return values[0], values[-1]
+    values = [value] if isinstance(value, int) else list(value) or [default]
+    values = values * axes if len(values) == 1 else values
+    if len(values) != axes:
+        raise _UnfitError(f"{len(values)} values of {name} for {axes} spatial axes")
+    return values
+
+
+def _require_positive(name: str, values: Sequence[int]) -> None:
+    if min(values, default=1) < 1:
+        raise _UnfitError(f"{name} must be given, and at least 1")
 
 
 def _convolution(layer: Message, bottoms: List[Shape]) -> Shapes:
     p = layer.convolution_param
-    kernel, stride, pad = _pair(p, "kernel_size", 0), _pair(p, "stride", 1), _pair(p, "pad", 0)
-    dilation = (list(p.dilation) or [1])[0], (list(p.dilation) or [1])[-1]
-    shape = _four(bottoms[0])
-    extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel)]
+    shape = bottoms[0] if bottoms[0] is not None else (None,) * 4
+    axis = _axis(shape, p.axis)
+    axes = len(shape) - axis - 1
+    kernel = _spatial(p, "kernel_size", 0, axes)
+    stride, pad = _spatial(p, "stride", 1, axes), _spatial(p, "pad", 0, axes)
+    for name, values in (
+        ("kernel_size", kernel),
+        ("stride", stride),
+        ("group", [p.group]),
+        ("num_output", [p.num_output]),
+    ):
+        _require_positive(name, values)
+    extents = [d * (k - 1) + 1 for d, k in zip(_spatial(p, "dilation", 1, axes), kernel)]
     deconvolution = layer.type == "Deconvolution"
     size: List[Optional[int]] = []
-    for length, k, s, border in zip(shape[2:], extent, stride, pad):
+    for length, extent, step, border in zip(shape[axis + 1 :], extents, stride, pad):
         if length is None:
             size.append(None)
-        elif deconvolution:
-            size.append(s * (length - 1) + k - 2 * border)
-        else:
-            size.append((length + 2 * border - k) // s + 1)
-        if size[-1] is not None and size[-1] < 1:
-            raise _UnfitError(f"a kernel of {kernel[0]} x {kernel[1]} is larger than its input")
-    channels = shape[1]
+            continue
+        found = (
+            step * (length - 1) + extent - 2 * border if deconvolution else (length + 2 * border - extent) // step + 1
+        )
+        if found < 1:
+            raise _UnfitError(f"a kernel of {' x '.join(map(str, kernel))} is larger than its input")
+        size.append(found)
+    channels = shape[axis]
     if channels is not None and (channels % p.group or p.num_output % p.group):
         raise _UnfitError(f"{channels} channels and {p.num_output} outputs cannot be split into {p.group} groups")
     outer, inner = (channels, p.num_output) if deconvolution else (p.num_output, channels)
     params: List[Shape] = [(outer, None if inner is None else inner // p.group, *kernel)]
     if p.bias_term:
         params.append((p.num_output,))
-    return [(shape[0], p.num_output, *size)] * len(layer.top), params
+    return [(*shape[:axis], p.num_output, *size)] * len(layer.top), params
 
 
 def _pooling(layer: Message, bottoms: List[Shape]) -> Shapes:
     p = layer.pooling_param
-    shape = _four(bottoms[0])
+    shape = bottoms[0] if bottoms[0] is not None else (None,) * 4
+    if len(shape) != 4:
+        raise _UnfitError("a bottom of 4 axes (N, C, H, W) is needed")
     if p.global_pooling:
         return [(*shape[:2], 1, 1)] * len(layer.top), []
-    kernel, stride, pad = _pair(p, "kernel_size", 0), _pair(p, "stride", 1), _pair(p, "pad", 0)
+    kernel, stride, pad = (
+        _spatial(p, name, default, 2) for name, default in (("kernel_size", 0), ("stride", 1), ("pad", 0))
+    )
+    _require_positive("kernel_size", kernel)
+    _require_positive("stride", stride)
+    # Forks of Caffe have round_mode; upstream always rounds up.
+    floor = "round_mode" in p.DESCRIPTOR.fields_by_name and p.round_mode == 1
     size = [
-        None if length is None else _pooled(length, k, s, border)
+        None if length is None else _pooled(length, k, s, border, clip=any(pad), floor=floor)
         for length, k, s, border in zip(shape[2:], kernel, stride, pad)
     ]
     return [(*shape[:2], *size)] * len(layer.top), []
 
 
-def _pooled(length: int, kernel: int, stride: int, pad: int) -> int:
-    """Pooling rounds up, unlike convolution, and clips a last window that starts in the padding."""
-    if kernel > length + 2 * pad:
+def _pooled(length: int, kernel: int, stride: int, pad: int, *, clip: bool, floor: bool) -> int:
+    """Pooling rounds up, unlike convolution; with padding on any side, a last window within it is dropped."""
+    room = length + 2 * pad - kernel
+    size = (room // stride if floor else -(-room // stride)) + 1
+    if clip and (size - 1) * stride >= length + pad:
+        size -= 1
+    if size < 1:
         raise _UnfitError(f"a pooling window of {kernel} is larger than its input")
-    size = -(-(length + 2 * pad - kernel) // stride) + 1
-    return size - 1 if pad and (size - 1) * stride >= length + pad else size
-
-
-def _four(shape: Shape) -> Tuple[Optional[int], ...]:
-    if shape is None:
-        return (None,) * 4
-    if len(shape) != 4:
-        raise _UnfitError("a bottom of 4 axes (N, C, H, W) is needed")
-    return shape
+    return size
 
 
 def _inner_product(layer: Message, bottoms: List[Shape]) -> Shapes:
     p = layer.inner_product_param
+    _require_positive("num_output", [p.num_output])
     shape = bottoms[0]
     if shape is None:
         front: Tuple[Optional[int], ...] = (None,) * max(p.axis, 0)
@@ -250,12 +273,27 @@ def _factors(param: Message, bottoms: List[Shape], count: int) -> List[Shape]:
         return [bottoms[1]] * count
     axis = _axis(shape, param.axis)
     end = len(shape) if param.num_axes == -1 else axis + param.num_axes
+    if end > len(shape):
+        raise _UnfitError(f"num_axes {param.num_axes} from axis {axis} is out of range")
     return [shape[axis:end]] * count
+
+
+def _embed(layer: Message, bottoms: List[Shape]) -> Shapes:
+    p = layer.embed_param
+    _require_positive("num_output", [p.num_output])
+    top = None if bottoms[0] is None else (*bottoms[0], p.num_output)
+    weight: List[Shape] = [(p.input_dim, p.num_output)]
+    return [top], weight + [(p.num_output,)] * p.bias_term
+
+
+def _parameter(layer: Message, _bottoms: List[Shape]) -> Shapes:
+    shape = tuple(layer.parameter_param.shape.dim)
+    return [shape], [shape]
 
 
 def _prelu(layer: Message, bottoms: List[Shape]) -> Shapes:
     shape = bottoms[0]
-    channels = None if shape is None else shape[1]
+    channels = None if shape is None else shape[_axis(shape, 1)]
     return [shape], [()] if layer.prelu_param.channel_shared else [(channels,)]
 
 
@@ -302,6 +340,9 @@ _LOSSES = [
     *("MultinomialLogisticLoss", "SigmoidCrossEntropyLoss"),
 ]
 
+_SOURCES = ("Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "Parameter")
+"""Layers that need no bottom."""
+
 _RULES: Dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE, _same),
     **dict.fromkeys(_LOSSES, _scalar),
@@ -321,6 +362,8 @@ _RULES: Dict[str, Rule] = {
     "BatchNorm": _batch_norm,
     "Scale": _scale,
     "Bias": _bias,
+    "Embed": _embed,
+    "Parameter": _parameter,
     "PReLU": _prelu,
     "Concat": _concat,
     "Eltwise": _eltwise,

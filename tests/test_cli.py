@@ -87,11 +87,11 @@ def test_emit_options_reach_the_files(in_tmp):
         (["emit", "fusion", "--branch", "lenet", "--classes", 5, "-o", "x"], "'lenet': expected PREFIX=NET", 2),
         (["emit", "fusion", "--branch", "a=n.prototxt@ip1", "--classes", 5, "-o", "x"], "cannot be a branch yet", 2),
         (["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"], "expected C,H,W", 2),
-        (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 values for 1 channels", 2),
+        (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channels", 1),
         (["emit", "lenet", "--classes", 0, "-o", "x"], "0 classes", 1),
         (
             ["emit", "fusion", "--branch", "a=lenet", "--branch", "b=resnet50", "--classes", 5, "-o", "x"],
-            "trained on different inputs",
+            "all bottoms must have the same number of axes",
             1,
         ),
         (["fuse", "no.prototxt", "--weights", "a=b", "-o", "x"], "prototxt 'no.prototxt': no such file", 1),

@@ -5,9 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from netbuild import DataSource, Fusion, blocks, build, emit_files, lenet
+from netbuild import DataSource, Fusion, blocks, build, emit_files, fusion, lenet
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
+from netbuild.errors import GraphError
 
 
 def params(net, prefix):
@@ -78,9 +79,12 @@ def test_no_backward_pass_enters_a_frozen_resnet(caffe, tmp_path):
 
 
 def test_without_entries_on_batch_norm_the_backward_pass_would_enter(caffe, tmp_path, monkeypatch):
-    """The check above can fail: this is the net that people write by hand."""
+    """The check above can fail: this is the net that people write by hand. netbuild refuses it."""
     honest = blocks.param_specs
     monkeypatch.setattr(blocks, "param_specs", lambda blobs, **k: {} if blobs == 3 else honest(blobs, **k))
+    with pytest.raises(GraphError, match="'a/bn_conv1' .BatchNorm. learning.*\n(?s:.*)and 48 more"):
+        resnet_in(caffe, tmp_path, caffe.TRAIN, seed=3)
+    monkeypatch.setattr(fusion, "require_frozen", lambda *_: None)
     net = resnet_in(caffe, tmp_path, caffe.TRAIN, seed=3)
     assert backward_reaches(net, "a/res5c_branch2c")
 

@@ -71,6 +71,31 @@ def in_place_on_input(net, bottom, prefix="", *, frozen=False):
     return Branch(prefix, "fc", blocks.fc(net, qualify(prefix, "fc"), top, 3, frozen=frozen), 3)
 
 
+def forgets_to_freeze(net, bottom, prefix="", *, frozen=False):
+    return Branch(prefix, "fc", blocks.fc(net, qualify(prefix, "fc"), bottom, 3), 3)
+
+
+def drops_out(net, bottom, prefix="", *, frozen=False):
+    import caffe
+
+    top = blocks.fc(net, qualify(prefix, "fc"), bottom, 3, frozen=frozen)
+    net[qualify(prefix, "drop")] = caffe.layers.Dropout(top)
+    return Branch(prefix, "drop", net[qualify(prefix, "drop")], 3)
+
+
+def misspelt(net, bottom, prefix="", *, frozen=False):
+    import caffe
+
+    net[qualify(prefix, "fc")] = caffe.layers.InnerProduct(
+        bottom, num_outputs=3, **blocks.param_specs(2, frozen=frozen)
+    )
+    return Branch(prefix, "fc", net[qualify(prefix, "fc")], 3)
+
+
+def too_old(net, bottom):
+    return None
+
+
 def no_branch(net, bottom, prefix="", *, frozen=False):
     return blocks.fc(net, qualify(prefix, "fc"), bottom, 3, frozen=frozen)
 
@@ -81,6 +106,10 @@ def no_branch(net, bottom, prefix="", *, frozen=False):
         (unassigned, "layer 'InnerProduct1' of branch 'a' has an automatic name"),
         (assigned_twice, "layer 'InnerProduct1' of branch 'a' has an automatic name"),
         (in_place_on_input, "layer 'a/relu0' of branch 'a' works in place on the shared input 'data'"),
+        (forgets_to_freeze, "layer 'a/fc' .InnerProduct. learning: give each of its 2 blobs a param with lr_mult 0"),
+        (drops_out, "layer 'a/drop' .Dropout. at random"),
+        (too_old, "branch 'a': its builder failed: TypeError"),
+        (misspelt, "num_outputs"),
         (no_branch, "its builder returned Top, not a netbuild.Branch"),
     ],
 )
@@ -89,7 +118,23 @@ def test_faults_of_builders_are_found_before_caffe_sees_the_net(builder, reason)
         build(Fusion({"a": builder, "b": lenet}, 10))
 
 
+@pytest.mark.parametrize("names", [{"head": "loss"}, {"head": "ip1_fused"}, {"blob": "ip2"}, {"head": "data"}])
+def test_names_that_would_push_others_out_are_refused(names):
+    with pytest.raises(GraphError, match="automatic name|not assigned|unknown bottom|already made"):
+        build(Fusion({"a": lenet, "b": lenet}, 10, **names))
+
+
+def test_the_empty_prefix_is_for_a_net_alone():
+    with pytest.raises(GraphError, match="the empty prefix is for a net alone"):
+        build(Fusion({"": lenet, "b": lenet}, 10))
+
+
 def test_branches_that_saw_different_images_cannot_share_a_data_layer():
+    def other(net, bottom, prefix="", *, frozen=False):
+        return dataclasses.replace(lenet(net, bottom, prefix, frozen=frozen), input=Input((1, 28, 28)))
+
     with pytest.raises(GraphError, match="trained on different inputs"):
-        build(Fusion({"a": lenet, "b": resnet50}, 10)).input  # noqa: B018 (the property raises)
-    assert build(Fusion({"a": lenet, "b": lenet}, 10)).input == Input((1, 28, 28), (128,), 1 / 256, "mnist")
+        build(Fusion({"a": lenet, "b": other}, 10)).input  # noqa: B018 (the property raises)
+    with pytest.raises(GraphError, match="layer 'concat'.*same number of axes.*a/ip1 .* 500., b/pool5 .* 2048"):
+        build(Fusion({"a": lenet, "b": resnet50}, 10))
+    assert build(Fusion({"a": lenet, "b": lenet}, 10)).input == Input((1, 28, 28), (128,), 1 / 256, layer="mnist")

@@ -59,9 +59,21 @@ def test_ambiguities_are_refused():
     once = model("o", conv=(blob(1),))
     with pytest.raises(WeightsError, match="ambiguous.*the target.*several"):
         make_plan([Declared("odd/conv", [(1,)])] * 2, {"odd": once})
-    nested = {"a": model("x", **{"odd/conv": (blob(1),)}), "a/odd": once}
-    with pytest.raises(WeightsError, match="ambiguous.*prefixes 'a', 'a/odd'"):
-        make_plan([Declared("a/odd/conv", [(1,)])], nested)
+
+
+def test_of_nested_prefixes_the_longest_owns_a_layer():
+    outer = model("x", **{"odd/conv": (blob(1),), "fc": (blob(1),)})
+    target = [Declared("a/odd/conv", [(1,)]), Declared("a/fc", [(1,)])]
+    plan = make_plan(target, {"a": outer, "a/odd": model("o", conv=(blob(1),))})
+    assert [(copy.target, copy.path) for copy in plan.copies] == [("a/odd/conv", "o"), ("a/fc", "x")]
+    assert plan.unused == {"a": ("odd/conv",), "a/odd": ()}
+
+
+def test_layers_of_unknown_type_are_copied_or_told():
+    known = model("x", custom=(blob(7),))
+    plan = make_plan([Declared("a/custom", None), Declared("a/mystery", None)], {"a": known})
+    assert [copy.target for copy in plan.copies] == ["a/custom"]
+    assert plan.left_to_fillers == ("a/mystery",)
 
 
 def test_a_prefix_without_layers_is_told_with_those_there_are():

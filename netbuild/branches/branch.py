@@ -16,6 +16,8 @@ class Input:
     """Subtracted from each pixel of value 0..255: one value, or one per channel in the order B, G, R."""
     scale: float = 1.0
     """Multiplied after the mean is subtracted."""
+    resize: bool = False
+    """Whether images of other sizes are resized to `shape` as they are read."""
     layer: str = "data"
     """Name of the data layer in the published net."""
 

@@ -14,7 +14,7 @@ from ..errors import GraphError
 from ..names import qualify
 from .branch import Branch, Input
 
-IMAGENET = Input(shape=(3, 224, 224), mean=(103.939, 116.779, 123.68))
+IMAGENET = Input(shape=(3, 224, 224), mean=(103.939, 116.779, 123.68), resize=True)
 """BGR, 0..255. The published nets subtract a mean image; these are the usual means of its channels."""
 
 BLOCKS: Dict[int, Tuple[int, int, int, int]] = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -25,7 +25,7 @@ def resnet(net: Any, bottom: blocks.Top, prefix: str = "", *, depth: int = 50, f
     """Add a ResNet up to `pool5`: (N, 3, 224, 224) -> (N, 2048, 1, 1).
 
     `net` is a pycaffe NetSpec, `bottom` a Top of it, `depth` one of 50, 101, 152. BatchNorm works on its running
-    statistics, as in the published nets, frozen or not.
+    statistics, as in the published nets, frozen or not: a trainable ResNet is one to fine-tune from trained weights.
     """
     if depth not in BLOCKS:
         raise GraphError(f"resnet: no depth {depth}; known depths are {', '.join(map(str, BLOCKS))}")

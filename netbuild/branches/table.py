@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Dict
 
 from ..errors import GraphError
@@ -28,10 +30,15 @@ def find_builder(name: str) -> Builder:
         near = get_close_matches(name, BUILDERS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(BUILDERS))}"
         raise GraphError(f"no builder called {name!r}: {hint} (your own: package.module:function)")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise GraphError(f"builder {name!r}: cannot import {module_name!r} ({error}); is it on PYTHONPATH?") from error
+    except Exception as error:
+        raise GraphError(
+            f"builder {name!r}: cannot import {module_name!r} ({type(error).__name__}: {error}); "
+            "is it in this folder or on PYTHONPATH?"
+        ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise GraphError(f"builder {name!r}: the module {module_name!r} has no function {function_name!r}")

@@ -45,6 +45,12 @@ class DataSource:
             raise GraphError(f"data of kind {self.kind!r} is taken as it is: mean file, crop and mirror do not apply")
         if self.kind != "image" and (self.resize or self.shuffle or self.root_folder):
             raise GraphError(f"resize, shuffle and root folder are for images in a list, not for data of {self.kind!r}")
+        if len(self.input.mean) not in (0, 1, self.input.shape[0]):
+            raise GraphError(
+                f"{len(self.input.mean)} mean values for {self.input.shape[0]} channels; give one, or each's"
+            )
+        if self.crop and self.resize and self.crop > min(self.resize):
+            raise GraphError(f"a crop of {self.crop} is larger than the image, resized to {self.resize}")
         if min(self.train_batch, self.test_batch) < 1:
             raise GraphError("a batch needs at least 1 image")
 
@@ -87,8 +93,9 @@ def _image_options(source: DataSource, phase: int) -> Dict[str, Any]:
     options: Dict[str, Any] = {}
     if source.input.shape[0] == 1:
         options["is_color"] = False
-    if source.resize:
-        options["new_height"], options["new_width"] = source.resize
+    resize = source.resize or (source.input.shape[1:] if source.input.resize and not source.crop else None)
+    if resize:
+        options["new_height"], options["new_width"] = resize
     if source.shuffle and phase == TRAIN:
         options["shuffle"] = True
     if source.root_folder:

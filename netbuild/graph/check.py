@@ -78,6 +78,11 @@ def _doubled_names(layers: Layers) -> Iterator[str]:
             yield f"layers {listed} are all called {name!r}: weights would go to the first only; rename the others"
 
 
+def in_place(layer: Message, blob: str) -> bool:
+    """Tell whether Caffe takes the layer to work in place on the blob: as top and bottom of one position."""
+    return any(top == bottom == blob for top, bottom in zip(layer.top, layer.bottom))
+
+
 class _Flow:
     """Who writes and who reads each version of each blob, an in-place layer making a new version of its blob."""
 
@@ -94,7 +99,7 @@ class _Flow:
         for (blob, _), readers in self.readers.items():
             for index in readers:
                 others = [by_index[other].name for other in readers if other != index]
-                if others and blob in by_index[index].top:
+                if others and in_place(by_index[index], blob):
                     self.faults.append(
                         f"layer {by_index[index].name!r} works in place on {blob!r}, which layer {others[0]!r} reads "
                         "too: give it a top of its own"
@@ -111,7 +116,7 @@ class _Flow:
 
     def _write(self, index: int, layer: Message) -> None:
         for top in layer.top:
-            if top in self.writer and top not in layer.bottom:
+            if top in self.writer and not in_place(layer, top):
                 self.faults.append(f"layer {layer.name!r}: top {top!r} is already made by another layer; rename it")
             self.writer[top] = index
 
@@ -154,7 +159,7 @@ def _spoiled_input(
     layer: Message, index: int, members: Sequence[int], flow: _Flow, by_index: Mapping[int, Message], prefix: str
 ) -> Iterator[str]:
     for blob, source in zip(layer.bottom, flow.sources[index]):
-        if blob not in layer.top or source in members:
+        if not in_place(layer, blob) or source in members:
             continue
         strangers = [
             by_index[reader].name

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from .._caffe import TEST, caffe
+from .._child import ENDINGS
+from ..errors import NetbuildError
 from .events import Event, Finished, Started, Stepped, Tested
 
 
 def train(
     solver: str,
     snapshot_prefix: str,
+    snapshot_interval: int,
     weights: Sequence[str],
     resume: Optional[str],
     gpu: Optional[int],
@@ -36,24 +39,29 @@ def train(
     if resume:
         engine.restore(resume)
     max_iter = engine.param.max_iter
-    yield Started(engine.iter, max_iter)
+    if engine.iter >= max_iter:
+        raise NetbuildError(f"nothing to do: it goes on from iteration {engine.iter}, and max_iter is {max_iter}")
+    start = engine.iter
+    yield Started(start, max_iter)
     losses: List[float] = []
     tested_at = -1
     while engine.iter < max_iter and not stop.requested:
         if engine.test_nets and engine.iter % test_interval == 0 and (engine.iter or test_initialization):
             tested_at = engine.iter
-            yield Tested(engine.iter, _test(engine, test_iter))
+            yield Tested(engine.iter, _test(engine, test_iter, stop))
+            if stop.requested:
+                break
         engine.step(1)
         losses.append(_loss(engine.net))
         if engine.iter % report_every == 0 or engine.iter == max_iter:
             yield Stepped(engine.iter, sum(losses) / len(losses), engine.lr)
             losses = []
     stem = f"{snapshot_prefix}_iter_{engine.iter}"
-    if not Path(f"{stem}.solverstate").exists() and not Path(f"{stem}.solverstate.h5").exists():
+    if engine.iter > start and not (snapshot_interval and engine.iter % snapshot_interval == 0):
         engine.snapshot()
     if engine.test_nets and tested_at != engine.iter and not stop.requested:
-        yield Tested(engine.iter, _test(engine, test_iter))
-    yield Finished(engine.iter, stem, stop.requested)
+        yield Tested(engine.iter, _test(engine, test_iter, stop))
+    yield Finished(engine.iter, Path(stem).name, stop.requested)
 
 
 def evaluate(net: str, weights: str, batches: int, gpu: Optional[int]) -> Iterator[Dict[str, float]]:
@@ -67,11 +75,12 @@ def evaluate(net: str, weights: str, batches: int, gpu: Optional[int]) -> Iterat
 
 
 class _StopRequest:
-    """Set by SIGINT: the step that runs is finished, then a snapshot is written."""
+    """Set by Ctrl-C and the like: the step that runs is finished, then a snapshot is written."""
 
     def __init__(self) -> None:
         self.requested = False
-        signal.signal(signal.SIGINT, self._set)
+        for number in ENDINGS:
+            signal.signal(number, self._set)
 
     def _set(self, _number: int, _frame: Any) -> None:
         self.requested = True
@@ -97,20 +106,25 @@ def _loss(net: Any) -> float:
     return float(sum(net.blobs[name].data.sum() * weight for name, weight in weights.items() if weight))
 
 
-def _test(engine: Any, test_iter: Sequence[int]) -> Dict[str, float]:
+def _test(engine: Any, test_iter: Sequence[int], stop: _StopRequest) -> Dict[str, float]:
     scores: Dict[str, float] = {}
     for net, batches in zip(engine.test_nets, test_iter):
         net.share_with(engine.net)
-        scores.update(_means(net, batches))
+        scores.update(_means(net, batches, stop))
     return scores
 
 
-def _means(net: Any, batches: int) -> Dict[str, float]:
-    """Average the outputs that are single numbers (accuracy, loss) over so many forward passes."""
+def _means(net: Any, batches: int, stop: Optional[_StopRequest] = None) -> Dict[str, float]:
+    """Average the outputs that are single numbers (accuracy, loss) over so many forward passes.
+
+    A request to stop ends it early, with the means of what was done.
+    """
     names = [name for name in net.outputs if net.blobs[name].count == 1]
     sums = dict.fromkeys(names, 0.0)
-    for _ in range(batches):
+    done = 0
+    while done < batches and not (stop and stop.requested and done):
         net.forward()
+        done += 1
         for name in names:
             sums[name] += float(net.blobs[name].data.sum())
-    return {name: value / batches for name, value in sums.items()}
+    return {name: value / done for name, value in sums.items()}

@@ -11,6 +11,7 @@ from ..errors import GraphError
 from ..files import PathLike, existing_file
 from ..graph.check import require_sound
 from ..graph.feed import data_layers
+from .prepare import require_kind
 
 _LARGEST_BATCH = 100
 
@@ -23,6 +24,7 @@ def evaluate(
     `source` is a list file to read in place of the net's own. The batch size becomes the largest divisor of the
     list's length up to 100, so that every image counts, and counts once.
     """
+    require_kind(weights, "caffemodel", "weights", "resume")
     message = proto.read_net(net)
     require_sound(message, str(net))
     images = [layer for layer in data_layers(message, TEST) if layer.type == "ImageData"]

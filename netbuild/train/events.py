@@ -7,6 +7,13 @@ from typing import Mapping, Union
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something the user should know before the training begins."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Started:
     """The solver stands: at which iteration (not 0 after a resume), and where it is to end."""
 
@@ -16,7 +23,8 @@ class Started:
 
 @dataclass(frozen=True)
 class Stepped:
-    """So many iterations are done; `loss` is the mean over those since the last report."""
+    """So many iterations are done; `loss` is the mean over those since the last report (of
+    iter_size passes, the last counts)."""
 
     iteration: int
     loss: float
@@ -33,11 +41,11 @@ class Tested:
 
 @dataclass(frozen=True)
 class Finished:
-    """The last snapshot is written: `stem`.caffemodel and `stem`.solverstate."""
+    """The last snapshot is written: `stem`.caffemodel and `stem`.solverstate, in the folder of the run."""
 
     iteration: int
     stem: str
     interrupted: bool
 
 
-Event = Union[Started, Stepped, Tested, Finished]
+Event = Union[Note, Started, Stepped, Tested, Finished]

@@ -8,41 +8,41 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from ..errors import NetbuildError
-from ..files import PathLike
-from .events import Event, Stepped, Tested
+from ..files import PathLike, write_text
+from .events import Event, Started, Stepped, Tested
 
 FIELDS = ("iteration", "seconds", "phase", "name", "value")
-"""One row per number: phase TRAIN has `loss` and `lr`, phase TEST the outputs of the test net."""
+"""One row per number, seconds since the run began (or went on): phase TRAIN has `loss` and `lr`, phase TEST the outputs of the test net."""
 
 
 class Log:
-    """Appends the numbers of a run to a CSV file, each row on the disk's doorstep at once."""
+    """Appends the numbers of a run to a CSV file, row by row; the file is made with the first of them."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._start = time.monotonic()
-        fresh = not path.exists()
-        self._file = path.open("a", encoding="utf-8", newline="", buffering=1)
-        self._rows = csv.writer(self._file)
-        if fresh:
-            self._rows.writerow(FIELDS)
-
-    def __enter__(self) -> Log:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
     def add(self, event: Event) -> None:
-        """Log what the event tells, if it tells numbers."""
-        if isinstance(event, Stepped):
+        """Log what the event tells, if it tells numbers; a start cuts off what an earlier run logged beyond it."""
+        if isinstance(event, Started) and self._path.exists():
+            self._cut(event.iteration)
+        elif isinstance(event, Stepped):
             self._add(event.iteration, "TRAIN", {"loss": event.loss, "lr": event.lr})
         elif isinstance(event, Tested):
             self._add(event.iteration, "TEST", dict(event.scores))
 
     def _add(self, iteration: int, phase: str, numbers: Dict[str, float]) -> None:
+        fresh = not self._path.exists()
         seconds = f"{time.monotonic() - self._start:.3f}"
-        for name, value in numbers.items():
-            self._rows.writerow([iteration, seconds, phase, name, repr(value)])
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            if fresh:
+                rows.writerow(FIELDS)
+            rows.writerows([iteration, seconds, phase, name, repr(value)] for name, value in numbers.items())
+
+    def _cut(self, iteration: int) -> None:
+        heading, *rows = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(self._path, heading + "".join(row for row in rows if int(row.partition(",")[0]) <= iteration))
 
 
 def read_log(path: PathLike) -> Dict[Tuple[str, str], List[Tuple[int, float]]]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
@@ -82,8 +82,17 @@ def kind_of(path: PathLike) -> str:
     with existing_file(path, "weights").open("rb") as file:
         head = file.read(len(_HDF5_MAGIC))
     if head == _HDF5_MAGIC:
-        return "hdf5"
+        # Inside both are HDF5 groups; Caffe's own names (x_iter_9.solverstate.h5) tell them apart.
+        return "solverstate" if ".solverstate" in os.fspath(path) else "hdf5"
     return "solverstate" if head[0] == 1 << 3 | VARINT else "caffemodel"
+
+
+def solverstate_iteration(path: PathLike) -> Optional[int]:
+    """Return the iteration of a solverstate (SolverState: iter 1), None for one in HDF5."""
+    with WireFile(path) as file:
+        if file.pread(0, min(file.size, len(_HDF5_MAGIC))) == _HDF5_MAGIC:
+            return None
+        return next((field.value for field in file.fields(0, file.size) if field.number == 1), 0)
 
 
 def index(path: PathLike) -> Model:

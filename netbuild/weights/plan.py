@@ -6,7 +6,7 @@ The target is the authority: the plan walks over what the fused net declares, no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from .. import names
 from ..errors import WeightsError
@@ -46,7 +46,7 @@ class Plan:
     unused: Mapping[str, Tuple[str, ...]]
     """Per prefix: source layers with blobs that the target does not want, such as the old classifier."""
     left_to_fillers: Tuple[str, ...]
-    """Target layers with parameters that no file is named for."""
+    """Target layers with parameters that no file is named for, and layers of unknown type that no file has."""
 
     def of(self, prefix: str) -> Tuple[Copy, ...]:
         """Return the copies of one branch."""
@@ -75,17 +75,20 @@ def make_plan(target: Sequence[Declared], models: Mapping[str, Model]) -> Plan:
     wanted: Dict[str, Set[str]] = {prefix: set() for prefix in models}
     seen: Set[str] = set()
     for layer in target:
-        claims = _claims(layer.name, models)
-        problems += _ambiguities(layer, claims, seen)
-        seen.add(layer.name)
-        for prefix, local in claims:
+        outcome: Union[Copy, Problem, None] = None
+        prefix = _owner(layer.name, models)
+        if prefix is not None:
+            local = names.local(prefix, layer.name) or ""
             wanted[prefix].add(local)
+            if layer.name in seen and layer.shapes != []:
+                problems.append(Problem("ambiguous", layer.name, "one layer of this name", "the target", "several"))
             outcome = _match(layer, prefix, models[prefix].path, local, sources[prefix].get(local, []))
-            if isinstance(outcome, Copy):
-                copies.append(outcome)
-            elif outcome is not None:
-                problems.append(outcome)
-        if layer.shapes and not claims:
+        seen.add(layer.name)
+        if isinstance(outcome, Copy):
+            copies.append(outcome)
+        elif outcome is not None:
+            problems.append(outcome)
+        elif layer.shapes != []:
             left.append(layer.name)
     fronts = ", ".join(sorted({layer.name.partition("/")[0] + "/" for layer in target if "/" in layer.name}))
     problems += [
@@ -120,20 +123,13 @@ def fits(blob: Blob, shape: AnyShape) -> bool:
     )
 
 
-def _claims(layer: str, models: Mapping[str, Model]) -> List[Tuple[str, str]]:
-    local_names = ((prefix, names.local(prefix, layer)) for prefix in models)
-    return [(prefix, local) for prefix, local in local_names if local is not None]
+def _owner(layer: str, models: Mapping[str, Model]) -> Optional[str]:
+    """Return the prefix whose branch the layer belongs to: of nested ones (a, a/odd) the longest."""
+    claims = [prefix for prefix in models if names.local(prefix, layer) is not None]
+    return max(claims, key=lambda prefix: len(names.stem(prefix)), default=None)
 
 
-def _ambiguities(layer: Declared, claims: Sequence[Tuple[str, str]], seen: Set[str]) -> Iterator[Problem]:
-    if len(claims) > 1:
-        prefixes = ", ".join(repr(prefix) for prefix, _ in claims)
-        yield Problem("ambiguous", layer.name, "one file", f"prefixes {prefixes}", "several")
-    if layer.name in seen and claims and layer.shapes != []:
-        yield Problem("ambiguous", layer.name, "one layer of this name", "the target", "several")
-
-
-def _match(layer: Declared, prefix: str, path: str, local: str, sources: Sequence[Layer]) -> Copy | Problem | None:
+def _match(layer: Declared, prefix: str, path: str, local: str, sources: Sequence[Layer]) -> Union[Copy, Problem, None]:
     """Return the copy for one target layer, what is wrong with it, or None where there is nothing to copy."""
     if not sources:
         if not layer.shapes:

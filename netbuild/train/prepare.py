@@ -1,0 +1,132 @@
+"""Before a training: find what would go wrong, and derive the solver that the child process runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Iterator, List, Optional, Sequence
+
+from .. import proto
+from .._caffe import TEST, TRAIN, Message
+from ..errors import GraphError, NetbuildError, WeightsError
+from ..files import PathLike, existing_file
+from ..graph.check import require_savable, require_sound
+from ..graph.feed import data_layers
+from ..shapes import parameter_shapes
+from ..weights.caffemodel import index, kind_of, solverstate_iteration
+
+NEVER = 2**31 - 1
+"""A test_interval that no run reaches: Caffe's own testing is off."""
+_NET_FIELDS = ("net", "train_net")
+_SNAPSHOT = re.compile(r".*_iter_(\d+)\.").match
+
+
+def require_kind(path: PathLike, kind: str, option: str, other: str) -> None:
+    """Raise WeightsError where a caffemodel is given for a solverstate or the reverse."""
+    found = kind_of(path)
+    if found not in (kind, "hdf5") or (found == "hdf5" and kind == "solverstate"):
+        raise WeightsError(f"{option} {str(path)!r}: is a {found}, not a {kind}; give it with --{other} instead")
+
+
+def resolve_nets(solver: Message, folder: Path) -> None:
+    """Make the paths of the solver's nets good for any folder."""
+    for field in _NET_FIELDS:
+        if solver.HasField(field):
+            setattr(solver, field, _found(getattr(solver, field), folder))
+    tests = [_found(path, folder) for path in solver.test_net]
+    del solver.test_net[:]
+    solver.test_net.extend(tests)
+
+
+def _found(path: str, folder: Path) -> str:
+    beside = folder / Path(path).name
+    return str(existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve())
+
+
+def require_trainable(solver: Message) -> None:
+    """Find what would make Caffe abort: unsound nets, missing data, snapshots that cannot be saved."""
+    given = [getattr(solver, field) for field in _NET_FIELDS if solver.HasField(field)]
+    if len(given) != 1:
+        raise GraphError("solver: exactly one of 'net' and 'train_net' is needed (nets inside the solver: not read)")
+    if len(solver.test_iter) < len(solver.test_net):
+        raise GraphError(
+            f"solver: {len(solver.test_net)} test nets need as many test_iter, found {len(solver.test_iter)}"
+        )
+    phases = {given[0]: [TRAIN, TEST] if solver.HasField("net") and solver.test_iter else [TRAIN]}
+    for path in solver.test_net:
+        phases.setdefault(path, []).append(TEST)
+    for path, used in phases.items():
+        net = proto.read_net(path)
+        require_sound(net, path, in_phases=used)
+        require_savable(solver, net)
+        for phase in used:
+            _require_data(net, phase, path)
+
+
+def _require_data(net: Message, phase: int, path: str) -> None:
+    for layer in data_layers(net, phase):
+        options: List[Message] = [value for field, value in layer.ListFields() if field.name.endswith("data_param")]
+        for option in options:
+            source = getattr(option, "source", "")
+            if source and not Path(source).exists():
+                where = f"{path}: data layer {layer.name!r} ({proto.phase_name(phase)})"
+                raise NetbuildError(
+                    f"{where} reads {source!r}, which is not there (looked from {str(Path.cwd())!r}); "
+                    "run in the folder that its paths hold for"
+                )
+
+
+def direct(solver: Message, folder: Path, max_iter: Optional[int], gpu: Optional[int]) -> None:
+    """Point the solver's output into `folder` and leave the testing to the engine's loop."""
+    solver.snapshot_prefix = str(folder.resolve() / (Path(solver.snapshot_prefix).name or "snapshot"))
+    solver.solver_mode = solver.CPU if gpu is None else solver.GPU
+    if gpu is not None:
+        solver.device_id = gpu
+    if max_iter is not None:
+        solver.max_iter = max_iter
+    solver.test_interval, solver.test_initialization = NEVER, False
+
+
+def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[PathLike]) -> None:
+    """Refuse a folder in which an earlier run's results would be overwritten."""
+    snapshots = {
+        path: int(match[1]) for path in sorted(folder.glob(f"{prefix}_iter_*")) if (match := _SNAPSHOT(path.name))
+    }
+    if resume is not None:
+        iteration = solverstate_iteration(resume)
+        later = [path for path, number in snapshots.items() if iteration is not None and number > iteration]
+        if later:
+            raise NetbuildError(
+                f"folder {str(folder)!r}: holds snapshots beyond iteration {iteration} ({later[0].name}), which would be "
+                "overwritten; name another folder, or resume from the last"
+            )
+    elif snapshots or log.exists():
+        there = next(iter(snapshots), log)
+        raise NetbuildError(
+            f"folder {str(folder)!r}: holds an earlier run ({there.name}); name another folder, or go on from its last "
+            ".solverstate with --resume"
+        )
+
+
+def weight_notes(solver: Message, weights: Sequence[PathLike]) -> Iterator[str]:
+    """Yield what is odd about the weights that a training begins with; raise WeightsError where none would arrive."""
+    net = proto.read_net(next(getattr(solver, field) for field in _NET_FIELDS if solver.HasField(field)))
+    named = {layer.name for layer in net.layer}
+    files = [path for path in weights if kind_of(path) == "caffemodel"]
+    filled = set()
+    for path in files:
+        found = {layer.name for layer in index(path).layers}
+        if not found & named:
+            raise WeightsError(
+                f"weights {str(path)!r}: no layer of it is in the net (it has {', '.join(sorted(found)[:3])} ...); are "
+                "the names prefixed? netbuild fuse does that"
+            )
+        filled |= found
+    frozen = [
+        layer.name
+        for layer, shapes in zip(net.layer, parameter_shapes(net))
+        if shapes and len(layer.param) >= len(shapes) and not any(spec.lr_mult for spec in layer.param)
+    ]
+    empty = [name for name in frozen if name not in filled]
+    if empty and len(files) == len(weights):
+        yield f"{len(empty)} frozen layers get no trained weights (first {empty[0]!r}): give them with --weights"
