@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import Dict, Sequence, Tuple
 
 import click
@@ -28,7 +29,7 @@ from .options import branch_option, json_option, pairs, weights_option
     help="Shape of an input.  [default: as the nets tell, or what fits the weights]",
 )
 @click.option("--image", "images", metavar="FILE", multiple=True, help="Feed this image; repeat for a batch.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random input.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random input.")
 @json_option
 def command(
     target: str,
@@ -50,12 +51,17 @@ def command(
     originals = {prefix: Original(net, weights[prefix]) for prefix, net in branches.items()}
     found = verify_branches(target, caffemodel, originals, shapes=_parsed(shapes), images=images, seed=seed)
     if as_json:
-        click.echo(json.dumps([{**dataclasses.asdict(one), "equal": one.equal} for one in found], indent=2))
+        click.echo(json.dumps([_as_dict(one) for one in found], indent=2))
     else:
         for comparison in found:
             click.echo(_sentence(comparison, originals[comparison.prefix]))
     if not all(comparison.equal for comparison in found):
         raise GraphError("the fused net does not compute what its branches did alone")
+
+
+def _as_dict(found: Comparison) -> Dict[str, object]:
+    difference = found.largest_difference if math.isfinite(found.largest_difference) else None
+    return {**dataclasses.asdict(found), "largest_difference": difference, "equal": found.equal}
 
 
 def _parsed(shapes: Dict[str, str]) -> Dict[str, Tuple[int, ...]]:
@@ -69,6 +75,8 @@ def _sentence(found: Comparison, original: Original) -> str:
     size = " x ".join(map(str, found.shape))
     if found.equal:
         return f"{found.prefix}: {found.layers} layers up to {found.seam} ({size}) bit-equal to {original.net}"
+    if not found.finite and found.first_difference is None:
+        return f"{found.prefix}: NOTHING PROVED: the seam {found.seam} ({size}) is not finite; look at the weights"
     return (
         f"{found.prefix}: DIFFERS from {original.net}: first in layer {found.first_difference!r}; largest difference "
         f"at the seam {found.seam} ({size}): {found.largest_difference:g}"

@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import IO, Any, Iterator, List
+from pathlib import Path
+from typing import IO, Any, Generator, Iterator, List
 
 from .errors import CaffeError, NetbuildError
 
@@ -28,14 +29,14 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
 
 
-def run(function: str, **arguments: Any) -> Iterator[Any]:
+def run(function: str, **arguments: Any) -> Generator[Any, None, None]:
     """Yield what `function(**arguments)` yields in a child process.
 
-    Ctrl-C and the like are passed on to the child, which may end its work cleanly; a NetbuildError there is raised here; an abort
-    of Caffe becomes a CaffeError.
+    Ctrl-C and the like are passed on to the child, which may end its work cleanly; a NetbuildError there is raised
+    here; an abort of Caffe becomes a CaffeError.
     """
     # The child finds the modules that we find, in our order; by itself it would look in the current folder first.
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path))
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or str(Path.cwd()) for path in sys.path))
     start = "import sys; del sys.path[0]; from netbuild._child import main; main(sys.argv[1])"
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(

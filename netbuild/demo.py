@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .branches.lenet import MNIST, lenet
 from .data.digits import load_digits
 from .data.layers import DataSource
-from .data.lists import Digits, Written, write_images
+from .data.lists import Written, write_images
 from .data.mnist import load_mnist
 from .emit import emit_files
 from .errors import NetbuildError
-from .files import PathLike, output_folder
+from .files import PathLike, output_folder, write_text
 from .fuse import fuse_weights
 from .fusion import Fusion
 from .train.evaluate import evaluate
 from .train.log import draw_curves
-from .train.run import train_solver
+from .train.run import Trained, train_solver
 from .verify.branches import Original, verify_branches
+from .weights.caffemodel import index
 
 BRANCHES = ("odd", "even")
 ITERATIONS = {"digits": (600, 500), "mnist": (2000, 1000)}
 """For each branch and for the head: the bundled digits are few, and soon learnt."""
+MARKER = ".netbuild-demo"
 TESTS = 5
 """How often a training is tested on its way."""
 
@@ -55,29 +58,32 @@ def run_demo(
     weights: Optional[Mapping[str, PathLike]] = None,
     branch_iterations: Optional[int] = None,
     head_iterations: Optional[int] = None,
+    force: bool = False,
     say: Say = lambda _line: None,
 ) -> Demonstration:
     """Fuse a LeNet of the odd digits with one of the even digits and train a head for all ten.
 
     `data` is 'digits' (scikit-learn's, no network) or a folder or file with MNIST; `weights` gives branches that are
-    trained already, which are then not trained here. `folder` must be new or empty. `say` gets a line per step.
+    trained already, which are then not trained here. `folder` must be new or empty; with `force`, one that a demo
+    made is emptied. `say` gets a line per step.
     """
-    root = output_folder(folder)
-    if any(root.iterdir()):
-        raise NetbuildError(f"output folder {str(root)!r}: is not empty; name a new one")
     trained = {prefix: Path(path) for prefix, path in (weights or {}).items()}
     unknown = sorted(set(trained) - set(BRANCHES))
     if unknown:
         raise NetbuildError(f"weights for {unknown[0]!r}: the demo's branches are {' and '.join(BRANCHES)}")
+    for path in trained.values():
+        index(path)
+    splits = load_digits() if data == "digits" else load_mnist(data)
+    root = _emptied(Path(folder), force, [*trained.values(), Path(data)])
     usual = ITERATIONS["digits" if data == "digits" else "mnist"]
     branch_iterations, head_iterations = branch_iterations or usual[0], head_iterations or usual[1]
     say(f"data: {data}")
-    lists = write_images(_splits(data), root / "data")
+    lists = write_images(splits, root / "data")
     for prefix in BRANCHES:
         _emit_branch(root / prefix, prefix, lists, branch_iterations)
         if prefix not in trained:
             say(f"training the branch {prefix} alone: {branch_iterations} iterations")
-            result = train_solver(root / prefix / "solver.prototxt", root / prefix)
+            result = _finished(train_solver(root / prefix / "solver.prototxt", root / prefix))
             draw_curves(result.log, root / prefix / "curves.png", title=f"branch {prefix}")
             trained[prefix] = result.caffemodel
     fused, init = root / "fused", root / "fused" / "init.caffemodel"
@@ -93,7 +99,7 @@ def run_demo(
             )
         say(f"verified in Caffe: {found.seam} is bit-equal to what {found.prefix} computes alone")
     say(f"training the head: {head_iterations} iterations, the branches frozen")
-    head = train_solver(written["solver"], fused, weights=[init])
+    head = _finished(train_solver(written["solver"], fused, weights=[init]))
     draw_curves(head.log, fused / "curves.png", title="head of the fused net")
     say("evaluating")
     nets: Dict[str, Tuple[Path, Path]] = {prefix: (root / prefix, trained[prefix]) for prefix in BRANCHES}
@@ -102,8 +108,27 @@ def run_demo(
     return Demonstration(scores, [*written.values(), init, head.caffemodel, head.log, fused / "curves.png"])
 
 
-def _splits(data: str) -> Dict[str, Digits]:
-    return load_digits() if data == "digits" else load_mnist(data)
+def _emptied(folder: Path, force: bool, inputs: Sequence[Path]) -> Path:
+    """Return the folder, new or empty; with `force` it is emptied if a demo made it and none of the inputs is in it."""
+    root = output_folder(folder)
+    marker = root / MARKER
+    if any(root.iterdir()):
+        if not force:
+            raise NetbuildError(f"output folder {str(root)!r}: is not empty; name a new one")
+        if not marker.exists():
+            raise NetbuildError(f"output folder {str(root)!r}: was not made by a demo; it was not touched")
+        if any(root.resolve() in path.resolve().parents for path in inputs):
+            raise NetbuildError(f"output folder {str(root)!r}: holds one of the inputs; it was not touched")
+        for entry in root.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    write_text(marker, "This folder was made by netbuild demo, which may empty it when asked to with --force.\n")
+    return root
+
+
+def _finished(result: Trained) -> Trained:
+    if result.interrupted:
+        raise NetbuildError(f"interrupted at iteration {result.iteration}; the demo ends here")
+    return result
 
 
 def _emit_branch(folder: Path, prefix: str, lists: Written, iterations: int) -> None:

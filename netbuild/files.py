@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Iterator, Union
+from typing import IO, Iterator, Sequence, Union
 
 from .errors import NetbuildError
 
@@ -36,6 +36,21 @@ def output_folder(path: PathLike) -> Path:
     return folder
 
 
+def require_output(path: PathLike, inputs: Sequence[PathLike]) -> None:
+    """Raise one sentence where `path` cannot be replaced: an input, a folder, a pipe, or in a missing folder."""
+    target = Path(path)
+    if not target.exists():
+        if not target.absolute().parent.is_dir():
+            raise NetbuildError(f"output {str(target)!r}: its folder does not exist; make it first")
+        return
+    if target.is_dir():
+        raise NetbuildError(f"output {str(target)!r}: is a folder; name a file")
+    if not target.is_file():
+        raise NetbuildError(f"output {str(target)!r}: is not a regular file; name another")
+    if any(Path(name).exists() and target.samefile(name) for name in inputs):
+        raise NetbuildError(f"output {str(target)!r}: is one of the inputs; name another file")
+
+
 @contextmanager
 def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     """Give a temporary file beside `path` that takes its place when the block ends well.
@@ -44,8 +59,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     gone and whatever stood at `path` is as it was.
     """
     target = Path(path)
-    if target.is_dir():
-        raise NetbuildError(f"output {str(target)!r}: is a folder; name a file")
+    require_output(target, [])
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
         file = temporary.open("x+b")

@@ -7,7 +7,7 @@ from typing import List, Mapping, Optional
 
 from . import proto
 from ._caffe import Message
-from .files import PathLike
+from .files import PathLike, require_output
 from .graph.check import require_sound
 from .shapes import parameter_shapes
 from .weights.caffemodel import index
@@ -34,6 +34,7 @@ def fuse_weights(
     Caffe's engine is not loaded. Parameter shapes, counts and names are checked before a byte is written, and each
     value is compared with its source before the output takes its name: WeightsError lists what does not fit.
     """
+    require_output(output, [target, *weights.values()])
     net = proto.read_net(target)
     require_sound(net, str(target))
     declared = declare(net)

@@ -40,6 +40,10 @@ def test_a_sound_net_has_no_problems():
             DATA + layer("b", "ReLU", "data", "x") + layer("c", "ReLU", "data", "x"),
             "layer 'c': top 'x' is already made",
         ),
+        (
+            DATA + layer("a", "Power", "data", "a") + layer("e", "Eltwise", "data a", "a"),
+            "layer 'e': top 'a' is already made by another layer",
+        ),
         (DATA + layer("b", "ReLU", "data", "x") + layer("b", "ReLU", "x", "y"), "layers 1 and 2 are all called 'b'"),
         (DATA + layer("", "ReLU", "data", "x"), "layer 1 (ReLU) has no name"),
         (DATA + 'layer { name: "r" type: "ReLU" bottom: "data" top: "" }', "layer 'r' (ReLU): a top has no name"),

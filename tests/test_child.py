@@ -44,6 +44,20 @@ def test_ctrl_c_reaches_the_child_and_not_us():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_the_current_folder_is_no_place_for_modules_of_the_child(in_tmp, monkeypatch):
+    (in_tmp / "random.py").write_text("raise RuntimeError('imported by accident')")
+    assert list(run("jobs:count", to=2)) == [0, 1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_end_the_child_too(number):
+    events = run("jobs:until_interrupted")
+    next(events)
+    os.kill(os.getpid(), number)
+    with pytest.raises(KeyboardInterrupt):
+        list(events)
+
+
 def test_an_abandoned_child_is_gone():
     events = run("jobs:until_interrupted")
     child = next(events)

@@ -100,6 +100,8 @@ def test_emit_options_reach_the_files(in_tmp):
         (["verify", "a", "b", "--branch", "odd=x", "--weights", "even=y"], "missing for even, odd", 2),
         (["data", "mnist", "x", "--from", "nowhere"], "MNIST 'nowhere': no such file or folder", 1),
         (["demo", "-o", "x", "--weights", "odd=nowhere", "--weights", "third=x"], "weights for 'third'", 1),
+        (["demo", "-o", "x", "--weights", "odd=nowhere"], "weights 'nowhere': no such file", 1),
+        (["demo", "-o", "x", "--data", "nowhere"], "MNIST 'nowhere': no such file", 1),
     ],
 )
 def test_mistakes_are_told_in_a_sentence_and_write_nothing(in_tmp, arguments, sentence, code):
@@ -168,7 +170,8 @@ def test_data_writes_lists_and_counts_them(in_tmp):
 def test_demo_force_removes_only_a_demos_files(in_tmp):
     Path("home").mkdir()
     Path("home/thesis.tex").write_text("years of work")
-    assert "holds more than a demo's files" in run("demo", "-o", "home", "--force", code=1)
+    Path("home/data").mkdir()
+    assert "was not made by a demo; it was not touched" in run("demo", "-o", "home", "--force", code=1)
     assert Path("home/thesis.tex").exists()
 
 

@@ -18,6 +18,10 @@ def test_the_demo_on_the_bundled_digits(tmp_path):
     assert sum("verified in Caffe" in line for line in lines) == 2
     with pytest.raises(NetbuildError, match="is not empty"):
         run_demo(tmp_path / "demo")
+    inside = {"odd": tmp_path / "demo" / "odd" / "lenet_odd_iter_60.caffemodel"}
+    with pytest.raises(NetbuildError, match="holds one of the inputs; it was not touched"):
+        run_demo(tmp_path / "demo", weights=inside, force=True)
+    assert inside["odd"].exists()
 
 
 def test_weights_of_unknown_branches_are_refused(tmp_path):

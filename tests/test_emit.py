@@ -41,16 +41,15 @@ def test_the_branch_nets_are_the_recipes(recipe, in_tmp, branch):
     )
 
 
-@pytest.mark.parametrize(("name", "images"), [("odd", 5060), ("even", 4940), ("fusion", 10_000)])
+@pytest.mark.parametrize(("name", "images"), [("odd", 5060), ("even", 4940), ("fused", 10_000)])
 def test_the_solvers_are_the_recipes(recipe, in_tmp, name, images):
-    """test_iter comes from the length of the validation list."""
+    """test_iter comes from the length of the validation list; mode and prefix are the recipe's by option."""
     (in_tmp / "val.txt").write_text("x.png 0\n" * images)
-    options = {"solver_mode": "GPU", "snapshot_prefix": f"mnist_lenet_{name.replace('fusion', 'fused')}"}
-    emit_files(FUSION, DataSource(MNIST, test_source="val.txt"), "net", solver_options=options)
-    found, expected = (
-        proto.read_solver("net/solver.prototxt"),
-        proto.read_solver(recipe / f"lenet_{name}_solver.prototxt"),
-    )
+    fusion = FUSION if name == "fused" else Fusion({"": lenet}, 5, frozen=False)
+    options = {"solver_mode": "GPU", "snapshot_prefix": f"mnist_lenet_{name}"}
+    emit_files(fusion, DataSource(MNIST, test_source="val.txt"), "net", solver_options=options)
+    found = proto.read_solver("net/solver.prototxt")
+    expected = proto.read_solver(recipe / f"lenet_{name.replace('fused', 'fusion')}_solver.prototxt")
     assert found.net == "net/train_val.prototxt"
     found.net = expected.net
     assert found == expected
@@ -92,6 +91,12 @@ def test_a_resnet_deploy_layer_is_the_published_one(in_tmp):
         type(layers["conv1"])(),
     )
     assert layers["fc1000"] == fc
+
+
+def test_images_are_resized_for_nets_that_need_it(in_tmp):
+    emit_files(Fusion({"": resnet50}, 5, frozen=False), DataSource(IMAGENET), "net")
+    options = proto.read_net("net/train_val.prototxt").layer[0].image_data_param
+    assert (options.new_height, options.new_width) == (224, 224)
 
 
 def test_two_files_one_for_each_phase(in_tmp):
@@ -157,6 +162,7 @@ def test_chance_is_for_training_only():
         ({"kind": "hdf5", "crop": 3}, "crop and mirror do not apply"),
         ({"kind": "lmdb", "shuffle": True}, "are for images in a list"),
         ({"train_batch": 0}, "at least 1 image"),
+        ({"crop": 28, "resize": (20, 20)}, "crop of 28 is larger than the image"),
     ],
 )
 def test_options_that_do_not_go_together(options, reason):

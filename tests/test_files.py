@@ -35,7 +35,7 @@ def test_errors_name_the_file(tmp_path):
         existing_file(tmp_path / "empty", "weights")
     with pytest.raises(NetbuildError, match="is a folder; name a file"), replacing(tmp_path):
         pass
-    with pytest.raises(NetbuildError, match="cannot be written"), replacing(tmp_path / "no" / "folder"):
+    with pytest.raises(NetbuildError, match="its folder does not exist"), replacing(tmp_path / "no" / "folder"):
         pass
     with pytest.raises(NetbuildError, match="cannot be made"):
         output_folder(tmp_path / "empty" / "below")

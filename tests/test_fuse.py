@@ -9,7 +9,7 @@ import pytest
 
 from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
 from netbuild.branches.lenet import MNIST
-from netbuild.errors import GraphError, WeightsError
+from netbuild.errors import GraphError, NetbuildError, WeightsError
 from netbuild.weights import stream as stream_module
 
 
@@ -114,11 +114,16 @@ def test_a_refused_plan_leaves_the_old_output(target, weights, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_an_output_that_is_an_input_is_refused(target, weights):
-    before = weights["odd"].read_bytes()
-    with pytest.raises(WeightsError, match="is one of the inputs"):
-        fuse_weights(target / "deploy.prototxt", weights, weights["odd"])
-    assert weights["odd"].read_bytes() == before
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_output_that_is_an_input_or_no_file_is_refused(target, weights, tmp_path, dry_run):
+    for path in (weights["odd"], target / "deploy.prototxt"):
+        before = path.read_bytes()
+        with pytest.raises(NetbuildError, match="is one of the inputs"):
+            fuse_weights(target / "deploy.prototxt", weights, path, dry_run=dry_run)
+        assert path.read_bytes() == before
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NetbuildError, match="is not a regular file"):
+        fuse_weights(target / "deploy.prototxt", weights, tmp_path / "pipe", dry_run=dry_run)
 
 
 def test_a_fault_while_copying_is_found_and_nothing_is_kept(target, weights, tmp_path, monkeypatch):

@@ -43,32 +43,55 @@ def test_a_run_trains_logs_tests_and_snapshots(solver, tmp_path, caffe):
     assert net.params["ip2"][0].data.std() > 0
 
 
-def test_the_same_bits_as_caffes_own_loop(solver, tmp_path, caffe):
-    """Steps one by one, tests in between: the weights are those of solver.step(20) in pycaffe."""
-    result = train_solver(solver, tmp_path / "run")
-    message = proto.read_solver(solver)
-    message.snapshot_prefix, message.random_seed = str(tmp_path / "own"), 3
-    proto.write(tmp_path / "own.prototxt", message)
-    seeded = tmp_path / "seeded"
-    again = train_solver(tmp_path / "own.prototxt", seeded)
-    own = caffe.get_solver(os.fspath(tmp_path / "own.prototxt"))
-    own.step(20)
-    net = caffe.Net(os.fspath(solver.parent / "deploy.prototxt"), os.fspath(again.caffemodel), caffe.TEST)
-    for name, blobs in own.net.params.items():
-        assert blobs[0].data.tobytes() == net.params[name][0].data.tobytes()
-    assert result.caffemodel.read_bytes() != again.caffemodel.read_bytes()
-
-
-def test_resuming_goes_on_where_it_stopped(solver, tmp_path, caffe):
+def seeded(solver, **fields):
     message = proto.read_solver(solver)
     message.random_seed = 3
+    for name, value in fields.items():
+        setattr(message, name, value)
     proto.write(solver, message)
-    train_solver(solver, tmp_path / "half", max_iter=10)
-    resumed = train_solver(solver, tmp_path / "half", resume=tmp_path / "half" / "s_iter_10.solverstate")
+
+
+def all_blobs(net):
+    return {(name, i): blob.data.tobytes() for name, blobs in net.params.items() for i, blob in enumerate(blobs)}
+
+
+def loaded(caffe, solver, caffemodel):
+    return all_blobs(caffe.Net(os.fspath(solver.parent / "deploy.prototxt"), os.fspath(caffemodel), caffe.TEST))
+
+
+def test_the_same_bits_as_caffes_own_loop(solver, tmp_path, caffe):
+    """Steps one by one, tests in between: the weights are those of solver.step(20) in pycaffe."""
+    seeded(solver, snapshot_prefix=str(tmp_path / "own"))
+    result = train_solver(solver, tmp_path / "run")
+    own = caffe.get_solver(os.fspath(solver))
+    start = all_blobs(own.net)
+    own.step(20)
+    assert all_blobs(own.net) == loaded(caffe, solver, result.caffemodel)
+    assert start != all_blobs(own.net)
+
+
+def test_resuming_gives_the_bits_of_an_unbroken_run(solver, tmp_path, caffe, small_lists, monkeypatch):
+    # The data layer begins its list anew in a resumed run: ten batches of 20 are five times the list of 40.
+    edit(solver, "train_val.prototxt", "batch_size: 50", "batch_size: 20")
+    seeded(solver)
+    whole = train_solver(solver, tmp_path / "whole")
+    half = train_solver(solver, tmp_path / "half", max_iter=10)
+    monkeypatch.chdir(tmp_path)
+    resumed = train_solver(solver, "half", resume=os.path.relpath(half.solverstate))
     assert resumed.iteration == 20
+    assert loaded(caffe, solver, resumed.caffemodel) == loaded(caffe, solver, whole.caffemodel)
+    assert loaded(caffe, solver, resumed.caffemodel) != loaded(caffe, solver, half.caffemodel)
     iterations = [point[0] for point in read_log(resumed.log)["TRAIN", "loss"]]
-    assert iterations == sorted(iterations)
-    assert iterations[-1] == 20
+    assert iterations == list(range(1, 21))
+
+
+def test_a_resumed_run_neither_passes_over_nor_overwrites_later_snapshots(solver, tmp_path):
+    train_solver(solver, tmp_path / "run")
+    state = tmp_path / "run" / "s_iter_10.solverstate"
+    with pytest.raises(NetbuildError, match="holds snapshots beyond iteration 10 .s_iter_20"):
+        train_solver(solver, tmp_path / "run", resume=state)
+    with pytest.raises(NetbuildError, match="nothing to do: it goes on from iteration 10, and max_iter is 5"):
+        train_solver(solver, tmp_path / "other", resume=state, max_iter=5)
 
 
 def test_weights_are_where_training_begins(solver, tmp_path):
@@ -94,6 +117,48 @@ def test_ctrl_c_writes_a_snapshot_and_ends_cleanly(solver, tmp_path):
     assert 15 <= result.iteration < 5000
     assert result.caffemodel.exists()
     assert result.solverstate.exists()
+
+
+def test_a_callback_that_fails_leaves_no_child_behind(solver, tmp_path):
+    def fail(_event):
+        raise RuntimeError("of the caller's")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError) as kept:
+        train_solver(solver, tmp_path / "run", max_iter=5000, on_event=fail)
+    assert kept.traceback
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_start_that_fails_does_not_lock_the_folder(solver, tmp_path, small_lists):
+    good = str(small_lists.path("train_all"))
+    (tmp_path / "list.txt").write_text("missing.png 0\n")
+    edit(solver, "train_val.prototxt", good, str(tmp_path / "list.txt"))
+    with pytest.raises(CaffeError, match="Could not load"):
+        train_solver(solver, tmp_path / "run", max_iter=1)
+    edit(solver, "train_val.prototxt", str(tmp_path / "list.txt"), good)
+    assert train_solver(solver, tmp_path / "run", max_iter=1).iteration == 1
+
+
+def test_weights_that_would_not_arrive_are_refused_or_noted(solver, tmp_path, trained, small_lists, pb):
+    other = pb.NetParameter(name="other")
+    blob = other.layer.add(name="stranger").blobs.add(data=[1])
+    blob.shape.dim.append(1)
+    (tmp_path / "other.caffemodel").write_bytes(other.SerializeToString())
+    with pytest.raises(WeightsError, match="no layer of it is in the net .it has stranger"):
+        train_solver(solver, tmp_path / "run", weights=[tmp_path / "other.caffemodel"])
+    lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
+    emit_files(Fusion({"a": lenet}, 10), DataSource(MNIST, **lists), tmp_path / "fused")
+    notes = []
+    train_solver(tmp_path / "fused" / "solver.prototxt", tmp_path / "run", max_iter=1, on_event=notes.append)
+    assert notes[0] == ev.Note("3 frozen layers get no trained weights (first 'a/conv1'): give them with --weights")
+
+
+def test_a_solver_that_asks_for_a_gpu_is_run_on_the_cpu_with_a_note(solver, tmp_path):
+    edit(solver, "solver.prototxt", "solver_mode: CPU", "solver_mode: GPU")
+    notes = []
+    train_solver(solver, tmp_path / "run", max_iter=1, on_event=notes.append)
+    assert "training on the CPU" in notes[0].text
 
 
 def test_results_of_an_earlier_run_are_not_overwritten(solver, tmp_path):

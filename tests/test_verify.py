@@ -83,6 +83,40 @@ def test_a_seam_can_be_named(fused, trained):
     assert [(one.seam, one.layers) for one in found] == [("odd/pool1", 2), ("even/pool1", 2)]
 
 
+def test_equal_nans_prove_nothing(fused, trained, caffe, tmp_path):
+    broken = caffe.Net(os.fspath(trained / "lenet.prototxt"), os.fspath(trained / "a.caffemodel"), caffe.TEST)
+    broken.params["conv1"][0].data[...] = np.nan
+    broken.save(os.fspath(tmp_path / "nan.caffemodel"))
+    weights = {"odd": tmp_path / "nan.caffemodel", "even": trained / "b.caffemodel"}
+    fuse_weights(fused / "net/deploy.prototxt", weights, tmp_path / "nan-init.caffemodel")
+    nets = {"odd": Original("lenet", os.fspath(weights["odd"]))}
+    (found,) = verify_branches(fused / "net/deploy.prototxt", tmp_path / "nan-init.caffemodel", nets)
+    assert found.first_difference is None
+    assert not found.finite
+    assert not found.equal
+
+
+def test_a_path_with_an_at_sign_is_a_path(fused, trained):
+    place = fused / "me@work"
+    place.mkdir()
+    (place / "net.prototxt").write_bytes((trained / "lenet.prototxt").read_bytes())
+    for name in (f"{place}/net.prototxt", f"{place}/net.prototxt@ip1"):
+        nets = {"odd": Original(name, os.fspath(trained / "a.caffemodel"))}
+        assert verify_branches(fused / "net/deploy.prototxt", fused / "init.caffemodel", nets)[0].equal
+
+
+@pytest.mark.parametrize(
+    ("shapes", "reason"),
+    [({"nope": (1, 1, 28, 28)}, "no net has this input; they have data"), ({"data": (0, 1, 2, 3)}, "is no shape")],
+)
+def test_shapes_that_cannot_be_fed(fused, trained, shapes, reason):
+    with pytest.raises(GraphError, match=reason):
+        verify_branches(fused / "net/deploy.prototxt", fused / "init.caffemodel", originals(trained), shapes=shapes)
+    named = {"odd": Original("lenet@nope", os.fspath(trained / "a.caffemodel"))}
+    with pytest.raises(GraphError, match="the fused net has no blob 'odd/nope'"):
+        verify_branches(fused / "net/deploy.prototxt", fused / "init.caffemodel", named)
+
+
 def test_a_prefix_that_the_fused_net_lacks(fused, trained):
     with pytest.raises(GraphError, match="no layer whose name begins with 'third/'"):
         verify_branches(fused / "net/deploy.prototxt", fused / "init.caffemodel", {"third": originals(trained)["odd"]})

@@ -33,6 +33,10 @@ def load_images(
     pixels = np.stack([_load(path, (channels, height, width)) for path in paths]).astype(np.float32)
     transforms = [layer.transform_param for net in nets for layer in data_layers(net, TEST)]
     if transforms:
+        if transforms[0].mean_file:
+            raise NetbuildError(
+                "images were given, but the net's data layer subtracts a mean file, which is not read here"
+            )
         mean = np.array(list(transforms[0].mean_value) or [0], np.float32).reshape(1, -1, 1, 1)
         pixels = (pixels - mean) * np.float32(transforms[0].scale)
     return {blob: pixels}

@@ -94,6 +94,8 @@ def checked(pixels: Any, labels: Any, source: str) -> Digits:
     pixels, labels = np.asarray(pixels), np.asarray(labels)
     if pixels.ndim != 3 or labels.ndim != 1 or len(pixels) != len(labels) or not len(labels):
         raise NetbuildError(f"{source}: {pixels.shape} pixels and {labels.shape} labels are not labelled images")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise NetbuildError(f"{source}: labels are of type {labels.dtype}; whole numbers are expected")
     if labels.min() < 0 or labels.max() > 9:
         raise NetbuildError(f"{source}: labels reach from {labels.min()} to {labels.max()}; digits 0 to 9 are expected")
     return Digits(pixels.astype(np.uint8), labels.astype(int))

@@ -110,7 +110,8 @@ def _from_pickle(path: Path) -> Dict[str, Digits]:
     """Read mnist.pkl.gz: (images, labels) for train, val and test; images (N, 784), grey / 256."""
     try:
         content = _ArraysOnly(io.BytesIO(_unpacked(existing_file(path, "MNIST"))), encoding="latin1").load()
-        splits = dict(zip(("train", "val", "test"), content))
+        train, val, test = content
+        splits = {"train": train, "val": val, "test": test}
         return {
             name: checked(np.rint(np.asarray(images) * 256).reshape(-1, 28, 28), labels, str(path))
             for name, (images, labels) in splits.items()

@@ -12,7 +12,10 @@ from ..files import PathLike, write_text
 from .events import Event, Started, Stepped, Tested
 
 FIELDS = ("iteration", "seconds", "phase", "name", "value")
-"""One row per number, seconds since the run began (or went on): phase TRAIN has `loss` and `lr`, phase TEST the outputs of the test net."""
+"""One row per number, with the seconds since the run began or went on.
+
+Phase TRAIN has `loss` and `lr`, phase TEST the outputs of the test net.
+"""
 
 
 class Log:

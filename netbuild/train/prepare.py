@@ -97,8 +97,8 @@ def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[Pat
         later = [path for path, number in snapshots.items() if iteration is not None and number > iteration]
         if later:
             raise NetbuildError(
-                f"folder {str(folder)!r}: holds snapshots beyond iteration {iteration} ({later[0].name}), which would be "
-                "overwritten; name another folder, or resume from the last"
+                f"folder {str(folder)!r}: holds snapshots beyond iteration {iteration} ({later[0].name}), which would "
+                "be overwritten; name another folder, or resume from the last"
             )
     elif snapshots or log.exists():
         there = next(iter(snapshots), log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Callable, Dict, Generator, Optional, Sequence, Tuple
 
 from .. import proto
 from .._caffe import schema
@@ -84,12 +84,12 @@ def train_solver(
 
 
 def _followed(
-    events: Iterator[Event], log: Log, on_event: Callable[[Event], None]
+    events: Generator[Event, None, None], log: Log, on_event: Callable[[Event], None]
 ) -> Tuple[Finished, Dict[str, float]]:
     """Log and pass on the events up to the last; return it and the last test's scores."""
     scores: Dict[str, float] = {}
     # Closed whatever happens in between: an abandoned generator would leave its child running.
-    with contextlib.closing(events):  # type: ignore[type-var]  # a generator, typed as what it yields
+    with contextlib.closing(events):
         for event in events:
             log.add(event)
             on_event(event)

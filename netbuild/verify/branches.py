@@ -36,14 +36,16 @@ class Comparison:
     shape: Tuple[int, ...]
     """The seam's shape."""
     largest_difference: float
-    """The largest absolute difference at the seam; NaN where one of the values is NaN and the other is not."""
+    """The largest absolute difference at the seam; infinite where the shapes differ or a value is not finite."""
     first_difference: Optional[str]
     """The first layer whose output differs in any bit, None where none does."""
+    finite: bool
+    """Whether the seam is free of NaN and infinity: equal ones prove nothing."""
 
     @property
     def equal(self) -> bool:
-        """Whether every compared blob is bit-equal."""
-        return self.first_difference is None
+        """Whether every compared blob is bit-equal, and the seam finite."""
+        return self.first_difference is None and self.finite
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,16 @@ def _load(path: PathLike) -> Message:
     return net
 
 
+def _split(net: str) -> Tuple[str, str]:
+    """Split NET@SEAM; a file may have an @ in its path."""
+    if Path(net).is_file() or "@" not in net:
+        return net, ""
+    name, _, seam = net.rpartition("@")
+    return name, seam
+
+
 def _original_net(original: Original) -> Message:
-    name, _, _ = original.net.partition("@")
+    name, _ = _split(original.net)
     if Path(name).suffix == ".prototxt" or Path(name).is_file():
         return _load(name)
     return _built_alone(find_builder(name))
@@ -124,9 +134,12 @@ def _built_alone(builder: Builder) -> Message:
 
 def _seam(fused: Message, prefix: str, net: str) -> str:
     """Return the full name of a branch's seam in the fused net."""
-    _, _, given = net.partition("@")
+    _, given = _split(net)
     if given:
-        return names.qualify(prefix, given)
+        seam = names.qualify(prefix, given)
+        if not any(seam in layer.top for _, layer in proto.of_phase(fused, TEST)):
+            raise GraphError(f"branch {prefix!r}: the fused net has no blob {seam!r}; name another seam after the @")
+        return seam
     found: List[str] = []
     made: Dict[str, bool] = {}
     for _, layer in proto.of_phase(fused, TEST):

@@ -87,8 +87,10 @@ def _comparison(prefix: str, seam: str, expected: Outputs, found: Outputs) -> Co
     common = [name for name in expected if name in found]
     first = next((name for name in common if not _same(expected[name], found[name])), None)
     one, two = expected[common[-1]][0], found[common[-1]][0]
-    difference = float(np.max(np.abs(one - two))) if one.shape == two.shape and one.size else float("inf")
-    return Comparison(prefix, seam, len(common), tuple(one.shape), difference, first)
+    finite = bool(np.isfinite(one).all() and np.isfinite(two).all())
+    comparable = finite and one.shape == two.shape and one.size
+    difference = float(np.max(np.abs(one - two))) if comparable else float("inf")
+    return Comparison(prefix, seam, len(common), tuple(one.shape), difference, first, finite)
 
 
 def _same(one: List[Any], two: List[Any]) -> bool:

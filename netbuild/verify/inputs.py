@@ -30,6 +30,7 @@ def shapes_to_feed(nets: Sequence[Weighted], given: Mapping[str, Sequence[int]])
     shapes of all parameters come out as they are in the weights.
     """
     known: Dict[str, Tuple[int, ...]] = {blob: tuple(shape) for blob, shape in given.items()}
+    _require_usable(nets, known)
     for weighted in nets:
         for blob, shape in input_shapes(weighted.net, TEST).items():
             known.setdefault(blob, shape)
@@ -40,6 +41,15 @@ def shapes_to_feed(nets: Sequence[Weighted], given: Mapping[str, Sequence[int]])
         if tops - set(known):
             known.update(_fitted(weighted, known, batch))
     return known
+
+
+def _require_usable(nets: Sequence[Weighted], given: Mapping[str, Tuple[int, ...]]) -> None:
+    inputs = {top for weighted in nets for layer in weighted.net.layer if not layer.bottom for top in layer.top}
+    for blob, shape in given.items():
+        if blob not in inputs:
+            raise GraphError(f"--shape {blob}: no net has this input; they have {', '.join(sorted(inputs))}")
+        if min(shape, default=0) < 1:
+            raise GraphError(f"--shape {blob}: {shape} is no shape; each length is at least 1")
 
 
 def _fitted(weighted: Weighted, known: Mapping[str, Tuple[int, ...]], batch: int) -> Dict[str, Tuple[int, ...]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import WeightsError
@@ -74,7 +73,6 @@ def stream(plan: Plan, net_name: str, target: Sequence[Declared], output: PathLi
         )
     with ExitStack() as stack:
         sources = {path: stack.enter_context(WireFile(path)) for path in sorted({c.path for c in plan.copies})}
-        _refuse_input_as_output(output, sources)
         file = stack.enter_context(replacing(output))
         writer = _Writer(file.fileno(), sources)
         with ThreadPoolExecutor(_WRITERS) as pool:
@@ -158,9 +156,3 @@ class _Writer:
                     f"layer {layer!r} differs from {span.path!r} after copying; nothing was kept: check the disk"
                 )
             at += length
-
-
-def _refuse_input_as_output(output: PathLike, sources: Mapping[str, WireFile]) -> None:
-    for path in sources:
-        if Path(output).exists() and Path(output).samefile(path):
-            raise WeightsError(f"output {os.fspath(output)!r}: is one of the inputs; name another file")
