@@ -14,7 +14,7 @@ from netbuild.data.layers import KINDS, DataSource
 from netbuild.emit import default_input, emit_files, list_length
 from netbuild.fusion import Fusion
 
-from .options import branch_option, numbers, output_folder_option, pairs
+from .options import branch_option, dry_run_option, numbers, output_folder_option, pairs
 
 
 @click.command("emit")
@@ -54,6 +54,7 @@ from .options import branch_option, numbers, output_folder_option, pairs
     callback=pairs("solver field"),
     help="Any other field of the solver: base_lr=0.001, snapshot_prefix=mnist_lenet_fused. Repeat as needed.",
 )
+@dry_run_option
 def command(
     net: str,
     branches: Dict[str, str],
@@ -63,6 +64,7 @@ def command(
     solver_options: Dict[str, str],
     deploy_batch: int,
     split_phases: bool,
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Write train_val.prototxt, deploy.prototxt and solver.prototxt of a net.
@@ -90,9 +92,10 @@ def command(
         split_phases=split_phases,
         deploy_batch=deploy_batch,
         solver_options=solver_options,
+        dry_run=dry_run,
     )
     for path in written:
-        click.echo(path)
+        click.echo(f"would write {path}" if dry_run else path)
 
 
 def _fusion(net: str, branches: Dict[str, str], options: Dict[str, Any]) -> Fusion:

@@ -86,6 +86,7 @@ def emit_files(
     split_phases: bool = False,
     deploy_batch: int = 1,
     solver_options: Optional[Mapping[str, str]] = None,
+    dry_run: bool = False,
 ) -> List[Path]:
     """Write the prototxts of a fusion into `folder` and return their paths; nothing is written if one is wrong.
 
@@ -110,9 +111,10 @@ def emit_files(
     prefix = net.name.lower() + ("_fused" if len(fusion.branches) > 1 else "")
     messages["solver.prototxt"] = solver(paths, prefix, overrides)
     require_savable(messages["solver.prototxt"], net)
-    output_folder(target)
-    for name, message in messages.items():
-        proto.write(target / name, message)
+    if not dry_run:
+        output_folder(target)
+        for name, message in messages.items():
+            proto.write(target / name, message)
     return [target / name for name in messages]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,48 @@ def test_emit_prints_what_it_wrote_and_says_what_it_assumed(in_tmp):
     assert "odd/train_val.prototxt\nodd/deploy.prototxt\nodd/solver.prototxt" in output
     assert "note: val.txt is not there to be counted; test_iter is set to 500" in output
     assert "batch_size: 25" in Path("odd/train_val.prototxt").read_text()
+
+
+def test_emit_dry_run_checks_and_writes_nothing(in_tmp):
+    output = run("emit", "lenet", "--classes", 5, "-o", "odd", "--dry-run")
+    assert "would write odd/train_val.prototxt" in output
+    assert list(in_tmp.iterdir()) == []
+
+
+def test_solver_fields_win_over_their_options(in_tmp):
+    run("emit", "lenet", "--classes", 5, "-o", "odd", "--solver", "solver_mode=GPU")
+    assert "solver_mode: GPU" in Path("odd/solver.prototxt").read_text()
+
+
+def test_a_users_builder_in_the_current_folder(in_tmp):
+    Path("mynet.py").write_text(
+        "from netbuild import Branch, blocks\n"
+        "def net(net, bottom, prefix='', *, frozen=False):\n"
+        "    return Branch(prefix, 'fc', blocks.fc(net, f'{prefix}_fc', bottom, 3, frozen=frozen), 3)\n"
+        "def broken(net, bottom, prefix='', *, frozen=False):\n"
+        "    raise ValueError('too deep')\n"
+    )
+    command = ["emit", "fusion", "--classes", 2, "--shape", "1,4,4", "-o", "x", "--branch"]
+    assert "branch 'a': its builder failed: ValueError: too deep" in run(*command, "a=mynet:broken", code=1)
+    assert "its seam 'a/fc' is no blob of the net" in run(*command, "a=mynet:net", code=1)
+    assert "no function 'nett'" in run(*command, "a=mynet:nett", code=1)
+
+
+def test_an_interrupted_training_ends_with_130(fused, small_lists, monkeypatch):
+    for name, subset in (("train_all.txt", "train_all"), ("val_all.txt", "val_all")):
+        Path(name).write_bytes(small_lists.path(subset).read_bytes())
+    from netbuild_cli import train
+
+    honest = train.Reporter.show
+
+    def interrupting(self, event):
+        honest(self, event)
+        if isinstance(event, train.Stepped):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(train.Reporter, "show", interrupting)
+    output = run("train", "net/solver.prototxt", "--weights", "init.caffemodel", "-o", "run", "--no-plot", code=130)
+    assert "interrupted at iteration" in output
 
 
 def test_emit_options_reach_the_files(in_tmp):
