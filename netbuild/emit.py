@@ -9,10 +9,11 @@ from google.protobuf import text_format
 
 from . import proto
 from ._caffe import TEST, TRAIN, Message, schema
-from .data.layers import DATA_TOPS, DataSource, data_layers
+from .data.layers import DataSource, data_layers
+from .data.lists import count_images
 from .errors import GraphError
 from .files import PathLike, output_folder
-from .fusion import Fusion, build
+from .fusion import DATA, LABEL, Fusion, build
 from .graph.check import require_savable, require_sound
 from .shapes import infer
 
@@ -41,7 +42,7 @@ def train_val(fusion: Fusion, source: DataSource) -> Message:
     body = build(fusion).message
     net = type(body)(name=body.name, layer=[*data_layers(source), *body.layer])
     require_sound(net, "the train_val net")
-    size = {DATA_TOPS[0]: (source.train_batch, *source.size()), DATA_TOPS[1]: (source.train_batch,)}
+    size = {DATA: (source.train_batch, *source.size()), LABEL: (source.train_batch,)}
     for phase in (TRAIN, TEST):
         infer(net, phase, inputs=size)
     return net
@@ -51,7 +52,7 @@ def deploy(fusion: Fusion, source: DataSource, batch: int = 1) -> Message:
     """Return the net for inference: an Input layer, no label, `prob` at the end, nothing that only training reads."""
     body = build(fusion, deploy=True).message
     net = type(body)(name=body.name)
-    net.layer.add(name="data", type="Input", top=["data"]).input_param.shape.add(dim=[batch, *source.size()])
+    net.layer.add(name=DATA, type="Input", top=[DATA]).input_param.shape.add(dim=[batch, *source.size()])
     for layer in body.layer:
         net.layer.add().CopyFrom(layer)
         _strip_training(net.layer[-1])
@@ -121,10 +122,7 @@ def emit_files(
 def list_length(source: DataSource) -> Optional[int]:
     """Return how many images the test list names, None where it is not a list that is there to be read."""
     path = Path(source.test_source)
-    if source.kind != "image" or not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return sum(1 for line in file if line.strip())
+    return count_images(path) if source.kind == "image" and path.is_file() else None
 
 
 def _strip_training(layer: Message) -> None:

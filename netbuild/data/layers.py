@@ -8,10 +8,11 @@ from typing import Any, Dict, List, Optional, Tuple
 from .._caffe import TEST, TRAIN, Message, caffe
 from ..branches.branch import Input
 from ..errors import GraphError
+from ..fusion import DATA, LABEL
 
 KINDS = ("image", "lmdb", "leveldb", "hdf5", "input")
 """Where data comes from: a list of image files, a database, a list of HDF5 files, or the caller's memory."""
-DATA_TOPS = ("data", "label")
+_TOPS = (DATA, LABEL)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class DataSource:
 def data_layer(source: DataSource, phase: int) -> Message:
     """Return the data layer of one phase, with the tops `data` (N, C, H, W) and `label` (N,)."""
     layers = caffe().layers
-    common: Dict[str, Any] = {"name": source.input.layer, "ntop": len(DATA_TOPS), "include": {"phase": phase}}
+    common: Dict[str, Any] = {"name": source.input.layer, "ntop": len(_TOPS), "include": {"phase": phase}}
     path = source.train_source if phase == TRAIN else source.test_source
     batch = source.train_batch if phase == TRAIN else source.test_batch
     if source.kind == "input":
@@ -79,7 +80,7 @@ def data_layer(source: DataSource, phase: int) -> Message:
         backend = getattr(caffe().params.Data, source.kind.upper())
         tops = layers.Data(source=path, batch_size=batch, backend=backend, **_transform(source, phase), **common)
     net = caffe().NetSpec()
-    for name, top in zip(DATA_TOPS, tops):
+    for name, top in zip(_TOPS, tops):
         net[name] = top
     return net.to_proto().layer[0]
 

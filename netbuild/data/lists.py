@@ -84,6 +84,12 @@ def _lines(paths: List[Path], labels: Any, subset: str) -> List[str]:
     return [f"{path} {label // 2}\n" for path, label in zip(paths, labels) if label % 2 == odd]
 
 
+def count_images(path: PathLike) -> int:
+    """Return how many images a list file names."""
+    with Path(path).open("rb") as file:
+        return sum(1 for line in file if line.strip())
+
+
 def total(splits: Mapping[str, Digits]) -> int:
     """Return the number of images in all splits."""
     return sum(len(digits.labels) for digits in splits.values())

@@ -7,6 +7,7 @@ from typing import Dict, Optional
 from .. import proto
 from .._caffe import TEST
 from .._child import run
+from ..data.lists import count_images
 from ..errors import GraphError
 from ..files import PathLike, existing_file
 from ..graph.check import require_sound
@@ -33,8 +34,7 @@ def evaluate(
     options = images[0].image_data_param
     if source is not None:
         options.source = str(source)
-    with existing_file(options.source, "list").open("rb") as file:
-        count = sum(1 for line in file if line.strip())
+    count = count_images(existing_file(options.source, "list"))
     options.batch_size = max(size for size in range(1, min(count, _LARGEST_BATCH) + 1) if count % size == 0)
     job = {
         "net": proto.to_text(message),

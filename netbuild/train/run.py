@@ -63,18 +63,19 @@ def train_solver(
     prepare.require_untouched(target, Path(message.snapshot_prefix).name or "snapshot", log, resume)
     for text in notes:
         on_event(Note(text))
+    testing = {"test_interval": message.test_interval or prepare.NEVER, "test_iter": list(message.test_iter)}
+    testing["test_initialization"] = message.test_initialization
+    prepare.direct(message, target, max_iter, gpu)
     job = {
-        "test_interval": message.test_interval or prepare.NEVER,
-        "test_initialization": message.test_initialization,
-        "test_iter": list(message.test_iter),
+        "solver": proto.to_text(message),
+        "snapshot_prefix": message.snapshot_prefix,
         "snapshot_interval": message.snapshot,
         "weights": [str(path) for path in weights],
         "resume": str(Path(resume).resolve()) if resume is not None else None,
         "gpu": gpu,
+        "report_every": max(1, min(message.display or 100, message.max_iter // 100)),
+        **testing,
     }
-    prepare.direct(message, target, max_iter, gpu)
-    job["solver"], job["snapshot_prefix"] = proto.to_text(message), message.snapshot_prefix
-    job["report_every"] = max(1, min(message.display or 100, message.max_iter // 100))
     suffix = ".h5" if message.snapshot_format == schema().SolverParameter.HDF5 else ""
     end, scores = _followed(run("netbuild.train.engine:train", **job), Log(log), on_event)
     caffemodel, solverstate = (target / f"{end.stem}.{kind}{suffix}" for kind in ("caffemodel", "solverstate"))
