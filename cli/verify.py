@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import click
 
@@ -55,13 +55,25 @@ def command(
     else:
         for comparison in found:
             click.echo(_sentence(comparison, originals[comparison.prefix]))
+            for layer, difference in comparison.differences:
+                click.echo(f"    {layer:24} largest difference {difference:g}")
     if not all(comparison.equal for comparison in found):
         raise GraphError("the fused net does not compute what its branches did alone")
 
 
 def _as_dict(found: Comparison) -> Dict[str, object]:
-    difference = found.largest_difference if math.isfinite(found.largest_difference) else None
-    return {**dataclasses.asdict(found), "largest_difference": difference, "equal": found.equal}
+    return {
+        **dataclasses.asdict(found),
+        "largest_difference": _number(found.largest_difference),
+        "differences": [{"layer": layer, "largest": _number(value)} for layer, value in found.differences],
+        "first_difference": found.first_difference,
+        "equal": found.equal,
+    }
+
+
+def _number(value: float) -> Optional[float]:
+    """JSON knows no infinity."""
+    return value if math.isfinite(value) else None
 
 
 def _parsed(shapes: Dict[str, str]) -> Dict[str, Tuple[int, ...]]:
@@ -75,7 +87,7 @@ def _sentence(found: Comparison, original: Original) -> str:
     size = " x ".join(map(str, found.shape))
     if found.equal:
         return f"{found.prefix}: {found.layers} layers up to {found.seam} ({size}) bit-equal to {original.net}"
-    if not found.finite and found.first_difference is None:
+    if not found.finite and not found.differences:
         return f"{found.prefix}: NOTHING PROVED: the seam {found.seam} ({size}) is not finite; look at the weights"
     return (
         f"{found.prefix}: DIFFERS from {original.net}: first in layer {found.first_difference!r}; largest difference "

@@ -186,6 +186,7 @@ def test_verify_says_equal_or_where_it_differs(fused, trained):
     output = run("verify", "net/train_val.prototxt", "init.caffemodel", *nets, *swapped, code=1)
     assert "even: DIFFERS" in output
     assert "first in layer 'conv1'" in output
+    assert output.count("largest difference ") == 1 + 6
     report = json.loads(run("verify", "net/deploy.prototxt", "init.caffemodel", *nets, *weights(trained), "--json"))
     assert [one["equal"] for one in report] == [True, True]
     run("verify", "net/deploy.prototxt", "init.caffemodel", *nets, *weights(trained), "--shape", "data=x", code=2)

@@ -37,15 +37,20 @@ class Comparison:
     """The seam's shape."""
     largest_difference: float
     """The largest absolute difference at the seam; infinite where the shapes differ or a value is not finite."""
-    first_difference: Optional[str]
-    """The first layer whose output differs in any bit, None where none does."""
+    differences: Tuple[Tuple[str, float], ...]
+    """The layers whose outputs differ in any bit, in the order they ran, each with its largest difference."""
     finite: bool
     """Whether the seam is free of NaN and infinity: equal ones prove nothing."""
 
     @property
+    def first_difference(self) -> Optional[str]:
+        """The first layer whose output differs, None where none does."""
+        return self.differences[0][0] if self.differences else None
+
+    @property
     def equal(self) -> bool:
         """Whether every compared blob is bit-equal, and the seam finite."""
-        return self.first_difference is None and self.finite
+        return not self.differences and self.finite
 
 
 @dataclass(frozen=True)

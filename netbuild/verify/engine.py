@@ -85,12 +85,25 @@ def _outputs(net: Any, feed: Mapping[str, Any], prefix: str, last: int) -> Outpu
 
 def _comparison(prefix: str, seam: str, expected: Outputs, found: Outputs) -> Comparison:
     common = [name for name in expected if name in found]
-    first = next((name for name in common if not _same(expected[name], found[name])), None)
-    one, two = expected[common[-1]][0], found[common[-1]][0]
-    finite = bool(np.isfinite(one).all() and np.isfinite(two).all())
-    comparable = finite and one.shape == two.shape and one.size
-    difference = float(np.max(np.abs(one - two))) if comparable else float("inf")
-    return Comparison(prefix, seam, len(common), tuple(one.shape), difference, first, finite)
+    differences = tuple(
+        (name, _largest_difference(expected[name], found[name]))
+        for name in common
+        if not _same(expected[name], found[name])
+    )
+    one, two = expected[common[-1]], found[common[-1]]
+    finite = all(bool(np.isfinite(blob).all()) for blob in (*one, *two))
+    return Comparison(
+        prefix, seam, len(common), tuple(one[0].shape), _largest_difference(one, two), differences, finite
+    )
+
+
+def _largest_difference(one: List[Any], two: List[Any]) -> float:
+    """Return the largest absolute difference; infinity where shapes differ or a value is not finite."""
+    if [blob.shape for blob in one] != [blob.shape for blob in two]:
+        return float("inf")
+    gaps = [np.abs(a - b) for a, b in zip(one, two) if a.size]
+    largest = max((float(np.max(gap)) for gap in gaps), default=0.0)
+    return largest if np.isfinite(largest) else float("inf")
 
 
 def _same(one: List[Any], two: List[Any]) -> bool:
