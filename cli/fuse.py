@@ -45,11 +45,11 @@ def _report(result: Fused, weights: Dict[str, str]) -> Iterator[str]:
     if plan.left_to_fillers:
         yield f"left to their fillers: {', '.join(plan.left_to_fillers)}"
     if result.bytes_written is None:
-        yield f"dry run: {sum(len(copy.blobs) for copy in plan.copies)} blobs fit; {result.output} was not written"
+        yield f"dry run: {plan.blob_count()} blobs fit; {result.output} was not written"
         return
     yield f"wrote {result.output} ({result.bytes_written:,} bytes)"
     for prefix, path in weights.items():
-        count = sum(len(copy.blobs) for copy in plan.of(prefix))
+        count = plan.blob_count(prefix)
         yield f"{count} of {count} blobs of {prefix} bit-equal to {path}"
 
 
@@ -61,7 +61,7 @@ def _as_dict(result: Fused, weights: Dict[str, str]) -> Dict[str, object]:
         "branches": {
             prefix: {
                 "file": path,
-                "blobs": sum(len(copy.blobs) for copy in plan.of(prefix)),
+                "blobs": plan.blob_count(prefix),
                 "bit_equal": result.bytes_written is not None,
                 "not_wanted": list(plan.unused[prefix]),
             }

@@ -6,7 +6,7 @@ new Top under that name and returns it. A Top that is not assigned gets an autom
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence
 
 from ._caffe import caffe
 
@@ -82,13 +82,12 @@ def fc(
     *,
     frozen: bool = False,
     lr_mult: Sequence[float] = (1, 2),
-    weight_filler: Optional[Dict[str, Any]] = None,
 ) -> Top:
-    """Add an InnerProduct with bias: weights of shape (num_output, K), filled by Xavier's rule unless told else."""
+    """Add an InnerProduct with bias: weights of shape (num_output, K), filled by Xavier's rule."""
     net[name] = caffe().layers.InnerProduct(
         bottom,
         num_output=num_output,
-        weight_filler=weight_filler or {"type": "xavier"},
+        weight_filler={"type": "xavier"},
         bias_filler={"type": "constant"},
         **param_specs(2, frozen=frozen, lr_mult=lr_mult),
     )

@@ -90,7 +90,7 @@ def run_demo(
     written = _emit_fusion(fused, lists, head_iterations)
     say("fusing the weights of both branches into one file")
     report = fuse_weights(written["train_val"], trained, init)
-    say(f"{sum(len(copy.blobs) for copy in report.plan.copies)} blobs bit-equal to their sources")
+    say(f"{report.plan.blob_count()} blobs bit-equal to their sources")
     originals = {p: Original(str(root / p / "train_val.prototxt"), str(trained[p])) for p in BRANCHES}
     for found in verify_branches(written["train_val"], init, originals):
         if not found.equal:

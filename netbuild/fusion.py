@@ -86,7 +86,7 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
     layers = caffe().layers
     net = caffe().NetSpec()
     net[DATA], net[LABEL] = layers.Input(), layers.Input()
-    branches = [_branch(net, prefix, builder, fusion.frozen) for prefix, builder in fusion.branches.items()]
+    branches = [add_branch(net, prefix, builder, frozen=fusion.frozen) for prefix, builder in fusion.branches.items()]
     top = branches[0].top if len(branches) == 1 else join(net, branches, fusion.blob)
     name = fusion.head or branches[0].classifier.format(classes=fusion.classes)
     scores = blocks.fc(net, name, top, fusion.classes)
@@ -104,7 +104,8 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
     return built
 
 
-def _branch(net: Any, prefix: str, builder: Builder, frozen: bool) -> Branch:
+def add_branch(net: Any, prefix: str, builder: Builder, *, frozen: bool) -> Branch:
+    """Let a builder write its branch into a NetSpec that has `data`; raise GraphError where it fails."""
     try:
         branch = builder(net, net[DATA], prefix, frozen=frozen)
     except NetbuildError:

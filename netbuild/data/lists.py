@@ -13,7 +13,6 @@ from ..files import PathLike, output_folder, write_text
 from .images import pillow
 
 FORMATS = ("png", "jpg")
-SPLITS = ("train", "val", "test")
 SUBSETS = ("odd", "even", "all")
 
 Progress = Callable[[int], None]

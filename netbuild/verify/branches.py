@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import names, proto
-from .._caffe import TEST, Message
+from .._caffe import TEST, Message, caffe
 from .._child import run
-from ..branches.branch import Branch, Builder
+from ..branches.branch import Builder
 from ..branches.table import find_builder
 from ..data.images import load_images
 from ..errors import GraphError
 from ..files import PathLike
-from ..fusion import Fusion, build
+from ..fusion import DATA, add_branch
 from ..graph.check import require_sound
 from ..graph.feed import fed
 from ..weights.caffemodel import index
@@ -125,16 +125,14 @@ def _original_net(original: Original) -> Message:
 
 def _built_alone(builder: Builder) -> Message:
     """Return a builder's net up to its seam, with an Input layer of its source's shape."""
-    built = build(Fusion({"": builder}, classes=1, frozen=False), deploy=True)
-    branch: Branch = built.branches[0]
+    net = caffe().NetSpec()
+    net[DATA] = caffe().layers.Input()
+    branch = add_branch(net, "", builder, frozen=False)
     if branch.input is None:
         raise GraphError("the builder does not tell the shape of its input; give a prototxt instead")
-    net = built.message
-    kept = [layer for layer in net.layer if layer.name not in ("prob", branch.classifier.format(classes=1))]
-    result = type(net)(name=net.name)
-    result.layer.add(name="data", type="Input", top=["data"]).input_param.shape.add(dim=[1, *branch.input.shape])
-    result.layer.extend(kept)
-    return result
+    message = net.to_proto()
+    message.layer[0].input_param.shape.add(dim=[1, *branch.input.shape])
+    return message
 
 
 def _seam(fused: Message, prefix: str, net: str) -> str:
@@ -153,7 +151,7 @@ def _seam(fused: Message, prefix: str, net: str) -> str:
             found += [blob for blob in layer.bottom if made.get(blob) and blob not in found]
         for top in layer.top:
             made[top] = inside
-    if not made or not any(made.values()):
+    if not any(made.values()):
         raise GraphError(f"branch {prefix!r}: the fused net has no layer whose name begins with {names.stem(prefix)!r}")
     if not found:
         # A branch whose end nothing reads is compared up to its last blob.

@@ -48,9 +48,9 @@ class Plan:
     left_to_fillers: Tuple[str, ...]
     """Target layers with parameters that no file is named for, and layers of unknown type that no file has."""
 
-    def of(self, prefix: str) -> Tuple[Copy, ...]:
-        """Return the copies of one branch."""
-        return tuple(copy for copy in self.copies if copy.prefix == prefix)
+    def blob_count(self, prefix: Optional[str] = None) -> int:
+        """Return how many blobs are copied, of one branch or of all."""
+        return sum(len(copy.blobs) for copy in self.copies if prefix in (None, copy.prefix))
 
 
 class Problem(NamedTuple):

@@ -47,10 +47,8 @@ class WireFile:
     def fields(self, start: int, end: int) -> Iterator[Field]:
         """Yield the fields of the message that fills the bytes [start, end)."""
         at = start
-        window, base = b"", 0
         while at < end:
-            if not base <= at <= base + len(window) - 2 * _MAX_VARINT:
-                window, base = self._window_at(at)
+            window, base = self._window_at(at)
             tag, payload = _varint(window, at - base, end - base) or self._endless(at)
             number, wire_type = tag >> 3, tag & 7
             if not 0 < number < 1 << 29:
