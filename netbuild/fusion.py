@@ -88,13 +88,19 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
     net[DATA], net[LABEL] = layers.Input(), layers.Input()
     branches = [add_branch(net, prefix, builder, frozen=fusion.frozen) for prefix, builder in fusion.branches.items()]
     top = branches[0].top if len(branches) == 1 else join(net, branches, fusion.blob)
-    name = fusion.head or branches[0].classifier.format(classes=fusion.classes)
-    scores = blocks.fc(net, name, top, fusion.classes)
+    own = branches[0] if len(branches) == 1 and fusion.head is None else None
+    if own is not None and own.head is not None:
+        scores = own.head(net, fusion.classes)
+    else:
+        name = fusion.head or branches[0].classifier.format(classes=fusion.classes)
+        scores = blocks.fc(net, name, top, fusion.classes)
     if deploy:
         net.prob = layers.Softmax(scores)
     else:
         net.accuracy = layers.Accuracy(scores, net[LABEL], include={"phase": TEST})
         net.loss = layers.SoftmaxWithLoss(scores, net[LABEL])
+        if own is not None and own.auxiliary is not None:
+            own.auxiliary(net, fusion.classes, net[LABEL])
     built = Built(net, branches)
     message = _message(net)
     require_sound(message, "the net as built", built.seams)

@@ -22,6 +22,12 @@ class Input:
     """Name of the data layer in the published net."""
 
 
+Head = Callable[[Any, int], Any]
+"""`head(net, classes) -> scores`: adds a classifier to a NetSpec and returns the Top of its scores, (N, classes)."""
+Auxiliary = Callable[[Any, int, Any], None]
+"""`auxiliary(net, classes, label)`: adds auxiliary classifiers with their losses."""
+
+
 @dataclass(frozen=True)
 class Branch:
     """A feature extractor inside a NetSpec."""
@@ -36,6 +42,10 @@ class Branch:
     """Length of the seam's axis 1: (N, channels) or (N, channels, 1, 1)."""
     classifier: str = "fc{classes}"
     """Name of the layer that classified on the seam; `{classes}` stands for their number."""
+    head: Optional[Head] = None
+    """Writes the published net's classifier onto the seam; None where that is one InnerProduct, `classifier`."""
+    auxiliary: Optional[Auxiliary] = None
+    """Writes the losses that the published net has beside its last one, for training it alone."""
     net_name: str = ""
     """The published net's `name`."""
     input: Optional[Input] = None
