@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional
 
 import click
 
-from netbuild.branches.branch import Builder, Input
-from netbuild.branches.table import find_builder
-from netbuild.data.layers import KINDS, DataSource
-from netbuild.emit import default_input, emit_files, list_length
-from netbuild.fusion import Fusion
+from netbuild.data.source import KINDS, DataSource
+from netbuild.emit import emit_files, list_length
+from netbuild.fusion import Built, Fusion, build
 
-from .options import branch_option, dry_run_option, numbers, output_folder_option, pairs
+from .fusing import fusion, fusion_options
+from .options import dry_run_option, keyed, numbers, output_folder_option, pairs
 
 
 @click.command("emit")
 @click.argument("net")
-@branch_option("A branch of the fusion: odd=lenet; NET as above. Once for each branch.")
-@click.option("--classes", type=int, required=True, help="Number of classes of the new classifier.")
+@fusion_options
 @output_folder_option
-@click.option("--trainable", is_flag=True, help="Let the branches learn too; by default a fusion freezes them.")
-@click.option("--blob", help="Name of the joined blob.  [default: the seam's name + _fused]")
-@click.option("--head", help="Name of the classifier.  [default: as the branches call theirs]")
 @click.option("--data", "kind", type=click.Choice(KINDS), default="image", show_default=True, help="Kind of source.")
-@click.option("--train-source", default="train.txt", show_default=True, help="List file or database for training.")
-@click.option("--test-source", default="val.txt", show_default=True, help="List file or database for testing.")
+@click.option(
+    "--train-source",
+    metavar="[INPUT=]FILE",
+    multiple=True,
+    callback=keyed(str),
+    help="List file or database for training; of a net with several inputs, one for each.  [default: train.txt]",
+)
+@click.option(
+    "--test-source",
+    metavar="[INPUT=]FILE",
+    multiple=True,
+    callback=keyed(str),
+    help="List file or database for testing, likewise.  [default: val.txt]",
+)
 @click.option("--train-batch", type=int, default=50, show_default=True)
 @click.option("--test-batch", type=int, default=20, show_default=True)
 @click.option("--deploy-batch", type=click.IntRange(1), default=1, show_default=True)
-@click.option(
-    "--shape", metavar="C,H,W", callback=numbers([3]), help="Shape of an image.  [default: the builder's source's]"
-)
-@click.option("--color/--grey", "color", default=None, help="BGR or grey images.  [default: the builder's source's]")
-@click.option("--mean", metavar="V[,V,V]", help="Mean value, or one per channel (B,G,R); 'none' for no mean.")
+@click.option("--color/--grey", "color", default=None, help="BGR or grey images.  [default: as for --shape]")
 @click.option("--mean-file", metavar="FILE", help="Mean image (binaryproto), in place of mean values.")
-@click.option("--scale", type=float, help="Factor after the mean is subtracted.")
 @click.option("--crop", type=click.IntRange(1), metavar="SIDE", help="Square crop: at random in TRAIN.")
 @click.option("--resize", metavar="H,W", callback=numbers([2]), help="Resize images before cropping.")
 @click.option("--mirror", is_flag=True, help="Mirror images at random in TRAIN.")
@@ -57,7 +58,6 @@ from .options import branch_option, dry_run_option, numbers, output_folder_optio
 @dry_run_option
 def command(
     net: str,
-    branches: Dict[str, str],
     output: str,
     solver_mode: str,
     test_iter: Optional[int],
@@ -69,25 +69,27 @@ def command(
 ) -> None:
     """Write train_val.prototxt, deploy.prototxt and solver.prototxt of a net.
 
-    NET is a builder (lenet, resnet50, resnet101, resnet152), your own as package.module:function, or the word
-    fusion, which joins the branches given with --branch under a new classifier.
+    NET is a builder (lenet, resnet50, ...), your own as package.module:function, a prototxt (deploy or train_val, with
+    @BLOB to cut it there; two files, one per phase, with a comma between them), or the word fusion, which joins the
+    branches given with --branch under a new head.
     """
-    fusion = _fusion(net, branches, options)
-    source = _source(fusion, options)
+    wanted = fusion(net, options)
+    sources = _sources(wanted, options)
+    first = next(iter(sources.values()))
     solver_options.setdefault("solver_mode", solver_mode)
     if test_iter is not None:
         solver_options["test_iter"] = str(test_iter)
-    elif "test_iter" not in solver_options and list_length(source) is None:
-        click.echo(f"note: {source.test_source} is not there to be counted; test_iter is set to 500", err=True)
-    if source.kind in ("hdf5", "input") and (source.input.mean or source.input.scale != 1):
+    elif wanted.all_heads and "test_iter" not in solver_options and list_length(first) is None:
+        click.echo(f"note: {first.test_source} is not there to be counted; test_iter is set to 500", err=True)
+    if first.kind in ("hdf5", "input") and (first.input.mean or first.input.scale != 1):
         click.echo(
-            f"note: data of kind {source.kind} is taken as it is; give values (x - mean) * scale with mean "
-            f"{source.input.mean} and scale {source.input.scale:g}",
+            f"note: data of kind {first.kind} is taken as it is; give values (x - mean) * scale with mean "
+            f"{first.input.mean} and scale {first.input.scale:g}",
             err=True,
         )
     written = emit_files(
-        fusion,
-        source,
+        wanted,
+        sources,
         output,
         split_phases=split_phases,
         deploy_batch=deploy_batch,
@@ -98,44 +100,28 @@ def command(
         click.echo(f"would write {path}" if dry_run else path)
 
 
-def _fusion(net: str, branches: Dict[str, str], options: Dict[str, Any]) -> Fusion:
-    if (net == "fusion") != bool(branches):
-        raise click.UsageError("--branch goes with the net 'fusion', and 'fusion' needs at least one --branch")
-    nets = branches or {"": net}
-    builders = {prefix: _builder(name) for prefix, name in nets.items()}
-    frozen = bool(branches) and not options["trainable"]
-    return Fusion(builders, options["classes"], frozen=frozen, blob=options["blob"], head=options["head"])
+def _sources(wanted: Fusion, options: Mapping[str, Any]) -> Dict[str, DataSource]:
+    """Return the source of each input, prepared as the branches' sources tell, changed by what the options say."""
+    built = build(wanted)
+    listed = [*options["train_source"], *options["test_source"]]
+    blobs = [*built.inputs, *[blob for blob in built.labels if blob in listed]]
+    for blob in listed:
+        if blob and blob not in blobs:
+            raise click.UsageError(f"no input or label of the net is called {blob!r}; it reads {', '.join(blobs)}")
+    return {blob: _source(built, blob, options) for blob in blobs}
 
 
-def _builder(name: str) -> Builder:
-    if Path(name.partition("@")[0]).suffix == ".prototxt":
-        raise click.UsageError(f"{name!r}: a prototxt cannot be a branch yet; name a builder")
-    return find_builder(name)
-
-
-def _source(fusion: Fusion, options: Dict[str, Any]) -> DataSource:
-    """Return the data source: the builders' own input, changed by what the options say."""
-    known = default_input(fusion)
-    shape: Optional[Tuple[int, int, int]] = options["shape"] or (known.shape if known else None)
-    if shape is None:
-        raise click.UsageError("the builder does not tell the shape of its input; give --shape C,H,W")
-    if options["color"] is not None:
-        shape = (3 if options["color"] else 1, *shape[1:])
-    given = dataclasses.replace(known, shape=shape) if known else Input(shape)
-    if options["scale"] is not None:
-        given = dataclasses.replace(given, scale=options["scale"])
-    if options["mean"] is not None and options["mean_file"]:
-        raise click.UsageError("--mean and --mean-file exclude each other")
-    if options["mean"] is not None:
-        given = dataclasses.replace(given, mean=_mean(options["mean"]))
-    fields = {field.name for field in dataclasses.fields(DataSource)} - {"input"}
-    return DataSource(given, **{name: value for name, value in options.items() if name in fields})
-
-
-def _mean(text: str) -> Tuple[float, ...]:
-    if text == "none":
-        return ()
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{text!r}: expected numbers", param_hint="--mean") from None
+def _source(built: Built, blob: str, options: Mapping[str, Any]) -> DataSource:
+    told = built.inputs.get(blob) or next(iter(built.inputs.values()))
+    if options["color"] is not None and told.shape is not None:
+        told = dataclasses.replace(told, shape=(3 if options["color"] else 1, *told.shape[1:]))
+    if options["mean_file"]:
+        if options["mean"]:
+            raise click.UsageError("--mean and --mean-file exclude each other")
+        told = dataclasses.replace(told, mean=(), mean_file=options["mean_file"])
+    fields = {field.name for field in dataclasses.fields(DataSource)} - {"input", "train_source", "test_source"}
+    paths = {
+        name: options[name].get(blob, options[name].get("", default))
+        for name, default in (("train_source", "train.txt"), ("test_source", "val.txt"))
+    }
+    return DataSource(told, **paths, **{name: value for name, value in options.items() if name in fields})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, TypeVar
 
 import click
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Value = TypeVar("Value")
 
 
 def pairs(kind: str) -> Callable[[click.Context, click.Parameter, Sequence[str]], Dict[str, str]]:
@@ -27,10 +29,37 @@ def pairs(kind: str) -> Callable[[click.Context, click.Parameter, Sequence[str]]
     return parse
 
 
+def keyed(convert: Callable[[str], Value], *, repeat: bool = False) -> Callable[..., Any]:
+    """Return a callback that parses repeated [KEY=]VALUE into a dict; the key of a bare VALUE is ''.
+
+    `convert` makes a value of its text and raises ValueError for one it cannot take. With `repeat` a key may be given
+    several times, and the dict holds lists.
+    """
+
+    def parse(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> Dict[str, Any]:
+        parsed: Dict[str, Any] = {}
+        for value in values:
+            key, equals, rest = value.partition("=")
+            if not equals or Path(value).exists():
+                key, rest = "", value
+            if key in parsed and not repeat:
+                raise click.BadParameter(
+                    f"{value!r}: is given twice for {key!r}" if key else f"{value!r}: is given twice"
+                )
+            try:
+                made = convert(rest)
+            except ValueError as error:
+                raise click.BadParameter(f"{value!r}: expected {param.metavar} ({error})") from None
+            parsed[key] = [*parsed.get(key, []), made] if repeat else made
+        return parsed
+
+    return parse
+
+
 def branch_option(help_text: str) -> Callable[[Function], Function]:
-    """--branch PREFIX=NET, repeated."""
+    """--branch PREFIX=NET[@SEAM], repeated."""
     return click.option(
-        "--branch", "branches", metavar="PREFIX=NET", multiple=True, callback=pairs("prefix"), help=help_text
+        "--branch", "branches", metavar="PREFIX=NET[@SEAM]", multiple=True, callback=pairs("prefix"), help=help_text
     )
 
 

@@ -9,9 +9,9 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .branches.lenet import MNIST, lenet
 from .data.digits import load_digits
-from .data.layers import DataSource
 from .data.lists import Written, write_images
 from .data.mnist import load_mnist
+from .data.source import DataSource
 from .emit import emit_files
 from .errors import NetbuildError
 from .files import PathLike, output_folder, write_text

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 from google.protobuf import text_format
 
 from . import proto
 from ._caffe import TEST, TRAIN, Message, schema
-from .data.layers import DataSource, data_layers
+from .data.layers import data_layers
 from .data.lists import count_images
+from .data.source import DataSource
 from .errors import GraphError
 from .files import PathLike, output_folder
-from .fusion import DATA, LABEL, Fusion, build
+from .fusion import Built, Fusion, build, require_fitting
 from .graph.check import require_savable, require_sound
+from .graph.feed import with_inputs
 from .shapes import infer
 
 SOLVER: Mapping[str, Any] = {
@@ -34,29 +37,49 @@ SOLVER: Mapping[str, Any] = {
 }
 """The fusion recipe's solver, but for the mode: no GPU is needed."""
 
-_TRAINING_ONLY = ("weight_filler", "bias_filler", "filler")
+Sources = Union[DataSource, Mapping[str, DataSource]]
+"""The data of the net's only input, or of each input by name."""
 
 
-def train_val(fusion: Fusion, source: DataSource) -> Message:
+def train_val(fusion: Fusion, source: Sources) -> Message:
     """Return the net for training and testing, its data layers included, checked for shapes in both phases."""
-    body = build(fusion).message
-    net = type(body)(name=body.name, layer=[*data_layers(source), *body.layer])
+    built = build(fusion)
+    sources = _by_input(built, source)
+    net = type(built.message)(name=built.message.name)
+    net.layer.extend([*data_layers(sources, built.labels), *built.message.layer])
     require_sound(net, "the train_val net")
-    size = {DATA: (source.train_batch, *source.size()), LABEL: (source.train_batch,)}
     for phase in (TRAIN, TEST):
-        infer(net, phase, inputs=size)
+        batch = next(iter(sources.values())).batch(phase)
+        sizes = {blob: (one.batch(phase), *one.size()) for blob, one in sources.items() if blob not in built.labels}
+        require_fitting(built, fusion.join, sizes)
+        labels = {blob: (batch, *([length] if length > 1 else [])) for blob, length in built.labels.items()}
+        infer(net, phase, inputs={**sizes, **labels})
     return net
 
 
-def deploy(fusion: Fusion, source: DataSource, batch: int = 1) -> Message:
-    """Return the net for inference: an Input layer, no label, `prob` at the end, nothing that only training reads."""
-    body = build(fusion, deploy=True).message
-    net = type(body)(name=body.name)
-    net.layer.add(name=DATA, type="Input", top=[DATA]).input_param.shape.add(dim=[batch, *source.size()])
-    for layer in body.layer:
-        net.layer.add().CopyFrom(layer)
-        _strip_training(net.layer[-1])
+def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
+    """Return the net for inference: Input layers, no label, `prob` at the end, nothing that only training reads."""
+    built = build(fusion, deploy=True)
+    sizes = {blob: (batch, *one.size()) for blob, one in _by_input(built, source).items()}
+    require_fitting(built, fusion.join, sizes)
+    bare = type(built.message)(name=built.message.name, layer=map(_without_training, built.message.layer))
+    net = with_inputs(bare, sizes)
+    infer(net, TEST)
     return net
+
+
+def _by_input(built: Built, source: Sources) -> Dict[str, DataSource]:
+    """Return the source of each input and further label, in the order in which the branches read them."""
+    inputs = built.inputs
+    if isinstance(source, DataSource):
+        if len(inputs) > 1 and source.kind not in ("hdf5", "input"):
+            raise GraphError(f"the net has the inputs {' and '.join(inputs)}; give each a source of its own")
+        several = {blob: dataclasses.replace(source, input=told) for blob, told in inputs.items()}
+        return several if len(inputs) > 1 else dict.fromkeys(inputs, source)
+    missing, unknown = sorted(set(inputs) - set(source)), sorted(set(source) - set(inputs) - set(built.labels))
+    if missing or (unknown and built.labels):
+        raise GraphError(f"the net reads {', '.join([*inputs, *built.labels])}; the data is for {', '.join(source)}")
+    return {blob: source[blob] for blob in [*inputs, *built.labels] if blob in source}
 
 
 def solver(net_paths: Mapping[str, str], snapshot_prefix: str, overrides: Mapping[str, str]) -> Message:
@@ -74,14 +97,9 @@ def solver(net_paths: Mapping[str, str], snapshot_prefix: str, overrides: Mappin
     return message
 
 
-def default_input(fusion: Fusion) -> Any:
-    """Return how the branches' sources prepared their images, None where none tells."""
-    return build(fusion).input
-
-
 def emit_files(
     fusion: Fusion,
-    source: DataSource,
+    source: Sources,
     folder: PathLike,
     *,
     split_phases: bool = False,
@@ -91,32 +109,38 @@ def emit_files(
 ) -> List[Path]:
     """Write the prototxts of a fusion into `folder` and return their paths; nothing is written if one is wrong.
 
-    The solver's test_iter is what covers the test list once; where the list is not there to be counted, it is the
-    recipe's 500.
+    A net with nothing to train gets no solver: an ensemble is written as test and deploy net, a net without a head as
+    deploy net alone. The solver's test_iter is what covers the test list once; where the list is not there to be
+    counted, it is the recipe's 500.
     """
-    overrides = dict(solver_options or {})
-    if "test_iter" not in overrides:
-        count = list_length(source)
-        overrides["test_iter"] = str(-(-count // source.test_batch) if count else SOLVER["test_iter"])
-    target = Path(folder)
-    net = train_val(fusion, source)
-    messages: Dict[str, Message] = {}
-    if split_phases:
-        for name, phase in (("train", TRAIN), ("test", TEST)):
-            messages[f"{name}.prototxt"] = proto.only_phase(net, phase)
-        paths = {f"{name}_net": str(target / f"{name}.prototxt") for name in ("train", "test")}
-    else:
-        messages["train_val.prototxt"] = net
-        paths = {"net": str(target / "train_val.prototxt")}
-    messages["deploy.prototxt"] = deploy(fusion, source, deploy_batch)
-    prefix = net.name.lower() + ("_fused" if len(fusion.branches) > 1 else "")
-    messages["solver.prototxt"] = solver(paths, prefix, overrides)
-    require_savable(messages["solver.prototxt"], net)
+    messages: Dict[str, Message] = {"deploy.prototxt": deploy(fusion, source, deploy_batch)}
+    if fusion.ensemble:
+        messages = {"test.prototxt": proto.only_phase(train_val(fusion, source), TEST), **messages}
+    elif fusion.all_heads:
+        net = train_val(fusion, source)
+        names = {"train": TRAIN, "test": TEST} if split_phases else {}
+        nets = {f"{name}.prototxt": proto.only_phase(net, phase) for name, phase in names.items()}
+        messages = {**(nets or {"train_val.prototxt": net}), **messages}
+        messages["solver.prototxt"] = _solver(fusion, source, net, Path(folder), split_phases, solver_options or {})
+        require_savable(messages["solver.prototxt"], net)
     if not dry_run:
-        output_folder(target)
+        target = output_folder(folder)
         for name, message in messages.items():
             proto.write(target / name, message)
-    return [target / name for name in messages]
+    return [Path(folder) / name for name in messages]
+
+
+def _solver(
+    fusion: Fusion, source: Sources, net: Message, target: Path, split_phases: bool, given: Mapping[str, str]
+) -> Message:
+    first = source if isinstance(source, DataSource) else next(iter(source.values()))
+    overrides = dict(given)
+    if "test_iter" not in overrides:
+        count = list_length(first)
+        overrides["test_iter"] = str(-(-count // first.test_batch) if count else SOLVER["test_iter"])
+    fields = {"train_net": "train", "test_net": "test"} if split_phases else {"net": "train_val"}
+    paths = {field: str(target / f"{name}.prototxt") for field, name in fields.items()}
+    return solver(paths, net.name.lower() + ("_fused" if len(fusion.branches) > 1 else ""), overrides)
 
 
 def list_length(source: DataSource) -> Optional[int]:
@@ -125,18 +149,15 @@ def list_length(source: DataSource) -> Optional[int]:
     return count_images(path) if source.kind == "image" and path.is_file() else None
 
 
-def _strip_training(layer: Message) -> None:
-    named = [spec.name for spec in layer.param]
-    layer.ClearField("param")
+def _without_training(layer: Message) -> Message:
+    """Return the layer without fillers and learning rates; shared parameters are shared by name in every phase."""
+    bare = proto.without_fillers(layer)
+    named = [spec.name for spec in bare.param]
+    bare.ClearField("param")
     if any(named):
-        # Shared parameters are shared by name in every phase.
         for name in named:
-            layer.param.add(name=name)
-    for descriptor, value in layer.ListFields():
-        if descriptor.name.endswith("_param") and descriptor.label != descriptor.LABEL_REPEATED:
-            for field in _TRAINING_ONLY:
-                if field in value.DESCRIPTOR.fields_by_name:
-                    value.ClearField(field)
+            bare.param.add(name=name)
+    return bare
 
 
 def _set(message: Message, name: str, value: str) -> None:

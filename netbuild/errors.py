@@ -19,5 +19,9 @@ class WeightsError(NetbuildError):
     """A weight file that cannot be read, or that does not fit the net it is meant for."""
 
 
+class NetbuildWarning(UserWarning):
+    """What the user should know and netbuild cannot decide; the command line prints it as a note."""
+
+
 class CaffeError(NetbuildError):
     """No usable Caffe, or Caffe's engine gave up (its last words are in the text)."""

@@ -1,47 +1,83 @@
-"""Branches, a join and a head as one net: the fused net as a program.
+"""Branches, a join and heads as one net: the fused net as a program.
 
 `join` is the word for graphs, as `fuse` is for weight files.
 """
 
 from __future__ import annotations
 
-import traceback
+import dataclasses
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from functools import partial
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from . import blocks
+from . import blocks, names, preparation
 from ._caffe import TEST, Message, caffe
 from .branches.branch import Branch, Builder, Input
-from .errors import GraphError, NetbuildError
+from .errors import GraphError
 from .graph.check import require_sound
+from .graph.cut import cut, dependencies
+from .graph.feed import with_inputs
+from .graph.freeze import frozen, normalised_by, slowed
 from .graph.frozen import require_frozen
+from .graph.share import shared
+from .heads import Head, add_answer, add_loss, add_scores
+from .joins import CONCAT, Join, join, require_joinable
 from .names import qualify, stem
-
-DATA, LABEL = "data", "label"
-"""The blobs that feed the net; names given by the caller are not prefixed."""
+from .proto import only_phase
+from .shapes import infer, shape_text
+from .wiring import LABEL, Part, Placed, feeders, open_reads, owner, place
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """What is to be one net: branches by prefix, and a new classifier on top.
+    """What is to be one net: branches by prefix, how their seams are joined, and what is trained on top.
 
-    One builder under the empty prefix, not frozen, is that net alone with its classifier.
+    A bare builder among the branches is a `Part` of which only `frozen` is said. One builder under the empty prefix,
+    not frozen, is that net alone with its own classifier.
     """
 
-    branches: Mapping[str, Builder]
-    classes: int
+    branches: Mapping[str, Union[Builder, Part]]
+    classes: Optional[int] = None
+    """Short for one `Head` with so many classes. Without heads the net ends at the join."""
     frozen: bool = True
-    blob: Optional[str] = None
-    """Name of the joined blob; by default the seam's, with `_fused`."""
-    head: Optional[str] = None
-    """Name of the new classifier; by default as the branches' own classifier is called."""
+    """Of the branches that are given as bare builders."""
+    join: Join = CONCAT
+    heads: Sequence[Head] = ()
+    ensemble: bool = False
+    """Let each branch end in the softmax of its own classifier, so that the join is the answer; nothing trains."""
+
+    @property
+    def parts(self) -> Dict[str, Part]:
+        """Every branch as a Part."""
+        return {
+            prefix: one if isinstance(one, Part) else Part(one, frozen=self.frozen, batch_norm=None)
+            for prefix, one in self.branches.items()
+        }
+
+    @property
+    def all_heads(self) -> Tuple[Head, ...]:
+        """The heads, the one that `classes` stands for included."""
+        short = self.classes is not None and not self.ensemble
+        return (Head(self.classes or 0),) if short else tuple(self.heads)
 
 
-class Built(NamedTuple):
+@dataclass(frozen=True)
+class Built:
     """A fusion written into a NetSpec."""
 
     net: Any
-    branches: List[Branch]
+    message: Message
+    """The net as a NetParameter whose inputs are left open: no layer makes the blobs of `inputs` and `labels` yet."""
+    placed: Mapping[str, Placed]
+    joined: Tuple[str, ...]
+    """The branches whose seams are joined: those that feed no other."""
+    labels: Mapping[str, int]
+    """The label blobs, each with the numbers that one image has in it."""
+
+    @property
+    def branches(self) -> List[Branch]:
+        """The branches in the order given."""
+        return [one.branch for one in self.placed.values()]
 
     @property
     def seams(self) -> Dict[str, str]:
@@ -49,89 +85,167 @@ class Built(NamedTuple):
         return {branch.prefix: qualify(branch.prefix, branch.seam) for branch in self.branches}
 
     @property
-    def net_name(self) -> str:
-        """The net name that all branches share, or 'Fusion'."""
-        found = {branch.net_name for branch in self.branches}
-        return found.pop() if len(found) == 1 and "" not in found else "Fusion"
+    def inputs(self) -> Dict[str, Input]:
+        """What data layers have to give to each input of the net, as far as the branches' sources tell it.
 
-    @property
-    def message(self) -> Message:
-        """The net as a NetParameter whose inputs are left open: no layer makes `data` and `label` yet."""
-        net = self.net.to_proto()
-        kept = [layer for layer in net.layer if layer.bottom or list(layer.top) not in ([DATA], [LABEL])]
-        return type(net)(name=self.net_name, layer=kept)
-
-    @property
-    def input(self) -> Optional[Input]:
-        """How the branches' sources prepared their images, None where none tells.
-
-        Raises GraphError where they differ: they cannot share one data layer.
+        Raises GraphError where branches read one input in different sizes.
         """
-        told = {branch.prefix: branch.input for branch in self.branches if branch.input is not None}
-        if len(set(told.values())) > 1:
-            listed = "; ".join(f"{prefix}: {value}" for prefix, value in told.items())
-            raise GraphError(f"the branches were trained on different inputs and cannot share a data layer ({listed})")
-        return next(iter(told.values()), None)
+        return preparation.merged(open_reads(self.placed))
 
 
 def build(fusion: Fusion, *, deploy: bool = False) -> Built:
-    """Write branches, join and head into a new NetSpec, with accuracy (in TEST) and loss, or with `prob` to deploy.
+    """Write branches, join and heads into a new NetSpec, with accuracy (in TEST) and loss, or with `prob` to deploy.
 
-    The net reads the blobs `data` and `label`, which `Built.message` leaves open for `emit` to feed. Raises
-    GraphError for two branches of one prefix and for everything that `graph.check` finds.
+    The net reads its inputs and `label`, which `Built.message` leaves open for `emit` to feed. Raises GraphError for
+    what cannot be one net, and for everything that `graph.check` finds.
     """
-    _require_distinct(list(fusion.branches))
-    if fusion.classes < 1:
+    parts = _parts(fusion)
+    net, placed = place(parts)
+    joined = tuple(prefix for prefix in parts if not any(prefix in feeders(parts, other) for other in parts))
+    top = join(net, [placed[prefix].branch for prefix in joined], _named(fusion))
+    labels: Dict[str, int] = {}
+    if fusion.ensemble and not deploy:
+        labels = {LABEL: 1}
+        _open(net, LABEL)
+        net.accuracy = caffe().layers.Accuracy(top, net[LABEL], include={"phase": TEST})
+    for head in fusion.all_heads:
+        front = f"{head.name}_" if len(fusion.all_heads) > 1 else ""
+        scores = _scores(net, [placed[prefix].branch for prefix in joined], top, head)
+        if deploy:
+            add_answer(net, scores, head, front)
+            continue
+        label = f"{front}{LABEL}"
+        labels[label] = head.label_length
+        _open(net, label)
+        add_loss(net, scores, net[label], head, front)
+    alone = placed.get("")
+    if alone is not None and alone.branch.auxiliary is not None and len(labels) == 1 and not deploy:
+        alone.branch.auxiliary(net, fusion.all_heads[0].classes, net[LABEL])
+    return _built(net, placed, joined, labels, fusion)
+
+
+def require_fitting(built: Built, how: Join, sizes: Mapping[str, Sequence[int]]) -> None:
+    """Raise GraphError where the seams cannot be joined, or a branch reads another's blob of the wrong shape.
+
+    `sizes` gives the shape of each input, (N, C, H, W).
+    """
+    net = with_inputs(only_phase(built.message, TEST), sizes)
+    blobs = infer(cut(net, list(built.seams.values())), TEST).blobs
+    for prefix, one in built.placed.items():
+        for blob, told in one.reads.items():
+            found = blobs.get(blob)
+            if blob in sizes or told is None or told.shape is None or found is None:
+                continue
+            if len(found) != len(told.shape) + 1 or any(a not in (None, b) for a, b in zip(found[1:], told.shape)):
+                raise GraphError(
+                    f"branch {prefix!r} reads {blob!r} of shape {shape_text(found)}, but its net was made for "
+                    f"{shape_text((None, *told.shape))}; cut the front elsewhere, or change the input shape in its file"
+                )
+    require_joinable(how, {prefix: blobs.get(built.seams[prefix]) for prefix in built.joined})
+
+
+def _parts(fusion: Fusion) -> Dict[str, Part]:
+    parts = fusion.parts
+    _require_distinct(list(parts))
+    if fusion.classes is not None and fusion.heads:
+        raise GraphError("classes is short for one head: give either classes or heads")
+    if fusion.classes is not None and fusion.classes < 1:
         raise GraphError(f"{fusion.classes} classes: a classifier needs at least 1")
-    layers = caffe().layers
-    net = caffe().NetSpec()
-    net[DATA], net[LABEL] = layers.Input(), layers.Input()
-    branches = [add_branch(net, prefix, builder, frozen=fusion.frozen) for prefix, builder in fusion.branches.items()]
-    top = branches[0].top if len(branches) == 1 else join(net, branches, fusion.blob)
-    own = branches[0] if len(branches) == 1 and fusion.head is None else None
-    if own is not None and own.head is not None:
-        scores = own.head(net, fusion.classes)
+    heads = fusion.all_heads
+    head_names = [head.name for head in heads]
+    if len(heads) > 1 and (None in head_names or len(set(head_names)) < len(heads)):
+        raise GraphError("several heads need names of their own, as in --head digit=10 --head parity=2")
+    if not fusion.ensemble:
+        return parts
+    if fusion.heads:
+        raise GraphError("an ensemble's answer is the join of its branches' own: it takes no head")
+    if len(parts) < 2 or fusion.join.kind not in ("mean", "max"):
+        raise GraphError("an ensemble is the mean or the max of at least two branches; choose one of these joins")
+    return {
+        prefix: dataclasses.replace(part, builder=partial(_classified, part.builder, fusion.classes))
+        for prefix, part in parts.items()
+    }
+
+
+def _classified(
+    builder: Builder, classes: Optional[int], net: Any, bottom: Any, prefix: str = "", **options: Any
+) -> Branch:
+    """Build a branch with its own classifier and the softmax of its scores; one that ends in a softmax has them."""
+    branch = builder(net, bottom, prefix, **options)
+    if branch.top.fn.type_name == "Softmax":
+        return branch
+    if branch.head is not None:
+        scores = branch.head(net, classes)
+    elif classes is None:
+        raise GraphError(f"its classifier {branch.classifier!r} needs a number of classes; give --classes")
     else:
-        name = fusion.head or branches[0].classifier.format(classes=fusion.classes)
-        scores = blocks.fc(net, name, top, fusion.classes)
-    if deploy:
-        net.prob = layers.Softmax(scores)
-    else:
-        net.accuracy = layers.Accuracy(scores, net[LABEL], include={"phase": TEST})
-        net.loss = layers.SoftmaxWithLoss(scores, net[LABEL])
-        if own is not None and own.auxiliary is not None:
-            own.auxiliary(net, fusion.classes, net[LABEL])
-    built = Built(net, branches)
+        name = qualify(prefix, branch.classifier.format(classes=classes))
+        scores = blocks.fc(net, name, branch.top, classes, frozen=True)
+    name = qualify(prefix, "prob")
+    net[name] = caffe().layers.Softmax(scores)
+    return dataclasses.replace(branch, seam="prob", top=net[name], channels=classes)
+
+
+def _named(fusion: Fusion) -> Join:
+    """Return the join; that of an ensemble is called `prob`, for it is the answer."""
+    if fusion.ensemble and fusion.join.blob is None:
+        return dataclasses.replace(fusion.join, blob="prob")
+    return fusion.join
+
+
+def _open(net: Any, blob: str) -> None:
+    net[blob] = caffe().layers.Input()
+
+
+def _scores(net: Any, joined: Sequence[Branch], top: Any, head: Head) -> Any:
+    """Add a head up to its scores; a net alone, of which nothing else is said, gets the classifier it was published
+    with."""
+    own = joined[0]
+    if own.prefix == "" and own.head is not None and head == Head(head.classes):
+        return own.head(net, head.classes)
+    return add_scores(net, top, head, head.name or own.classifier.format(classes=head.classes))
+
+
+def _built(
+    net: Any, placed: Mapping[str, Placed], joined: Tuple[str, ...], labels: Mapping[str, int], fusion: Fusion
+) -> Built:
     message = _message(net)
-    require_sound(message, "the net as built", built.seams)
+    reads = {blob for one in placed.values() for blob in one.reads if owner(placed, blob) is None}
+    opened = [[blob] for blob in (*reads, *labels)]
+    kept = [layer for layer in message.layer if layer.type != "Input" or list(layer.top) not in opened]
+    seams = {prefix: qualify(prefix, one.branch.seam) for prefix, one in placed.items()}
+    require_sound(message, "the net as built", seams)
     _require_assigned(message, net)
-    for branch in branches if fusion.frozen else ():
-        require_frozen(message, branch.prefix)
-    return built
+    found = {one.branch.net_name for one in placed.values()}
+    name = found.pop() if len(found) == 1 and "" not in found else "Fusion"
+    bare = type(message)(name=name, layer=kept)
+    built = Built(net, bare, placed, joined, labels)
+    told = {blob: one.shape for blob, one in built.inputs.items() if one.shape is not None}
+    require_fitting(built, fusion.join, {blob: (1, *shape) for blob, shape in told.items()})
+    for prefix, part in fusion.parts.items():
+        if part.frozen and not fusion.ensemble:
+            require_frozen(message, prefix)
+        bare = _learning(bare, prefix, part)
+    if fusion.ensemble:
+        bare = frozen(bare)
+    return dataclasses.replace(built, message=bare)
 
 
-def add_branch(net: Any, prefix: str, builder: Builder, *, frozen: bool) -> Branch:
-    """Let a builder write its branch into a NetSpec that has `data`; raise GraphError where it fails."""
-    try:
-        branch = builder(net, net[DATA], prefix, frozen=frozen)
-    except NetbuildError:
-        raise
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise GraphError(
-            f"branch {prefix!r}: its builder failed: {type(error).__name__}: {error} ({place.filename}:{place.lineno})"
-        ) from error
-    if not isinstance(branch, Branch):
-        raise GraphError(f"branch {prefix!r}: its builder returned {type(branch).__name__}, not a netbuild.Branch")
-    return branch
-
-
-def join(net: Any, branches: Sequence[Branch], blob: Optional[str] = None) -> blocks.Top:
-    """Concatenate the seams along their channels, in the order given: C = the sum of the branches' channels."""
-    seams = {branch.seam for branch in branches}
-    blob = blob or (f"{seams.pop()}_fused" if len(seams) == 1 else "fused")
-    net[blob] = caffe().layers.Concat(*(branch.top for branch in branches), axis=1, name="concat")
-    return net[blob]
+def _learning(message: Message, prefix: str, part: Part) -> Message:
+    """Return the net with the branch as its Part says: what is frozen of it, how fast the rest learns."""
+    own = {index for index, layer in enumerate(message.layer) if names.local(prefix, layer.name) is not None}
+    fixed = own if part.frozen else set()
+    if part.frozen_to:
+        blob = qualify(prefix, part.frozen_to)
+        if not any(blob in layer.top for layer in message.layer):
+            raise GraphError(f"branch {prefix!r}: is to be frozen up to {part.frozen_to!r}, which is no blob of it")
+        fixed = own & dependencies(message, [blob])
+        message = frozen(message, fixed)
+    if part.batch_norm and not part.frozen:
+        message = normalised_by(message, part.batch_norm, own - fixed)
+    if part.lr != 1:
+        message = slowed(message, part.lr, own - fixed)
+    return shared(message, prefix, part.shares) if part.shares else message
 
 
 def _message(net: Any) -> Message:

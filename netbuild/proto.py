@@ -10,6 +10,8 @@ from .errors import GraphError
 from .files import PathLike, existing_file, write_text
 from .prototext import read_lines
 
+_FILLERS = ("weight_filler", "bias_filler", "filler")
+
 
 def read_net(path: PathLike) -> Message:
     """Read a net's prototxt; `input` fields become Input layers, as Caffe does it.
@@ -22,6 +24,13 @@ def read_net(path: PathLike) -> Message:
 def read_solver(path: PathLike) -> Message:
     """Read a solver's prototxt."""
     return _parse(path, schema().SolverParameter())
+
+
+def parsed(text: str) -> Message:
+    """Return the net of a prototxt that netbuild wrote itself."""
+    from google.protobuf import text_format
+
+    return text_format.Parse(text, schema().NetParameter())
 
 
 def to_text(message: Message) -> str:
@@ -65,6 +74,17 @@ def upgraded(net: Message, source: str) -> Message:
         result.layer[0].input_param.shape.add(dim=dims)
     result.layer.extend(net.layer)
     return result
+
+
+def without_fillers(layer: Message) -> Message:
+    """Return the layer without the fields that only say how its parameters begin."""
+    bare = copied(layer)
+    for descriptor, value in bare.ListFields():
+        if descriptor.name.endswith("_param") and descriptor.label != descriptor.LABEL_REPEATED:
+            for field in _FILLERS:
+                if field in value.DESCRIPTOR.fields_by_name:
+                    value.ClearField(field)
+    return bare
 
 
 def in_phase(layer: Message, phase: int) -> bool:

@@ -73,6 +73,13 @@ class _UnfitError(Exception):
     """Why a layer cannot take its bottoms."""
 
 
+def shape_text(shape: Shape) -> str:
+    """Return (N, 2048, 7, 7) for a blob's shape, with ? for a length that is not known."""
+    if shape is None:
+        return "(unknown)"
+    return "(" + ", ".join(["N", *("?" if length is None else str(length) for length in shape[1:])]) + ")"
+
+
 def _text(shape: Shape) -> str:
     if shape is None:
         return "(unknown)"

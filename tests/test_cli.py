@@ -119,7 +119,7 @@ def test_emit_options_reach_the_files(in_tmp):
     ("arguments", "sentence", "code"),
     [
         (["emit", "lenett", "--classes", 5, "-o", "x"], "no builder called 'lenett': did you mean 'lenet'?", 1),
-        (["emit", "lenet", "-o", "x"], "Missing option '--classes'", 2),
+        (["emit", "lenet", "-o", "x"], "say what the net is to end in: --classes N, --head NAME=N", 2),
         (["emit", "fusion", "--classes", 5, "-o", "x"], "'fusion' needs at least one --branch", 2),
         (["emit", "lenet", "--branch", "a=lenet", "--classes", 5, "-o", "x"], "--branch goes with the net 'fusion'", 2),
         (
@@ -128,13 +128,17 @@ def test_emit_options_reach_the_files(in_tmp):
             2,
         ),
         (["emit", "fusion", "--branch", "lenet", "--classes", 5, "-o", "x"], "'lenet': expected PREFIX=NET", 2),
-        (["emit", "fusion", "--branch", "a=n.prototxt@ip1", "--classes", 5, "-o", "x"], "cannot be a branch yet", 2),
-        (["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"], "expected C,H,W", 2),
+        (
+            ["emit", "fusion", "--branch", "a=n.prototxt@ip1", "--classes", 5, "-o", "x"],
+            "prototxt 'n.prototxt': no such file",
+            1,
+        ),
+        (["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"], "a bottom of 4 axes (N, C, H, W) is needed", 1),
         (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channels", 1),
         (["emit", "lenet", "--classes", 0, "-o", "x"], "0 classes", 1),
         (
             ["emit", "fusion", "--branch", "a=lenet", "--branch", "b=resnet50", "--classes", 5, "-o", "x"],
-            "all bottoms must have the same number of axes",
+            "read the input 'data' in different sizes",
             1,
         ),
         (["fuse", "no.prototxt", "--weights", "a=b", "-o", "x"], "prototxt 'no.prototxt': no such file", 1),
@@ -221,12 +225,12 @@ def test_demo_force_removes_only_a_demos_files(in_tmp):
 
 def test_a_fault_of_ours_is_one_line_too(in_tmp, monkeypatch):
     monkeypatch.delenv("NETBUILD_DEBUG", raising=False)
-    from netbuild_cli import emit
+    from netbuild_cli import fusing
 
     def broken(_name):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(emit, "find_builder", broken)
+    monkeypatch.setattr(fusing, "find_branch", broken)
     assert "unexpected ZeroDivisionError: oops" in run("emit", "lenet", "--classes", 5, "-o", "x", code=1)
 
 

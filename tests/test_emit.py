@@ -1,8 +1,11 @@
+import dataclasses
+
 import pytest
 
 from netbuild import DataSource, Fusion, emit_files, lenet, proto
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
+from netbuild.data.layers import data_layers
 from netbuild.errors import GraphError
 
 FUSION = Fusion({"odd": lenet, "even": lenet}, 10)
@@ -121,7 +124,13 @@ def test_two_files_one_for_each_phase(in_tmp):
             "transform_param { mean_value: 128 scale: 0.00390625 }",
         ),
         (
-            {"kind": "leveldb", "train_source": "db", "crop": 24, "mirror": True, "mean_file": "m.binaryproto"},
+            {
+                "kind": "leveldb",
+                "train_source": "db",
+                "crop": 24,
+                "mirror": True,
+                "input": dataclasses.replace(MNIST, mean_file="m.binaryproto"),
+            },
             'type: "Data" data_param { source: "db" batch_size: 50 backend: LEVELDB } transform_param '
             '{ mean_file: "m.binaryproto" scale: 0.00390625 crop_size: 24 mirror: true }',
         ),
@@ -140,16 +149,14 @@ def test_two_files_one_for_each_phase(in_tmp):
 def test_data_layers_of_each_kind(pb, options, expected):
     from google.protobuf import text_format
 
-    from netbuild.data.layers import data_layer
-
     common = 'name: "mnist" top: "data" top: "label" include { phase: TRAIN } '
-    assert data_layer(DataSource(MNIST, **options), 0) == text_format.Parse(common + expected, pb.LayerParameter())
+    source = DataSource(**{"input": MNIST, **options})
+    train, _ = data_layers({"data": source}, {"label": 1})
+    assert train == text_format.Parse(common + expected, pb.LayerParameter())
 
 
 def test_chance_is_for_training_only():
-    from netbuild.data.layers import data_layer
-
-    layer = data_layer(DataSource(MNIST, mirror=True, shuffle=True, crop=20), 1)
+    _, layer = data_layers({"data": DataSource(MNIST, mirror=True, shuffle=True, crop=20)}, {"label": 1})
     assert not layer.transform_param.mirror
     assert not layer.image_data_param.shuffle
     assert layer.transform_param.crop_size == 20

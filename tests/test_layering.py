@@ -17,6 +17,10 @@ ROOMS = [
     "graph",
     "blocks",
     "branches",
+    "preparation",
+    "wiring",
+    "joins",
+    "heads",
     "fusion",
     "data",
     "emit",
@@ -27,9 +31,9 @@ ROOMS = [
 ]
 INNER = {
     "weights": ["wire", "caffemodel", "plan", "stream", "live"],
-    "graph": ["check", "feed", "frozen"],
-    "branches": ["branch", "lenet", "resnet", "table"],
-    "data": ["images", "layers", "lists", "download", "mnist", "digits"],
+    "graph": ["flow", "check", "feed", "cut", "rename", "freeze", "share", "frozen"],
+    "branches": ["branch", "lenet", "resnet", "table", "written", "prototxt", "source"],
+    "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "branches", "engine"],
     "train": ["events", "engine", "log", "prepare", "run", "evaluate"],

@@ -107,7 +107,7 @@ def test_a_path_with_an_at_sign_is_a_path(fused, trained):
 
 @pytest.mark.parametrize(
     ("shapes", "reason"),
-    [({"nope": (1, 1, 28, 28)}, "no net has this input; they have data"), ({"data": (0, 1, 2, 3)}, "is no shape")],
+    [({"nope": (1, 1, 28, 28)}, "no such input; it has data"), ({"data": (0, 1, 2, 3)}, "is no shape")],
 )
 def test_shapes_that_cannot_be_fed(fused, trained, shapes, reason):
     with pytest.raises(GraphError, match=reason):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping, Optional, Tuple
 
 
 @dataclass(frozen=True)
 class Input:
     """How the images were prepared that a net was trained on: what the data layer must do again."""
 
-    shape: Tuple[int, int, int]
-    """(C, H, W); C is 1 for grey, 3 for BGR."""
+    shape: Optional[Tuple[int, ...]]
+    """Without N; of images (C, H, W), C being 1 for grey, 3 for BGR. None where the source does not tell it."""
     mean: Tuple[float, ...] = ()
     """Subtracted from each pixel of value 0..255: one value, or one per channel in the order B, G, R."""
     scale: float = 1.0
@@ -20,10 +20,15 @@ class Input:
     """Whether images of other sizes are resized to `shape` as they are read."""
     layer: str = "data"
     """Name of the data layer in the published net."""
+    mean_file: Optional[str] = None
+    """A mean image (binaryproto) in place of mean values."""
+    prepared: bool = True
+    """Whether mean and scale are known: a deploy net tells only the shape."""
 
 
-Head = Callable[[Any, int], Any]
-"""`head(net, classes) -> scores`: adds a classifier to a NetSpec and returns the Top of its scores, (N, classes)."""
+Head = Callable[[Any, Optional[int]], Any]
+"""`head(net, classes) -> scores`: adds a classifier to a NetSpec and returns the Top of its scores, (N, classes).
+None for the number of classes that the source has; a source that leaves them open takes no None."""
 Auxiliary = Callable[[Any, int, Any], None]
 """`auxiliary(net, classes, label)`: adds auxiliary classifiers with their losses."""
 
@@ -38,8 +43,8 @@ class Branch:
     """The branch's own name (without prefix) of the blob where it is cut."""
     top: Any
     """The seam's Top in the NetSpec."""
-    channels: int
-    """Length of the seam's axis 1: (N, channels) or (N, channels, 1, 1)."""
+    channels: Optional[int]
+    """Length of the seam's axis 1: (N, channels) or (N, channels, H, W). None where the source does not tell it."""
     classifier: str = "fc{classes}"
     """Name of the layer that classified on the seam; `{classes}` stands for their number."""
     head: Optional[Head] = None
@@ -49,7 +54,9 @@ class Branch:
     net_name: str = ""
     """The published net's `name`."""
     input: Optional[Input] = None
-    """None where the source does not tell."""
+    """How its first input was prepared; None where the source does not tell."""
+    reads: Mapping[str, Optional[Input]] = field(default_factory=dict)
+    """Of a branch with several inputs: each blob outside it that it reads, and how that was prepared."""
 
 
 Builder = Callable[..., Branch]

@@ -21,17 +21,15 @@ def pillow() -> Any:
     return Image
 
 
-def load_images(
-    paths: Sequence[PathLike], shapes: Mapping[str, Sequence[int]], nets: Sequence[Message]
-) -> Dict[str, Any]:
+def load_images(paths: Sequence[PathLike], shapes: Mapping[str, Sequence[int]], net: Message) -> Dict[str, Any]:
     """Return the images for the net's image input as float32 (N, C, H, W): grey or BGR, resized, mean and scale as in
-    the first data layer that any of the nets has."""
+    the net's first data layer."""
     blob = next((name for name, shape in shapes.items() if len(shape) == 4), None)
     if blob is None:
         raise NetbuildError("images were given, but no input of the net has the shape (N, C, H, W)")
     _, channels, height, width = shapes[blob]
     pixels = np.stack([_load(path, (channels, height, width)) for path in paths]).astype(np.float32)
-    transforms = [layer.transform_param for net in nets for layer in data_layers(net, TEST)]
+    transforms = [layer.transform_param for layer in data_layers(net, TEST)]
     if transforms:
         if transforms[0].mean_file:
             raise NetbuildError(

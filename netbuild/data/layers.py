@@ -2,118 +2,107 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Sequence
 
 from .._caffe import TEST, TRAIN, Message, caffe
-from ..branches.branch import Input
 from ..errors import GraphError
-from ..fusion import DATA, LABEL
+from ..wiring import DATA
+from .source import DataSource
 
-KINDS = ("image", "lmdb", "leveldb", "hdf5", "input")
-"""Where data comes from: a list of image files, a database, a list of HDF5 files, or the caller's memory."""
-_TOPS = (DATA, LABEL)
+_TOGETHER = ("hdf5", "input")
+"""Kinds of which one layer gives all inputs and labels."""
 
 
-@dataclass(frozen=True)
-class DataSource:
-    """What the data layers of a net read, and how they prepare it."""
+def data_layers(sources: Mapping[str, DataSource], labels: Mapping[str, int]) -> List[Message]:
+    """Return the layers that feed a net in TRAIN and in TEST, as they stand together in a train_val net.
 
-    input: Input
-    kind: str = "image"
-    train_source: str = "train.txt"
-    test_source: str = "val.txt"
-    train_batch: int = 50
-    test_batch: int = 20
-    mean_file: Optional[str] = None
-    """A mean image (binaryproto) in place of mean values."""
-    crop: Optional[int] = None
-    """Side of a square crop: at random in TRAIN, from the middle in TEST."""
-    resize: Optional[Tuple[int, int]] = None
-    """(height, width) that images are resized to before they are cropped; ImageData only."""
-    mirror: bool = False
-    """Mirror images at random in TRAIN."""
-    shuffle: bool = False
-    """Shuffle the list each epoch in TRAIN; ImageData only."""
-    root_folder: str = ""
-    """Put in front of each path of the list; ImageData only."""
+    `sources` gives each input of the net its data, `labels` each label blob the count of numbers that one image has in
+    it. Of the kinds hdf5 and input one layer gives all of them by name. A list or a database has one label for each
+    image: that of the first source goes to the first label blob; each further label blob needs a source of its own
+    under its name, whose images nothing reads.
+    """
+    kinds = {source.kind for source in sources.values()}
+    if len(kinds) > 1:
+        raise GraphError(f"all inputs need data of one kind, found {' and '.join(sorted(kinds))}")
+    if kinds <= set(_TOGETHER):
+        return [_together(sources, labels, phase) for phase in (TRAIN, TEST)]
+    _require_lists(sources, labels)
+    inputs = [blob for blob in sources if blob not in labels]
+    first_label, *more_labels = labels
+    layers = []
+    for phase in (TRAIN, TEST):
+        for blob in inputs:
+            label = first_label if blob == inputs[0] else ""
+            name = blob if len(inputs) > 1 else sources[blob].input.layer
+            layers += _listed(sources[blob], phase, name, [blob, label])
+        for label in more_labels:
+            layers += _listed(sources[label], phase, label, ["", label])
+    return layers
 
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise GraphError(f"no data kind {self.kind!r}; known are {', '.join(KINDS)}")
-        transforms = self.mean_file or self.crop or self.mirror
-        if self.kind in ("hdf5", "input") and transforms:
-            raise GraphError(f"data of kind {self.kind!r} is taken as it is: mean file, crop and mirror do not apply")
-        if self.kind != "image" and (self.resize or self.shuffle or self.root_folder):
-            raise GraphError(f"resize, shuffle and root folder are for images in a list, not for data of {self.kind!r}")
-        if len(self.input.mean) not in (0, 1, self.input.shape[0]):
+
+def _require_lists(sources: Mapping[str, DataSource], labels: Mapping[str, int]) -> None:
+    for blob, length in labels.items():
+        if length > 1:
             raise GraphError(
-                f"{len(self.input.mean)} mean values for {self.input.shape[0]} channels; give one, or each's"
+                f"{blob!r} has {length} numbers for each image, and a list or a database only one; use data of kind "
+                "hdf5, with a data set for each blob"
             )
-        if self.crop and self.resize and self.crop > min(self.resize):
-            raise GraphError(f"a crop of {self.crop} is larger than the image, resized to {self.resize}")
-        if min(self.train_batch, self.test_batch) < 1:
-            raise GraphError("a batch needs at least 1 image")
-
-    def size(self) -> Tuple[int, int, int]:
-        """Return (C, H, W) as the net sees it, after cropping."""
-        channels, height, width = self.input.shape
-        if self.crop:
-            return channels, self.crop, self.crop
-        return (channels, *self.resize) if self.resize else (channels, height, width)
+    for blob in [*labels][1:]:
+        if blob not in sources:
+            raise GraphError(
+                f"a list or a database has one label for each image, and {blob!r} is another; give it a list of its "
+                f"own with the same images in the same order, by --train-source {blob}=FILE and --test-source "
+                f"{blob}=FILE, or use data of kind hdf5"
+            )
+    if len(sources) > 1 and any(source.shuffle for source in sources.values()):
+        raise GraphError("each of several sources would be shuffled in another order; shuffle the lists themselves")
 
 
-def data_layer(source: DataSource, phase: int) -> Message:
-    """Return the data layer of one phase, with the tops `data` (N, C, H, W) and `label` (N,)."""
+def _together(sources: Mapping[str, DataSource], labels: Mapping[str, int], phase: int) -> Message:
+    """Return the one layer that gives all inputs and labels."""
+    inputs = {blob: source for blob, source in sources.items() if blob not in labels}
+    first = next(iter(inputs.values()))
+    batch = first.batch(phase)
+    blobs = [*inputs, *labels]
+    common: Dict[str, Any] = {
+        "name": first.input.layer if len(inputs) == 1 else DATA,
+        "ntop": len(blobs),
+        "include": {"phase": phase},
+    }
+    if first.kind == "hdf5":
+        tops = caffe().layers.HDF5Data(source=first.path(phase), batch_size=batch, **common)
+    else:
+        shapes = [{"dim": [batch, *source.size()]} for source in inputs.values()]
+        shapes += [{"dim": [batch, length] if length > 1 else [batch]} for length in labels.values()]
+        tops = caffe().layers.Input(shape=shapes, **common)
+    return _messages(dict(zip(blobs, tops if len(blobs) > 1 else [tops])))[0]
+
+
+def _listed(source: DataSource, phase: int, name: str, tops: Sequence[str]) -> List[Message]:
+    """Return the layer of one list or database; `tops` are its image and its label, '' for one that nothing reads."""
     layers = caffe().layers
-    common: Dict[str, Any] = {"name": source.input.layer, "ntop": len(_TOPS), "include": {"phase": phase}}
-    path = source.train_source if phase == TRAIN else source.test_source
-    batch = source.train_batch if phase == TRAIN else source.test_batch
-    if source.kind == "input":
-        tops = layers.Input(shape=[{"dim": [batch, *source.size()]}, {"dim": [batch]}], **common)
-    elif source.kind == "hdf5":
-        tops = layers.HDF5Data(source=path, batch_size=batch, **common)
-    elif source.kind == "image":
-        transform = _transform(source, phase)
-        tops = layers.ImageData(source=path, batch_size=batch, **_image_options(source, phase), **transform, **common)
+    common: Dict[str, Any] = {"name": name, "include": {"phase": phase}, "source": source.path(phase)}
+    common["batch_size"] = source.batch(phase)
+    transform = source.transform(phase)
+    if transform:
+        common["transform_param"] = transform
+    if source.kind == "image":
+        made = layers.ImageData(ntop=2, **source.image_options(phase), **common)
     else:
         backend = getattr(caffe().params.Data, source.kind.upper())
-        tops = layers.Data(source=path, batch_size=batch, backend=backend, **_transform(source, phase), **common)
+        # A database layer may do without labels, ImageData may not.
+        made = layers.Data(ntop=2 if tops[1] else 1, backend=backend, **common)
+        made = made if tops[1] else [made]
+    net: Dict[str, Any] = {}
+    for kind, blob, top in zip(("image", "label"), tops, made):
+        net[blob or f"{name}_{kind}"] = top
+        if not blob:
+            net[f"{name}_silence"] = layers.Silence(top, ntop=0, include={"phase": phase})
+    return _messages(net)
+
+
+def _messages(tops: Mapping[str, Any]) -> List[Message]:
     net = caffe().NetSpec()
-    for name, top in zip(_TOPS, tops):
+    for name, top in tops.items():
         net[name] = top
-    return net.to_proto().layer[0]
-
-
-def data_layers(source: DataSource) -> List[Message]:
-    """Return the data layers of TRAIN and TEST, of one name, as they stand together in a train_val net."""
-    return [data_layer(source, phase) for phase in (TRAIN, TEST)]
-
-
-def _image_options(source: DataSource, phase: int) -> Dict[str, Any]:
-    options: Dict[str, Any] = {}
-    if source.input.shape[0] == 1:
-        options["is_color"] = False
-    resize = source.resize or (source.input.shape[1:] if source.input.resize and not source.crop else None)
-    if resize:
-        options["new_height"], options["new_width"] = resize
-    if source.shuffle and phase == TRAIN:
-        options["shuffle"] = True
-    if source.root_folder:
-        options["root_folder"] = source.root_folder
-    return options
-
-
-def _transform(source: DataSource, phase: int) -> Dict[str, Any]:
-    fields: Dict[str, Any] = {}
-    if source.mean_file:
-        fields["mean_file"] = source.mean_file
-    elif source.input.mean:
-        fields["mean_value"] = list(source.input.mean)
-    if source.input.scale != 1:
-        fields["scale"] = source.input.scale
-    if source.crop:
-        fields["crop_size"] = source.crop
-    if source.mirror and phase == TRAIN:
-        fields["mirror"] = True
-    return {"transform_param": fields} if fields else {}
+    return list(net.to_proto().layer)

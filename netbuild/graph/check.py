@@ -7,16 +7,14 @@ stands twice (weights go to the first) or an in-place layer that changes the inp
 from __future__ import annotations
 
 from collections import defaultdict
-from difflib import get_close_matches
 from itertools import combinations
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .. import names
 from .._caffe import Message, schema
 from ..errors import GraphError
 from ..proto import of_phase, phase_name, phases
-
-Layers = Sequence[Tuple[int, Message]]
+from .flow import Flow, Layers, in_place
 
 
 def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None) -> List[str]:
@@ -30,7 +28,7 @@ def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional
     looked_at = phases(net) if in_phases is None else in_phases
     for phase in looked_at:
         layers = of_phase(net, phase)
-        flow = _Flow(layers)
+        flow = Flow(layers)
         for sentence in (*_nameless(layers), *_doubled_names(layers), *flow.faults, *_sharers(layers, seams)):
             found.setdefault(sentence, []).append(phase_name(phase))
         for prefix, seam in seams.items():
@@ -78,67 +76,7 @@ def _doubled_names(layers: Layers) -> Iterator[str]:
             yield f"layers {listed} are all called {name!r}: weights would go to the first only; rename the others"
 
 
-def in_place(layer: Message, blob: str) -> bool:
-    """Tell whether Caffe takes the layer to work in place on the blob: as top and bottom of one position."""
-    return any(top == bottom == blob for top, bottom in zip(layer.top, layer.bottom))
-
-
-class _Flow:
-    """Who writes and who reads each version of each blob, an in-place layer making a new version of its blob."""
-
-    def __init__(self, layers: Layers) -> None:
-        self.writer: Dict[str, int] = {}
-        self.sources: Dict[int, List[int]] = {}
-        self.readers: Dict[Tuple[str, int], List[int]] = defaultdict(list)
-        self.faults: List[str] = []
-        self._tops = [top for _, layer in layers for top in layer.top]
-        for index, layer in layers:
-            self._read(index, layer)
-            self._write(index, layer)
-        by_index = dict(layers)
-        for (blob, _), readers in self.readers.items():
-            for index in readers:
-                others = [by_index[other].name for other in readers if other != index]
-                if others and in_place(by_index[index], blob):
-                    self.faults.append(
-                        f"layer {by_index[index].name!r} works in place on {blob!r}, which layer {others[0]!r} reads "
-                        "too: give it a top of its own"
-                    )
-
-    def _read(self, index: int, layer: Message) -> None:
-        self.sources[index] = []
-        for blob in layer.bottom:
-            if blob in self.writer:
-                self.readers[blob, self.writer[blob]].append(index)
-                self.sources[index].append(self.writer[blob])
-            elif blob:
-                self.faults.append(f"layer {layer.name!r}: unknown bottom {blob!r}; {self._hint(blob)}")
-
-    def _write(self, index: int, layer: Message) -> None:
-        for top in layer.top:
-            if top in self.writer and not in_place(layer, top):
-                self.faults.append(f"layer {layer.name!r}: top {top!r} is already made by another layer; rename it")
-            self.writer[top] = index
-
-    def _hint(self, blob: str) -> str:
-        if blob in self._tops:
-            return "the layer that makes it comes later; move it up"
-        near = get_close_matches(blob, self._tops, 1)
-        return f"did you mean {near[0]!r}?" if near else "no layer of this phase has it as a top"
-
-    def above(self, blob: str) -> Set[int]:
-        """Return the layers that the blob depends on, data layers left out."""
-        found: Set[int] = set()
-        waiting = [self.writer[blob]] if blob in self.writer else []
-        while waiting:
-            index = waiting.pop()
-            if index not in found and self.sources[index]:
-                found.add(index)
-                waiting += self.sources[index]
-        return found
-
-
-def _branch_faults(layers: Layers, flow: _Flow, prefix: str, seam: str) -> Iterator[str]:
+def _branch_faults(layers: Layers, flow: Flow, prefix: str, seam: str) -> Iterator[str]:
     by_index = dict(layers)
     if seam not in flow.writer:
         yield f"branch {prefix!r}: its seam {seam!r} is no blob of the net"
@@ -156,7 +94,7 @@ def _branch_faults(layers: Layers, flow: _Flow, prefix: str, seam: str) -> Itera
 
 
 def _spoiled_input(
-    layer: Message, index: int, members: Sequence[int], flow: _Flow, by_index: Mapping[int, Message], prefix: str
+    layer: Message, index: int, members: Sequence[int], flow: Flow, by_index: Mapping[int, Message], prefix: str
 ) -> Iterator[str]:
     for blob, source in zip(layer.bottom, flow.sources[index]):
         if not in_place(layer, blob) or source in members:

@@ -13,6 +13,11 @@ _MAKERS = ("DummyData", "Input", "Parameter")
 """Layers without bottoms that need no file."""
 
 
+def is_input(layer: Message) -> bool:
+    """Tell whether the layer brings in what a caller or a file gives: data, or an Input."""
+    return bool(layer.top) and not layer.bottom and (layer.type == "Input" or layer.type not in _MAKERS)
+
+
 def data_layers(net: Message, phase: int) -> List[Message]:
     """Return the layers that read data files in this phase."""
     return [layer for _, layer in of_phase(net, phase) if layer.top and not layer.bottom and layer.type not in _MAKERS]
@@ -28,6 +33,20 @@ def input_shapes(net: Message, phase: int) -> Dict[str, Tuple[int, ...]]:
         if shape is not None and None not in shape:
             shapes[top] = tuple(length for length in shape if length is not None)
     return shapes
+
+
+def with_inputs(net: Message, shapes: Mapping[str, Sequence[int]]) -> Message:
+    """Return a net whose inputs are open, with an Input layer for each, (N, C, H, W), put first."""
+    result = type(net)(name=net.name)
+    for blob, shape in shapes.items():
+        _add_input(result, blob, shape)
+    result.layer.extend(net.layer)
+    return result
+
+
+def without_inputs(net: Message) -> Message:
+    """Return the net with its inputs open: Input and data layers left out."""
+    return type(net)(name=net.name, layer=[layer for layer in net.layer if not is_input(layer)])
 
 
 def fed(net: Message, phase: int, shapes: Mapping[str, Sequence[int]], source: str) -> Message:
@@ -47,5 +66,9 @@ def fed(net: Message, phase: int, shapes: Mapping[str, Sequence[int]], source: s
                     f"{source}: the shape of the input {top!r} is not known from the definition; give it, as in "
                     f"--shape {top}=1,3,224,224"
                 )
-            result.layer.add(name=top, type="Input", top=[top]).input_param.shape.add(dim=list(shapes[top]))
+            _add_input(result, top, shapes[top])
     return result
+
+
+def _add_input(net: Message, blob: str, shape: Sequence[int]) -> None:
+    net.layer.add(name=blob, type="Input", top=[blob]).input_param.shape.add(dim=list(shape))

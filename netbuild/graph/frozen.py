@@ -9,6 +9,7 @@ from .._caffe import TEST, Message
 from ..errors import GraphError
 from ..proto import phases
 from ..shapes import infer
+from .freeze import is_stochastic_pooling
 
 _SHOWN = 5
 
@@ -36,5 +37,5 @@ def _faults(net: Message, prefix: str, phase: int) -> Iterator[str]:
         quiet = layer.HasField("phase") and layer.phase == TEST
         if layer.type == "BatchNorm" and not (layer.batch_norm_param.use_global_stats or quiet):
             yield f"layer {layer.name!r} (BatchNorm) updating its statistics: set use_global_stats: true"
-        if layer.type == "Dropout" and not quiet:
-            yield f"layer {layer.name!r} (Dropout) at random: leave it out, or set phase: TEST on the layer"
+        if (layer.type == "Dropout" or is_stochastic_pooling(layer)) and not quiet:
+            yield f"layer {layer.name!r} ({layer.type}) at random: leave it out, or set phase: TEST on the layer"

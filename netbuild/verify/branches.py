@@ -6,20 +6,19 @@ Caffe runs in a child process: its abort becomes an error here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import names, proto
-from .._caffe import TEST, Message, caffe
+from .._caffe import TEST, Message
 from .._child import run
-from ..branches.branch import Builder
+from ..branches.source import alone, prototxts, split_seam
 from ..branches.table import find_builder
 from ..data.images import load_images
 from ..errors import GraphError
 from ..files import PathLike
-from ..fusion import DATA, add_branch
 from ..graph.check import require_sound
-from ..graph.feed import fed
+from ..graph.cut import cut
+from ..graph.feed import fed, input_shapes, is_input, without_inputs
 from ..weights.caffemodel import index
 from .inputs import Weighted, shapes_to_feed
 
@@ -79,27 +78,64 @@ def verify_branches(
     the original's name, or else the blob of the branch that other layers of the fused net read.
     """
     fused = Weighted(str(target), _load(target), index(weights))
-    alone = {
-        prefix: Weighted(original.net, _original_net(original), index(original.weights))
-        for prefix, original in originals.items()
-    }
-    nets = [fused, *alone.values()]
-    known = shapes_to_feed(nets, shapes or {})
+    parts = [_alone(fused.net, prefix, original) for prefix, original in originals.items()]
+    hints = {blob: shape for one in parts for blob, shape in one.hints.items()}
+    known = shapes_to_feed(fused, hints, shapes or {})
     if images:
         known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
     job = {
-        "fused": _runnable(fused, known),
-        "originals": {prefix: _runnable(weighted, known) for prefix, weighted in alone.items()},
-        "seams": {prefix: _seam(fused.net, prefix, original.net) for prefix, original in originals.items()},
-        "inputs": load_images(images, known, [weighted.net for weighted in nets]) if images else {},
+        "fused": (proto.to_text(fed(fused.net, TEST, known, fused.name)), fused.model.path),
+        "originals": parts,
+        "inputs": load_images(images, known, fused.net) if images else {},
         "seed": seed,
     }
     return list(run("netbuild.verify.engine:compare", **job))
 
 
-def _runnable(weighted: Weighted, known: Mapping[str, Sequence[int]]) -> Tuple[str, str]:
-    """Return a net as Caffe's child process takes it: its text, fed from memory, and its weight file."""
-    return proto.to_text(fed(weighted.net, TEST, known, weighted.name)), weighted.model.path
+class Alone(NamedTuple):
+    """An original net up to its seam, as the child process takes it."""
+
+    prefix: str
+    seam: str
+    """The seam's name in the fused net."""
+    name: str
+    text: str
+    """Its prototxt, inputs left open."""
+    weights: str
+    readers: Dict[str, Tuple[str, int]]
+    """Each of its inputs, with the layer of the fused net that reads the like, and as which bottom."""
+    hints: Dict[str, Tuple[int, ...]]
+    """The shapes that it tells of blobs which feed its branch in the fused net."""
+
+
+def _alone(fused: Message, prefix: str, original: Original) -> Alone:
+    index(original.weights)
+    whole = _original_net(original)
+    seam = _seam(fused, prefix, original.net)
+    try:
+        net = cut(proto.only_phase(whole, TEST), [names.local(prefix, seam) or seam])
+    except GraphError as error:
+        raise GraphError(f"branch {prefix!r}: {original.net}: {error}") from None
+    layers = {layer.name: layer for _, layer in proto.of_phase(fused, TEST)}
+    readers: Dict[str, Tuple[str, int]] = {}
+    hints: Dict[str, Tuple[int, ...]] = {}
+    told = input_shapes(net, TEST)
+    made = {top for layer in net.layer if is_input(layer) for top in layer.top}
+    for layer in net.layer:
+        for position, blob in enumerate(layer.bottom):
+            if blob not in made or blob in readers:
+                continue
+            name = names.qualify(prefix, layer.name)
+            if name not in layers or len(layers[name].bottom) <= position:
+                raise GraphError(
+                    f"branch {prefix!r}: the layer {layer.name!r}, which reads the input {blob!r} of {original.net}, "
+                    "has no counterpart in the fused net"
+                )
+            readers[blob] = (name, position)
+            if blob in told:
+                hints[layers[name].bottom[position]] = told[blob]
+    text = proto.to_text(without_inputs(net))
+    return Alone(prefix, seam, original.net, text, str(original.weights), readers, hints)
 
 
 def _load(path: PathLike) -> Message:
@@ -108,36 +144,20 @@ def _load(path: PathLike) -> Message:
     return net
 
 
-def _split(net: str) -> Tuple[str, str]:
-    """Split NET@SEAM; a file may have an @ in its path."""
-    if Path(net).is_file() or "@" not in net:
-        return net, ""
-    name, _, seam = net.rpartition("@")
-    return name, seam
-
-
 def _original_net(original: Original) -> Message:
-    name, _ = _split(original.net)
-    if Path(name).suffix == ".prototxt" or Path(name).is_file():
-        return _load(name)
-    return _built_alone(find_builder(name))
-
-
-def _built_alone(builder: Builder) -> Message:
-    """Return a builder's net up to its seam, with an Input layer of its source's shape."""
-    net = caffe().NetSpec()
-    net[DATA] = caffe().layers.Input()
-    branch = add_branch(net, "", builder, frozen=False)
-    if branch.input is None:
+    name, _ = split_seam(original.net)
+    files = prototxts(name)
+    if files:
+        return _load(files[0])
+    net, branch = alone(find_builder(name))
+    if branch.input is None or branch.input.shape is None:
         raise GraphError("the builder does not tell the shape of its input; give a prototxt instead")
-    message = net.to_proto()
-    message.layer[0].input_param.shape.add(dim=[1, *branch.input.shape])
-    return message
+    return net
 
 
 def _seam(fused: Message, prefix: str, net: str) -> str:
     """Return the full name of a branch's seam in the fused net."""
-    _, given = _split(net)
+    _, given = split_seam(net)
     if given:
         seam = names.qualify(prefix, given)
         if not any(seam in layer.top for _, layer in proto.of_phase(fused, TEST)):

@@ -4,42 +4,41 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from .. import names
+from .. import names, proto
 from .._caffe import TEST, caffe
 from ..errors import GraphError
-from .branches import Comparison
+from ..graph.feed import with_inputs
+from .branches import Alone, Comparison
 
 Outputs = Dict[str, List[Any]]
 """Layer name -> copies of its top blobs, taken right after the layer ran (in-place layers overwrite them)."""
 
 
 def compare(
-    fused: Tuple[str, str],
-    originals: Mapping[str, Tuple[str, str]],
-    seams: Mapping[str, str],
-    inputs: Mapping[str, Any],
-    seed: int,
+    fused: Tuple[str, str], originals: Sequence[Alone], inputs: Mapping[str, Any], seed: int
 ) -> Iterator[Comparison]:
-    """Yield the comparison of each branch; nets come as (prototxt text, weight file)."""
+    """Yield the comparison of each branch; the fused net comes as (prototxt text, weight file)."""
     net = _net(*fused)
     feed = _feed(net, inputs, seed)
-    for prefix, original in originals.items():
-        alone = _net(*original)
-        missing = sorted(blob for blob in alone.inputs if blob not in feed and not _is_label(alone, blob))
-        if missing:
-            raise GraphError(f"branch {prefix!r}: its net reads {missing[0]!r}, which the fused net has not")
-        own_feed = {**_feed(alone, inputs, seed), **feed}
-        seam = seams[prefix]
-        found = _outputs(net, feed, prefix, _maker(net, seam))
+    for original in originals:
+        taken: Dict[Tuple[str, int], Any] = dict.fromkeys(original.readers.values())
+        found = _outputs(net, feed, original.prefix, _maker(net, original.seam), taken)
+        # An original gets what its branch reads in the fused net, whatever that is: the input, or another's blob.
+        own_feed = {blob: taken[reader] for blob, reader in original.readers.items()}
+        shapes = {blob: values.shape for blob, values in own_feed.items()}
+        alone = _net(proto.to_text(with_inputs(proto.parsed(original.text), shapes)), original.weights)
         last = list(found)[-1] if found else ""
         if last not in alone._layer_names:
-            raise GraphError(f"branch {prefix!r}: the layer {last!r}, which makes its seam {seam!r}, is not in its net")
-        expected = _outputs(alone, own_feed, "", list(alone._layer_names).index(last))
-        yield _comparison(prefix, seam, expected, found)
+            raise GraphError(
+                f"branch {original.prefix!r}: the layer {last!r}, which makes its seam {original.seam!r}, is not in "
+                f"{original.name}"
+            )
+        expected = _outputs(alone, own_feed, "", list(alone._layer_names).index(last), {})
+        yield _comparison(original.prefix, original.seam, expected, found)
 
 
 def _net(text: str, weights: str) -> Any:
@@ -68,14 +67,20 @@ def _maker(net: Any, blob: str) -> int:
     return max((index for index, name in enumerate(net._layer_names) if blob in net.top_names[name]), default=-1)
 
 
-def _outputs(net: Any, feed: Mapping[str, Any], prefix: str, last: int) -> Outputs:
-    """Run the net from its inputs to the layer of index `last`; return what the branch's layers put out."""
+def _outputs(net: Any, feed: Mapping[str, Any], prefix: str, last: int, taken: Dict[Tuple[str, int], Any]) -> Outputs:
+    """Run the net from its inputs to the layer of index `last`; return what the branch's layers put out.
+
+    `taken` is filled with copies of the bottoms that it has for keys, as (layer, position), taken before they are used.
+    """
     for blob in net.inputs:
         net.blobs[blob].reshape(*feed[blob].shape)
         net.blobs[blob].data[...] = feed[blob]
     net.reshape()
     outputs: Outputs = {}
     for index, name in enumerate(net._layer_names[: last + 1]):
+        for reader in taken:
+            if reader[0] == name:
+                taken[reader] = net.blobs[net.bottom_names[name][reader[1]]].data.copy()
         net._forward(index, index)
         own = names.local(prefix, name)
         if own is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterator, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from .._caffe import TEST, Message
 from ..errors import GraphError
-from ..graph.feed import data_layers, input_shapes
+from ..graph.feed import data_layers, input_shapes, is_input
 from ..shapes import infer
 from ..weights.caffemodel import Model
 from ..weights.plan import fits
@@ -23,31 +23,37 @@ class Weighted(NamedTuple):
     model: Model
 
 
-def shapes_to_feed(nets: Sequence[Weighted], given: Mapping[str, Sequence[int]]) -> Dict[str, Tuple[int, ...]]:
-    """Return a shape for each input blob of the nets, all with one batch size.
+def shapes_to_feed(
+    fused: Weighted, hints: Mapping[str, Sequence[int]], given: Mapping[str, Sequence[int]]
+) -> Dict[str, Tuple[int, ...]]:
+    """Return a shape for each input blob of the fused net, all with one batch size.
 
-    What is given or told by any of the nets counts; for images of unknown size, a square is sought with which the
+    What is given, told by the net or by `hints` counts; for images of unknown size, a square is sought with which the
     shapes of all parameters come out as they are in the weights.
     """
     known: Dict[str, Tuple[int, ...]] = {blob: tuple(shape) for blob, shape in given.items()}
-    _require_usable(nets, known)
-    for weighted in nets:
-        for blob, shape in input_shapes(weighted.net, TEST).items():
-            known.setdefault(blob, shape)
-    batch = min((shape[0] for shape in known.values()), default=1)
+    _require_usable(fused, known)
+    inputs = _inputs(fused)
+    for blob, shape in [*input_shapes(fused.net, TEST).items(), *hints.items()]:
+        if blob in inputs:
+            known.setdefault(blob, tuple(shape))
+    batch = min((shape[0] for shape in [*known.values(), *hints.values()]), default=1)
     known = {blob: (batch, *shape[1:]) for blob, shape in known.items()}
-    for weighted in nets:
-        tops = {top for layer in data_layers(weighted.net, TEST) for top in layer.top}
-        if tops - set(known):
-            known.update(_fitted(weighted, known, batch))
+    tops = {top for layer in data_layers(fused.net, TEST) for top in layer.top}
+    if tops - set(known):
+        known.update(_fitted(fused, known, batch))
     return known
 
 
-def _require_usable(nets: Sequence[Weighted], given: Mapping[str, Tuple[int, ...]]) -> None:
-    inputs = {top for weighted in nets for layer in weighted.net.layer if not layer.bottom for top in layer.top}
+def _inputs(fused: Weighted) -> Set[str]:
+    return {top for layer in fused.net.layer if is_input(layer) for top in layer.top}
+
+
+def _require_usable(fused: Weighted, given: Mapping[str, Tuple[int, ...]]) -> None:
+    inputs = _inputs(fused)
     for blob, shape in given.items():
         if blob not in inputs:
-            raise GraphError(f"--shape {blob}: no net has this input; they have {', '.join(sorted(inputs))}")
+            raise GraphError(f"--shape {blob}: the fused net has no such input; it has {', '.join(sorted(inputs))}")
         if min(shape, default=0) < 1:
             raise GraphError(f"--shape {blob}: {shape} is no shape; each length is at least 1")
 

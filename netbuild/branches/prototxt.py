@@ -1,0 +1,226 @@
+"""Any existing net as a branch: read its prototxt, cut it at a seam, rename, freeze, write it into a NetSpec."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+
+from .. import names, proto
+from .._caffe import TEST, TRAIN, Message, caffe
+from ..errors import GraphError
+from ..files import PathLike
+from ..graph.check import require_sound
+from ..graph.cut import Classifier, classifiers, cut, cut_points
+from ..graph.feed import is_input, without_inputs
+from ..graph.freeze import frozen as frozen_net
+from ..graph.rename import renamed
+from ..names import qualify
+from ..shapes import Shape, infer, shape_text
+from .branch import Branch, Builder, Head, Input
+from .written import Top, add_layers, blob_of
+
+_TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
+_SHOWN = 12
+
+
+def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = None) -> Builder:
+    """Return a builder of the net in a file: train_val or deploy, of any of Caffe's formats.
+
+    The branch ends at the blob `seam`, after the layers that work in place on it; by default at the input of the net's
+    classifier, where it has exactly one. What the seam does not depend on goes: data layers, heads, auxiliary losses.
+    Of a net with two phases the branch is that of TEST. Several files (one per phase) must agree up to the seam.
+    Raises GraphError where the net is unsound, or has no such seam.
+    """
+    paths = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
+    sources = [_read(one, seam) for one in paths]
+    for other in sources[1:]:
+        difference = _difference(sources[0].features, other.features)
+        if difference:
+            raise GraphError(f"{other.path}: is not the same net as {sources[0].path} up to its seam: {difference}")
+    return partial(_write, sources[0])
+
+
+class _Source(NamedTuple):
+    """One file, cut."""
+
+    path: str
+    net: Message
+    """All layers of the phase that the branch is taken from."""
+    seam: str
+    classifier: Optional[Classifier]
+    """None where the seam was given: what comes after it is not the branch's."""
+    features: Message
+    """What the seam depends on, the layers of inputs left out."""
+    inputs: Dict[str, Optional[Input]]
+    """The blobs that feed it, in the order in which they are read."""
+    train_difference: str
+    """Where the net of TRAIN phase departs from it, '' where it does not."""
+
+
+def _read(path: PathLike, seam: Optional[str]) -> _Source:
+    whole = proto.read_net(path)
+    require_sound(whole, str(path))
+    phases = proto.phases(whole)
+    phase = TEST if TEST in phases else TRAIN
+    net = proto.only_phase(whole, phase)
+    classifier = None if seam else _only_classifier(net, str(path))
+    name = seam or (classifier.seam if classifier else "")
+    try:
+        features, inputs = _features(net, name)
+    except GraphError as error:
+        raise GraphError(f"{path}: {error}; netbuild check {path} --seams lists where it can be cut") from None
+    difference = ""
+    if phase == TEST and TRAIN in phases:
+        try:
+            difference = _difference(features, _features(proto.only_phase(whole, TRAIN), name)[0])
+        except GraphError as error:
+            difference = str(error)
+    return _Source(str(path), net, name, classifier, features, inputs, difference)
+
+
+def _only_classifier(net: Message, path: str) -> Classifier:
+    found = classifiers(net)
+    if len(found) == 1:
+        return found[0]
+    count = f"{len(found)} classifiers ({', '.join(one.layer for one in found)})" if found else "no classifier"
+    listed = "\n  ".join(seams(net)[-_SHOWN:])
+    raise GraphError(
+        f"{path}: where is the branch to end? The net has {count}; name the seam, as in {Path(path).name}@BLOB. "
+        f"It can be cut at (the last {_SHOWN}; netbuild check NET --seams lists all):\n  {listed}"
+    )
+
+
+def seams(net: Message) -> List[str]:
+    """Return a line for each blob where a net of one phase can be cut: its name and shape."""
+    blobs = infer(net, TEST).blobs
+    return [f"{blob} {shape_text(blobs.get(blob))}" for blob in cut_points(net)]
+
+
+def _features(net: Message, seam: str) -> Any:
+    kept = cut(net, [seam])
+    sources = [layer for layer in kept.layer if is_input(layer)]
+    known = infer(net, TEST).blobs
+    made = {top: layer for layer in sources for top in layer.top}
+    features = without_inputs(kept)
+    read = dict.fromkeys(blob for layer in features.layer for blob in layer.bottom if blob in made)
+    if not features.layer:
+        raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
+    return features, {blob: _input(made[blob], known.get(blob)) for blob in read}
+
+
+def _input(layer: Message, shape: Shape) -> Input:
+    """Return what a net tells of its input: the shape without N where it is known in full, mean and scale."""
+    tail = tuple(length for length in (shape or ())[1:] if length is not None)
+    transform = layer.transform_param
+    return Input(
+        shape=tail if shape and len(tail) == len(shape) - 1 else None,
+        mean=tuple(transform.mean_value),
+        scale=transform.scale,
+        resize=len(tail) == 3,
+        layer=layer.name,
+        mean_file=transform.mean_file or None,
+        prepared=layer.type != "Input",
+    )
+
+
+def _difference(one: Message, two: Message) -> str:
+    """Return where two feature nets depart from each other in what they compute, '' where they do not."""
+    pairs = [[_computes(layer) for layer in net.layer if layer.type != "Dropout"] for net in (one, two)]
+    for first, second in zip(*pairs):
+        if first != second:
+            return f"layer {first.name!r} ({first.type}) against {second.name!r} ({second.type})"
+    counts = [len(layers) for layers in pairs]
+    return "" if counts[0] == counts[1] else f"{counts[0]} layers against {counts[1]}"
+
+
+def _computes(layer: Message) -> Message:
+    """Return the layer without what only training or filling reads."""
+    bare = proto.without_fillers(layer)
+    for field in _TRAINING_ONLY:
+        bare.ClearField(field)
+    return bare
+
+
+def _write(
+    source: _Source,
+    net: Any,
+    bottom: Optional[Top],
+    prefix: str = "",
+    *,
+    frozen: bool = False,
+    inputs: Mapping[str, Top] = {},
+) -> Branch:
+    """Write the branch: `inputs` feed its inputs by their names in the file, `bottom` its first one.
+
+    An input that nothing is given for becomes an input of the whole net, by its own name.
+    """
+    if not frozen and source.train_difference:
+        raise GraphError(
+            f"{source.path}: its nets of TRAIN and TEST differ before the seam ({source.train_difference}), so that it "
+            "can be used only frozen"
+        )
+    own = list(source.inputs)
+    unknown = sorted(set(inputs) - set(own))
+    if unknown:
+        raise GraphError(f"{source.path}: has no input {unknown[0]!r}; it reads {', '.join(own)}")
+    given = {**({} if bottom is None else {own[0]: bottom}), **inputs}
+    fed = {blob: given[blob] if blob in given else _open_input(net, blob) for blob in own}
+    outside = {blob: blob_of(net, top) for blob, top in fed.items()}
+    change = partial(names.qualify, prefix)
+    features = frozen_net(source.features) if frozen else source.features
+    outer = {outside[blob]: top for blob, top in fed.items()}
+    tops = add_layers(net, renamed(features, change, outside).layer, outer)
+    seam = infer(source.net, TEST).blobs.get(source.seam)
+    return Branch(
+        prefix,
+        source.seam,
+        tops[qualify(prefix, source.seam)],
+        channels=seam[1] if seam is not None and len(seam) > 1 else None,
+        classifier=_classifier_pattern(source),
+        head=_head(source, prefix, tops) if source.classifier else None,
+        net_name=source.net.name,
+        input=source.inputs[own[0]],
+        reads={outside[blob]: source.inputs[blob] for blob in own},
+    )
+
+
+def _open_input(net: Any, blob: str) -> Top:
+    if blob not in net.tops:
+        net[blob] = caffe().layers.Input()
+    return net.tops[blob]
+
+
+def _classifier_pattern(source: _Source) -> str:
+    """Return the classifier's name with its number of classes left open: fc1000 becomes fc{classes}."""
+    if source.classifier is None:
+        return "fc{classes}"
+    layer = next(layer for layer in source.net.layer if layer.name == source.classifier.layer)
+    name, count = str(layer.name), str(_options(layer).num_output)
+    name = name.replace("{", "{{").replace("}", "}}")
+    return name[: -len(count)] + "{classes}" if name.endswith(count) else name
+
+
+def _options(layer: Message) -> Message:
+    return layer.inner_product_param if layer.type == "InnerProduct" else layer.convolution_param
+
+
+def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> Head:
+    """Return what writes the net's own classifier onto the seam, for as many classes as are wanted."""
+    assert source.classifier is not None
+    classifier = source.classifier
+    features = {layer.name for layer in source.features.layer}
+    kept = cut(source.net, [classifier.scores])
+    after = type(kept)(layer=[layer for layer in without_inputs(kept).layer if layer.name not in features])
+
+    def head(net: Any, classes: Optional[int]) -> Top:
+        written = renamed(after, partial(names.qualify, prefix))
+        for layer in written.layer:
+            if layer.name == qualify(prefix, classifier.layer):
+                options = _options(layer)
+                options.num_output = classes or options.num_output
+                if not options.HasField("weight_filler"):
+                    options.weight_filler.type = "xavier"
+        return add_layers(net, written.layer, tops)[qualify(prefix, classifier.scores)]
+
+    return head

@@ -1,0 +1,74 @@
+"""What the command line calls NET[@SEAM]: a builder, a function of the user's, or a prototxt, cut where it says."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, List, Tuple
+
+from .._caffe import TEST, Message, caffe
+from ..errors import GraphError
+from ..graph.cut import cut
+from ..graph.rename import renamed
+from ..names import qualify
+from ..shapes import infer
+from .branch import Branch, Builder
+from .prototxt import prototxt
+from .table import find_builder
+from .written import Top, add_layers, blob_of
+
+
+def find_branch(text: str) -> Builder:
+    """Return the builder of NET[@SEAM]; NET is a builder's name, package.module:function, or a prototxt.
+
+    Several prototxts, one per phase, have a comma between them: train.prototxt,test.prototxt@ip1.
+    """
+    name, seam = split_seam(text)
+    files = prototxts(name)
+    if files:
+        return prototxt(files, seam or None)
+    builder = find_builder(name)
+    return partial(_cut_short, builder, seam) if seam else builder
+
+
+def split_seam(text: str) -> Tuple[str, str]:
+    """Split NET@SEAM, '' standing for no seam; a file may have an @ in its path."""
+    if Path(text).is_file() or "@" not in text:
+        return text, ""
+    name, _, seam = text.rpartition("@")
+    return name, seam
+
+
+def prototxts(name: str) -> List[str]:
+    """Return the files of a net that is named by its prototxts, none for a builder's name."""
+    if Path(name).is_file():
+        return [name]
+    files = name.split(",")
+    return files if all(Path(file).suffix == ".prototxt" or Path(file).is_file() for file in files) else []
+
+
+def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:
+    """Return a builder's net up to its seam, fed by an Input layer `data` of its source's shape where it tells one."""
+    net = caffe().NetSpec()
+    net.data = caffe().layers.Input()
+    branch = builder(net, net.data, "", frozen=frozen)
+    message = net.to_proto()
+    if branch.input is not None and branch.input.shape is not None:
+        message.layer[0].input_param.shape.add(dim=[1, *branch.input.shape])
+    return message, branch
+
+
+def _cut_short(builder: Builder, seam: str, net: Any, bottom: Top, prefix: str = "", *, frozen: bool = False) -> Branch:
+    """Write a builder's branch only up to another seam than its own."""
+    message, branch = alone(builder, frozen=frozen)
+    kept = cut(message, [seam])
+    if len(kept.layer) < 2:
+        raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
+    shape = infer(message, TEST).blobs[seam]
+    del kept.layer[0]
+    outer = blob_of(net, bottom)
+    written = renamed(kept, partial(qualify, prefix), {"data": outer})
+    tops = add_layers(net, written.layer, {outer: bottom})
+    channels = shape[1] if shape is not None and len(shape) > 1 else None
+    top = tops[qualify(prefix, seam)]
+    return Branch(prefix, seam, top, channels, net_name=branch.net_name, input=branch.input)

@@ -1,0 +1,68 @@
+"""Layers that exist as messages, written into a NetSpec beside those of its own functions."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from .._caffe import Message, caffe
+from ..proto import copied
+
+Top = Any
+
+
+def add_layers(net: Any, layers: Sequence[Message], tops: Mapping[str, Top]) -> Dict[str, Top]:
+    """Add layers to a NetSpec exactly as they are, names and empty fields included, and return the Top of each blob.
+
+    `tops` gives the Tops of blobs that none of the layers makes, under the names that the layers read them by.
+    NetSpec's own functions take these Tops as bottoms as they take any other.
+    """
+    made = dict(tops)
+    for layer in layers:
+        function = _Given(layer, [made[blob] for blob in layer.bottom])
+        for blob, top in zip(layer.top, function.tops):
+            # A blob that is worked on in place has the key of its first Top already: each Top needs its own.
+            net[_free(net, blob if blob not in layer.bottom else layer.name)] = made[blob] = top
+        if not layer.top:
+            net[_free(net, layer.name)] = function
+    return made
+
+
+def blob_of(net: Any, top: Top) -> str:
+    """Return the name of an assigned Top's blob: for a layer in place that of the blob it works on."""
+    if isinstance(top.fn, _Given):
+        return str(top.fn.layer.top[top.n])
+    if top.fn.in_place:
+        return blob_of(net, top.fn.inputs[0])
+    return next((key for key, other in net.tops.items() if other is top), "")
+
+
+def top_of(net: Any, blob: str) -> Optional[Top]:
+    """Return the Top of a NetSpec's blob after all layers that work in place on it; None where there is none."""
+    tops = [top for top in net.tops.values() if hasattr(top, "fn") and blob_of(net, top) == blob]
+    return tops[-1] if tops else None
+
+
+def _free(net: Any, name: str) -> str:
+    key, count = name, 1
+    while key in net.tops:
+        count += 1
+        key = f"{name}#{count}"
+    return key
+
+
+class _Given:
+    """A layer in the place of NetSpec's Function: it has its names already."""
+
+    in_place = False
+
+    def __init__(self, layer: Message, inputs: List[Top]) -> None:
+        self.layer, self.inputs = copied(layer), inputs
+        self.type_name = layer.type
+        self.tops = tuple(caffe().net_spec.Top(self, n) for n in range(len(layer.top)))
+
+    def _to_proto(self, layers: Dict[Any, Message], names: Dict[Any, str], autonames: Dict[str, int]) -> None:
+        if self in layers:
+            return
+        for top in self.inputs:
+            top._to_proto(layers, names, autonames)
+        layers[self] = self.layer

@@ -1,0 +1,107 @@
+"""Cut a net at a blob, and find the blobs where it can be cut.
+
+All functions here take a net of one phase (`proto.only_phase`). A blob stands for its value after the last layer that
+works in place on it: to cut LeNet at `ip1` is to keep `relu1`.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Set
+
+from .._caffe import Message
+from ..errors import GraphError
+from .flow import Flow
+
+_LOSSES = ("Softmax", "SoftmaxWithLoss", "Sigmoid", "ArgMax", "Accuracy")
+_PASSING = ("Dropout", "Flatten", "Pooling", "Power", "ReLU", "Reshape", "Softmax", "Sigmoid", "Split")
+"""Layers without parameters that may stand between a classifier and its loss."""
+
+
+class Classifier(NamedTuple):
+    """The layer that turns features into scores."""
+
+    layer: str
+    seam: str
+    """The blob it reads."""
+    scores: str
+    """The blob that the loss or the softmax reads, or the classifier's own top where there is none."""
+
+
+def cut(net: Message, blobs: Sequence[str]) -> Message:
+    """Return the net of the layers that the blobs depend on, in file order; everything else goes.
+
+    Raises GraphError that names all blobs the net does not make.
+    """
+    flow = _flow(net)
+    missing = [blob for blob in blobs if blob not in flow.writer]
+    if missing:
+        near = sorted({match for blob in missing for match in get_close_matches(blob, flow.writer, 2)})
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"its last blob is {[*flow.writer][-1:]}"
+        raise GraphError(f"no blob {' and no '.join(map(repr, missing))} in the net; {hint}")
+    kept = dependencies(net, blobs)
+    return type(net)(name=net.name, layer=[layer for index, layer in enumerate(net.layer) if index in kept])
+
+
+def dependencies(net: Message, blobs: Sequence[str]) -> Set[int]:
+    """Return the indices of the layers that make the blobs, directly or not, those of inputs and data included."""
+    flow = _flow(net)
+    found: Set[int] = set()
+    waiting = [flow.writer[blob] for blob in blobs if blob in flow.writer]
+    while waiting:
+        index = waiting.pop()
+        if index not in found:
+            found.add(index)
+            waiting += flow.sources[index]
+    return found
+
+
+def classifiers(net: Message) -> List[Classifier]:
+    """Return the layers whose scores a loss, a softmax or an accuracy reads, and last InnerProducts that none reads."""
+    flow = _flow(net)
+    read = {writer for _, writer in flow.readers}
+    found: Dict[str, Classifier] = {}
+    for index, layer in enumerate(net.layer):
+        judged = layer.type in _LOSSES or layer.type.endswith("Loss")
+        if judged and flow.sources[index]:
+            start = flow.sources[index][0]
+        elif index not in read and layer.type in (*_PASSING, "InnerProduct"):
+            start = index
+        else:
+            continue
+        above = _first_with_parameters(net, flow, start)
+        kinds = ("InnerProduct", "Convolution") if judged else ("InnerProduct",)
+        if above.type in kinds:
+            found.setdefault(above.name, Classifier(above.name, above.bottom[0], net.layer[start].top[0]))
+    return list(found.values())
+
+
+def _first_with_parameters(net: Message, flow: Flow, index: int) -> Message:
+    while net.layer[index].type in _PASSING and len(flow.sources[index]) == 1:
+        index = flow.sources[index][0]
+    return net.layer[index]
+
+
+def cut_points(net: Message) -> List[str]:
+    """Return the blobs that everything on the way from the inputs to a classifier (or to an end) goes through."""
+    flow = _flow(net)
+    through: Dict[int, Set[int]] = {}
+    for index in range(len(net.layer)):
+        sources = flow.sources[index]
+        common = set.intersection(*(through[source] for source in sources)) if sources else set()
+        through[index] = common | {index} if sources else set()
+    kept = {index for end in _ends(net, flow) for index in through[end]}
+    return list(dict.fromkeys(top for index in sorted(kept) for top in net.layer[index].top))
+
+
+def _ends(net: Message, flow: Flow) -> Iterator[int]:
+    found = classifiers(net)
+    if found:
+        yield from (flow.writer[classifier.scores] for classifier in found)
+        return
+    read = {writer for _, writer in flow.readers}
+    yield from (index for index in range(len(net.layer)) if index not in read)
+
+
+def _flow(net: Message) -> Flow:
+    return Flow(list(enumerate(net.layer)))

@@ -1,0 +1,106 @@
+"""Which layers of a net learn, how fast, and on which statistics."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Callable, Container, Iterator, Optional, Tuple
+
+from .._caffe import TEST, Message, schema
+from ..errors import GraphError, NetbuildWarning
+from ..proto import copied
+from ..shapes import infer
+
+BATCH_NORM = ("global", "batch")
+"""The statistics that BatchNorm normalises by in training: those stored in its weights, or each batch's own."""
+
+
+def frozen(net: Message, layers: Optional[Container[int]] = None) -> Message:
+    """Return the net with the layers of these indices (default: all) fixed, so that they compute one function.
+
+    Each parameter blob gets a `param` entry with `lr_mult: 0` and `decay_mult: 0`, also where there was none: without
+    an entry a blob learns at 1, and a BatchNorm without its three makes Caffe run backward through all that stands
+    before it. BatchNorm works on its stored statistics; Dropout and stochastic pooling get `phase: TEST`.
+    Raises GraphError for a Python layer with parameters, whose own code may change them. Of a layer type that is not
+    known here only the entries that stand in the net are set, with a NetbuildWarning.
+    """
+    return _edited(net, layers, _freeze)
+
+
+def slowed(net: Message, factor: float, layers: Optional[Container[int]] = None) -> Message:
+    """Return the net with each learning rate multiplied: an `lr_mult` of 2 becomes 2 * factor, a missing one factor."""
+
+    def multiply(layer: Message, blobs: Optional[int]) -> None:
+        if layer.type == "BatchNorm":
+            # Its blobs never learn, and Caffe takes no other rate for them than 0.
+            return
+        _complete(layer, blobs)
+        for spec in layer.param:
+            spec.lr_mult *= factor
+
+    return _edited(net, layers, multiply)
+
+
+def normalised_by(net: Message, statistics: str, layers: Optional[Container[int]] = None) -> Message:
+    """Return the net with BatchNorm on the `global` statistics of its weights, or on each `batch`'s own in TRAIN.
+
+    In TEST phase it always works on the global ones: `use_global_stats: false` would take those away too, so that for
+    `batch` the field is left out.
+    """
+    if statistics not in BATCH_NORM:
+        raise GraphError(f"no BatchNorm statistics {statistics!r}; known are {' and '.join(BATCH_NORM)}")
+
+    def normalise(layer: Message, _blobs: Optional[int]) -> None:
+        if layer.type == "BatchNorm" and statistics == "global":
+            layer.batch_norm_param.use_global_stats = True
+        elif layer.type == "BatchNorm":
+            layer.batch_norm_param.ClearField("use_global_stats")
+
+    return _edited(net, layers, normalise)
+
+
+def _edited(net: Message, layers: Optional[Container[int]], edit: Callable[[Message, Optional[int]], None]) -> Message:
+    result = copied(net)
+    for index, blobs in _blob_counts(net):
+        if layers is None or index in layers:
+            edit(result.layer[index], blobs)
+    return result
+
+
+def _blob_counts(net: Message) -> Iterator[Tuple[int, Optional[int]]]:
+    """Yield each layer's index and its number of parameter blobs, None for a layer type not known here."""
+    for index, shapes in infer(net, TEST).params.items():
+        yield index, None if shapes is None else len(shapes)
+
+
+def _freeze(layer: Message, blobs: Optional[int]) -> None:
+    if layer.type == "Python" and layer.param:
+        raise GraphError(
+            f"layer {layer.name!r} (Python): has parameters ({len(layer.param)} param entries), and its own code may "
+            "change them in the forward pass, so that it cannot be frozen; cut the branch before it, or train it"
+        )
+    if blobs is None:
+        warnings.warn(
+            f"layer {layer.name!r}: the type {layer.type!r} is not known here; its {len(layer.param)} param entries "
+            "are set to 0, but a parameter without an entry would learn: give the layer one entry for each",
+            NetbuildWarning,
+            stacklevel=2,
+        )
+    _complete(layer, blobs)
+    for spec in layer.param:
+        spec.lr_mult = spec.decay_mult = 0
+    layer.ClearField("propagate_down")
+    if layer.type == "BatchNorm":
+        layer.batch_norm_param.use_global_stats = True
+    if layer.type == "Dropout" or is_stochastic_pooling(layer):
+        layer.phase = TEST
+
+
+def is_stochastic_pooling(layer: Message) -> bool:
+    """Tell whether the layer draws its maxima at random in TRAIN."""
+    return bool(layer.type == "Pooling" and layer.pooling_param.pool == schema().PoolingParameter.STOCHASTIC)
+
+
+def _complete(layer: Message, blobs: Optional[int]) -> None:
+    """Give the layer one `param` entry per blob; those it has stay."""
+    for _ in range(len(layer.param), blobs or 0):
+        layer.param.add()

@@ -1,0 +1,75 @@
+"""What is trained on top of the joined branches: classifiers, their losses, their answers in deployment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Optional
+
+from . import blocks
+from ._caffe import TEST, caffe
+from .errors import GraphError
+
+LOSSES: Dict[str, Optional[str]] = {
+    "SoftmaxWithLoss": "Softmax",
+    "HingeLoss": None,
+    "SigmoidCrossEntropyLoss": "Sigmoid",
+    "EuclideanLoss": None,
+}
+"""Each loss and the layer that makes a deployed net's answer of the scores, None where the scores are the answer."""
+_ONE_LABEL = ("SoftmaxWithLoss", "HingeLoss")
+
+
+@dataclass(frozen=True)
+class Head:
+    """One classifier on the joined blob."""
+
+    classes: int
+    """Number of its outputs."""
+    name: Optional[str] = None
+    """Its layer's name; by default as the branches' own classifier is called."""
+    hidden: int = 0
+    """Outputs of an InnerProduct with ReLU and Dropout before it; 0: there is none."""
+    dropout: float = 0.5
+    """Share of the hidden outputs that each training step leaves out."""
+    loss: str = "SoftmaxWithLoss"
+    loss_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.classes < 1:
+            raise GraphError(f"{self.classes} classes: a classifier needs at least 1")
+        if self.loss not in LOSSES:
+            raise GraphError(f"no loss {self.loss!r}; known are {', '.join(LOSSES)}")
+        if not 0 <= self.dropout < 1:
+            raise GraphError(f"a dropout of {self.dropout:g}: expected a share from 0 up to, not including, 1")
+
+    @property
+    def label_length(self) -> int:
+        """Numbers in the label of one image: the class, or a value for each output."""
+        return 1 if self.loss in _ONE_LABEL else self.classes
+
+
+def add_scores(net: Any, top: blocks.Top, head: Head, name: str) -> blocks.Top:
+    """Add the layers of a head up to its scores, (N, classes); `name` is its last layer's."""
+    if head.hidden:
+        top = blocks.fc(net, f"{name}_hidden", top, head.hidden)
+        top = blocks.relu(net, f"{name}_relu", top)
+        if head.dropout:
+            net[f"{name}_drop"] = caffe().layers.Dropout(top, in_place=True, dropout_ratio=head.dropout)
+            top = net[f"{name}_drop"]
+    return blocks.fc(net, name, top, head.classes)
+
+
+def add_loss(net: Any, scores: blocks.Top, label: blocks.Top, head: Head, stem: str = "") -> None:
+    """Add the loss, and in TEST phase the accuracy where a label is a class; `stem` goes before their names."""
+    layers = caffe().layers
+    if head.loss in _ONE_LABEL:
+        net[f"{stem}accuracy"] = layers.Accuracy(scores, label, include={"phase": TEST})
+    weight = {} if head.loss_weight == 1 else {"loss_weight": head.loss_weight}
+    net[f"{stem}loss"] = getattr(layers, head.loss)(scores, label, **weight)
+
+
+def add_answer(net: Any, scores: blocks.Top, head: Head, stem: str = "") -> None:
+    """Add what a deployed net answers, under the name `prob`; scores that are the answer keep their own name."""
+    kind = LOSSES[head.loss]
+    if kind is not None:
+        net[f"{stem}prob"] = getattr(caffe().layers, kind)(scores)

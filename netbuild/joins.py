@@ -1,0 +1,109 @@
+"""How the seams of several branches become one blob."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from . import blocks
+from ._caffe import caffe
+from .branches.branch import Branch
+from .errors import GraphError
+from .shapes import Shape, shape_text
+
+KINDS = ("concat", "sum", "mean", "product", "max")
+_ELTWISE = {"sum": "SUM", "mean": "SUM", "product": "PROD", "max": "MAX"}
+
+
+@dataclass(frozen=True)
+class Join:
+    """A kind of join and its options."""
+
+    kind: str = "concat"
+    axis: int = 1
+    """The axis that a concat joins along."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Coefficients of sum and mean by prefix, 1 where none is given; those of a mean are divided by their sum."""
+    bridge: Optional[str] = None
+    """What comes between each seam and the join: 'flatten' makes (N, K) of any shape, 'fc=K' is an InnerProduct that
+    learns."""
+    blob: Optional[str] = None
+    """Name of the joined blob; by default the seam's with `_fused`."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise GraphError(f"no join {self.kind!r}; known are {', '.join(KINDS)}")
+        if self.weights and self.kind not in ("sum", "mean"):
+            raise GraphError(f"a {self.kind} join has no coefficients; they are for sum and mean")
+        if self.kind == "mean" and self.weights and sum(self.weights.values()) <= 0:
+            raise GraphError("the coefficients of a mean need a sum above 0")
+        if self.bridge not in (None, "flatten") and self.bridge_outputs() < 1:
+            raise GraphError(f"no bridge {self.bridge!r}; known are flatten and fc=K, K being the number of outputs")
+
+    def bridge_outputs(self) -> int:
+        """Return the K of a bridge fc=K, 0 for any other."""
+        kind, _, count = (self.bridge or "").partition("=")
+        return int(count) if kind == "fc" and count.isdigit() else 0
+
+
+CONCAT = Join()
+
+
+def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT) -> blocks.Top:
+    """Join the seams in the order given and return the joined Top; a branch alone is its own join.
+
+    `concat`: the channels one after the other, (N, C1 + C2 + ..., ...); the others need seams of one shape.
+    """
+    unknown = sorted(set(how.weights) - {branch.prefix for branch in branches})
+    if unknown:
+        raise GraphError(f"a coefficient is given for {unknown[0]!r}, which is no branch that is joined")
+    tops = [_bridged(net, branch, how) for branch in branches]
+    if len(tops) == 1:
+        return tops[0]
+    seams = {branch.seam for branch in branches}
+    blob = how.blob or (f"{seams.pop()}_fused" if len(seams) == 1 else "fused")
+    if how.kind == "concat":
+        net[blob] = caffe().layers.Concat(*tops, axis=how.axis, name="concat")
+    else:
+        options: Dict[str, Any] = {"operation": getattr(caffe().params.Eltwise, _ELTWISE[how.kind])}
+        coefficients = _coefficients(branches, how)
+        if coefficients:
+            options["coeff"] = coefficients
+        net[blob] = caffe().layers.Eltwise(*tops, name=how.kind, **options)
+    return net[blob]
+
+
+def _bridged(net: Any, branch: Branch, how: Join) -> blocks.Top:
+    # Not called after the branch: it is not in the branch's weight file, and nothing to compare with its net.
+    name = f"bridge_{branch.prefix}"
+    if how.bridge == "flatten":
+        net[name] = caffe().layers.Flatten(branch.top)
+        return net[name]
+    return blocks.fc(net, name, branch.top, how.bridge_outputs()) if how.bridge else branch.top
+
+
+def _coefficients(branches: Sequence[Branch], how: Join) -> List[float]:
+    if how.kind not in ("sum", "mean") or (how.kind == "sum" and not how.weights):
+        return []
+    given = [how.weights.get(branch.prefix, 1.0) for branch in branches]
+    return [value / sum(given) for value in given] if how.kind == "mean" else given
+
+
+def require_joinable(how: Join, seams: Mapping[str, Shape]) -> None:
+    """Raise GraphError where seams of these shapes, by prefix, cannot be joined; what is not known may be right."""
+    known = {prefix: shape for prefix, shape in seams.items() if shape is not None}
+    if how.bridge or len(known) < 2:
+        return
+    first, *others = known.values()
+    free = how.axis % len(first) if how.kind == "concat" and -len(first) <= how.axis < len(first) else None
+    fits = all(
+        len(other) == len(first)
+        and all(a == b or a is None or b is None or axis == free for axis, (a, b) in enumerate(zip(first, other)))
+        for other in others
+    )
+    if fits and (how.kind != "concat" or free is not None):
+        return
+    listed = ", ".join(f"{prefix}: {shape_text(shape)}" for prefix, shape in known.items())
+    need = f"agree on every axis but {how.axis}" if how.kind == "concat" else "be of one shape"
+    remedy = "--bridge flatten makes each (N, K)" if how.kind == "concat" else "--bridge fc=K gives each K outputs"
+    raise GraphError(f"the seams cannot be joined by {how.kind}, for which they must {need}: {listed}; {remedy}")

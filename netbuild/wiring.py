@@ -1,0 +1,181 @@
+"""Which blob feeds which branch: shared inputs, inputs of their own, the blobs of other branches."""
+
+from __future__ import annotations
+
+import dataclasses
+import traceback
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+
+from . import names, preparation
+from ._caffe import caffe
+from .branches.branch import Branch, Builder, Input
+from .branches.written import Top, top_of
+from .errors import GraphError, NetbuildError
+from .graph.freeze import BATCH_NORM
+from .names import qualify
+
+DATA, LABEL = "data", "label"
+"""The blobs that feed a net of one input; names given by the caller are not prefixed."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One branch's part in a fusion: its builder, what it reads, how it learns."""
+
+    builder: Builder
+    frozen: bool = True
+    lr: float = 1.0
+    """Factor on the learning rates of a branch that is not frozen."""
+    frozen_to: Optional[str] = None
+    """The branch's own blob up to which it is frozen all the same."""
+    batch_norm: Optional[str] = "global"
+    """BatchNorm of a branch that is not frozen: on its stored statistics, on each `batch`'s own, or (None) as its
+    source has it."""
+    reads: Union[str, Mapping[str, str]] = DATA
+    """What feeds it: an input of the net, another branch (its seam), or a blob of another branch (`front/conv5`). For
+    several inputs a mapping from their own names."""
+    shares: Optional[str] = None
+    """The branch whose parameters it has in common, for siamese nets."""
+    shape: Optional[Tuple[int, ...]] = None
+    """These three in place of what its source tells of its input."""
+    mean: Optional[Tuple[float, ...]] = None
+    scale: Optional[float] = None
+
+    def __post_init__(self) -> None:
+        if self.batch_norm not in (None, *BATCH_NORM):
+            raise GraphError(f"no BatchNorm statistics {self.batch_norm!r}; known are {' and '.join(BATCH_NORM)}")
+        if self.lr <= 0:
+            raise GraphError(f"a learning rate factor of {self.lr:g}: expected more than 0; a frozen branch has none")
+        if self.frozen and (self.lr != 1 or self.frozen_to):
+            raise GraphError("a frozen branch does not learn: lr and frozen_to are for one that is not")
+
+    def wires(self) -> Dict[str, str]:
+        """Return what feeds each of its inputs; '' stands for its first."""
+        return {"": self.reads} if isinstance(self.reads, str) else dict(self.reads)
+
+    def told(self, found: Optional[Input]) -> Optional[Input]:
+        """Return what is known of its input, from its source and from what was given in its place."""
+        if self.shape is None and self.mean is None and self.scale is None:
+            return found
+        known = found or Input(None, prepared=False)
+        return dataclasses.replace(
+            known,
+            shape=known.shape if self.shape is None else self.shape,
+            mean=known.mean if self.mean is None else self.mean,
+            mean_file=known.mean_file if self.mean is None else None,
+            scale=known.scale if self.scale is None else self.scale,
+            prepared=known.prepared or self.mean is not None or self.scale is not None,
+        )
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A branch in the NetSpec, and the blobs that feed it."""
+
+    branch: Branch
+    reads: Mapping[str, Optional[Input]]
+    """Each blob outside the branch that it reads, and what its source tells of that input."""
+
+
+def place(parts: Mapping[str, Part]) -> Tuple[Any, Dict[str, Placed]]:
+    """Let the builders write their branches into a new NetSpec, each after those that feed it.
+
+    Where branches share an input of the net but not its preparation, each prepares it for itself.
+    """
+    net = caffe().NetSpec()
+    placed = _place(net, parts, {})
+    reads = open_reads(placed)
+    uneven = preparation.uneven(reads)
+    if not uneven:
+        return net, placed
+    preparation.require_told(reads)
+    by_branch = {p: {blob: told for blob, told in blobs.items() if blob in uneven} for p, blobs in reads.items()}
+    net = caffe().NetSpec()
+    again = _place(net, parts, by_branch)
+    return net, {prefix: Placed(one.branch, placed[prefix].reads) for prefix, one in again.items()}
+
+
+def open_reads(placed: Mapping[str, Placed]) -> Dict[str, Dict[str, Optional[Input]]]:
+    """Return, of each branch, the inputs of the net among what it reads."""
+    return {
+        prefix: {blob: told for blob, told in one.reads.items() if owner(placed, blob) is None}
+        for prefix, one in placed.items()
+    }
+
+
+def _place(net: Any, parts: Mapping[str, Part], preparations: preparation.Reads) -> Dict[str, Placed]:
+    placed: Dict[str, Placed] = {}
+    for prefix in parts:
+        _require_known(prefix, parts)
+    waiting = dict(parts)
+    while waiting:
+        ready = [prefix for prefix in waiting if not set(feeders(parts, prefix)) & set(waiting)]
+        if not ready:
+            raise GraphError(f"the branches {' and '.join(map(repr, sorted(waiting)))} feed each other in a circle")
+        for prefix in ready:
+            placed[prefix] = _placed(net, prefix, waiting.pop(prefix), placed, preparations.get(prefix, {}))
+    return {prefix: placed[prefix] for prefix in parts}
+
+
+def feeders(parts: Mapping[str, Part], prefix: str) -> List[str]:
+    """Return the branches whose blobs feed the branch `prefix`."""
+    owners = (owner(parts, blob) for blob in parts[prefix].wires().values())
+    return [found for found in owners if found is not None]
+
+
+def owner(parts: Iterable[str], blob: str) -> Optional[str]:
+    """Return the branch that `blob` names or belongs to, None for an input of the net."""
+    claims = [prefix for prefix in parts if blob == prefix or (prefix and names.local(prefix, blob) is not None)]
+    return max(claims, key=len, default=None)
+
+
+def _require_known(prefix: str, parts: Mapping[str, Part]) -> None:
+    shares = parts[prefix].shares
+    if shares is not None and (shares == prefix or shares not in parts):
+        raise GraphError(f"branch {prefix!r} is to share the parameters of {shares!r}, which is no other branch")
+
+
+def _placed(
+    net: Any, prefix: str, part: Part, placed: Mapping[str, Placed], preparations: Mapping[str, Input]
+) -> Placed:
+    outside = {own: _source_blob(net, prefix, blob, placed) for own, blob in part.wires().items()}
+    tops: Dict[str, Top] = {}
+    for own, blob in outside.items():
+        top = top_of(net, blob)
+        told = preparations.get(blob)
+        tops[own] = top if told is None else preparation.prepared(net, prefix, blob, top, told)
+    bottom = tops.pop("", None)
+    branch = add_branch(net, prefix, part.builder, bottom, frozen=part.frozen, inputs=tops)
+    first, *others = branch.reads or outside.values()
+    return Placed(branch, {first: part.told(branch.input), **{blob: branch.reads[blob] for blob in others}})
+
+
+def _source_blob(net: Any, prefix: str, blob: str, placed: Mapping[str, Placed]) -> str:
+    """Return the full name of the blob that a wire names; an input of the net is added where it is not there yet."""
+    if blob in placed:
+        return qualify(blob, placed[blob].branch.seam)
+    if top_of(net, blob) is None:
+        if any(one and names.local(one, blob) is not None for one in placed):
+            raise GraphError(f"branch {prefix!r} is to read {blob!r}, which is no blob of that branch")
+        net[blob] = caffe().layers.Input()
+    return blob
+
+
+def add_branch(
+    net: Any, prefix: str, builder: Builder, bottom: Top, *, frozen: bool, inputs: Mapping[str, Top] = {}
+) -> Branch:
+    """Let a builder write its branch into a NetSpec; raise GraphError where it fails."""
+    more = {"inputs": inputs} if inputs else {}
+    try:
+        branch = builder(net, bottom, prefix, frozen=frozen, **more)
+    except NetbuildError as error:
+        raise type(error)(f"branch {prefix!r}: {error}" if prefix else str(error)) from None
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise GraphError(
+            f"branch {prefix!r}: its builder failed: {type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+        ) from error
+    if not isinstance(branch, Branch):
+        raise GraphError(f"branch {prefix!r}: its builder returned {type(branch).__name__}, not a netbuild.Branch")
+    return branch
