@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import List, Mapping, Optional
+from typing import Collection, Dict, List, Mapping, Optional, Tuple
 
-from . import proto
-from ._caffe import Message
+from . import names, proto
+from ._caffe import TEST, Message
+from .errors import GraphError
 from .files import PathLike, require_output
 from .graph.check import require_sound
 from .shapes import parameter_shapes
 from .weights.caffemodel import index
+from .weights.head import Start, Values, head_values
 from .weights.plan import Declared, Plan, make_plan
 from .weights.stream import stream
 
@@ -23,24 +26,69 @@ class Fused:
     output: str
     bytes_written: Optional[int]
     """None for a dry run."""
+    head: Optional[str] = None
+    """The layer that begins as its branches' classifiers, where that was asked for."""
 
 
 def fuse_weights(
-    target: PathLike, weights: Mapping[str, PathLike], output: PathLike, *, dry_run: bool = False
+    target: PathLike,
+    weights: Mapping[str, PathLike],
+    output: PathLike,
+    *,
+    head: Mapping[str, Start] = {},
+    dry_run: bool = False,
 ) -> Fused:
     """Write to `output` a caffemodel of the target net with the blobs of each prefix's weight file.
 
     `target` is a prototxt (train_val or deploy), `weights` maps prefixes to caffemodels. No data is opened and
     Caffe's engine is not loaded. Parameter shapes, counts and names are checked before a byte is written, and each
     value is compared with its source before the output takes its name: WeightsError lists what does not fit.
+
+    With `head` the classifier on the concat of the branches begins as the classifiers that the branches were trained
+    with: for each prefix the classes that its own outputs stand for.
     """
     require_output(output, [target, *weights.values()])
     net = proto.read_net(target)
     require_sound(net, str(target))
     declared = declare(net)
-    plan = make_plan(declared, {prefix: index(path) for prefix, path in weights.items()})
-    size = None if dry_run else stream(plan, net.name, declared, output)
-    return Fused(plan, str(output), size)
+    models = {prefix: index(path) for prefix, path in weights.items()}
+    plan = make_plan(declared, models)
+    made: Dict[str, List[Values]] = {}
+    if head:
+        name, prefixes = head_on_concat(net, head)
+        shapes = next(layer.shapes for layer in declared if layer.name == name)
+        known = [shape for shape in shapes or () if shape is not None]
+        made[name] = head_values({prefix: head[prefix] for prefix in prefixes}, models, plan.unused, known)
+        left = tuple(layer for layer in plan.left_to_fillers if layer != name)
+        plan = dataclasses.replace(plan, left_to_fillers=left)
+    size = None if dry_run else stream(plan, net.name, declared, output, made)
+    return Fused(plan, str(output), size, next(iter(made), None))
+
+
+def head_on_concat(net: Message, prefixes: Collection[str]) -> Tuple[str, List[str]]:
+    """Return the InnerProduct that reads a concat of blobs of these branches, and the branches in the concat's order.
+
+    Raises GraphError where the net has none, or one whose weights do not lie as the branches' own do.
+    """
+    layers = [layer for _, layer in proto.of_phase(net, TEST)]
+    flat = {layer.top[0]: layer.bottom[0] for layer in layers if layer.type == "Flatten"}
+    for concat in (layer for layer in layers if layer.type == "Concat"):
+        order = [_owner(flat.get(blob, blob), prefixes) for blob in concat.bottom]
+        for layer in layers:
+            if layer.type != "InnerProduct" or list(layer.bottom) != list(concat.top) or set(order) != set(prefixes):
+                continue
+            if len(order) > len(prefixes) or layer.inner_product_param.transpose or concat.concat_param.axis != 1:
+                raise GraphError(
+                    f"the head {layer.name!r} cannot begin as its branches' classifiers: its weights are "
+                    "transposed, or a branch comes twice, or the concat is not along axis 1"
+                )
+            return layer.name, [prefix for prefix in order if prefix is not None]
+    listed = " and ".join(map(repr, prefixes))
+    raise GraphError(f"the net has no InnerProduct on a concat of exactly the branches {listed}, to begin as theirs")
+
+
+def _owner(blob: str, prefixes: Collection[str]) -> Optional[str]:
+    return next((prefix for prefix in prefixes if names.local(prefix, blob) is not None), None)
 
 
 def declare(net: Message) -> List[Declared]:

@@ -133,7 +133,11 @@ def test_emit_options_reach_the_files(in_tmp):
             "prototxt 'n.prototxt': no such file",
             1,
         ),
-        (["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"], "a bottom of 4 axes (N, C, H, W) is needed", 1),
+        (
+            ["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"],
+            "a bottom of 4 axes (N, C, H, W) is needed",
+            1,
+        ),
         (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channels", 1),
         (["emit", "lenet", "--classes", 0, "-o", "x"], "0 classes", 1),
         (

@@ -30,7 +30,7 @@ ROOMS = [
     "demo",
 ]
 INNER = {
-    "weights": ["wire", "caffemodel", "plan", "stream", "live"],
+    "weights": ["wire", "caffemodel", "head", "plan", "stream", "live"],
     "graph": ["flow", "check", "feed", "cut", "rename", "freeze", "share", "frozen"],
     "branches": ["branch", "lenet", "resnet", "table", "written", "prototxt", "source"],
     "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],

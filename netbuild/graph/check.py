@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import combinations
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import names
 from .._caffe import Message, schema
@@ -32,7 +32,7 @@ def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional
         for sentence in (*_nameless(layers), *_doubled_names(layers), *flow.faults, *_sharers(layers, seams)):
             found.setdefault(sentence, []).append(phase_name(phase))
         for prefix, seam in seams.items():
-            for sentence in _branch_faults(layers, flow, prefix, seam):
+            for sentence in _branch_faults(layers, flow, prefix, seam, _of_others(layers, prefix, seams)):
                 found.setdefault(sentence, []).append(phase_name(phase))
     return [text if len(named) == len(looked_at) else f"{text} (phase {named[0]})" for text, named in found.items()]
 
@@ -76,11 +76,17 @@ def _doubled_names(layers: Layers) -> Iterator[str]:
             yield f"layers {listed} are all called {name!r}: weights would go to the first only; rename the others"
 
 
-def _branch_faults(layers: Layers, flow: Flow, prefix: str, seam: str) -> Iterator[str]:
+def _of_others(layers: Layers, prefix: str, prefixes: Iterable[str]) -> Set[int]:
+    """Return the layers that bear the prefix of another branch: one may feed this one."""
+    others = [other for other in prefixes if other and other != prefix]
+    return {index for index, layer in layers if any(names.local(other, layer.name) is not None for other in others)}
+
+
+def _branch_faults(layers: Layers, flow: Flow, prefix: str, seam: str, others: Set[int]) -> Iterator[str]:
     by_index = dict(layers)
     if seam not in flow.writer:
         yield f"branch {prefix!r}: its seam {seam!r} is no blob of the net"
-    members = sorted(flow.above(seam))
+    members = sorted(flow.above(seam, others))
     for index in members:
         layer = by_index[index]
         automatic = layer.name.startswith(layer.type) and layer.name[len(layer.type) :].isdigit()

@@ -37,7 +37,8 @@ def cut(net: Message, blobs: Sequence[str]) -> Message:
     missing = [blob for blob in blobs if blob not in flow.writer]
     if missing:
         near = sorted({match for blob in missing for match in get_close_matches(blob, flow.writer, 2)})
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"its last blob is {[*flow.writer][-1:]}"
+        last = next(reversed(list(flow.writer)), "none")
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"its last blob is {last!r}"
         raise GraphError(f"no blob {' and no '.join(map(repr, missing))} in the net; {hint}")
     kept = dependencies(net, blobs)
     return type(net)(name=net.name, layer=[layer for index, layer in enumerate(net.layer) if index in kept])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from difflib import get_close_matches
-from typing import Dict, List, Sequence, Set, Tuple
+from typing import Collection, Dict, List, Sequence, Set, Tuple
 
 from .._caffe import Message
 
@@ -60,13 +60,14 @@ class Flow:
         near = get_close_matches(blob, self._tops, 1)
         return f"did you mean {near[0]!r}?" if near else "no layer of this phase has it as a top"
 
-    def above(self, blob: str) -> Set[int]:
-        """Return the layers that the blob depends on, data layers left out."""
+    def above(self, blob: str, beyond: Collection[int] = ()) -> Set[int]:
+        """Return the layers that the blob depends on, data layers left out, and the layers of `beyond` with all that
+        only these depend on."""
         found: Set[int] = set()
         waiting = [self.writer[blob]] if blob in self.writer else []
         while waiting:
             index = waiting.pop()
-            if index not in found and self.sources[index]:
+            if index not in found and index not in beyond and self.sources[index]:
                 found.add(index)
                 waiting += self.sources[index]
         return found

@@ -79,7 +79,7 @@ def verify_branches(
     """
     fused = Weighted(str(target), _load(target), index(weights))
     parts = [_alone(fused.net, prefix, original) for prefix, original in originals.items()]
-    hints = {blob: shape for one in parts for blob, shape in one.hints.items()}
+    hints = {blob: shape for one in reversed(parts) for blob, shape in one.hints.items()}
     known = shapes_to_feed(fused, hints, shapes or {})
     if images:
         known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}

@@ -21,9 +21,9 @@ from .caffemodel import (
     NET_LAYER,
     NET_NAME,
     SHAPE_DIM,
-    Blob,
     Shape,
 )
+from .head import Values
 from .plan import Copy, Declared, Plan
 from .wire import WireFile, encode_bytes, encode_header, encode_varint
 
@@ -55,16 +55,27 @@ class _Record(NamedTuple):
     size: int
 
 
-def stream(plan: Plan, net_name: str, target: Sequence[Declared], output: PathLike) -> int:
+def stream(
+    plan: Plan,
+    net_name: str,
+    target: Sequence[Declared],
+    output: PathLike,
+    made: Mapping[str, Sequence[Values]] = {},
+) -> int:
     """Write the planned caffemodel to `output` and return its size in bytes.
 
-    `target` holds the target's layers in order. Those that the plan leaves to their fillers are not written: Caffe
-    aborts on a layer entry with fewer blobs than its net has. The written values are read back and compared with
-    their sources before the file takes its name; whatever goes wrong, an old `output` stays as it was.
+    `made` gives the values of layers that are not copied, by name. `target` holds the target's layers in order. Those
+    that the plan leaves to their fillers are not written: Caffe aborts on a layer entry with fewer blobs than its net
+    has. The written values are read back and compared with their sources before the file takes its name; whatever goes
+    wrong, an old `output` stays as it was.
     """
     copies = {copy.target: copy for copy in plan.copies}
-    skipped = set(plan.left_to_fillers)
-    records = [_record(layer, copies.get(layer.name)) for layer in target if layer.name not in skipped]
+    skipped = set(plan.left_to_fillers) - set(made)
+    records = [
+        _record(layer, copies.get(layer.name), made.get(layer.name, ()))
+        for layer in target
+        if layer.name not in skipped
+    ]
     head = encode_bytes(NET_NAME, net_name.encode("utf-8")) if net_name else b""
     size = len(head) + sum(record.size for record in records)
     if size > CAFFE_READ_LIMIT:
@@ -81,24 +92,24 @@ def stream(plan: Plan, net_name: str, target: Sequence[Declared], output: PathLi
     return size
 
 
-def _record(layer: Declared, copy: Optional[Copy]) -> _Record:
+def _record(layer: Declared, copy: Optional[Copy], made: Sequence[Values]) -> _Record:
     body: List[Part] = [layer.definition]
     if copy is not None:
         for blob, shape in zip(copy.blobs, copy.shapes):
-            body += _blob_parts(copy.path, blob, shape)
+            head = _blob_head(shape, BLOB_DOUBLE_DATA if blob.item_size == 8 else BLOB_DATA, blob.byte_size)
+            body += [head, *(_Span(copy.path, start, end) for start, end in blob.spans)]
+    for shape, values in made:
+        body += [_blob_head(shape, BLOB_DATA, len(values)), values]
     size = sum(len(part) if isinstance(part, bytes) else part.end - part.start for part in body)
     header = encode_header(NET_LAYER, size)
     return _Record(layer.name, [header, *body], len(header) + size)
 
 
-def _blob_parts(path: str, blob: Blob, shape: Shape) -> Iterator[Part]:
-    """Yield one blob in the current format, whatever the format of its source."""
+def _blob_head(shape: Shape, values_field: int, size: int) -> bytes:
+    """Return what stands before a blob's values in the current format, whatever the format of their source."""
     dims = encode_bytes(SHAPE_DIM, b"".join(map(encode_varint, shape)))
-    values_header = encode_header(BLOB_DOUBLE_DATA if blob.item_size == 8 else BLOB_DATA, blob.byte_size)
-    head = encode_bytes(BLOB_SHAPE, dims) + values_header
-    yield encode_header(LAYER_BLOBS, len(head) + blob.byte_size) + head
-    for start, end in blob.spans:
-        yield _Span(path, start, end)
+    head = encode_bytes(BLOB_SHAPE, dims) + encode_header(values_field, size)
+    return encode_header(LAYER_BLOBS, len(head) + size) + head
 
 
 def _batches(records: Sequence[_Record]) -> Iterator[Tuple[int, List[_Record]]]:
