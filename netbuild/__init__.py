@@ -22,6 +22,7 @@ _CONTENTS = {
     "prototxt": "branches.prototxt",
     "lenet": "branches.lenet",
     "resnet": "branches.resnet",
+    "find_branch": "branches.source",
     "find_builder": "branches.table",
     "Fusion": "fusion",
     "Part": "wiring",

@@ -92,7 +92,10 @@ def cut_points(net: Message) -> List[str]:
         common = set.intersection(*(through[source] for source in sources)) if sources else set()
         through[index] = common | {index} if sources else set()
     kept = {index for end in _ends(net, flow) for index in through[end]}
-    return list(dict.fromkeys(top for index in sorted(kept) for top in net.layer[index].top))
+    # Of a layer with several tops that are read, none has everything go through it.
+    read = {index: [top for top in net.layer[index].top if (top, index) in flow.readers] for index in kept}
+    ways = [read[index] or list(net.layer[index].top) for index in sorted(kept)]
+    return list(dict.fromkeys(tops[0] for tops in ways if len(tops) == 1))
 
 
 def _ends(net: Message, flow: Flow) -> Iterator[int]:
