@@ -25,7 +25,7 @@ from .joins import CONCAT, Join, join, require_joinable
 from .names import qualify, stem
 from .proto import only_phase
 from .shapes import infer, shape_text
-from .wiring import LABEL, Part, Placed, feeders, open_reads, owner, place
+from .wiring import LABEL, Part, Placed, open_reads, owner, place
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Built:
     """The net as a NetParameter whose inputs are left open: no layer makes the blobs of `inputs` and `labels` yet."""
     placed: Mapping[str, Placed]
     joined: Tuple[str, ...]
-    """The branches whose seams are joined: those that feed no other."""
+    """The branches whose seams are joined: those that no other branch reads."""
     labels: Mapping[str, int]
     """The label blobs, each with the numbers that one image has in it."""
 
@@ -101,7 +101,8 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
     """
     parts = _parts(fusion)
     net, placed = place(parts)
-    joined = tuple(prefix for prefix in parts if not any(prefix in feeders(parts, other) for other in parts))
+    read = {blob for one in placed.values() for blob in one.reads}
+    joined = tuple(prefix for prefix, one in placed.items() if qualify(prefix, one.branch.seam) not in read)
     top = join(net, [placed[prefix].branch for prefix in joined], _named(fusion))
     labels: Dict[str, int] = {}
     if fusion.ensemble and not deploy:

@@ -120,13 +120,14 @@ def _place(net: Any, parts: Mapping[str, Part], preparations: preparation.Reads)
 
 def feeders(parts: Mapping[str, Part], prefix: str) -> List[str]:
     """Return the branches whose blobs feed the branch `prefix`."""
-    owners = (owner(parts, blob) for blob in parts[prefix].wires().values())
+    others = [other for other in parts if other != prefix]
+    owners = (blob if blob in others else owner(others, blob) for blob in parts[prefix].wires().values())
     return [found for found in owners if found is not None]
 
 
-def owner(parts: Iterable[str], blob: str) -> Optional[str]:
-    """Return the branch that `blob` names or belongs to, None for an input of the net."""
-    claims = [prefix for prefix in parts if blob == prefix or (prefix and names.local(prefix, blob) is not None)]
+def owner(prefixes: Iterable[str], blob: str) -> Optional[str]:
+    """Return the branch whose blob it is, None for an input of the net."""
+    claims = [prefix for prefix in prefixes if prefix and names.local(prefix, blob) is not None]
     return max(claims, key=len, default=None)
 
 

@@ -48,6 +48,10 @@ HEADS = {
         + layer("auxloss", "SoftmaxWithLoss", "aux label"),
         [("fc3", "c2", "fc3"), ("aux", "c1", "aux")],
     ),
+    "a sigmoid inside and one at the end": (
+        data() + fc("h", "data") + layer("s", "Sigmoid", "h", "h") + conv("c", "h") + layer("p", "Sigmoid", "c"),
+        [("c", "h", "c")],
+    ),
     "features only": (data() + conv("c1", "data") + layer("pool", "Pooling", "c1"), []),
     "a head after a join": (
         data() + fc("a", "data") + fc("b", "data") + layer("j", "Concat", "a b") + fc("fc3", "j") + LOSS,

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from nets import conv, data, fc, layer, net, nets, small
+from nets import conv, data, fc, layer, nets, small
 
 from netbuild import DataSource, Fusion, Part, build, emit_files, find_branch, fuse_weights, lenet, proto, prototxt
 from netbuild._caffe import TEST, caffe
@@ -35,7 +35,9 @@ def branch_of(builder, prefix="a", **options):
 
 def test_a_deploy_net_is_cut_at_the_input_of_its_classifier(tmp_path):
     message, branch = branch_of(prototxt(written(tmp_path / "n.prototxt", small())))
-    assert names(message)[1:] == [f"a/{n}" for n in "conv1 bn1 scale1 relu1 pool1 fc1 relu2 drop".split()]
+    assert names(message)[1:] == [
+        f"a/{n}" for n in ["conv1", "bn1", "scale1", "relu1", "pool1", "fc1", "relu2", "drop"]
+    ]
     assert list(message.layer[4].top) == ["a/conv1"]
     assert (branch.seam, branch.channels, branch.classifier, branch.net_name) == ("fc1", 5, "fc{classes}", "Small")
     assert branch.input == Input((4, 6, 6), prepared=False, resize=True)
@@ -48,7 +50,9 @@ def test_a_seam_may_be_any_blob(tmp_path):
     assert branch.head is None
     message, branch = branch_of(find_branch(f"{path}@prob"))
     assert names(message)[-2:] == ["a/fc3", "a/prob"]
-    with pytest.raises(GraphError, match="n.prototxt: no blob 'conv2' in the net; did you mean 'conv1'.*check .* --seams"):
+    with pytest.raises(
+        GraphError, match="n.prototxt: no blob 'conv2' in the net; did you mean 'conv1'.*check .* --seams"
+    ):
         prototxt(path, "conv2")
     with pytest.raises(GraphError, match="the seam 'data' is an input of the net: there is nothing before it"):
         prototxt(path, "data")
@@ -82,7 +86,9 @@ def test_what_cannot_be_cut_by_itself_is_told_with_candidates(tmp_path, text, se
 IMAGES = """layer { name: "images" type: "ImageData" top: "data" top: "label" include { phase: %s } image_data_param {
 source: "x" batch_size: 2 new_height: 6 new_width: 6 } transform_param { mean_value: 104 mean_value: 117
 mean_value: 123 scale: 0.5 } }\n"""
-LOSS = layer("loss", "SoftmaxWithLoss", "fc3 label") + layer("acc", "Accuracy", "fc3 label", more="include { phase: TEST }")
+LOSS = layer("loss", "SoftmaxWithLoss", "fc3 label") + layer(
+    "acc", "Accuracy", "fc3 label", more="include { phase: TEST }"
+)
 
 
 def test_a_train_val_net_gives_the_same_branch_and_tells_its_preparation(tmp_path):
@@ -99,13 +105,17 @@ def test_files_of_two_phases_must_agree_up_to_the_seam(tmp_path):
     test = written(tmp_path / "test.prototxt", IMAGES % "TEST" + conv("c", "data") + fc("fc3", "c") + LOSS)
     other = written(tmp_path / "other.prototxt", IMAGES % "TEST" + conv("c", "data", 5) + fc("fc3", "c") + LOSS)
     assert names(branch_of(find_branch(f"{train},{test}@c"))[0])[1:] == ["a/c", "a/d"]
-    with pytest.raises(GraphError, match="other.prototxt: is not the same net as .*train.prototxt up to its seam: layer 'c' "):
+    with pytest.raises(
+        GraphError, match="other.prototxt: is not the same net as .*train.prototxt up to its seam: layer 'c' "
+    ):
         prototxt([train, other], "c")
 
 
 def test_a_branch_whose_phases_differ_can_only_be_frozen(tmp_path):
     text = IMAGES % "TRAIN" + IMAGES % "TEST" + conv("c", "data")
-    text += layer("n", "LRN", "c", more="include { phase: TRAIN }") + layer("n", "Power", "c", more="include { phase: TEST }")
+    text += layer("n", "LRN", "c", more="include { phase: TRAIN }") + layer(
+        "n", "Power", "c", more="include { phase: TEST }"
+    )
     builder = prototxt(written(tmp_path / "n.prototxt", text + fc("fc3", "n") + LOSS))
     assert branch_of(builder, frozen=True)[0].layer[-1].type == "Power"
     with pytest.raises(GraphError, match="TRAIN and TEST differ before the seam .layer 'n' .Power. against 'n' .LRN.."):
@@ -125,7 +135,9 @@ def test_a_net_alone_keeps_its_classifier_and_takes_another_number_of_classes(tm
     deploy = build(Fusion({"": builder}, 3, frozen=False), deploy=True).message
     assert names(deploy)[-2:] == ["fc3", "prob"]
     assert deploy.layer[-2].inner_product_param.num_output == 3
-    assert build(Fusion({"": builder}, 7, frozen=False), deploy=True).message.layer[-2].inner_product_param.num_output == 7
+    assert (
+        build(Fusion({"": builder}, 7, frozen=False), deploy=True).message.layer[-2].inner_product_param.num_output == 7
+    )
 
 
 def test_several_inputs_become_inputs_of_the_net_unless_they_are_wired(tmp_path):

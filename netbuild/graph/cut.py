@@ -13,7 +13,7 @@ from .._caffe import Message
 from ..errors import GraphError
 from .flow import Flow
 
-_LOSSES = ("Softmax", "SoftmaxWithLoss", "Sigmoid", "ArgMax", "Accuracy")
+_JUDGES = ("Softmax", "SoftmaxWithLoss", "ArgMax", "Accuracy")
 _PASSING = ("Dropout", "Flatten", "Pooling", "Power", "ReLU", "Reshape", "Softmax", "Sigmoid", "Split")
 """Layers without parameters that may stand between a classifier and its loss."""
 
@@ -58,12 +58,12 @@ def dependencies(net: Message, blobs: Sequence[str]) -> Set[int]:
 
 
 def classifiers(net: Message) -> List[Classifier]:
-    """Return the layers whose scores a loss, a softmax or an accuracy reads, and last InnerProducts that none reads."""
+    """Return the layers whose scores a loss, a softmax or an accuracy reads, or which end the net."""
     flow = _flow(net)
     read = {writer for _, writer in flow.readers}
     found: Dict[str, Classifier] = {}
     for index, layer in enumerate(net.layer):
-        judged = layer.type in _LOSSES or layer.type.endswith("Loss")
+        judged = layer.type in _JUDGES or layer.type.endswith("Loss")
         if judged and flow.sources[index]:
             start = flow.sources[index][0]
         elif index not in read and layer.type in (*_PASSING, "InnerProduct"):
@@ -71,9 +71,10 @@ def classifiers(net: Message) -> List[Classifier]:
         else:
             continue
         above = _first_with_parameters(net, flow, start)
-        kinds = ("InnerProduct", "Convolution") if judged else ("InnerProduct",)
+        kinds = ("InnerProduct", "Convolution") if judged or layer.type == "Sigmoid" else ("InnerProduct",)
         if above.type in kinds:
-            found.setdefault(above.name, Classifier(above.name, above.bottom[0], net.layer[start].top[0]))
+            scores = net.layer[start].top[0] if judged else above.top[0]
+            found.setdefault(above.name, Classifier(above.name, above.bottom[0], scores))
     return list(found.values())
 
 
