@@ -27,6 +27,10 @@ ROOMS = [
 ]
 INNER = {
     "weights": ["wire", "caffemodel", "plan", "stream", "live"],
+    "shapes": [
+        *("lengths", "arity", "sources", "spatial", "pointwise", "arrange", "learned", "recurrent", "losses"),
+        *("rules", "engine"),
+    ],
     "graph": ["check", "feed", "frozen"],
     "branches": ["branch", "lenet", "resnet", "table"],
     "data": ["images", "layers", "lists", "download", "mnist", "digits"],
@@ -37,9 +41,12 @@ INNER = {
 
 
 def place(module):
-    """(room, place within the room) of a module such as 'weights.wire'; ValueError for one without a room."""
+    """(room, place within the room) of a module such as 'weights.wire'; ValueError for one without a room.
+
+    A package's own `__init__`, its table of contents, stands after its modules.
+    """
     room, _, inner = module.partition(".")
-    return ROOMS.index(room), INNER[room].index(inner) if inner else -1
+    return ROOMS.index(room), INNER[room].index(inner) if inner else len(INNER.get(room, []))
 
 
 def imports(path, module):
