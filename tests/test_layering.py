@@ -31,7 +31,7 @@ INNER = {
         *("lengths", "arity", "sources", "spatial", "pointwise", "arrange", "learned", "recurrent", "losses"),
         *("rules", "engine"),
     ],
-    "graph": ["check", "feed", "frozen"],
+    "graph": ["definition", "check", "feed", "frozen"],
     "branches": ["branch", "lenet", "resnet", "table"],
     "data": ["images", "layers", "lists", "download", "mnist", "digits"],
     # The engine is named, not imported, by what starts its process.

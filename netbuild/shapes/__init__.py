@@ -5,7 +5,7 @@ is computed from it; a shape of which not even the number of axes is known is No
 of each layer's Reshape and LayerSetUp in BVLC Caffe 1.0.
 """
 
-from .engine import Inferred, faults, infer, parameter_shapes, survey, unknown_types
+from .engine import Fault, Inferred, faults, infer, parameter_shapes, survey, unknown_types
 from .lengths import Shape
 
-__all__ = ["Inferred", "Shape", "faults", "infer", "parameter_shapes", "survey", "unknown_types"]
+__all__ = ["Fault", "Inferred", "Shape", "faults", "infer", "parameter_shapes", "survey", "unknown_types"]

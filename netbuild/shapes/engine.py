@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._caffe import Message
 from ..errors import GraphError
@@ -24,16 +24,24 @@ class Inferred:
     layers, for layer types not known here, and in a `survey` for layers that do not fit."""
 
 
+class Fault(NamedTuple):
+    """A layer that does not fit."""
+
+    layer: int
+    """Its index among the layers of all phases."""
+    sentence: str
+
+
 def survey(
     net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]] = None
-) -> Tuple[Inferred, List[str]]:
-    """Return the shapes of one phase and one sentence for each layer that does not fit, in the net's order.
+) -> Tuple[Inferred, List[Fault]]:
+    """Return the shapes of one phase and the layers that do not fit, in the net's order.
 
     What a layer that does not fit makes is unknown, so that one cause gives one sentence. `inputs` as for `infer`.
     """
     blobs: Dict[str, Shape] = {}
     params: Dict[int, Optional[List[Shape]]] = {}
-    faults: List[str] = []
+    wrong: List[Fault] = []
     for index, layer in of_phase(net, phase):
         bottoms = [blobs.get(name) for name in layer.bottom]
         tops: List[Shape] = []
@@ -41,12 +49,12 @@ def survey(
             tops, params[index] = _shapes(layer, bottoms)
         except UnfitError as error:
             params[index] = None
-            faults.append(f"layer {layer.name!r} ({layer.type}): {error}")
+            wrong.append(Fault(index, f"layer {layer.name!r} ({layer.type}): {error}"))
         for position, name in enumerate(layer.top):
             blobs[name] = tops[position] if position < len(tops) else None
             if not layer.bottom and inputs and name in inputs:
                 blobs[name] = tuple(inputs[name])
-    return Inferred(blobs, params), faults
+    return Inferred(blobs, params), wrong
 
 
 def _shapes(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -72,13 +80,13 @@ def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]
     """
     found, wrong = survey(net, phase, inputs)
     if wrong:
-        raise GraphError(wrong[0])
+        raise GraphError(wrong[0].sentence)
     return found
 
 
 def faults(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]] = None) -> List[str]:
     """Return one sentence for each layer of the phase that does not fit its bottoms or lacks an option."""
-    return survey(net, phase, inputs)[1]
+    return [fault.sentence for fault in survey(net, phase, inputs)[1]]
 
 
 def unknown_types(net: Message, phase: int) -> Dict[str, str]:

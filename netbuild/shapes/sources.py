@@ -28,14 +28,14 @@ def images(param: str) -> Rule:
     def rule(layer: Message, _bottoms: List[Shape]) -> Shapes:
         options = getattr(layer, param)
         transform = layer.transform_param
-        batch: int = options.batch_size
-        require_positive("batch_size", [batch])
+        batch: Length = options.batch_size or None
         channels: Length = None
+        if param == "image_data_param":
+            require_positive("batch_size", [options.batch_size])
+            channels = 3 if options.is_color else 1
         height, width = getattr(options, "new_height", 0) or None, getattr(options, "new_width", 0) or None
         if (height is None) != (width is None):
             raise UnfitError("new_height and new_width must be given together")
-        if param == "image_data_param":
-            channels = 3 if options.is_color else 1
         if transform.crop_size:
             height = width = transform.crop_size
         return [(batch, channels, height, width), (batch,)], []
@@ -44,8 +44,8 @@ def images(param: str) -> Rule:
 
 
 def window_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
-    """WindowData: windows of three channels, all warped to the crop's size."""
-    crop: int = layer.transform_param.crop_size or layer.window_data_param.crop_size
+    """WindowData: windows of three channels, all warped to the size of transform_param's crop."""
+    crop: int = layer.transform_param.crop_size
     batch: int = layer.window_data_param.batch_size
     require_positive("crop_size", [crop])
     require_positive("batch_size", [batch])
@@ -62,7 +62,6 @@ def memory_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
 
 def hdf5_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
     """HDF5Data: even the number of axes stands in the files."""
-    require_positive("batch_size", [layer.hdf5_data_param.batch_size])
     return [None] * len(layer.top), []
 
 

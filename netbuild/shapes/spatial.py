@@ -68,7 +68,7 @@ def _unslid(length: Length, extent: int, stride: int, pad: int, kernel: Sequence
 
 
 def convolution(layer: Message, bottoms: List[Shape]) -> Shapes:
-    """Convolution and Deconvolution: weights (outputs, channels / group, kernel), or (channels, outputs / group, kernel)."""
+    """Convolution and Deconvolution: weights (outputs, channels / group, kernel), or with the two exchanged."""
     p, backwards = layer.convolution_param, layer.type == "Deconvolution"
     shape = _or_image(merged(bottoms), p)
     axis = canonical(shape, p.axis)
