@@ -15,7 +15,7 @@ from ._caffe import TEST, Message, caffe
 from .branches.branch import Branch, Builder, Input
 from .errors import GraphError
 from .graph.check import require_sound
-from .graph.cut import cut, dependencies
+from .graph.cut import dependencies
 from .graph.feed import with_inputs
 from .graph.freeze import frozen, normalised_by, slowed
 from .graph.frozen import require_frozen
@@ -24,7 +24,7 @@ from .heads import Head, add_answer, add_loss, add_scores
 from .joins import CONCAT, Join, join, require_joinable
 from .names import qualify, stem
 from .proto import only_phase
-from .shapes import infer, shape_text
+from .shapes import shape_text, survey
 from .wiring import LABEL, Part, Placed, open_reads, owner, place
 
 
@@ -131,7 +131,7 @@ def require_fitting(built: Built, how: Join, sizes: Mapping[str, Sequence[int]])
     `sizes` gives the shape of each input, (N, C, H, W).
     """
     net = with_inputs(only_phase(built.message, TEST), sizes)
-    blobs = infer(cut(net, list(built.seams.values())), TEST).blobs
+    blobs = survey(net, TEST)[0].blobs
     for prefix, one in built.placed.items():
         for blob, told in one.reads.items():
             found = blobs.get(blob)
@@ -214,15 +214,15 @@ def _built(
     reads = {blob for one in placed.values() for blob in one.reads if owner(placed, blob) is None}
     opened = [[blob] for blob in (*reads, *labels)]
     kept = [layer for layer in message.layer if layer.type != "Input" or list(layer.top) not in opened]
-    seams = {prefix: qualify(prefix, one.branch.seam) for prefix, one in placed.items()}
-    require_sound(message, "the net as built", seams)
-    _require_assigned(message, net)
     found = {one.branch.net_name for one in placed.values()}
     name = found.pop() if len(found) == 1 and "" not in found else "Fusion"
     bare = type(message)(name=name, layer=kept)
     built = Built(net, bare, placed, joined, labels)
     told = {blob: one.shape for blob, one in built.inputs.items() if one.shape is not None}
+    # Before the general check: it knows of the join only that some Concat's bottoms do not fit.
     require_fitting(built, fusion.join, {blob: (1, *shape) for blob, shape in told.items()})
+    require_sound(message, "the net as built", built.seams)
+    _require_assigned(message, net)
     for prefix, part in fusion.parts.items():
         if part.frozen and not fusion.ensemble:
             require_frozen(message, prefix)

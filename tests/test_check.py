@@ -10,9 +10,15 @@ def net(text):
     return text_format.Parse(text, schema().NetParameter())
 
 
+NEEDED = {
+    "Convolution": "convolution_param { num_output: 5 kernel_size: 1 }",
+    "InnerProduct": "inner_product_param { num_output: 5 }",
+}
+
+
 def layer(name, kind, bottoms, tops, more=""):
     named = "".join(f' bottom: "{blob}"' for blob in bottoms.split()) + "".join(f' top: "{n}"' for n in tops.split())
-    return f'layer {{ name: "{name}" type: "{kind}"{named} {more} }}'
+    return f'layer {{ name: "{name}" type: "{kind}"{named} {NEEDED.get(kind, "")} {more} }}'
 
 
 DATA = layer("data", "Input", "", "data")

@@ -31,7 +31,11 @@ ROOMS = [
 ]
 INNER = {
     "weights": ["wire", "caffemodel", "head", "plan", "stream", "live"],
-    "graph": ["flow", "check", "feed", "cut", "rename", "freeze", "share", "frozen"],
+    "shapes": [
+        *("lengths", "arity", "sources", "spatial", "pointwise", "arrange", "learned", "recurrent", "losses"),
+        *("rules", "engine"),
+    ],
+    "graph": ["flow", "definition", "check", "feed", "cut", "rename", "freeze", "share", "frozen"],
     "branches": ["branch", "lenet", "resnet", "table", "written", "prototxt", "source"],
     "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
     # The engine is named, not imported, by what starts its process.
@@ -41,9 +45,12 @@ INNER = {
 
 
 def place(module):
-    """(room, place within the room) of a module such as 'weights.wire'; ValueError for one without a room."""
+    """(room, place within the room) of a module such as 'weights.wire'; ValueError for one without a room.
+
+    A package's own `__init__`, its table of contents, stands after its modules.
+    """
     room, _, inner = module.partition(".")
-    return ROOMS.index(room), INNER[room].index(inner) if inner else -1
+    return ROOMS.index(room), INNER[room].index(inner) if inner else len(INNER.get(room, []))
 
 
 def imports(path, module):

@@ -1,19 +1,21 @@
 """What Caffe would refuse, or take and misread: found in the definition, before Caffe sees it.
 
-Caffe answers an unknown bottom or a doubled top with an abort, and says nothing at all about a layer name that
-stands twice (weights go to the first) or an in-place layer that changes the input of another branch.
+Caffe answers an unknown bottom, a doubled top or shapes that do not fit with an abort, and says nothing at all about
+a layer name that stands twice (weights go to the first) or an in-place layer that changes the input of another branch.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from itertools import combinations
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import names
 from .._caffe import Message, schema
 from ..errors import GraphError
 from ..proto import of_phase, phase_name, phases
+from ..shapes import survey
+from .definition import definition_faults, doubled_names, nameless, rule_faults, sharing_faults
 from .flow import Flow, Layers, in_place
 
 
@@ -24,17 +26,37 @@ def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional
     checked for what would tie them together or lose their weights. `in_phases` are the phases the net will run in;
     by default those that something feeds.
     """
-    found: Dict[str, List[str]] = {}
+    found: Dict[Union[int, str], Tuple[str, List[str]]] = {}
     looked_at = phases(net) if in_phases is None else in_phases
     for phase in looked_at:
-        layers = of_phase(net, phase)
-        flow = Flow(layers)
-        for sentence in (*_nameless(layers), *_doubled_names(layers), *flow.faults, *_sharers(layers, seams)):
-            found.setdefault(sentence, []).append(phase_name(phase))
-        for prefix, seam in seams.items():
-            for sentence in _branch_faults(layers, flow, prefix, seam, _of_others(layers, prefix, seams)):
-                found.setdefault(sentence, []).append(phase_name(phase))
-    return [text if len(named) == len(looked_at) else f"{text} (phase {named[0]})" for text, named in found.items()]
+        for key, sentence in _of_phase(net, phase, seams):
+            found.setdefault(key, (sentence, []))[1].append(phase_name(phase))
+    told = [text if len(named) == len(looked_at) else f"{text} (phase {named[0]})" for text, named in found.values()]
+    return [*rule_faults(net), *told]
+
+
+def _of_phase(net: Message, phase: int, seams: Mapping[str, str]) -> Iterator[Tuple[Union[int, str], str]]:
+    """Yield the problems of one phase, each with a key by which the other phase's is known to be the same one."""
+    layers = of_phase(net, phase)
+    flow = Flow(layers)
+    inferred, misfits = survey(net, phase)
+    for sentence in (
+        *nameless(layers),
+        *doubled_names(layers),
+        *flow.faults,
+        *definition_faults(layers, inferred.params),
+        *_sharers(layers, seams),
+        *sharing_faults(layers, inferred.params),
+        *(
+            fault
+            for prefix, seam in seams.items()
+            for fault in _branch_faults(layers, flow, prefix, seam, _of_others(layers, prefix, seams))
+        ),
+    ):
+        yield sentence, sentence
+    for misfit in misfits:
+        # The same layer's sentence may differ between the phases in no more than the batch size.
+        yield misfit.layer, misfit.sentence
 
 
 def require_sound(
@@ -55,25 +77,6 @@ def require_savable(solver: Message, net: Message) -> None:
             f"{slashed[0]!r}) and Caffe would abort at its first snapshot; set snapshot_format to BINARYPROTO, or "
             "use prefixes that end in '_'"
         )
-
-
-def _nameless(layers: Layers) -> Iterator[str]:
-    for index, layer in layers:
-        if not layer.name:
-            yield f"layer {index} ({layer.type}) has no name"
-        for kind, blobs in (("top", layer.top), ("bottom", layer.bottom)):
-            if "" in blobs:
-                yield f"layer {layer.name!r} ({layer.type}): a {kind} has no name"
-
-
-def _doubled_names(layers: Layers) -> Iterator[str]:
-    places: Dict[str, List[int]] = defaultdict(list)
-    for index, layer in layers:
-        places[layer.name].append(index)
-    for name, indices in places.items():
-        if name and len(indices) > 1:
-            listed = " and ".join(map(str, indices))
-            yield f"layers {listed} are all called {name!r}: weights would go to the first only; rename the others"
 
 
 def _of_others(layers: Layers, prefix: str, prefixes: Iterable[str]) -> Set[int]:

@@ -1,0 +1,118 @@
+"""What is wrong in a layer's definition, whatever its bottoms: names, rules, param entries, loss weights.
+
+Shapes and the number of bottoms and tops are `netbuild.shapes`'s matter.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+
+from .._caffe import Message, schema
+from ..shapes import Shape
+from ..shapes.lengths import differ, product, text
+from .flow import Layers
+
+Params = Mapping[int, Optional[List[Shape]]]
+"""Per layer index the shapes of its parameter blobs, None where their number is not known."""
+
+_MEASURED_LOSSES = ("InfogainLoss", "SoftmaxWithLoss")
+"""Losses with a second top, whose loss_weight Caffe takes to be the one default of 1 all the same."""
+
+
+def nameless(layers: Layers) -> Iterator[str]:
+    """Yield the layers and blobs that have no name."""
+    for index, layer in layers:
+        if not layer.name:
+            yield f"layer {index} ({layer.type}) has no name"
+        for kind, blobs in (("top", layer.top), ("bottom", layer.bottom)):
+            if "" in blobs:
+                yield f"layer {layer.name!r} ({layer.type}): a {kind} has no name"
+
+
+def doubled_names(layers: Layers) -> Iterator[str]:
+    """Yield the names that several layers have: Caffe says nothing of them."""
+    places: Dict[str, List[int]] = defaultdict(list)
+    for index, layer in layers:
+        places[layer.name].append(index)
+    for name, indices in places.items():
+        if name and len(indices) > 1:
+            listed = " and ".join(map(str, indices))
+            yield f"layers {listed} are all called {name!r}: weights would go to the first only; rename the others"
+
+
+def rule_faults(net: Message) -> Iterator[str]:
+    """Yield the layers with both kinds of phase rules; Net::FilterNet looks at every layer, in any phase."""
+    for layer in net.layer:
+        if layer.include and layer.exclude:
+            yield f"layer {layer.name!r} ({layer.type}): has include and exclude rules; remove one kind"
+
+
+def definition_faults(layers: Layers, params: Params) -> Iterator[str]:
+    """Yield what is wrong in each layer's own definition, in file order."""
+    for index, layer in layers:
+        where = f"layer {layer.name!r} ({layer.type})"
+        blobs = params.get(index)
+        for fault in (_propagate_down(layer), _loss_weight(layer), _too_many_params(layer, blobs), _statistics(layer)):
+            if fault is not None:
+                yield f"{where}: {fault}"
+
+
+def _propagate_down(layer: Message) -> Optional[str]:
+    given, bottoms = len(layer.propagate_down), len(layer.bottom)
+    if given in (0, bottoms):
+        return None
+    return f"has {given} propagate_down for {bottoms} bottoms; give one for each bottom, or none"
+
+
+def _loss_weight(layer: Message) -> Optional[str]:
+    given, tops = len(layer.loss_weight), len(layer.top)
+    if layer.type.endswith("Loss") and not tops:
+        # Net::Init gives a loss without tops one of its own.
+        tops = 1
+    if not given and layer.type in _MEASURED_LOSSES and tops > 1:
+        return f"has {tops} tops and no loss_weight; give one for each top: 1 for the loss, 0 for the others"
+    if given in (0, tops):
+        return None
+    return f"has {given} loss_weight for {tops} tops; give one for each top, or none"
+
+
+def _too_many_params(layer: Message, blobs: Optional[List[Shape]]) -> Optional[str]:
+    given = len(layer.param)
+    if blobs is None or given <= len(blobs):
+        return None
+    return f"has {given} param entries for {len(blobs) or 'no'} parameter blobs; remove those that are too many"
+
+
+def _statistics(layer: Message) -> Optional[str]:
+    # Of a file with exactly three entries Caffe sets lr_mult to 0 itself (UpgradeNetBatchNorm).
+    if layer.type == "BatchNorm" and len(layer.param) in (1, 2) and any(spec.lr_mult for spec in layer.param):
+        return "its statistics are not learned; give three param entries with lr_mult 0, or none"
+    return None
+
+
+def sharing_faults(layers: Layers, params: Params) -> Iterator[str]:
+    """Yield the parameters shared by name whose known shapes do not agree (Net::AppendParam).
+
+    The first layer owns the blob; each later one must have its shape, or with share_mode PERMISSIVE its count.
+    """
+    owners: Dict[str, Tuple[Message, Shape]] = {}
+    for index, layer in layers:
+        for spec, shape in zip(layer.param, params.get(index) or ()):
+            if not spec.name:
+                continue
+            owner, owned = owners.setdefault(spec.name, (layer, shape))
+            permissive = spec.share_mode == schema().ParamSpec.PERMISSIVE
+            if not _shareable(owned, shape, permissive=permissive):
+                yield (
+                    f"shared parameter {spec.name!r}: layer {owner.name!r} has it with the shape {text(owned)}, layer "
+                    f"{layer.name!r} with {text(shape)}; give one of them another name"
+                )
+
+
+def _shareable(owned: Shape, shape: Shape, *, permissive: bool) -> bool:
+    if owned is None or shape is None:
+        return True
+    if permissive:
+        return not differ(product(owned), product(shape))
+    return len(owned) == len(shape) and not any(map(differ, owned, shape))

@@ -1,0 +1,105 @@
+"""One phase of a net, layer by layer in its own order: shapes, and all that does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .._caffe import Message
+from ..errors import GraphError
+from ..proto import of_phase, phases
+from .arity import misfit
+from .lengths import Shape, Shapes, UnfitError, text
+from .rules import RULES
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """The shapes of one phase of a net."""
+
+    blobs: Mapping[str, Shape]
+    """Each blob's shape by name; of blobs that in-place layers rewrite, the last."""
+    params: Mapping[int, Optional[List[Shape]]]
+    """Per layer index the shapes of its parameter blobs; None where not even their number is known: for Python
+    layers, for layer types not known here, and in a `survey` for layers that do not fit."""
+
+
+class Fault(NamedTuple):
+    """A layer that does not fit."""
+
+    layer: int
+    """Its index among the layers of all phases."""
+    sentence: str
+
+
+def survey(
+    net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]] = None
+) -> Tuple[Inferred, List[Fault]]:
+    """Return the shapes of one phase and the layers that do not fit, in the net's order.
+
+    What a layer that does not fit makes is unknown, so that one cause gives one sentence. `inputs` as for `infer`.
+    """
+    blobs: Dict[str, Shape] = {}
+    params: Dict[int, Optional[List[Shape]]] = {}
+    wrong: List[Fault] = []
+    for index, layer in of_phase(net, phase):
+        bottoms = [blobs.get(name) for name in layer.bottom]
+        tops: List[Shape] = []
+        try:
+            tops, params[index] = _shapes(layer, bottoms)
+        except UnfitError as error:
+            params[index] = None
+            wrong.append(Fault(index, f"layer {layer.name!r} ({layer.type}): {error}"))
+        for position, name in enumerate(layer.top):
+            blobs[name] = tops[position] if position < len(tops) else None
+            if not layer.bottom and inputs and name in inputs:
+                blobs[name] = tuple(inputs[name])
+    return Inferred(blobs, params), wrong
+
+
+def _shapes(layer: Message, bottoms: List[Shape]) -> Shapes:
+    wrong_count = misfit(layer)
+    if wrong_count:
+        raise UnfitError(wrong_count)
+    if layer.type not in RULES:
+        return [], None
+    try:
+        return RULES[layer.type](layer, bottoms)
+    except UnfitError as error:
+        if not bottoms:
+            raise
+        found = ", ".join(f"{name} {text(shape)}" for name, shape in zip(layer.bottom, bottoms))
+        raise UnfitError(f"{error}; its bottoms are {found}") from None
+
+
+def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]] = None) -> Inferred:
+    """Return the shapes of a net's blobs and parameters in one phase.
+
+    `inputs` gives shapes for blobs that data layers feed, (N, C, H, W). Raises GraphError at the first layer that
+    does not fit its bottoms, naming layer and blobs; `faults` tells all of them.
+    """
+    found, wrong = survey(net, phase, inputs)
+    if wrong:
+        raise GraphError(wrong[0].sentence)
+    return found
+
+
+def faults(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]] = None) -> List[str]:
+    """Return one sentence for each layer of the phase that does not fit its bottoms or lacks an option."""
+    return [fault.sentence for fault in survey(net, phase, inputs)[1]]
+
+
+def unknown_types(net: Message, phase: int) -> Dict[str, str]:
+    """Return the layers whose type is not known here, name to type: what they make, and what follows, stays unknown.
+
+    Python layers are not among them: that their shapes are open is known.
+    """
+    return {layer.name: layer.type for _, layer in of_phase(net, phase) if layer.type not in RULES}
+
+
+def parameter_shapes(net: Message) -> List[Optional[List[Shape]]]:
+    """Return, for each layer of a net with all its phases, the shapes of its parameter blobs."""
+    merged: Dict[int, Optional[List[Shape]]] = {}
+    for phase in phases(net):
+        merged.update(infer(net, phase).params)
+    return [merged.get(index, []) for index in range(len(net.layer))]
