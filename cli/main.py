@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import warnings
 from importlib import import_module
 from typing import Any, List, Optional
 
 import click
 
 from netbuild import __version__
-from netbuild.errors import NetbuildError
+from netbuild.errors import NetbuildError, NetbuildWarning
 
 _COMMANDS = {
+    "check": "Tell everything that Caffe would refuse in a net, and where it can be cut.",
     "data": "Make images and list files of MNIST or of scikit-learn's digits.",
     "demo": "Fuse two trained LeNets, from data to accuracy, in one command.",
     "emit": "Write a net, or branches fused into one, as prototxt files.",
@@ -39,7 +41,10 @@ class _Netbuild(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", NetbuildWarning)
+                warnings.showwarning = _note
+                return super().invoke(ctx)
         except NetbuildError as error:
             raise click.ClickException(str(error)) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -50,6 +55,10 @@ class _Netbuild(click.Group):
             raise click.ClickException(
                 f"unexpected {type(error).__name__}: {error}\nNETBUILD_DEBUG=1 shows where; please report it."
             ) from error
+
+
+def _note(message: Any, *_where: Any, **_more: Any) -> None:
+    click.echo(f"note: {message}", err=True)
 
 
 @click.group(cls=_Netbuild, context_settings={"help_option_names": ["-h", "--help"]})

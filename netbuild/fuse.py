@@ -58,9 +58,10 @@ def fuse_weights(
         name, prefixes = head_on_concat(net, head)
         shapes = next(layer.shapes for layer in declared if layer.name == name)
         known = [shape for shape in shapes or () if shape is not None]
-        made[name] = head_values({prefix: head[prefix] for prefix in prefixes}, models, plan.unused, known)
+        made[name], used = head_values({prefix: head[prefix] for prefix in prefixes}, models, plan.unused, known)
         left = tuple(layer for layer in plan.left_to_fillers if layer != name)
-        plan = dataclasses.replace(plan, left_to_fillers=left)
+        unused = {prefix: tuple(one for one in rest if one != used.get(prefix)) for prefix, rest in plan.unused.items()}
+        plan = dataclasses.replace(plan, left_to_fillers=left, unused=unused)
     size = None if dry_run else stream(plan, net.name, declared, output, made)
     return Fused(plan, str(output), size, next(iter(made), None))
 

@@ -36,7 +36,7 @@ def weights(trained):
 def test_help_and_version():
     assert "fuse" in run("--help")
     assert "0.1.0" in run("--version")
-    for command in ("data", "demo", "emit", "fuse", "train", "verify"):
+    for command in ("check", "data", "demo", "emit", "fuse", "train", "verify"):
         first_line = run(command, "--help").split("\n\n")[1].strip()
         assert first_line
     assert "No such command 'fues'" in run("fues", code=2)
@@ -135,7 +135,7 @@ def test_emit_options_reach_the_files(in_tmp):
         ),
         (
             ["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"],
-            "a bottom of 4 axes (N, C, H, W) is needed",
+            "images have a shape C,H,W; found 1,28",
             1,
         ),
         (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channels", 1),

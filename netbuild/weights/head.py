@@ -32,6 +32,7 @@ class _Classifier(NamedTuple):
     """The values of a branch's classifier."""
 
     start: Start
+    layer: str
     columns: int
     weights: bytes
     bias: bytes
@@ -42,11 +43,12 @@ def head_values(
     models: Mapping[str, Model],
     unused: Mapping[str, Sequence[str]],
     shapes: Sequence[Sequence[Optional[int]]],
-) -> List[Values]:
-    """Return the blobs of a head whose declared `shapes` are (classes, K) and, with a bias, (classes,).
+) -> Tuple[List[Values], Dict[str, str]]:
+    """Return the blobs of a head and the layer of each branch's file that they are made of.
 
-    `starts` gives the branches in the order of their seams in the concat. Raises WeightsError where the classes are
-    not shared out among the branches, or where a classifier does not fit.
+    The head's declared `shapes` are (classes, K) and, with a bias, (classes,). `starts` gives the branches in the order
+    of their seams in the concat. Raises WeightsError where the classes are not shared out among the branches, or where
+    a classifier does not fit.
     """
     classes = shapes[0][0]
     assert classes is not None
@@ -67,7 +69,8 @@ def head_values(
             weights[at : at + row_size] = one.weights[output * row_size : (output + 1) * row_size]
             bias[4 * row : 4 * row + 4] = one.bias[4 * output : 4 * output + 4]
         left += one.columns
-    return [((classes, width), bytes(weights)), ((classes,), bytes(bias))][: len(shapes)]
+    made: List[Values] = [((classes, width), bytes(weights)), ((classes,), bytes(bias))]
+    return made[: len(shapes)], {prefix: one.layer for prefix, one in found.items()}
 
 
 def _require_shared_out(starts: Mapping[str, Start], classes: int) -> None:
@@ -100,7 +103,7 @@ def _read(prefix: str, start: Start, model: Model, unused: Sequence[str], *, wit
         raise WeightsError(f"branch {prefix!r}: the head has a bias, {layer.name!r} in {model.path} has none")
     with WireFile(model.path) as file:
         bias = _floats(file, layer.blobs[1]) if with_bias else b"\0\0\0\0" * outputs
-        return _Classifier(start, columns, _floats(file, weights), bias)
+        return _Classifier(start, layer.name, columns, _floats(file, weights), bias)
 
 
 def _layer(prefix: str, start: Start, model: Model, unused: Sequence[str]) -> Layer:
