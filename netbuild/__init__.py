@@ -17,6 +17,7 @@ _CONTENTS = {
     "GraphError": "errors",
     "WeightsError": "errors",
     # graphs: builders, fusion, files
+    "qualify": "names",
     "Branch": "branches.branch",
     "Input": "branches.branch",
     "prototxt": "branches.prototxt",

@@ -1,0 +1,55 @@
+"""The commands and files of the pages in docs/, as they stand."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from netbuild_cli.main import main
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def blocks(page):
+    """Yield (language, text) of a page's code blocks in order."""
+    yield from re.findall(r"```(\w+)\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def run(page, folder):
+    """Write the page's files, run its commands; return what they print."""
+    printed = []
+    for language, text in blocks(page):
+        name = re.match(r"# (\w+\.(?:py|prototxt))\n", text)
+        if name:
+            (folder / name.group(1)).write_text(text)
+            continue
+        assert language == "sh", text
+        for line in text.replace("\\\n", " ").splitlines():
+            words = line.split()
+            assert words[0] == "netbuild"
+            result = CliRunner().invoke(main, words[1:])
+            assert result.exit_code == 0, f"{line}\n{result.output}"
+            printed.append(result.output)
+    return printed
+
+
+@pytest.fixture()
+def as_a_user(in_tmp, monkeypatch):
+    """An empty folder from which modules are imported, forgotten afterwards."""
+    monkeypatch.setattr(sys, "path", [*sys.path, os.fspath(in_tmp)])
+    before = set(sys.modules)
+    yield in_tmp
+    for name in set(sys.modules) - before:
+        if name.startswith("tiny"):
+            del sys.modules[name]
+
+
+def test_own_builder(as_a_user):
+    printed = run("own-builder.md", as_a_user)
+    assert "fc1 (N, 16)" in printed[0]
+    assert "pool1 (N, 8, 5, 5)" in printed[2]
+    net = (as_a_user / "fused/deploy.prototxt").read_text()
+    for name in ('"a/conv1"', '"b/fc1"', '"score"'):
+        assert f"name: {name}" in net
