@@ -28,7 +28,7 @@ ROOMS = [
 INNER = {
     "weights": ["wire", "caffemodel", "plan", "stream", "live"],
     "graph": ["check", "feed", "frozen"],
-    "branches": ["branch", "lenet", "resnet", "table"],
+    "branches": ["branch", "lenet", "alexnet", "vgg", "googlenet", "squeezenet", "mobilenet", "resnet", "table"],
     "data": ["images", "layers", "lists", "download", "mnist", "digits"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "branches", "engine"],
