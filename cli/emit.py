@@ -69,8 +69,9 @@ def command(
 ) -> None:
     """Write train_val.prototxt, deploy.prototxt and solver.prototxt of a net.
 
-    NET is a builder (lenet, resnet50, resnet101, resnet152), your own as package.module:function, or the word
-    fusion, which joins the branches given with --branch under a new classifier.
+    NET is a builder (lenet, alexnet, caffenet, vgg16, vgg19, googlenet, squeezenet1_0, squeezenet1_1, mobilenet_v1,
+    mobilenet_v2, resnet18, resnet34, resnet50, resnet101, resnet152), your own as package.module:function, or the
+    word fusion, which joins the branches given with --branch under a new classifier.
     """
     fusion = _fusion(net, branches, options)
     source = _source(fusion, options)

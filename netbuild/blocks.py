@@ -86,8 +86,8 @@ def batch_norm_scale(
 
     `global_stats` false leaves `use_global_stats` out, as nets trained from scratch do: TRAIN then works on the
     batch's statistics, TEST on the running ones. Frozen, it is always set. `in_place` is BatchNorm's: false gives
-    it a blob of its own, `norm`. `scale_decay` holds the decay_mult of Scale's two blobs, `options` further fields
-    of BatchNormParameter (eps, ...).
+    it a blob of its own, `norm`. `scale_decay` holds the decay_mult of Scale's two blobs; with it, BatchNorm's three
+    get entries of zeros too. `options` are further fields of BatchNormParameter (eps, ...).
 
     Frozen, the BatchNorm gets three `param` entries: its blobs never learn, but without the entries Caffe runs
     backward through the whole branch down to the first BatchNorm (Net::Init reads the net's own definition).
@@ -95,7 +95,8 @@ def batch_norm_scale(
     layers = caffe().layers
     if global_stats or frozen:
         options["use_global_stats"] = True
-    net[norm] = layers.BatchNorm(bottom, in_place=in_place, **options, **param_specs(3, frozen=frozen))
+    specs = param_specs(3, frozen=frozen or len(scale_decay) > 0)
+    net[norm] = layers.BatchNorm(bottom, in_place=in_place, **options, **specs)
     specs = param_specs(2, frozen=frozen, lr_mult=(1,) * len(scale_decay), decay_mult=scale_decay)
     net[scale] = layers.Scale(net[norm], in_place=True, bias_term=True, **specs)
     return net[scale]
