@@ -69,9 +69,10 @@ def command(
 ) -> None:
     """Write train_val.prototxt, deploy.prototxt and solver.prototxt of a net.
 
-    NET is a builder (lenet, resnet50, ...), your own as package.module:function, a prototxt (deploy or train_val, with
-    @BLOB to cut it there; two files, one per phase, with a comma between them), or the word fusion, which joins the
-    branches given with --branch under a new head.
+    NET is a builder (lenet, alexnet, caffenet, vgg16, vgg19, googlenet, squeezenet1_0, squeezenet1_1, mobilenet_v1,
+    mobilenet_v2, resnet18, resnet34, resnet50, resnet101, resnet152), your own as package.module:function, a prototxt
+    (deploy or train_val, with @BLOB to cut it there; two files, one per phase, with a comma between them), or the word
+    fusion, which joins the branches given with --branch under a new head.
     """
     wanted = fusion(net, options)
     sources = _sources(wanted, options)

@@ -6,15 +6,20 @@ new Top under that name and returns it. A Top that is not assigned gets an autom
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ._caffe import caffe
+from ._caffe import TEST, caffe
 
 Top = Any
 """A pycaffe Top: one output blob of a layer in a NetSpec."""
 
+XAVIER: Mapping[str, Any] = {"type": "xavier"}
+MSRA: Mapping[str, Any] = {"type": "msra"}
 
-def param_specs(blobs: int, *, frozen: bool, lr_mult: Sequence[float] = ()) -> Dict[str, List[Dict[str, float]]]:
+
+def param_specs(
+    blobs: int, *, frozen: bool, lr_mult: Sequence[float] = (), decay_mult: Sequence[float] = ()
+) -> Dict[str, List[Dict[str, float]]]:
     """Return the `param` argument of a layer with so many parameter blobs.
 
     Frozen: one entry per blob with `lr_mult: 0` and `decay_mult: 0`, also where the published net has no entries:
@@ -22,7 +27,23 @@ def param_specs(blobs: int, *, frozen: bool, lr_mult: Sequence[float] = ()) -> D
     """
     if frozen:
         return {"param": [{"lr_mult": 0, "decay_mult": 0} for _ in range(blobs)]}
-    return {"param": [{"lr_mult": mult} for mult in lr_mult]} if lr_mult else {}
+    specs = [{"lr_mult": mult} for mult in lr_mult]
+    for spec, mult in zip(specs, decay_mult):
+        spec["decay_mult"] = mult
+    return {"param": specs} if specs else {}
+
+
+def fillers(weight: Mapping[str, Any], bias: Optional[float] = None, *, frozen: bool) -> Dict[str, Any]:
+    """Return the filler arguments of a layer: `weight` a FillerParameter, `bias` a constant.
+
+    A frozen layer gets none: its blobs come from a file, and filling 100 million weights first only costs time.
+    """
+    if frozen:
+        return {}
+    options: Dict[str, Any] = {"weight_filler": dict(weight)}
+    if bias is not None:
+        options["bias_filler"] = {"type": "constant", "value": bias} if bias else {"type": "constant"}
+    return options
 
 
 def conv(
@@ -33,25 +54,51 @@ def conv(
     frozen: bool,
     bias: bool = True,
     lr_mult: Sequence[float] = (),
+    decay_mult: Sequence[float] = (),
     **options: Any,
 ) -> Top:
     """Add a Convolution; `options` are fields of ConvolutionParameter (num_output, kernel_size, ...)."""
     if not bias:
         options["bias_term"] = False
-    specs = param_specs(2 if bias else 1, frozen=frozen, lr_mult=lr_mult)
+    specs = param_specs(2 if bias else 1, frozen=frozen, lr_mult=lr_mult, decay_mult=decay_mult)
     net[name] = caffe().layers.Convolution(bottom, **options, **specs)
     return net[name]
 
 
-def batch_norm_scale(net: Any, norm: str, scale: str, bottom: Top, *, frozen: bool) -> Top:
-    """Add BatchNorm on its running statistics and the Scale that carries its affine part, both in place.
+def conv_relu(net: Any, name: str, relu_name: str, bottom: Top, *, frozen: bool, **options: Any) -> Top:
+    """Add a Convolution and a ReLU in place on it; `options` are those of `conv`."""
+    return relu(net, relu_name, conv(net, name, bottom, frozen=frozen, **options))
+
+
+def batch_norm_scale(
+    net: Any,
+    norm: str,
+    scale: str,
+    bottom: Top,
+    *,
+    frozen: bool,
+    global_stats: bool = True,
+    in_place: bool = True,
+    scale_decay: Sequence[float] = (),
+    **options: Any,
+) -> Top:
+    """Add BatchNorm and, in place on it, the Scale that carries its affine part.
+
+    `global_stats` false leaves `use_global_stats` out, as nets trained from scratch do: TRAIN then works on the
+    batch's statistics, TEST on the running ones. Frozen, it is always set. `in_place` is BatchNorm's: false gives
+    it a blob of its own, `norm`. `scale_decay` holds the decay_mult of Scale's two blobs; with it, BatchNorm's three
+    get entries of zeros too. `options` are further fields of BatchNormParameter (eps, ...).
 
     Frozen, the BatchNorm gets three `param` entries: its blobs never learn, but without the entries Caffe runs
     backward through the whole branch down to the first BatchNorm (Net::Init reads the net's own definition).
     """
     layers = caffe().layers
-    net[norm] = layers.BatchNorm(bottom, in_place=True, use_global_stats=True, **param_specs(3, frozen=frozen))
-    net[scale] = layers.Scale(net[norm], in_place=True, bias_term=True, **param_specs(2, frozen=frozen))
+    if global_stats or frozen:
+        options["use_global_stats"] = True
+    specs = param_specs(3, frozen=frozen or len(scale_decay) > 0)
+    net[norm] = layers.BatchNorm(bottom, in_place=in_place, **options, **specs)
+    specs = param_specs(2, frozen=frozen, lr_mult=(1,) * len(scale_decay), decay_mult=scale_decay)
+    net[scale] = layers.Scale(net[norm], in_place=True, bias_term=True, **specs)
     return net[scale]
 
 
@@ -61,10 +108,29 @@ def relu(net: Any, name: str, bottom: Top) -> Top:
     return net[name]
 
 
-def pool(net: Any, name: str, bottom: Top, kind: str, *, kernel_size: int, stride: int) -> Top:
-    """Add a Pooling; `kind` is MAX or AVE."""
+def pool(net: Any, name: str, bottom: Top, kind: str, **geometry: Any) -> Top:
+    """Add a Pooling; `kind` is MAX or AVE, `geometry` are fields of PoolingParameter (kernel_size, stride, ...)."""
     kinds = caffe().params.Pooling
-    net[name] = caffe().layers.Pooling(bottom, pool=getattr(kinds, kind), kernel_size=kernel_size, stride=stride)
+    net[name] = caffe().layers.Pooling(bottom, pool=getattr(kinds, kind), **geometry)
+    return net[name]
+
+
+def lrn(net: Any, name: str, bottom: Top) -> Top:
+    """Add an LRN across 5 channels with alpha 0.0001 and beta 0.75, the values of all published nets here."""
+    net[name] = caffe().layers.LRN(bottom, local_size=5, alpha=0.0001, beta=0.75)
+    return net[name]
+
+
+def dropout(net: Any, name: str, bottom: Top, ratio: float, *, frozen: bool, in_place: bool = True) -> Top:
+    """Add a Dropout; frozen, its own `phase: TEST` makes it the identity in a TRAIN net too."""
+    phase = {"phase": TEST} if frozen else {}
+    net[name] = caffe().layers.Dropout(bottom, in_place=in_place, dropout_ratio=ratio, **phase)
+    return net[name]
+
+
+def concat(net: Any, name: str, bottoms: Sequence[Top]) -> Top:
+    """Add a Concat along the channels, in the order given."""
+    net[name] = caffe().layers.Concat(*bottoms)
     return net[name]
 
 
@@ -82,13 +148,15 @@ def fc(
     *,
     frozen: bool = False,
     lr_mult: Sequence[float] = (1, 2),
+    decay_mult: Sequence[float] = (),
+    **options: Any,
 ) -> Top:
-    """Add an InnerProduct with bias: weights of shape (num_output, K), filled by Xavier's rule."""
-    net[name] = caffe().layers.InnerProduct(
-        bottom,
-        num_output=num_output,
-        weight_filler={"type": "xavier"},
-        bias_filler={"type": "constant"},
-        **param_specs(2, frozen=frozen, lr_mult=lr_mult),
-    )
+    """Add an InnerProduct with bias: weights of shape (num_output, K).
+
+    `options` are fields of InnerProductParameter; without fillers among them, a trainable layer's weights are
+    filled by Xavier's rule.
+    """
+    options = options or fillers(XAVIER, 0, frozen=frozen)
+    specs = param_specs(2, frozen=frozen, lr_mult=lr_mult, decay_mult=decay_mult)
+    net[name] = caffe().layers.InnerProduct(bottom, num_output=num_output, **options, **specs)
     return net[name]

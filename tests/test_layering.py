@@ -36,7 +36,10 @@ INNER = {
         *("rules", "engine"),
     ],
     "graph": ["flow", "definition", "check", "feed", "cut", "rename", "freeze", "share", "frozen"],
-    "branches": ["branch", "lenet", "resnet", "table", "written", "prototxt", "source"],
+    "branches": [
+        *("branch", "lenet", "alexnet", "vgg", "googlenet", "squeezenet", "mobilenet", "resnet", "table"),
+        *("written", "prototxt", "source"),
+    ],
     "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "branches", "engine"],

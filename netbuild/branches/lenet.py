@@ -21,18 +21,13 @@ def lenet(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = Fals
 
     `net` is a pycaffe NetSpec, `bottom` a Top of it. Frozen, no blob of the branch changes in training.
     """
-    common: Dict[str, Any] = {
-        "frozen": frozen,
-        "lr_mult": (1, 2),
-        "kernel_size": 5,
-        "stride": 1,
-        "weight_filler": {"type": "xavier"},
-        "bias_filler": {"type": "constant"},
-    }
+    # The recipe writes the fillers of frozen layers too.
+    filled = blocks.fillers(blocks.XAVIER, 0, frozen=False)
+    common: Dict[str, Any] = {"frozen": frozen, "lr_mult": (1, 2), "kernel_size": 5, "stride": 1, **filled}
     conv1 = blocks.conv(net, qualify(prefix, "conv1"), bottom, num_output=20, **common)
     pool1 = blocks.pool(net, qualify(prefix, "pool1"), conv1, "MAX", kernel_size=2, stride=2)
     conv2 = blocks.conv(net, qualify(prefix, "conv2"), pool1, num_output=50, **common)
     pool2 = blocks.pool(net, qualify(prefix, "pool2"), conv2, "MAX", kernel_size=2, stride=2)
-    ip1 = blocks.fc(net, qualify(prefix, "ip1"), pool2, 500, frozen=frozen)
+    ip1 = blocks.fc(net, qualify(prefix, "ip1"), pool2, 500, frozen=frozen, **filled)
     top = blocks.relu(net, qualify(prefix, "relu1"), ip1)
     return Branch(prefix, "ip1", top, 500, classifier="ip2", net_name="LeNet", input=MNIST)

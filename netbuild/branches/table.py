@@ -9,12 +9,28 @@ from pathlib import Path
 from typing import Dict
 
 from ..errors import GraphError
+from .alexnet import alexnet, caffenet
 from .branch import Builder
+from .googlenet import googlenet
 from .lenet import lenet
-from .resnet import resnet50, resnet101, resnet152
+from .mobilenet import mobilenet_v1, mobilenet_v2
+from .resnet import resnet18, resnet34, resnet50, resnet101, resnet152
+from .squeezenet import squeezenet1_0, squeezenet1_1
+from .vgg import vgg16, vgg19
 
 BUILDERS: Dict[str, Builder] = {
     "lenet": lenet,
+    "alexnet": alexnet,
+    "caffenet": caffenet,
+    "vgg16": vgg16,
+    "vgg19": vgg19,
+    "googlenet": googlenet,
+    "squeezenet1_0": squeezenet1_0,
+    "squeezenet1_1": squeezenet1_1,
+    "mobilenet_v1": mobilenet_v1,
+    "mobilenet_v2": mobilenet_v2,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
     "resnet50": resnet50,
     "resnet101": resnet101,
     "resnet152": resnet152,
