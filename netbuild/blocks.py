@@ -15,6 +15,8 @@ Top = Any
 
 XAVIER: Mapping[str, Any] = {"type": "xavier"}
 MSRA: Mapping[str, Any] = {"type": "msra"}
+LEARNING: Mapping[str, Any] = {"lr_mult": (1, 2), "decay_mult": (1, 0)}
+"""How weights and biases learn in BVLC's nets, and in most made after them: biases twice as fast, without decay."""
 
 
 def param_specs(

@@ -18,8 +18,6 @@ from .branch import Branch, Input
 IMAGENET = Input(shape=(3, 227, 227), mean=(104, 117, 123), resize=True)
 """BGR, 0..255. The published nets subtract a mean image; these are the means of its channels."""
 
-_LEARNING: Dict[str, Any] = {"lr_mult": (1, 2), "decay_mult": (1, 0)}
-
 
 class _Conv(NamedTuple):
     num_output: int
@@ -66,7 +64,7 @@ def _build(net: Any, bottom: blocks.Top, prefix: str, frozen: bool, variant: _Va
     top = bottom
     for number, row in enumerate(_CONVS, start=1):
         filled = blocks.fillers(_gaussian(0.01), variant.bias if row.raised else 0, frozen=frozen)
-        options = {"num_output": row.num_output, **row.geometry, **_LEARNING, **filled}
+        options = {"num_output": row.num_output, **row.geometry, **blocks.LEARNING, **filled}
         name, relu = qualify(prefix, f"conv{number}"), qualify(prefix, f"relu{number}")
         top = blocks.conv_relu(net, name, relu, top, frozen=frozen, **options)
         for kind in variant.after.get(number, ()):
@@ -77,7 +75,7 @@ def _build(net: Any, bottom: blocks.Top, prefix: str, frozen: bool, variant: _Va
                 top = blocks.pool(net, name, top, "MAX", kernel_size=3, stride=2)
     for number in (6, 7):
         filled = blocks.fillers(_gaussian(0.005), variant.bias, frozen=frozen)
-        top = blocks.fc(net, qualify(prefix, f"fc{number}"), top, 4096, frozen=frozen, **_LEARNING, **filled)
+        top = blocks.fc(net, qualify(prefix, f"fc{number}"), top, 4096, frozen=frozen, **blocks.LEARNING, **filled)
         top = blocks.relu(net, qualify(prefix, f"relu{number}"), top)
         top = blocks.dropout(net, qualify(prefix, f"drop{number}"), top, 0.5, frozen=frozen)
     head = partial(_head, top)
@@ -85,7 +83,7 @@ def _build(net: Any, bottom: blocks.Top, prefix: str, frozen: bool, variant: _Va
 
 
 def _head(top: blocks.Top, net: Any, classes: int) -> blocks.Top:
-    return blocks.fc(net, "fc8", top, classes, **_LEARNING, **blocks.fillers(_gaussian(0.01), 0, frozen=False))
+    return blocks.fc(net, "fc8", top, classes, **blocks.LEARNING, **blocks.fillers(_gaussian(0.01), 0, frozen=False))
 
 
 def _gaussian(std: float) -> Dict[str, Any]:

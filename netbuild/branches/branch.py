@@ -48,7 +48,8 @@ class Branch:
     classifier: str = "fc{classes}"
     """Name of the layer that classified on the seam; `{classes}` stands for their number."""
     head: Optional[Head] = None
-    """Writes the published net's classifier onto the seam; None where that is one InnerProduct, `classifier`."""
+    """Writes the published net's classifier onto the seam; None where that is one InnerProduct, `classifier`,
+    filled by Xavier's rule. Its layers are the net's, not the branch's: they bear no prefix."""
     auxiliary: Optional[Auxiliary] = None
     """Writes the losses that the published net has beside its last one, for training it alone."""
     net_name: str = ""

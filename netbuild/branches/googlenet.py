@@ -45,7 +45,6 @@ _POOLS = {"3b": "pool3/3x3_s2", "4e": "pool4/3x3_s2"}
 """Module -> the pooling that follows it."""
 _AUXILIARY = {"loss1": "4a", "loss2": "4d"}
 """Auxiliary classifier -> the module that it classifies on."""
-_LEARNING: Dict[str, Any] = {"lr_mult": (1, 2), "decay_mult": (1, 0)}
 
 
 def googlenet(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
@@ -86,7 +85,7 @@ class _Unit:
 
     def __init__(self, net: Any, prefix: str, frozen: bool) -> None:
         self.net, self.prefix = net, prefix
-        self.options = {"frozen": frozen, **_LEARNING, **blocks.fillers(blocks.XAVIER, 0.2, frozen=frozen)}
+        self.options = {"frozen": frozen, **blocks.LEARNING, **blocks.fillers(blocks.XAVIER, 0.2, frozen=frozen)}
 
     def conv(self, stage: str, name: str, relu: str, bottom: Any, num_output: int, **geometry: Any) -> Any:
         name, relu = qualify(self.prefix, f"{stage}/{name}"), qualify(self.prefix, f"{stage}/relu_{relu}")
@@ -115,7 +114,7 @@ class _Unit:
 def _head(top: blocks.Top, prefix: str, net: Any, classes: int) -> blocks.Top:
     # In place, as published, it would be the last writer of the seam: of a prefixed branch a layer without prefix.
     top = blocks.dropout(net, "pool5/drop_7x7_s1", top, 0.4, frozen=False, in_place=not prefix)
-    return blocks.fc(net, "loss3/classifier", top, classes, **_LEARNING)
+    return blocks.fc(net, "loss3/classifier", top, classes, **blocks.LEARNING)
 
 
 def _auxiliary(outputs: Dict[str, blocks.Top], net: Any, classes: int, label: blocks.Top) -> None:
@@ -124,12 +123,12 @@ def _auxiliary(outputs: Dict[str, blocks.Top], net: Any, classes: int, label: bl
     filled = blocks.fillers(blocks.XAVIER, 0.2, frozen=False)
     for name, module in _AUXILIARY.items():
         top = blocks.pool(net, f"{name}/ave_pool", outputs[module], "AVE", kernel_size=5, stride=3)
-        conv = {"num_output": 128, "kernel_size": 1, **_LEARNING, **filled}
+        conv = {"num_output": 128, "kernel_size": 1, **blocks.LEARNING, **filled}
         top = blocks.conv_relu(net, f"{name}/conv", f"{name}/relu_conv", top, frozen=False, **conv)
-        top = blocks.fc(net, f"{name}/fc", top, 1024, **_LEARNING, **filled)
+        top = blocks.fc(net, f"{name}/fc", top, 1024, **blocks.LEARNING, **filled)
         top = blocks.relu(net, f"{name}/relu_fc", top)
         top = blocks.dropout(net, f"{name}/drop_fc", top, 0.7, frozen=False)
-        scores = blocks.fc(net, f"{name}/classifier", top, classes, **_LEARNING)
+        scores = blocks.fc(net, f"{name}/classifier", top, classes, **blocks.LEARNING)
         net[f"{name}/{name}"] = layers.SoftmaxWithLoss(scores, label, name=f"{name}/loss", loss_weight=0.3)
         net[f"{name}/top-1"] = layers.Accuracy(scores, label, include={"phase": TEST})
         # Caffe refuses a top_k that is larger than the number of classes.

@@ -145,5 +145,4 @@ def _finished(unit: _Unit, top: blocks.Top, channels: int, net_name: str) -> Bra
 def _head(top: blocks.Top, net: Any, classes: int) -> blocks.Top:
     """Add the published classifier: a 1x1 convolution, whose scores are (N, classes, 1, 1)."""
     filled = blocks.fillers(blocks.MSRA, 0, frozen=False)
-    learning: Any = {"lr_mult": (1, 2), "decay_mult": (1, 0)}
-    return blocks.conv(net, "fc7", top, frozen=False, num_output=classes, kernel_size=1, **learning, **filled)
+    return blocks.conv(net, "fc7", top, frozen=False, num_output=classes, kernel_size=1, **blocks.LEARNING, **filled)

@@ -22,7 +22,6 @@ STAGES: Dict[int, Tuple[int, int, int, int, int]] = {16: (2, 2, 3, 3, 3), 19: (2
 """Layers with weights -> number of 3x3 convolutions in the stages 1 to 5."""
 
 _WIDTHS = (64, 128, 256, 512, 512)
-_LEARNING: Dict[str, Any] = {"lr_mult": (1, 2), "decay_mult": (1, 0)}
 
 
 def vgg(net: Any, bottom: blocks.Top, prefix: str = "", *, depth: int = 16, frozen: bool = False) -> Branch:
@@ -33,7 +32,7 @@ def vgg(net: Any, bottom: blocks.Top, prefix: str = "", *, depth: int = 16, froz
     """
     if depth not in STAGES:
         raise GraphError(f"vgg: no depth {depth}; known depths are {', '.join(map(str, STAGES))}")
-    options = {**_LEARNING, **blocks.fillers(blocks.XAVIER, 0, frozen=frozen)}
+    options = {**blocks.LEARNING, **blocks.fillers(blocks.XAVIER, 0, frozen=frozen)}
     conv: Any = partial(blocks.conv_relu, net, frozen=frozen, pad=1, kernel_size=3, **options)
     top = bottom
     for stage, (count, width) in enumerate(zip(STAGES[depth], _WIDTHS), start=1):
