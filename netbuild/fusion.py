@@ -175,16 +175,16 @@ def _classified(
     branch = builder(net, bottom, prefix, **options)
     if branch.top.fn.type_name == "Softmax":
         return branch
-    if branch.head is not None:
-        scores = branch.head(net, classes)
-    elif classes is None:
+    count = classes or branch.classes
+    if count is None:
         raise GraphError(f"its classifier {branch.classifier!r} needs a number of classes; give --classes")
+    if branch.head is not None:
+        scores = branch.head(net, count)
     else:
-        name = qualify(prefix, branch.classifier.format(classes=classes))
-        scores = blocks.fc(net, name, branch.top, classes, frozen=True)
+        scores = blocks.fc(net, qualify(prefix, branch.classifier.format(classes=count)), branch.top, count)
     name = qualify(prefix, "prob")
     net[name] = caffe().layers.Softmax(scores)
-    return dataclasses.replace(branch, seam="prob", top=net[name], channels=classes)
+    return dataclasses.replace(branch, seam="prob", top=net[name], channels=count)
 
 
 def _named(fusion: Fusion) -> Join:

@@ -78,12 +78,13 @@ def _build(net: Any, bottom: blocks.Top, prefix: str, frozen: bool, variant: _Va
         top = blocks.fc(net, qualify(prefix, f"fc{number}"), top, 4096, frozen=frozen, **blocks.LEARNING, **filled)
         top = blocks.relu(net, qualify(prefix, f"relu{number}"), top)
         top = blocks.dropout(net, qualify(prefix, f"drop{number}"), top, 0.5, frozen=frozen)
-    head = partial(_head, top)
+    head = partial(_head, prefix, top)
     return Branch(prefix, "fc7", top, 4096, classifier="fc8", head=head, net_name=variant.net_name, input=IMAGENET)
 
 
-def _head(top: blocks.Top, net: Any, classes: int) -> blocks.Top:
-    return blocks.fc(net, "fc8", top, classes, **blocks.LEARNING, **blocks.fillers(_gaussian(0.01), 0, frozen=False))
+def _head(prefix: str, top: blocks.Top, net: Any, classes: int) -> blocks.Top:
+    filled = blocks.fillers(_gaussian(0.01), 0, frozen=False)
+    return blocks.fc(net, qualify(prefix, "fc8"), top, classes, **blocks.LEARNING, **filled)
 
 
 def _gaussian(std: float) -> Dict[str, Any]:

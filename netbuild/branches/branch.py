@@ -26,9 +26,8 @@ class Input:
     """Whether mean and scale are known: a deploy net tells only the shape."""
 
 
-Head = Callable[[Any, Optional[int]], Any]
-"""`head(net, classes) -> scores`: adds a classifier to a NetSpec and returns the Top of its scores, (N, classes).
-None for the number of classes that the source has; a source that leaves them open takes no None."""
+Head = Callable[[Any, int], Any]
+"""`head(net, classes) -> scores`: adds a classifier to a NetSpec and returns the Top of its scores, (N, classes)."""
 Auxiliary = Callable[[Any, int, Any], None]
 """`auxiliary(net, classes, label)`: adds auxiliary classifiers with their losses."""
 
@@ -50,6 +49,8 @@ class Branch:
     head: Optional[Head] = None
     """Writes the published net's classifier onto the seam; None where that is one InnerProduct, `classifier`,
     filled by Xavier's rule. Its layers are the net's, not the branch's: they bear no prefix."""
+    classes: Optional[int] = None
+    """Number of classes of that classifier, where the source has one with a fixed number."""
     auxiliary: Optional[Auxiliary] = None
     """Writes the losses that the published net has beside its last one, for training it alone."""
     net_name: str = ""

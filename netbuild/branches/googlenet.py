@@ -73,7 +73,7 @@ def googlenet(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = 
         top,
         1024,
         classifier="loss3/classifier",
-        head=partial(_head, top, prefix),
+        head=partial(_head, prefix, top),
         auxiliary=None if frozen else partial(_auxiliary, outputs),
         net_name="GoogleNet",
         input=IMAGENET,
@@ -111,10 +111,9 @@ class _Unit:
         return blocks.concat(self.net, qualify(self.prefix, f"{stage}/output"), [one, three, five, pooled])
 
 
-def _head(top: blocks.Top, prefix: str, net: Any, classes: int) -> blocks.Top:
-    # In place, as published, it would be the last writer of the seam: of a prefixed branch a layer without prefix.
-    top = blocks.dropout(net, "pool5/drop_7x7_s1", top, 0.4, frozen=False, in_place=not prefix)
-    return blocks.fc(net, "loss3/classifier", top, classes, **blocks.LEARNING)
+def _head(prefix: str, top: blocks.Top, net: Any, classes: int) -> blocks.Top:
+    top = blocks.dropout(net, qualify(prefix, "pool5/drop_7x7_s1"), top, 0.4, frozen=False)
+    return blocks.fc(net, qualify(prefix, "loss3/classifier"), top, classes, **blocks.LEARNING)
 
 
 def _auxiliary(outputs: Dict[str, blocks.Top], net: Any, classes: int, label: blocks.Top) -> None:

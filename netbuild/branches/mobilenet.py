@@ -138,11 +138,12 @@ class _Unit:
 
 def _finished(unit: _Unit, top: blocks.Top, channels: int, net_name: str) -> Branch:
     top = blocks.pool(unit.net, qualify(unit.prefix, "pool6"), top, "AVE", global_pooling=True)
-    head = partial(_head, top)
+    head = partial(_head, unit.prefix, top)
     return Branch(unit.prefix, "pool6", top, channels, classifier="fc7", head=head, net_name=net_name, input=IMAGENET)
 
 
-def _head(top: blocks.Top, net: Any, classes: int) -> blocks.Top:
+def _head(prefix: str, top: blocks.Top, net: Any, classes: int) -> blocks.Top:
     """Add the published classifier: a 1x1 convolution, whose scores are (N, classes, 1, 1)."""
     filled = blocks.fillers(blocks.MSRA, 0, frozen=False)
-    return blocks.conv(net, "fc7", top, frozen=False, num_output=classes, kernel_size=1, **blocks.LEARNING, **filled)
+    options = {"num_output": classes, "kernel_size": 1, **blocks.LEARNING, **filled}
+    return blocks.conv(net, qualify(prefix, "fc7"), top, frozen=False, **options)

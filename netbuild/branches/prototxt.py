@@ -179,6 +179,7 @@ def _write(
         channels=seam[1] if seam is not None and len(seam) > 1 else None,
         classifier=_classifier_pattern(source),
         head=_head(source, prefix, tops) if source.classifier else None,
+        classes=_options(_classifier(source)).num_output if source.classifier else None,
         net_name=source.net.name,
         input=source.inputs[own[0]],
         reads={outside[blob]: source.inputs[blob] for blob in own},
@@ -195,10 +196,15 @@ def _classifier_pattern(source: _Source) -> str:
     """Return the classifier's name with its number of classes left open: fc1000 becomes fc{classes}."""
     if source.classifier is None:
         return "fc{classes}"
-    layer = next(layer for layer in source.net.layer if layer.name == source.classifier.layer)
+    layer = _classifier(source)
     name, count = str(layer.name), str(_options(layer).num_output)
     name = name.replace("{", "{{").replace("}", "}}")
     return name[: -len(count)] + "{classes}" if name.endswith(count) else name
+
+
+def _classifier(source: _Source) -> Message:
+    assert source.classifier is not None
+    return next(layer for layer in source.net.layer if layer.name == source.classifier.layer)
 
 
 def _options(layer: Message) -> Message:
@@ -213,12 +219,12 @@ def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> Head:
     kept = cut(source.net, [classifier.scores])
     after = type(kept)(layer=[layer for layer in without_inputs(kept).layer if layer.name not in features])
 
-    def head(net: Any, classes: Optional[int]) -> Top:
+    def head(net: Any, classes: int) -> Top:
         written = renamed(after, partial(names.qualify, prefix))
         for layer in written.layer:
             if layer.name == qualify(prefix, classifier.layer):
                 options = _options(layer)
-                options.num_output = classes or options.num_output
+                options.num_output = classes
                 if not options.HasField("weight_filler"):
                     options.weight_filler.type = "xavier"
         return add_layers(net, written.layer, tops)[qualify(prefix, classifier.scores)]

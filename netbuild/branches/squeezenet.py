@@ -69,7 +69,7 @@ def _build(net: Any, bottom: blocks.Top, prefix: str, frozen: bool, variant: _Va
         top,
         512,
         classifier="conv10",
-        head=partial(_head, top, variant.head_pad),
+        head=partial(_head, prefix, top, variant.head_pad),
         net_name=variant.net_name,
         input=IMAGENET,
     )
@@ -87,9 +87,9 @@ def _fire(conv: Any, name: str, bottom: blocks.Top, width: int) -> List[blocks.T
     return [one, three]
 
 
-def _head(top: blocks.Top, pad: int, net: Any, classes: int) -> blocks.Top:
+def _head(prefix: str, top: blocks.Top, pad: int, net: Any, classes: int) -> blocks.Top:
     filled = blocks.fillers({"type": "gaussian", "std": 0.01}, frozen=False)
-    conv10 = blocks.conv_relu(
-        net, "conv10", "relu_conv10", top, frozen=False, num_output=classes, pad=pad, kernel_size=1, **filled
-    )
-    return blocks.pool(net, "pool10", conv10, "AVE", global_pooling=True)
+    name, relu, pool = (qualify(prefix, local) for local in ("conv10", "relu_conv10", "pool10"))
+    geometry = {"num_output": classes, "pad": pad, "kernel_size": 1}
+    top = blocks.conv_relu(net, name, relu, top, frozen=False, **geometry, **filled)
+    return blocks.pool(net, pool, top, "AVE", global_pooling=True)
