@@ -24,6 +24,8 @@ WRONG = [
     (layer("ReLU", "include { phase: TRAIN } exclude { phase: TEST }"), "layer 'ReLU' (ReLU): has include and exclude"),
     (layer("InnerProduct", FIVE + " param {} param {} param {}"), IP + "has 3 params for 2 parameter blobs"),
     (layer("ReLU", "param {}"), "layer 'ReLU' (ReLU): has 1 param for no parameter blob; remove"),
+    # Of a layer that does not fit, the parameters are not counted: one cause, one sentence.
+    (layer("InnerProduct", "param {} param {}"), IP + "num_output must be given, and at least 1"),
     (layer("BatchNorm", "param {}"), NOT_LEARNED),
     (layer("BatchNorm", "param { lr_mult: 0 } param { lr_mult: 1 }"), NOT_LEARNED),
     (layer("BatchNorm", "param {} " * 4), NORM + "has 4 params for 3 parameter blobs"),
