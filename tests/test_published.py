@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from test_shapes import require_as_caffe
+from shape_nets import require_as_caffe
 
 from netbuild import DataSource, Fusion, Join, build, emit_files, find_builder
 from netbuild._caffe import TEST, TRAIN

@@ -10,7 +10,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .._caffe import Message, schema
 from ..shapes import Shape
-from ..shapes.lengths import differ, product, text
+from ..shapes.lengths import counted, differ, product, text
 from .flow import Layers
 
 Params = Mapping[int, Optional[List[Shape]]]
@@ -62,7 +62,7 @@ def _propagate_down(layer: Message) -> Optional[str]:
     given, bottoms = len(layer.propagate_down), len(layer.bottom)
     if given in (0, bottoms):
         return None
-    return f"has {given} propagate_down for {bottoms} bottoms; give one for each bottom, or none"
+    return f"has {counted(given, 'propagate_down')} for {counted(bottoms, 'bottom')}; give one for each bottom, or none"
 
 
 def _loss_weight(layer: Message) -> Optional[str]:
@@ -74,20 +74,21 @@ def _loss_weight(layer: Message) -> Optional[str]:
         return f"has {tops} tops and no loss_weight; give one for each top: 1 for the loss, 0 for the others"
     if given in (0, tops):
         return None
-    return f"has {given} loss_weight for {tops} tops; give one for each top, or none"
+    return f"has {counted(given, 'loss_weight')} for {counted(tops, 'top')}; give one for each top, or none"
 
 
 def _too_many_params(layer: Message, blobs: Optional[List[Shape]]) -> Optional[str]:
     given = len(layer.param)
     if blobs is None or given <= len(blobs):
         return None
-    return f"has {given} param entries for {len(blobs) or 'no'} parameter blobs; remove those that are too many"
+    found, expected = counted(given, "param"), counted(len(blobs), "parameter blob")
+    return f"has {found} for {expected}; remove what is too much"
 
 
 def _statistics(layer: Message) -> Optional[str]:
     # Of a file with exactly three entries Caffe sets lr_mult to 0 itself (UpgradeNetBatchNorm).
     if layer.type == "BatchNorm" and len(layer.param) in (1, 2) and any(spec.lr_mult for spec in layer.param):
-        return "its statistics are not learned; give three param entries with lr_mult 0, or none"
+        return "its statistics are not learned: give three param entries with lr_mult 0, or none"
     return None
 
 

@@ -6,9 +6,10 @@ Layer::CheckBlobCounts holds every net to.
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from .._caffe import Message
+from .lengths import counted
 
 _ANY = 1 << 30
 
@@ -75,16 +76,11 @@ def misfit(layer: Message) -> Optional[str]:
         return None
     for kind, blobs, limits in (("bottom", layer.bottom, wanted.bottoms), ("top", layer.top, wanted.tops)):
         if not limits[0] <= len(blobs) <= limits[1]:
-            return f"has {_counted(kind, blobs)}; expected {_expected(*limits)}"
+            return f"has {counted(len(blobs), kind)}; expected {_expected(*limits)}"
     if layer.type in ("Convolution", "Deconvolution") and len(layer.bottom) != len(layer.top):
-        return (
-            f"has {_counted('bottom', layer.bottom)} and {_counted('top', layer.top)}; expected one top for each bottom"
-        )
+        bottoms, tops = counted(len(layer.bottom), "bottom"), counted(len(layer.top), "top")
+        return f"has {bottoms} and {tops}; expected one top for each bottom"
     return None
-
-
-def _counted(kind: str, blobs: Sequence[str]) -> str:
-    return f"{len(blobs) or 'no'} {kind}{'s' if len(blobs) > 1 else ''}"
 
 
 def _expected(least: int, most: int) -> str:

@@ -12,6 +12,7 @@ from .lengths import (
     Shapes,
     UnfitError,
     canonical,
+    counted,
     differ,
     merged,
     product,
@@ -47,7 +48,9 @@ def slice_layer(layer: Message, bottoms: List[Shape]) -> Shapes:
     if p.HasField("axis") and p.HasField("slice_dim"):
         raise UnfitError("axis and slice_dim are both given; remove slice_dim, the older name")
     if points and len(points) != tops - 1:
-        raise UnfitError(f"{len(points)} values of slice_point for {tops} tops; one less than the tops is needed")
+        raise UnfitError(
+            f"has {counted(len(points), 'slice_point')} for {counted(tops, 'top')}; give one less than there are tops"
+        )
     if any(after <= before for before, after in zip([0, *points], points)):
         raise UnfitError("slice_point must grow from above 0")
     shape = bottoms[0]
@@ -134,7 +137,9 @@ def filter_layer(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Filter: how many items pass the last bottom, the selector, is known only in a forward pass."""
     *shapes, selector = bottoms
     if len(layer.top) != len(shapes):
-        raise UnfitError(f"{len(layer.top)} tops for {len(shapes)} bottoms and a selector; one top for each is needed")
+        raise UnfitError(
+            f"has {counted(len(layer.top), 'top')}; expected {len(shapes)}, one for each bottom but the selector"
+        )
     if selector is not None and any(differ(length, 1) for length in selector[1:]):
         raise UnfitError("the selector (the last bottom) must have one value for each item")
     for shape in shapes if selector else ():
@@ -162,7 +167,7 @@ def crop(layer: Message, bottoms: List[Shape]) -> Shapes:
         return [None], []
     axis, offsets = canonical(shape, p.axis), list(p.offset) or [0]
     if len(offsets) > 1 and len(offsets) != len(shape) - axis:
-        raise UnfitError(f"{len(offsets)} values of offset for {len(shape) - axis} axes")
+        raise UnfitError(f"has {len(offsets)} offsets for {len(shape) - axis} axes; give one, or one for each axis")
     if reference is not None and len(reference) < len(shape):
         raise UnfitError(f"the second bottom must have at least {len(shape)} axes")
     top = shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List
 
 from .._caffe import Message
-from .lengths import Length, Shape, Shapes, UnfitError, canonical, differ, product, require_positive
+from .lengths import Length, Shape, Shapes, UnfitError, canonical, differ, legacy, product, require_positive
 
 
 def inner_product(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -43,7 +43,7 @@ def batch_norm(_layer: Message, bottoms: List[Shape]) -> Shapes:
 def prelu(layer: Message, bottoms: List[Shape]) -> Shapes:
     """PReLU: one slope for each channel, or one for all."""
     shape = bottoms[0]
-    channels = None if shape is None else shape[canonical(shape, 1)]
+    channels = None if shape is None else legacy(shape)[canonical(shape, 1)]
     return [shape], [()] if layer.prelu_param.channel_shared else [(channels,)]
 
 

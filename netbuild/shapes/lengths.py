@@ -34,6 +34,11 @@ def shape_text(shape: Shape) -> str:
     return "(" + ", ".join(["N", *("?" if length is None else str(length) for length in shape[1:])]) + ")"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return 'no top', '1 top' or '2 tops'."""
+    return f"{number or 'no'} {noun}{'s' if number > 1 else ''}"
+
+
 def product(lengths: Sequence[Length]) -> Length:
     """Return the number of values in axes of these lengths, None where one is open."""
     known = [length for length in lengths if length is not None]

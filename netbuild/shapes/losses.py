@@ -22,7 +22,7 @@ def _require_label_each(scores: Shape, labels: Shape, axis: int) -> None:
         return
     axis = canonical(scores, axis)
     if labels is not None and differ(product([*scores[:axis], *scores[axis + 1 :]]), product(labels)):
-        raise UnfitError(f"there must be one label for each value of the scores but those of axis {axis}, the classes")
+        raise UnfitError(f"there must be one label for each list of scores along axis {axis}, the classes")
 
 
 def plain_loss(_layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -44,20 +44,25 @@ def counted_loss(axis: int) -> Rule:
     return rule
 
 
-def labelled_loss(param: str) -> Rule:
-    """Return the rule of SoftmaxWithLoss or InfogainLoss: the loss, and as a second top the probabilities."""
+def softmax_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """SoftmaxWithLoss: the loss, and as a second top the probabilities."""
+    _require_one_batch(bottoms)
+    _require_label_each(bottoms[0], bottoms[1], layer.softmax_param.axis)
+    return [(), bottoms[0]][: len(layer.top)], []
 
-    def rule(layer: Message, bottoms: List[Shape]) -> Shapes:
-        _require_one_batch(bottoms)
-        axis = getattr(layer, param).axis
-        _require_label_each(bottoms[0], bottoms[1], axis)
-        if len(bottoms) > 2 and bottoms[0] is not None and bottoms[2] is not None:
-            classes = bottoms[0][canonical(bottoms[0], axis)]
-            if differ(product([classes, classes]), product(bottoms[2])):
-                raise UnfitError("the third bottom must have a row and a column for each class")
-        return [(), bottoms[0]][: len(layer.top)], []
 
-    return rule
+def infogain_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """InfogainLoss: as SoftmaxWithLoss; its matrix comes from a file or as a third bottom."""
+    p, scores = layer.infogain_loss_param, bottoms[0]
+    if len(bottoms) < 3 and not p.HasField("source"):
+        raise UnfitError("infogain_loss_param's source must be given, or the matrix as a third bottom")
+    _require_one_batch(bottoms)
+    _require_label_each(scores, bottoms[1], p.axis)
+    if len(bottoms) > 2 and scores is not None and bottoms[2] is not None:
+        classes = scores[canonical(scores, p.axis)]
+        if differ(product([classes, classes]), product(bottoms[2])):
+            raise UnfitError("the third bottom must have a row and a column for each class")
+    return [(), scores][: len(layer.top)], []
 
 
 def multinomial_loss(_layer: Message, bottoms: List[Shape]) -> Shapes:

@@ -10,6 +10,7 @@ from .lengths import (
     Shapes,
     UnfitError,
     canonical,
+    counted,
     legacy,
     merged,
     product,
@@ -52,7 +53,9 @@ def eltwise(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Eltwise: all bottoms alike; coefficients for a sum only."""
     p = layer.eltwise_param
     if len(p.coeff) not in (0, len(bottoms)):
-        raise UnfitError(f"{len(p.coeff)} values of coeff for {len(bottoms)} bottoms")
+        raise UnfitError(
+            f"has {counted(len(p.coeff), 'coeff')} for {len(bottoms)} bottoms; give one for each bottom, or none"
+        )
     if p.operation == p.PROD and p.coeff:
         raise UnfitError("coeff goes with SUM only")
     return [merged(bottoms)], []
@@ -65,7 +68,8 @@ def argmax(layer: Message, bottoms: List[Shape]) -> Shapes:
     shape = bottoms[0]
     if shape is None:
         return [None], []
-    axis = canonical(shape, p.axis) if p.HasField("axis") else None
+    given = canonical(shape, p.axis if p.HasField("axis") else 0)
+    axis = given if p.HasField("axis") else None
     length = product(shape[1:]) if axis is None else shape[axis]
     if length is not None and p.top_k > length:
         raise UnfitError(f"top_k {p.top_k} is more than the {length} values to choose from")

@@ -37,7 +37,7 @@ RULES: Dict[str, Rule] = {
     "HingeLoss": losses.plain_loss,
     "Im2col": spatial.im2col,
     "ImageData": sources.images("image_data_param"),
-    "InfogainLoss": losses.labelled_loss("infogain_loss_param"),
+    "InfogainLoss": losses.infogain_loss,
     "InnerProduct": learned.inner_product,
     "Input": sources.input_layer,
     "LRN": pointwise.lrn,
@@ -60,7 +60,7 @@ RULES: Dict[str, Rule] = {
     "Silence": pointwise.no_tops,
     "Slice": arrange.slice_layer,
     "Softmax": pointwise.softmax,
-    "SoftmaxWithLoss": losses.labelled_loss("softmax_param"),
+    "SoftmaxWithLoss": losses.softmax_loss,
     "Tile": arrange.tile,
     "WindowData": sources.window_data,
 }

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import List
 
 from .._caffe import Message
-from .lengths import Length, Rule, Shape, Shapes, UnfitError, require_positive
+from .lengths import Length, Rule, Shape, Shapes, UnfitError, counted, require_positive
 
 
 def _one_or_each(name: str, values: int, tops: int) -> None:
     if values not in (1, tops):
-        raise UnfitError(f"{name} must be given once, or once for each of the {tops} tops, and is given {values} times")
+        raise UnfitError(f"has {counted(values, name)} for {counted(tops, 'top')}; give one, or one for each top")
 
 
 def input_layer(layer: Message, _bottoms: List[Shape]) -> Shapes:
@@ -69,7 +69,9 @@ def dummy_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
     """DummyData: `shape`, or the older num, channels, height and width, each once or once for each top."""
     p, tops = layer.dummy_data_param, len(layer.top)
     if len(p.data_filler) not in (0, 1, tops):
-        raise UnfitError(f"data_filler must be given once, or once for each of the {tops} tops")
+        raise UnfitError(
+            f"has {counted(len(p.data_filler), 'data_filler')} for {tops} tops; give one, or one for each top"
+        )
     names = ("num", "channels", "height", "width")
     if not any(len(getattr(p, name)) for name in names):
         _one_or_each("shape", len(p.shape), tops)

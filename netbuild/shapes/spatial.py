@@ -33,10 +33,13 @@ def _per_axis(param: Message, name: str, default: int, axes: int) -> List[int]:
     return values
 
 
-def _or_image(shape: Shape, param: Message) -> Known:
-    """Return the shape; for an unknown one, that of images unless the kernel has another number of axes."""
-    axes = len(param.kernel_size) if len(param.kernel_size) > 1 else 2
-    return shape if shape is not None else (None,) * (max(param.axis, 0) + 1 + axes)
+def _of_kernel(shape: Shape, param: Message) -> Shape:
+    """Return the shape; for an unknown one, as many open lengths as the kernel's own axes tell of."""
+    if shape is not None:
+        return shape
+    axes = 2 if param.HasField("kernel_h") or param.HasField("kernel_w") else len(param.kernel_size)
+    # One kernel_size stands for any number of axes.
+    return (None,) * (param.axis + 1 + axes) if axes > 1 and param.axis >= 0 else None
 
 
 def _sides(values: Sequence[int]) -> str:
@@ -70,14 +73,17 @@ def _unslid(length: Length, extent: int, stride: int, pad: int, kernel: Sequence
 def convolution(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Convolution and Deconvolution: weights (outputs, channels / group, kernel), or with the two exchanged."""
     p, backwards = layer.convolution_param, layer.type == "Deconvolution"
-    shape = _or_image(merged(bottoms), p)
+    require_positive("group", [p.group])
+    require_positive("num_output", [p.num_output])
+    biases: List[Shape] = [(p.num_output,)] if p.bias_term else []
+    shape = _of_kernel(merged(bottoms), p)
+    if shape is None:
+        return [None] * len(layer.top), [None, *biases]
     axis = canonical(shape, p.axis)
     axes = len(shape) - axis - 1
     kernel, stride = _per_axis(p, "kernel_size", 0, axes), _per_axis(p, "stride", 1, axes)
     require_positive("kernel_size", kernel)
     require_positive("stride", stride)
-    require_positive("group", [p.group])
-    require_positive("num_output", [p.num_output])
     window = _unslid if backwards else _slid
     size = [
         window(length, extent, step, pad, kernel)
@@ -91,14 +97,15 @@ def convolution(layer: Message, bottoms: List[Shape]) -> Shapes:
         raise UnfitError(f"{found} channels and {p.num_output} outputs cannot be split into {p.group} groups")
     outer, inner = (channels, p.num_output) if backwards else (p.num_output, channels)
     weight: Shape = (outer, None if inner is None else inner // p.group, *kernel)
-    params: List[Shape] = [weight, (p.num_output,)] if p.bias_term else [weight]
-    return [(*shape[:axis], p.num_output, *size)] * len(layer.top), params
+    return [(*shape[:axis], p.num_output, *size)] * len(layer.top), [weight, *biases]
 
 
 def im2col(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Im2col: each window's values stacked along the channels."""
     p = layer.convolution_param
-    shape = _or_image(bottoms[0], p)
+    shape = _of_kernel(bottoms[0], p)
+    if shape is None:
+        return [None], []
     axis = canonical(shape, p.axis)
     axes = len(shape) - axis - 1
     if axes < 1:
