@@ -53,3 +53,11 @@ def test_own_builder(as_a_user):
     net = (as_a_user / "fused/deploy.prototxt").read_text()
     for name in ('"a/conv1"', '"b/fc1"', '"score"'):
         assert f"name: {name}" in net
+
+
+def test_fusing(in_tmp):
+    printed = run("fusing.md", in_tmp)
+    assert "ip1 (N, 500)" in printed[3]
+    folders = {"streams": 3, "ensemble": 2, "serial": 1, "tasks": 3}
+    assert {folder: len(list((in_tmp / folder).iterdir())) for folder in folders} == folders
+
