@@ -9,14 +9,15 @@ from ._caffe import TEST, TRAIN, Message, schema
 from .errors import GraphError
 from .files import PathLike, existing_file, write_text
 from .prototext import read_lines
+from .upgrade import upgraded
 
 _FILLERS = ("weight_filler", "bias_filler", "filler")
 
 
 def read_net(path: PathLike) -> Message:
-    """Read a net's prototxt; `input` fields become Input layers, as Caffe does it.
+    """Read a net's prototxt, of whatever age, in the current format.
 
-    Raises GraphError for text that does not parse (with line and column) and for the formats of before 2015.
+    Raises GraphError for text that does not parse (with line and column), and for what cannot be upgraded.
     """
     return upgraded(_parse(path, schema().NetParameter()), str(path))
 
@@ -50,30 +51,6 @@ def copied(message: Message) -> Message:
     copy = type(message)()
     copy.CopyFrom(message)
     return copy
-
-
-def upgraded(net: Message, source: str) -> Message:
-    """Return the net with `input` fields turned into Input layers put first (upgrade_proto.cpp)."""
-    if net.layers:
-        raise GraphError(
-            f"{source}: uses the format of before 2015 ('layers {{'); run Caffe's upgrade_net_proto_text on it first"
-        )
-    if not net.input:
-        return net
-    shapes = [list(shape.dim) for shape in net.input_shape] or [
-        list(net.input_dim[at : at + 4]) for at in range(0, len(net.input_dim), 4)
-    ]
-    if len(shapes) != len(net.input):
-        raise GraphError(f"{source}: {len(net.input)} inputs but {len(shapes)} input shapes; give one for each input")
-    result = type(net)()
-    result.CopyFrom(net)
-    for field in ("input", "input_dim", "input_shape", "layer"):
-        result.ClearField(field)
-    result.layer.add(name="input", type="Input", top=list(net.input))
-    for dims in shapes:
-        result.layer[0].input_param.shape.add(dim=dims)
-    result.layer.extend(net.layer)
-    return result
 
 
 def without_fillers(layer: Message) -> Message:

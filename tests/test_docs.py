@@ -60,4 +60,3 @@ def test_fusing(in_tmp):
     assert "ip1 (N, 500)" in printed[3]
     folders = {"streams": 3, "ensemble": 2, "serial": 1, "tasks": 3}
     assert {folder: len(list((in_tmp / folder).iterdir())) for folder in folders} == folders
-

@@ -12,6 +12,7 @@ ROOMS = [
     "_caffe",
     "_child",
     "prototext",
+    "upgrade",
     "proto",
     "shapes",
     "graph",

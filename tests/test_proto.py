@@ -46,7 +46,7 @@ def test_input_fields_become_an_input_layer(tmp_path):
     ("content", "reason"),
     [
         (b"layer { name: 'x' nam: 1 }", 'no field named "nam"'),
-        (b"layers { name: 'x' }", "format of before 2015"),
+        (b"layers { name: 'x' } layer { name: 'y' }", "has layers of the current format .'layer'. and of an old one"),
         (b"\xff\xfe\x00", "is not text"),
         (b"", "the file is empty"),
     ],

@@ -172,6 +172,57 @@ def test_layers_in_place_on_a_shared_input_are_rewritten(caffe, tmp_path, order)
     np.testing.assert_allclose(loaded.blobs["a/s"].data, 10 * loaded.blobs["b/s"].data, rtol=1e-5)
 
 
+OLD = 'input: "data" input_dim: 2 input_dim: 4 input_dim: 6 input_dim: 6\n'
+GAUSS = 'weight_filler { type: "gaussian" std: 0.3 }'
+KINDS = {
+    "V0": OLD
+    + 'layers { layer { name: "p" type: "padding" pad: 1 } bottom: "data" top: "p" }'
+    + f'layers {{ layer {{ name: "c" type: "conv" num_output: 4 kernelsize: 3 {GAUSS} }} bottom: "p" top: "c" }}'
+    + 'layers { layer { name: "r" type: "relu" } bottom: "c" top: "c" }'
+    + f'layers {{ layer {{ name: "fc3" type: "innerproduct" num_output: 3 {GAUSS} }} bottom: "c" top: "fc3" }}',
+    "V1": OLD
+    + f'layers {{ name: "c" type: CONVOLUTION bottom: "data" top: "c" convolution_param {{ num_output: 4 kernel_size: 3 {GAUSS} }} }}'
+    + 'layers { name: "r" type: RELU bottom: "c" top: "c" }'
+    + f'layers {{ name: "fc3" type: INNER_PRODUCT bottom: "c" top: "fc3" inner_product_param {{ num_output: 3 {GAUSS} }} }}',
+    "in-place chain": small(),
+    "shared parameters": data()
+    + conv("c1", "data", more='param { name: "w" } param { name: "b" }')
+    + conv("c2", "c1", more='param { name: "w" } param { name: "b" }')
+    + fc("fc3", "c2"),
+    "two phases": data()
+    + conv("c", "data", more="include { phase: TRAIN }").replace('name: "c"', 'name: "other"')
+    + conv("c", "data", more="include { phase: TEST }")
+    + layer("label", "Input", more="input_param { shape { dim: 2 } }")
+    + fc("fc3", "c")
+    + layer("loss", "SoftmaxWithLoss", "fc3 label", more="include { phase: TRAIN }"),
+    "several inputs": data() + data("vector", (2, 5)) + fc("f", "data", 6) + fc("g", "vector", 6)
+    + layer("s", "Eltwise", "f g") + fc("fc3", "s"),
+    "several tops": data() + layer("cut", "Slice", "data", "x y", "slice_param { slice_point: 1 }")
+    + fc("f", "y", 6) + fc("g", "x", 6) + layer("s", "Concat", "f g") + fc("fc3", "s"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_net_is_a_branch_that_computes_the_same(caffe, tmp_path, kind):
+    path = written(tmp_path / "n.prototxt", KINDS[kind])
+    original = caffe.Net(os.fspath(path), caffe.TEST)
+    original.save(os.fspath(tmp_path / "n.caffemodel"))
+    builder = prototxt(path)
+    source = DataSource(Input((4, 6, 6)), kind="input", train_batch=2, test_batch=2)
+    train_val, deploy, _ = emit_files(Fusion({"a": builder, "b_": builder}, 3), source, tmp_path / "net")
+    weights = dict.fromkeys(["a", "b_"], tmp_path / "n.caffemodel")
+    fuse_weights(train_val, weights, tmp_path / "init.caffemodel")
+    for net_path in (train_val, deploy):
+        originals = {prefix: Original(os.fspath(path), os.fspath(own)) for prefix, own in weights.items()}
+        found = verify_branches(net_path, tmp_path / "init.caffemodel", originals)
+        assert [(one.prefix, one.equal) for one in found] == [("a", True), ("b_", True)]
+    message = proto.read_net(train_val)
+    shared = {spec.name for one in message.layer for spec in one.param if spec.name}
+    assert shared == ({"a/w", "a/b", "b_w", "b_b"} if kind == "shared parameters" else set())
+    assert not any(spec.lr_mult for one in message.layer if one.name.startswith(("a/", "b_")) for spec in one.param)
+    caffe.Net(os.fspath(train_val), caffe.TRAIN)
+
+
 @given(nets(inputs=2))
 def test_writing_a_net_into_a_netspec_gives_it_back(message):
     spec = caffe().NetSpec()
