@@ -194,9 +194,7 @@ def _require_known(option: str, keys: Any, nets: Mapping[str, str]) -> None:
 def _part(prefix: str, text: str, nets: Mapping[str, str], given: Mapping[str, Any]) -> Any:
     learns = prefix in (*given["trainable"], *given["lr"], *given["frozen_to"]) or (not prefix and not given["frozen"])
     if prefix in given["bn"] and not learns:
-        raise click.UsageError(
-            f"--bn {prefix}: the branch is frozen; --bn is for one that learns (--trainable {prefix})"
-        )
+        raise click.UsageError(f"--bn {prefix}: the branch is frozen; to let it learn, add --trainable {prefix}")
     return Part(
         find_branch(text),
         frozen=not learns,

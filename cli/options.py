@@ -43,9 +43,7 @@ def keyed(convert: Callable[[str], Value], *, repeat: bool = False) -> Callable[
             if not equals or Path(value).exists():
                 key, rest = "", value
             if key in parsed and not repeat:
-                raise click.BadParameter(
-                    f"{value!r}: is given twice for {key!r}" if key else f"{value!r}: is given twice"
-                )
+                raise click.BadParameter(f"{value!r}: {repr(key) if key else 'all'} has one already")
             try:
                 made = convert(rest)
             except ValueError as error:

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from . import blocks, names, preparation
+from . import blocks, preparation
 from ._caffe import TEST, Message, caffe
 from .branches.branch import Branch, Builder, Input
 from .errors import GraphError
 from .graph.check import require_sound
-from .graph.cut import dependencies
 from .graph.feed import with_inputs
-from .graph.freeze import frozen, normalised_by, slowed
+from .graph.freeze import frozen
 from .graph.frozen import require_frozen
-from .graph.share import shared
 from .heads import Head, add_answer, add_loss, add_scores
 from .joins import CONCAT, Join, join, require_joinable
+from .learning import learning
 from .names import qualify, stem
 from .proto import only_phase
 from .shapes import shape_text, survey
@@ -101,28 +100,23 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
     """
     parts = _parts(fusion)
     net, placed = place(parts)
+    branches = _message(net)
+    for prefix, part in parts.items():
+        if part.frozen and not fusion.ensemble:
+            require_frozen(branches, prefix)
     read = {blob for one in placed.values() for blob in one.reads}
     joined = tuple(prefix for prefix, one in placed.items() if qualify(prefix, one.branch.seam) not in read)
     top = join(net, [placed[prefix].branch for prefix in joined], _named(fusion))
-    labels: Dict[str, int] = {}
-    if fusion.ensemble and not deploy:
-        labels = {LABEL: 1}
-        _open(net, LABEL)
-        net.accuracy = caffe().layers.Accuracy(top, net[LABEL], include={"phase": TEST})
-    for head in fusion.all_heads:
-        front = f"{head.name}_" if len(fusion.all_heads) > 1 else ""
-        scores = _scores(net, [placed[prefix].branch for prefix in joined], top, head)
-        if deploy:
-            add_answer(net, scores, head, front)
-            continue
-        label = f"{front}{LABEL}"
-        labels[label] = head.label_length
-        _open(net, label)
-        add_loss(net, scores, net[label], head, front)
-    alone = placed.get("")
-    if alone is not None and alone.branch.auxiliary is not None and len(labels) == 1 and not deploy:
-        alone.branch.auxiliary(net, fusion.all_heads[0].classes, net[LABEL])
-    return _built(net, placed, joined, labels, fusion)
+    labels = _add_ends(net, fusion, [placed[prefix].branch for prefix in joined], top, deploy)
+    message = _message(net)
+    built = Built(net, _opened(message, placed, labels), placed, joined, labels)
+    _require_sound(built, fusion, message)
+    members = {
+        prefix: {layer.name for layer in branches.layer if (owner(placed, layer.name) or "") == prefix}
+        for prefix in placed
+    }
+    learned = frozen(built.message) if fusion.ensemble else learning(built.message, parts, members)
+    return dataclasses.replace(built, message=learned)
 
 
 def require_fitting(built: Built, how: Join, sizes: Mapping[str, Sequence[int]]) -> None:
@@ -194,8 +188,28 @@ def _named(fusion: Fusion) -> Join:
     return fusion.join
 
 
-def _open(net: Any, blob: str) -> None:
-    net[blob] = caffe().layers.Input()
+def _add_ends(net: Any, fusion: Fusion, joined: Sequence[Branch], top: Any, deploy: bool) -> Dict[str, int]:
+    """Add what follows the join: heads with their losses, or the answers to deploy. Return the labels that they read,
+    each with the numbers that one image has in it."""
+    labels: Dict[str, int] = {}
+    if fusion.ensemble and not deploy:
+        labels[LABEL] = 1
+        net[LABEL] = caffe().layers.Input()
+        net.accuracy = caffe().layers.Accuracy(top, net[LABEL], include={"phase": TEST})
+    for head in fusion.all_heads:
+        front = f"{head.name}_" if len(fusion.all_heads) > 1 else ""
+        scores = _scores(net, joined, top, head)
+        if deploy:
+            add_answer(net, scores, head, front)
+            continue
+        label = f"{front}{LABEL}"
+        labels[label] = head.label_length
+        net[label] = caffe().layers.Input()
+        add_loss(net, scores, net[label], head, front)
+    auxiliary = joined[0].auxiliary if joined[0].prefix == "" and len(labels) == 1 else None
+    if auxiliary is not None:
+        auxiliary(net, fusion.all_heads[0].classes, net[LABEL])
+    return labels
 
 
 def _scores(net: Any, joined: Sequence[Branch], top: Any, head: Head) -> Any:
@@ -207,46 +221,22 @@ def _scores(net: Any, joined: Sequence[Branch], top: Any, head: Head) -> Any:
     return add_scores(net, top, head, head.name or own.classifier.format(classes=head.classes))
 
 
-def _built(
-    net: Any, placed: Mapping[str, Placed], joined: Tuple[str, ...], labels: Mapping[str, int], fusion: Fusion
-) -> Built:
-    message = _message(net)
-    reads = {blob for one in placed.values() for blob in one.reads if owner(placed, blob) is None}
-    opened = [[blob] for blob in (*reads, *labels)]
-    kept = [layer for layer in message.layer if layer.type != "Input" or list(layer.top) not in opened]
+def _opened(message: Message, placed: Mapping[str, Placed], labels: Mapping[str, int]) -> Message:
+    """Return the net, under its name, without the Inputs that stood for its inputs and labels."""
+    read = {blob for one in placed.values() for blob in one.reads if owner(placed, blob) is None}
+    opened = [[blob] for blob in (*read, *labels)]
     found = {one.branch.net_name for one in placed.values()}
     name = found.pop() if len(found) == 1 and "" not in found else "Fusion"
-    bare = type(message)(name=name, layer=kept)
-    built = Built(net, bare, placed, joined, labels)
+    kept = [layer for layer in message.layer if layer.type != "Input" or list(layer.top) not in opened]
+    return type(message)(name=name, layer=kept)
+
+
+def _require_sound(built: Built, fusion: Fusion, message: Message) -> None:
     told = {blob: one.shape for blob, one in built.inputs.items() if one.shape is not None}
     # Before the general check: it knows of the join only that some Concat's bottoms do not fit.
     require_fitting(built, fusion.join, {blob: (1, *shape) for blob, shape in told.items()})
     require_sound(message, "the net as built", built.seams)
-    _require_assigned(message, net)
-    for prefix, part in fusion.parts.items():
-        if part.frozen and not fusion.ensemble:
-            require_frozen(message, prefix)
-        bare = _learning(bare, prefix, part)
-    if fusion.ensemble:
-        bare = frozen(bare)
-    return dataclasses.replace(built, message=bare)
-
-
-def _learning(message: Message, prefix: str, part: Part) -> Message:
-    """Return the net with the branch as its Part says: what is frozen of it, how fast the rest learns."""
-    own = {index for index, layer in enumerate(message.layer) if names.local(prefix, layer.name) is not None}
-    fixed = own if part.frozen else set()
-    if part.frozen_to:
-        blob = qualify(prefix, part.frozen_to)
-        if not any(blob in layer.top for layer in message.layer):
-            raise GraphError(f"branch {prefix!r}: is to be frozen up to {part.frozen_to!r}, which is no blob of it")
-        fixed = own & dependencies(message, [blob])
-        message = frozen(message, fixed)
-    if part.batch_norm and not part.frozen:
-        message = normalised_by(message, part.batch_norm, own - fixed)
-    if part.lr != 1:
-        message = slowed(message, part.lr, own - fixed)
-    return shared(message, prefix, part.shares) if part.shares else message
+    _require_assigned(message, built.net)
 
 
 def _message(net: Any) -> Message:

@@ -20,6 +20,7 @@ ROOMS = [
     "branches",
     "preparation",
     "wiring",
+    "learning",
     "joins",
     "heads",
     "fusion",

@@ -8,7 +8,7 @@ from .. import names
 from .._caffe import TEST, Message
 from ..errors import GraphError
 from ..proto import phases
-from ..shapes import infer
+from ..shapes import survey
 from .freeze import is_stochastic_pooling
 
 _SHOWN = 5
@@ -24,7 +24,7 @@ def require_frozen(net: Message, prefix: str) -> None:
 
 
 def _faults(net: Message, prefix: str, phase: int) -> Iterator[str]:
-    for index, shapes in infer(net, phase).params.items():
+    for index, shapes in survey(net, phase)[0].params.items():
         layer = net.layer[index]
         if names.local(prefix, layer.name) is None:
             continue

@@ -1,0 +1,36 @@
+"""How the branches of a built net learn: what of each is frozen, how fast the rest learns, what two have in common."""
+
+from __future__ import annotations
+
+from typing import Collection, Mapping
+
+from ._caffe import Message
+from .errors import GraphError
+from .graph.cut import dependencies
+from .graph.freeze import frozen, normalised_by, slowed
+from .graph.share import shared
+from .names import qualify
+from .wiring import Part
+
+
+def learning(net: Message, parts: Mapping[str, Part], members: Mapping[str, Collection[str]]) -> Message:
+    """Return the net with its branches as their parts say; `members` are each branch's layers, by name."""
+    for prefix, part in parts.items():
+        if not part.frozen:
+            net = _learning(net, prefix, part, members[prefix])
+        if part.shares is not None:
+            net = shared(net, prefix, part.shares)
+    return net
+
+
+def _learning(net: Message, prefix: str, part: Part, members: Collection[str]) -> Message:
+    free = {index for index, layer in enumerate(net.layer) if layer.name in members}
+    if part.frozen_to is not None:
+        blob = qualify(prefix, part.frozen_to)
+        if not any(blob in layer.top for layer in net.layer if layer.name in members):
+            raise GraphError(f"branch {prefix!r}: is to be frozen up to {part.frozen_to!r}, which is no blob of it")
+        fixed = free & dependencies(net, [blob])
+        net, free = frozen(net, fixed), free - fixed
+    if part.batch_norm is not None:
+        net = normalised_by(net, part.batch_norm, free)
+    return slowed(net, part.lr, free) if part.lr != 1 else net
