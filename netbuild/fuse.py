@@ -8,13 +8,13 @@ from typing import Collection, Dict, List, Mapping, Optional, Tuple
 
 from . import names, proto
 from ._caffe import TEST, Message
-from .errors import GraphError
+from .errors import GraphError, WeightsError
 from .files import PathLike, require_output
 from .graph.check import require_sound
 from .shapes import parameter_shapes
 from .weights.caffemodel import index
 from .weights.head import Start, Values, head_values
-from .weights.plan import Declared, Plan, make_plan
+from .weights.plan import Copy, Declared, Plan, make_plan
 from .weights.stream import stream
 
 
@@ -52,7 +52,7 @@ def fuse_weights(
     require_sound(net, str(target))
     declared = declare(net)
     models = {prefix: index(path) for prefix, path in weights.items()}
-    plan = make_plan(declared, models)
+    plan = _shared_once(make_plan(declared, models), net)
     made: Dict[str, List[Values]] = {}
     if head:
         name, prefixes = head_on_concat(net, head)
@@ -64,6 +64,27 @@ def fuse_weights(
         plan = dataclasses.replace(plan, left_to_fillers=left, unused=unused)
     size = None if dry_run else stream(plan, net.name, declared, output, made)
     return Fused(plan, str(output), size, next(iter(made), None))
+
+
+def _shared_once(plan: Plan, net: Message) -> Plan:
+    """Return the plan without calling those layers left over whose parameters another layer owns and gets.
+
+    Raises WeightsError where layers that share their parameters (siamese) would get them from different files.
+    """
+    origins: Dict[str, Copy] = {}
+    copies = {copy.target: copy for copy in plan.copies}
+    for layer in net.layer:
+        copy = copies.get(layer.name)
+        for name in (spec.name for spec in layer.param if spec.name and copy is not None):
+            assert copy is not None
+            first = origins.setdefault(name, copy)
+            if first.path != copy.path:
+                raise WeightsError(
+                    f"{first.target!r} and {copy.target!r} share the parameter {name!r}, but would get it from two "
+                    f"files, {first.path} and {copy.path}; give both branches one"
+                )
+    filled = {layer.name for layer in net.layer if layer.param and all(spec.name in origins for spec in layer.param)}
+    return dataclasses.replace(plan, left_to_fillers=tuple(one for one in plan.left_to_fillers if one not in filled))
 
 
 def head_on_concat(net: Message, prefixes: Collection[str]) -> Tuple[str, List[str]]:

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
+from netbuild import DataSource, Fusion, Part, emit_files, fuse_weights, lenet
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import GraphError, NetbuildError, WeightsError
 from netbuild.weights import stream as stream_module
@@ -190,3 +190,21 @@ def test_values_in_the_targets_own_definition_do_not_double_the_blobs(pb, tmp_pa
     (tmp_path / "s").write_bytes(source.SerializeToString())
     fuse_weights(tmp_path / "t.prototxt", {"a": tmp_path / "s"}, tmp_path / "o")
     assert [array.tolist() for array in by_protobuf(pb, tmp_path / "o")["a/p"]] == [[1, 2]]
+
+
+def test_siamese_branches_get_one_files_weights_once_or_twice(caffe, tmp_path, weights):
+    parts = {"odd": lenet, "even": Part(lenet, shares="odd")}
+    folder = tmp_path / "siamese"
+    target, *_ = emit_files(Fusion(parts, 2), DataSource(MNIST, kind="input", train_batch=2, test_batch=2), folder)
+    once = fuse_weights(target, {"odd": weights["odd"]}, tmp_path / "once")
+    assert once.plan.left_to_fillers == ("ip2",)
+    fuse_weights(target, dict.fromkeys(parts, weights["odd"]), tmp_path / "twice")
+    nets = [caffe.Net(os.fspath(target), os.fspath(tmp_path / name), caffe.TEST) for name in ("once", "twice")]
+    for net in nets:
+        for name in ("conv1", "ip1"):
+            expected = nets[0].params[f"odd/{name}"][0].data
+            assert np.any(expected)
+            assert net.params[f"even/{name}"][0].data.tobytes() == expected.tobytes()
+    with pytest.raises(WeightsError, match="'odd/conv1' and 'even/conv1' share the parameter 'odd/conv1_0'.*two files"):
+        fuse_weights(target, weights, tmp_path / "both")
+    assert not (tmp_path / "both").exists()
