@@ -84,7 +84,9 @@ def _shared_once(plan: Plan, net: Message) -> Plan:
                     f"files, {first.path} and {copy.path}; give both branches one"
                 )
     filled = {layer.name for layer in net.layer if layer.param and all(spec.name in origins for spec in layer.param)}
-    return dataclasses.replace(plan, left_to_fillers=tuple(one for one in plan.left_to_fillers if one not in filled))
+    shared = tuple(layer for layer in plan.left_to_fillers if layer in filled)
+    left = tuple(layer for layer in plan.left_to_fillers if layer not in filled)
+    return dataclasses.replace(plan, shared=shared, left_to_fillers=left)
 
 
 def head_on_concat(net: Message, prefixes: Collection[str]) -> Tuple[str, List[str]]:

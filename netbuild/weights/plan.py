@@ -47,6 +47,8 @@ class Plan:
     """Per prefix: source layers with blobs that the target does not want, such as the old classifier."""
     left_to_fillers: Tuple[str, ...]
     """Target layers with parameters that no file is named for, and layers of unknown type that no file has."""
+    shared: Tuple[str, ...] = ()
+    """Target layers all of whose parameters are those of layers that are copied (siamese nets)."""
 
     def blob_count(self, prefix: Optional[str] = None) -> int:
         """Return how many blobs are copied, of one branch or of all."""
