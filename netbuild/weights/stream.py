@@ -65,9 +65,9 @@ def stream(
     """Write the planned caffemodel to `output` and return its size in bytes.
 
     `made` gives the values of layers that are not copied, by name. `target` holds the target's layers in order. Those
-    that the plan leaves to their fillers or to others are not written: Caffe aborts on a layer entry with fewer blobs than its net
-    has. The written values are read back and compared with their sources before the file takes its name; whatever goes
-    wrong, an old `output` stays as it was.
+    that the plan leaves to their fillers, or to layers that they share with, are not written: Caffe aborts on a layer
+    entry with fewer blobs than its net has. The written values are read back and compared with their sources before the
+    file takes its name; whatever goes wrong, an old `output` stays as it was.
     """
     copies = {copy.target: copy for copy in plan.copies}
     skipped = {*plan.left_to_fillers, *plan.shared} - set(made)
