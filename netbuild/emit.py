@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Union
 
@@ -140,7 +141,9 @@ def _solver(
         overrides["test_iter"] = str(-(-count // first.test_batch) if count else SOLVER["test_iter"])
     fields = {"train_net": "train", "test_net": "test"} if split_phases else {"net": "train_val"}
     paths = {field: str(target / f"{name}.prototxt") for field, name in fields.items()}
-    return solver(paths, net.name.lower() + ("_fused" if len(fusion.branches) > 1 else ""), overrides)
+    # A net's name is any text; this one becomes the beginning of file names.
+    stem = re.sub(r"[^\w.-]+", "_", net.name.lower()) or "net"
+    return solver(paths, stem + ("_fused" if len(fusion.branches) > 1 else ""), overrides)
 
 
 def list_length(source: DataSource) -> Optional[int]:

@@ -140,6 +140,15 @@ def test_a_net_alone_keeps_its_classifier_and_takes_another_number_of_classes(tm
     )
 
 
+@pytest.mark.parametrize(("name", "prefix"), [("My net/v2 (new)", "my_net_v2_new_"), ("", "net")])
+def test_a_nets_name_becomes_a_snapshot_prefix(tmp_path, name, prefix):
+    path = written(tmp_path / "n.prototxt", small().replace('name: "Small"', f'name: "{name}"'))
+    *_, solver = emit_files(
+        Fusion({"": prototxt(path)}, 3, frozen=False), DataSource(Input((4, 6, 6)), kind="input"), tmp_path
+    )
+    assert proto.read_solver(solver).snapshot_prefix == prefix
+
+
 def test_several_inputs_become_inputs_of_the_net_unless_they_are_wired(tmp_path):
     text = data() + data("clip", (2, 4)) + conv("c", "data") + fc("f", "clip", 6) + fc("g", "c", 6)
     text += layer("sum", "Eltwise", "f g") + fc("fc3", "sum") + layer("prob", "Softmax", "fc3")
