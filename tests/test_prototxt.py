@@ -140,7 +140,7 @@ def test_a_net_alone_keeps_its_classifier_and_takes_another_number_of_classes(tm
     )
 
 
-@pytest.mark.parametrize(("name", "prefix"), [("My net/v2 (new)", "my_net_v2_new_"), ("", "net")])
+@pytest.mark.parametrize(("name", "prefix"), [("My net/v2 (new)", "my_net_v2_new_"), ("", "fusion")])
 def test_a_nets_name_becomes_a_snapshot_prefix(tmp_path, name, prefix):
     path = written(tmp_path / "n.prototxt", small().replace('name: "Small"', f'name: "{name}"'))
     *_, solver = emit_files(
