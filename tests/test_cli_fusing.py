@@ -141,7 +141,7 @@ def test_notes_go_to_stderr():
 @pytest.mark.parametrize(
     ("arguments", "sentence", "code"),
     [
-        (["--branch", "a=two.prototxt", "--classes", 3], "The net has 2 classifiers (one, two); name the seam", 1),
+        (["--branch", "a=two.prototxt", "--classes", 3], "The net has 2 classifiers (one on c, two on c); name the seam", 1),
         (["--branch", "a=none.prototxt", "--classes", 3], "prototxt 'none.prototxt': no such file", 1),
         (["--branch", "a=small.prototxt@conv2", "--classes", 3], "no blob 'conv2' in the net; did you mean 'conv1'?", 1),
         (["--branch", "a=small.prototxt"], "--classes N, --head NAME=N, --ensemble or --no-head", 2),

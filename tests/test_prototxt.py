@@ -72,7 +72,7 @@ def test_builders_can_be_cut_too():
     [
         (
             data() + conv("c", "data") + fc("one", "c") + fc("two", "c"),
-            r"The net has 2 classifiers .one, two.; name the seam, as in n.prototxt@BLOB.*\n  c .N, 4, 6, 6.",
+            r"The net has 2 classifiers .one on c, two on c.; name the seam, as in n.prototxt@BLOB.*\n  c .N, 4, 6, 6.",
         ),
         (data() + conv("c", "data") + layer("p", "LRN", "c"), r"no classifier; name the seam(?s:.*)\n  c .N, 4, 6, 6."),
         (data() + layer("r", "ReLU", "dat"), "unknown bottom 'dat'; did you mean 'data'"),

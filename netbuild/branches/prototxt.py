@@ -83,7 +83,9 @@ def _only_classifier(net: Message, path: str) -> Classifier:
     found = classifiers(net)
     if len(found) == 1:
         return found[0]
-    count = f"{len(found)} classifiers ({', '.join(one.layer for one in found)})" if found else "no classifier"
+    count = "no classifier"
+    if found:
+        count = f"{len(found)} classifiers ({', '.join(f'{one.layer} on {one.seam}' for one in found)})"
     listed = "\n  ".join(seams(net)[-_SHOWN:])
     raise GraphError(
         f"{path}: where is the branch to end? The net has {count}; name the seam, as in {Path(path).name}@BLOB. "
