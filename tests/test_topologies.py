@@ -298,6 +298,10 @@ def test_siamese_branches_stay_one(caffe, tmp_path, nets, frozen):
         "right": Part(builder, frozen=frozen, shares="left"),
     }
     before, after = solver_after(caffe, tmp_path, Fusion(parts, 3))
+    deploy = {
+        one.name: [spec.name for spec in one.param] for one in proto.read_net(tmp_path / "net/deploy.prototxt").layer
+    }
+    assert deploy["left/fc1"] == deploy["right/fc1"] == ["left/fc1_0", "left/fc1_1"]
     for (name, index), values in after.items():
         if name.startswith("left/"):
             assert values.tobytes() == after["right" + name[4:], index].tobytes()

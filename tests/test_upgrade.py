@@ -119,8 +119,11 @@ CURRENT = (
         # A V1 layer beside V0 ones, padding before a pooling, and one padding for two readers.
         INPUT + v0("p", "padding", "data", "p", "pad: 1") + v0("m", "pool", "p", "m", "pool: MAX kernelsize: 3")
         + v0("c", "conv", "p", "c", "num_output: 4 kernelsize: 3") + v0("e", "euclidean_loss", "m c", "e"),
+        # A blob that bears the name of a padding layer's later on.
+        INPUT + v0("p", "padding", "data", "p", "pad: 1") + v0("c", "conv", "p", "c", "num_output: 4 kernelsize: 3")
+        + v0("r", "tanh", "c", "p") + v0("d", "conv", "p", "d", "num_output: 2 kernelsize: 3"),
     ],
-    ids=["V0", "V1", "current", "shapes V1", "shapes", "padding"],
+    ids=["V0", "V1", "current", "shapes V1", "shapes", "padding", "padding again"],
 )  # fmt: skip
 def test_the_upgrade_is_caffes_own(caffe, tmp_path, text, phase):
     require_as_caffe(caffe, tmp_path, text, phase)
