@@ -36,6 +36,12 @@ def test_recurrent_layers_too(caffe, tmp_path, kind, count):
     assert len(caffe.Net(str(tmp_path / "n.prototxt"), caffe.TRAIN).params["x"]) == count
 
 
+def test_the_one_blob_of_ssds_normalize():
+    """The wheel does not have the layer: its blob was counted in SSD's normalize_layer.cpp."""
+    (_, found) = frozen(net(data() + layer("x", "Normalize", "data"))).layer
+    assert [(spec.lr_mult, spec.decay_mult) for spec in found.param] == [(0, 0)]
+
+
 def test_entries_that_are_there_keep_their_names():
     message = net(data() + conv("c", "data", more='param { name: "w" lr_mult: 3 decay_mult: 2 } propagate_down: true'))
     (_, found) = frozen(message).layer

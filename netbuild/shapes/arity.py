@@ -38,7 +38,7 @@ _ARITIES: Dict[str, Arity] = {
     **_rows(_ONE, _ONE, "Im2col", "InnerProduct", "LRN", "Log", "MVN", "PReLU", "Power", "ReLU", "Reduction"),
     **_rows(_ONE, _ONE, "Reshape", "SPP", "Sigmoid", "Softmax", "TanH", "Threshold", "Tile"),
     # Of forks only.
-    **_rows(_ONE, _ONE, "Clip", "Permute", "Reverse", "Swish"),
+    **_rows(_ONE, _ONE, "Clip", "Normalize", "Permute", "Reverse", "Swish"),
     **_rows(_ONE, (1, 2), "Pooling"),
     **_rows(_ONE, _MANY, "Slice", "Split"),
     **_rows((1, 2), _ONE, "Bias", "Scale"),

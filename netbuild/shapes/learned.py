@@ -47,6 +47,15 @@ def prelu(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [shape], [()] if layer.prelu_param.channel_shared else [(channels,)]
 
 
+def normalize(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """Normalize of SSD's fork (normalize_layer.cpp): one factor for each channel, or one for all."""
+    shape = bottoms[0]
+    options = getattr(layer, "norm_param", None)
+    if options is not None and options.channel_shared:
+        return [shape], [()]
+    return [shape], [None if shape is None else (legacy(shape)[1],)]
+
+
 def scale(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Scale: factors unless the second bottom brings them, and the bias of `bias_term`."""
     p = layer.scale_param

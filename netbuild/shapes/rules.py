@@ -46,6 +46,7 @@ RULES: Dict[str, Rule] = {
     "MVN": pointwise.mvn,
     "MemoryData": sources.memory_data,
     "MultinomialLogisticLoss": losses.multinomial_loss,
+    "Normalize": learned.normalize,
     "PReLU": learned.prelu,
     "Parameter": sources.parameter,
     "Permute": arrange.permute,
