@@ -8,10 +8,10 @@ import click
 
 from netbuild.branches.source import find_branch
 from netbuild.fusion import Fusion
+from netbuild.fusion.heads import LOSSES, Head
+from netbuild.fusion.joins import KINDS, Join
+from netbuild.fusion.wiring import DATA, Part
 from netbuild.graph.freeze import BATCH_NORM
-from netbuild.heads import LOSSES, Head
-from netbuild.joins import KINDS, Join
-from netbuild.wiring import DATA, Part
 
 from .options import Function, branch_option, keyed
 

@@ -5,10 +5,11 @@ import os
 import numpy as np
 import pytest
 
-from netbuild import DataSource, Fusion, blocks, build, emit_files, fusion, lenet
+from netbuild import DataSource, Fusion, blocks, build, emit_files, lenet
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.errors import GraphError
+from netbuild.fusion import assemble
 
 
 def params(net, prefix):
@@ -84,7 +85,7 @@ def test_without_entries_on_batch_norm_the_backward_pass_would_enter(caffe, tmp_
     monkeypatch.setattr(blocks, "param_specs", lambda blobs, **k: {} if blobs == 3 else honest(blobs, **k))
     with pytest.raises(GraphError, match="'a/bn_conv1' .BatchNorm. learning.*\n(?s:.*)and 48 more"):
         resnet_in(caffe, tmp_path, caffe.TRAIN, seed=3)
-    monkeypatch.setattr(fusion, "require_frozen", lambda *_: None)
+    monkeypatch.setattr(assemble, "require_frozen", lambda *_: None)
     net = resnet_in(caffe, tmp_path, caffe.TRAIN, seed=3)
     assert backward_reaches(net, "a/res5c_branch2c")
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from .._caffe import TEST, TRAIN, Message, caffe
 from ..errors import GraphError
-from ..wiring import DATA
+from ..fusion.wiring import DATA
 from .source import DataSource
 
 _TOGETHER = ("hdf5", "input")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
-from . import blocks
-from ._caffe import TEST, caffe
-from .errors import GraphError
+from .. import blocks
+from .._caffe import TEST, caffe
+from ..errors import GraphError
 
 LOSSES: Dict[str, Optional[str]] = {
     "SoftmaxWithLoss": "Softmax",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, List, Mapping, Set, Tuple
 
-from ._caffe import caffe
-from .branches.branch import Input
-from .branches.written import Top
-from .errors import GraphError
-from .names import qualify
+from .._caffe import caffe
+from ..branches.branch import Input
+from ..branches.written import Top
+from ..errors import GraphError
+from ..names import qualify
 
 Reads = Mapping[str, Mapping[str, Any]]
 """Of each branch, by prefix: the input blobs of the net that it reads, and what is told of them (an Input or None)."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Collection, Mapping
 
-from ._caffe import Message
-from .errors import GraphError
-from .graph.cut import dependencies
-from .graph.freeze import frozen, normalised_by, slowed
-from .graph.share import shared
-from .names import qualify
+from .._caffe import Message
+from ..errors import GraphError
+from ..graph.cut import dependencies
+from ..graph.freeze import frozen, normalised_by, slowed
+from ..graph.share import shared
+from ..names import qualify
 from .wiring import Part
 
 

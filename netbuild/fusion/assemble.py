@@ -1,7 +1,4 @@
-"""Branches, a join and heads as one net: the fused net as a program.
-
-`join` is the word for graphs, as `fuse` is for weight files.
-"""
+"""The whole of a fused net: branches placed, seams joined, heads put on top, the result checked."""
 
 from __future__ import annotations
 
@@ -10,20 +7,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from . import blocks, preparation
-from ._caffe import TEST, Message, caffe
-from .branches.branch import Branch, Builder, Input
-from .errors import GraphError
-from .graph.check import require_sound
-from .graph.feed import with_inputs
-from .graph.freeze import frozen
-from .graph.frozen import require_frozen
+from .. import blocks
+from .._caffe import TEST, Message, caffe
+from ..branches.branch import Branch, Builder, Input
+from ..errors import GraphError
+from ..graph.check import require_sound
+from ..graph.feed import with_inputs
+from ..graph.freeze import frozen
+from ..graph.frozen import require_frozen
+from ..names import qualify, stem
+from ..proto import only_phase
+from ..shapes import shape_text, survey
+from . import preparation
 from .heads import Head, add_answer, add_loss, add_scores
 from .joins import CONCAT, Join, join, require_joinable
 from .learning import learning
-from .names import qualify, stem
-from .proto import only_phase
-from .shapes import shape_text, survey
 from .wiring import LABEL, Part, Placed, open_reads, owner, place
 
 

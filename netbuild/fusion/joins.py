@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from . import blocks
-from ._caffe import caffe
-from .branches.branch import Branch
-from .errors import GraphError
-from .shapes import Shape, shape_text
+from .. import blocks
+from .._caffe import caffe
+from ..branches.branch import Branch
+from ..errors import GraphError
+from ..shapes import Shape, shape_text
 
 KINDS = ("concat", "sum", "mean", "product", "max")
 _ELTWISE = {"sum": "SUM", "mean": "SUM", "product": "PROD", "max": "MAX"}

@@ -7,13 +7,14 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
-from . import names, preparation
-from ._caffe import caffe
-from .branches.branch import Branch, Builder, Input
-from .branches.written import Top, top_of
-from .errors import GraphError, NetbuildError
-from .graph.freeze import BATCH_NORM
-from .names import qualify
+from .. import names
+from .._caffe import caffe
+from ..branches.branch import Branch, Builder, Input
+from ..branches.written import Top, top_of
+from ..errors import GraphError, NetbuildError
+from ..graph.freeze import BATCH_NORM
+from ..names import qualify
+from . import preparation
 
 DATA, LABEL = "data", "label"
 """The blobs that feed a net of one input; names given by the caller are not prefixed."""
