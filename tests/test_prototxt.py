@@ -122,6 +122,14 @@ def test_a_branch_whose_phases_differ_can_only_be_frozen(tmp_path):
         branch_of(builder)
 
 
+def test_a_branch_that_learns_drops_out_where_only_its_training_net_does(tmp_path):
+    text = IMAGES % "TRAIN" + IMAGES % "TEST" + conv("c", "data")
+    text += layer("d", "Dropout", "c", "c", "include { phase: TRAIN }") + fc("fc3", "c") + LOSS
+    builder = prototxt(written(tmp_path / "n.prototxt", text))
+    assert names(branch_of(builder)[0])[1:] == ["a/c", "a/d"]
+    assert names(branch_of(builder, frozen=True)[0])[1:] == ["a/c"]
+
+
 def test_frozen_fixes_each_blob_where_the_file_has_no_entries(tmp_path):
     message, _ = branch_of(prototxt(written(tmp_path / "n.prototxt", small())), frozen=True)
     assert [len(one.param) for one in message.layer] == [0, 2, 3, 2, 0, 0, 2, 0, 0]

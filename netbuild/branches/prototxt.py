@@ -21,6 +21,8 @@ from .branch import Branch, Builder, Head, Input
 from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
+_SILENT = ("Input", "HDF5Data", "Python")
+"""Layers whose values come prepared, nobody tells how."""
 _SHOWN = 12
 
 
@@ -54,8 +56,10 @@ class _Source(NamedTuple):
     """What the seam depends on, the layers of inputs left out."""
     inputs: Dict[str, Optional[Input]]
     """The blobs that feed it, in the order in which they are read."""
+    in_training: Message
+    """The same of the net of TRAIN phase, where there is one: it may drop out what TEST does not."""
     train_difference: str
-    """Where the net of TRAIN phase departs from it, '' where it does not."""
+    """Where that net departs from it in what it computes, '' where it does not."""
 
 
 def _read(path: PathLike, seam: Optional[str]) -> _Source:
@@ -70,13 +74,14 @@ def _read(path: PathLike, seam: Optional[str]) -> _Source:
         features, inputs = _features(net, name)
     except GraphError as error:
         raise GraphError(f"{path}: {error}; netbuild check {path} --seams lists where it can be cut") from None
-    difference = ""
+    in_training, difference = features, ""
     if phase == TEST and TRAIN in phases:
         try:
-            difference = _difference(features, _features(proto.only_phase(whole, TRAIN), name)[0])
+            in_training, _ = _features(proto.only_phase(whole, TRAIN), name)
+            difference = _difference(features, in_training)
         except GraphError as error:
             difference = str(error)
-    return _Source(str(path), net, name, classifier, features, inputs, difference)
+    return _Source(str(path), net, name, classifier, features, inputs, in_training, difference)
 
 
 def _only_classifier(net: Message, path: str) -> Classifier:
@@ -122,7 +127,7 @@ def _input(layer: Message, shape: Shape) -> Input:
         resize=len(tail) == 3,
         layer=layer.name,
         mean_file=transform.mean_file or None,
-        prepared=layer.type != "Input",
+        prepared=layer.type not in _SILENT,
     )
 
 
@@ -170,7 +175,7 @@ def _write(
     fed = {blob: given[blob] if blob in given else _open_input(net, blob) for blob in own}
     outside = {blob: blob_of(net, top) for blob, top in fed.items()}
     change = partial(names.qualify, prefix)
-    features = frozen_net(source.features) if frozen else source.features
+    features = frozen_net(source.features) if frozen else source.in_training
     outer = {outside[blob]: top for blob, top in fed.items()}
     tops = add_layers(net, renamed(features, change, outside).layer, outer)
     seam = infer(source.net, TEST).blobs.get(source.seam)
