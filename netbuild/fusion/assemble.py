@@ -22,7 +22,7 @@ from . import preparation
 from .heads import Head, add_answer, add_loss, add_scores
 from .joins import CONCAT, Join, join, require_joinable
 from .learning import learning
-from .wiring import LABEL, Part, Placed, open_reads, owner, place
+from .wiring import DATA, LABEL, Part, Placed, open_reads, owner, place
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _add_ends(net: Any, fusion: Fusion, joined: Sequence[Branch], top: Any, depl
     labels: Dict[str, int] = {}
     if fusion.ensemble and not deploy:
         labels[LABEL] = 1
-        net[LABEL] = caffe().layers.Input()
+        _open(net, LABEL)
         net.accuracy = caffe().layers.Accuracy(top, net[LABEL], include={"phase": TEST})
     for head in fusion.all_heads:
         front = f"{head.name}_" if len(fusion.all_heads) > 1 else ""
@@ -202,12 +202,18 @@ def _add_ends(net: Any, fusion: Fusion, joined: Sequence[Branch], top: Any, depl
             continue
         label = f"{front}{LABEL}"
         labels[label] = head.label_length
-        net[label] = caffe().layers.Input()
+        _open(net, label)
         add_loss(net, scores, net[label], head, front)
     auxiliary = joined[0].auxiliary if joined[0].prefix == "" and len(labels) == 1 else None
     if auxiliary is not None:
         auxiliary(net, fusion.all_heads[0].classes, net[LABEL])
     return labels
+
+
+def _open(net: Any, label: str) -> None:
+    if label in net.tops:
+        raise GraphError(f"the label blob {label!r} is there already: give that input or branch another name")
+    net[label] = caffe().layers.Input()
 
 
 def _scores(net: Any, joined: Sequence[Branch], top: Any, head: Head) -> Any:
@@ -263,6 +269,8 @@ def _require_distinct(prefixes: Sequence[str]) -> None:
         raise GraphError(
             "the empty prefix is for a net alone: in a fusion it would claim the head too; name each branch"
         )
+    if DATA in prefixes and len(prefixes) > 1:
+        raise GraphError(f"the prefix {DATA!r} is the name of the input that all branches read; choose another")
     stems = [stem(prefix) for prefix in prefixes]
     doubled = sorted({prefix for prefix, front in zip(prefixes, stems) if stems.count(front) > 1})
     if doubled:

@@ -174,6 +174,12 @@ def add_branch(
     except NetbuildError as error:
         raise type(error)(f"branch {prefix!r}: {error}" if prefix else str(error)) from None
     except Exception as error:
+        if inputs and isinstance(error, TypeError) and "'inputs'" in str(error):
+            named = ", ".join(map(repr, inputs))
+            raise GraphError(
+                f"branch {prefix!r}: its builder has one input and no name for it, found {named}; say only what feeds "
+                f"it, as in --input {prefix}=BLOB"
+            ) from None
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise GraphError(
             f"branch {prefix!r}: its builder failed: {type(error).__name__}: {error} ({place.filename}:{place.lineno})"
