@@ -113,6 +113,9 @@ def test_ensembles_of_builders_and_of_given_softmaxes(tmp_path, nets):
     given = nets(small(), "prob")
     message = build(Fusion({"a": given, "b": given}, ensemble=True, join=Join("max")), deploy=True).message
     assert [one.type for one in message.layer].count("Softmax") == 2
+    scores = nets(small(), "fc3")
+    message = build(Fusion({"a": scores, "b": given}, ensemble=True, join=Join("max")), deploy=True).message
+    assert [one.name for one in message.layer if one.type == "Softmax"] == ["a/prob", "b/prob"]
     with pytest.raises(GraphError, match="branch 'a': its classifier 'ip2' needs a number of classes"):
         build(Fusion({"a": lenet, "b": lenet}, ensemble=True, join=Join("mean")))
     with pytest.raises(GraphError, match="an ensemble is the mean or the max of at least two branches"):

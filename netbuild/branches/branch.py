@@ -44,8 +44,9 @@ class Branch:
     """The seam's Top in the NetSpec."""
     channels: Optional[int]
     """Length of the seam's axis 1: (N, channels) or (N, channels, H, W). None where the source does not tell it."""
-    classifier: str = "fc{classes}"
-    """Name of the layer that classified on the seam; `{classes}` stands for their number."""
+    classifier: Optional[str] = "fc{classes}"
+    """Name of the layer that classified on the seam; `{classes}` stands for their number. None for a branch that was
+    cut at a blob of the user's choice."""
     head: Optional[Head] = None
     """Writes the published net's classifier onto the seam; None where that is one InnerProduct, `classifier`,
     filled by Xavier's rule. Its layers are the net's, not the branch's: they bear no prefix."""

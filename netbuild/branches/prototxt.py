@@ -199,10 +199,10 @@ def _open_input(net: Any, blob: str) -> Top:
     return net.tops[blob]
 
 
-def _classifier_pattern(source: _Source) -> str:
+def _classifier_pattern(source: _Source) -> Optional[str]:
     """Return the classifier's name with its number of classes left open: fc1000 becomes fc{classes}."""
     if source.classifier is None:
-        return "fc{classes}"
+        return None
     layer = _classifier(source)
     name, count = str(layer.name), str(_options(layer).num_output)
     name = name.replace("{", "{{").replace("}", "}}")

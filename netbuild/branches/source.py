@@ -71,4 +71,4 @@ def _cut_short(builder: Builder, seam: str, net: Any, bottom: Top, prefix: str =
     tops = add_layers(net, written.layer, {outer: bottom})
     channels = shape[1] if shape is not None and len(shape) > 1 else None
     top = tops[qualify(prefix, seam)]
-    return Branch(prefix, seam, top, channels, net_name=branch.net_name, input=branch.input)
+    return Branch(prefix, seam, top, channels, classifier=None, net_name=branch.net_name, input=branch.input)

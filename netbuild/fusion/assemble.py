@@ -163,14 +163,17 @@ def _parts(fusion: Fusion) -> Dict[str, Part]:
 def _classified(
     builder: Builder, classes: Optional[int], net: Any, bottom: Any, prefix: str = "", **options: Any
 ) -> Branch:
-    """Build a branch with its own classifier and the softmax of its scores; one that ends in a softmax has them."""
+    """Build a branch with its own classifier and the softmax of its scores. Of one that was cut at a blob of the
+    user's choice, that blob is the scores, or their softmax already."""
     branch = builder(net, bottom, prefix, **options)
     if branch.top.fn.type_name == "Softmax":
         return branch
     count = classes or branch.classes
-    if count is None:
+    if branch.classifier is None:
+        scores = branch.top
+    elif count is None:
         raise GraphError(f"its classifier {branch.classifier!r} needs a number of classes; give --classes")
-    if branch.head is not None:
+    elif branch.head is not None:
         scores = branch.head(net, count)
     else:
         scores = blocks.fc(net, qualify(prefix, branch.classifier.format(classes=count)), branch.top, count)
@@ -222,7 +225,7 @@ def _scores(net: Any, joined: Sequence[Branch], top: Any, head: Head) -> Any:
     own = joined[0]
     if own.prefix == "" and own.head is not None and head == Head(head.classes):
         return own.head(net, head.classes)
-    return add_scores(net, top, head, head.name or own.classifier.format(classes=head.classes))
+    return add_scores(net, top, head, head.name or (own.classifier or "fc{classes}").format(classes=head.classes))
 
 
 def _opened(message: Message, placed: Mapping[str, Placed], labels: Mapping[str, int]) -> Message:
