@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
 from pathlib import Path
 from typing import Dict
@@ -17,6 +20,14 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 def caffe():
     """Real pycaffe, in this process: only for nets that cannot make it abort."""
     return open_caffe()
+
+
+@pytest.fixture(scope="module")
+def slim(caffe):
+    """For tests that fork for each net: memory which earlier tests' nets have left makes each fork dear."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

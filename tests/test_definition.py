@@ -7,6 +7,8 @@ from netbuild._caffe import TEST, TRAIN
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems, require_sound
 
+pytestmark = pytest.mark.usefixtures("slim")
+
 FIVE = "inner_product_param { num_output: 5 }"
 FOUR = "inner_product_param { num_output: 4 }"
 TURNED = "inner_product_param { num_output: 5 transpose: true }"

@@ -3,6 +3,8 @@
 import pytest
 from shape_nets import INPUT, LABEL, SCALAR, engine, layer, require_same, source
 
+pytestmark = pytest.mark.usefixtures("slim")
+
 VOLUME = source("v", 1, 2, 5, 6, 7)
 ROWS = source("r", 2, 5)
 PLANES = source("p", 2, 5, 3, 4)

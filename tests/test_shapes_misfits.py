@@ -11,6 +11,8 @@ from netbuild.shapes import faults, infer
 from netbuild.shapes.arity import arity, misfit
 from netbuild.shapes.rules import RULES
 
+pytestmark = pytest.mark.usefixtures("slim")
+
 Z, SMALL, ROWS = source("z", 2, 7, 9, 11), source("s", 2, 6, 2, 2), source("r", 2, 3)
 SEQUENCE = source("q", 4, 3, 5) + source("t", 4, 3)
 RECURRENT = "recurrent_param { num_output: 2 }"
