@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import click
 
@@ -14,12 +14,6 @@ from netbuild.fusion.wiring import DATA, Part
 from netbuild.graph.freeze import BATCH_NORM
 
 from .options import Function, branch_option, keyed
-
-
-def _count(text: str) -> Optional[int]:
-    if not text.isdigit() or int(text) < 1:
-        raise ValueError("a number of classes")
-    return int(text)
 
 
 def _lengths(text: str) -> Tuple[int, ...]:
@@ -47,6 +41,8 @@ def _wire(text: str) -> Tuple[str, str]:
     return (own, blob) if colon else ("", text)
 
 
+_FOR_ALL = ("after", "shape", "mean", "scale")
+"""Options that make sense without a PREFIX."""
 _OPTIONS = [
     branch_option("A branch of the fusion: odd=lenet, or odd=deploy.prototxt@pool5. Once for each branch."),
     click.option("--classes", type=int, help="Number of classes of the new classifier."),
@@ -96,10 +92,13 @@ _OPTIONS = [
         metavar="PREFIX=OWNER",
         multiple=True,
         callback=keyed(str),
-        help="Let a branch have its parameters in common with another of the same net (siamese).",
+        help="Let a branch have its parameters in common with another of the same net, and learn as that (siamese).",
     ),
     click.option(
-        "--join", "kind_of_join", type=click.Choice(KINDS), help="How the seams are joined.  [default: concat]"
+        "--join",
+        "kind_of_join",
+        type=click.Choice(KINDS),
+        help="How the seams are joined.  [default: concat; of an ensemble mean]",
     ),
     click.option("--axis", type=int, default=1, show_default=True, help="Axis of a concat."),
     click.option(
@@ -170,9 +169,8 @@ def fusion(net: str, given: Mapping[str, Any]) -> Fusion:
     if (net == "fusion") != bool(branches):
         raise click.UsageError("--branch goes with the net 'fusion', and 'fusion' needs at least one --branch")
     nets = branches or {"": net}
-    for option in ("lr", "frozen_to", "bn", "wires", "after", "share", "coeff", "shape", "mean", "scale"):
+    for option in ("trainable", "lr", "frozen_to", "bn", "wires", "after", "share", "coeff", "shape", "mean", "scale"):
         _require_known(option, given[option], nets)
-    _require_known("trainable", given["trainable"], nets)
     kind = given["kind_of_join"] or ("mean" if given["ensemble"] else "concat")
     return Fusion(
         {prefix: _part(prefix, text, nets, given) for prefix, text in nets.items()},
@@ -183,12 +181,15 @@ def fusion(net: str, given: Mapping[str, Any]) -> Fusion:
     )
 
 
-def _require_known(option: str, keys: Any, nets: Mapping[str, str]) -> None:
+def _require_known(option: str, keys: Iterable[str], nets: Mapping[str, str]) -> None:
+    named = {"wires": "input", "frozen_to": "frozen-to"}.get(option, option)
     for key in keys:
-        if key and key not in nets:
-            named = {"wires": "input", "frozen_to": "frozen-to"}.get(option, option)
-            known = f"the branches are {', '.join(nets)}" if "" not in nets else "a net alone has none"
-            raise click.UsageError(f"--{named} {key}: no branch has this prefix; {known}")
+        if key in nets or (not key and option in _FOR_ALL):
+            continue
+        known = f"the branches are {', '.join(nets)}" if "" not in nets else "a net alone has none"
+        if not key:
+            raise click.UsageError(f"--{named}: say for which branch, as in --{named} PREFIX=VALUE; {known}")
+        raise click.UsageError(f"--{named} {key}: no branch has this prefix; {known}")
 
 
 def _part(prefix: str, text: str, nets: Mapping[str, str], given: Mapping[str, Any]) -> Any:

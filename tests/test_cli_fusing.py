@@ -148,6 +148,7 @@ def test_notes_go_to_stderr():
         (["--branch", "a=lenet", "--classes", 3, "--trainable", "b"], "--trainable b: no branch has this prefix", 2),
         (["--branch", "a=lenet", "--classes", 3, "--bn", "a=batch"], "to let it learn, add --trainable a", 2),
         (["--branch", "a=lenet", "--classes", 3, "--bn", "a=both"], "expected PREFIX=global|batch", 2),
+        (["--branch", "a=lenet", "--classes", 3, "--lr", "0.1"], "--lr: say for which branch, as in --lr PREFIX=VALUE", 2),
         (["--branch", "a=lenet", "--classes", 3, "--lr", "a=fast"], "expected PREFIX=FACTOR", 2),
         (["--branch", "a=lenet", "--classes", 3, "--after", "b"], "--after b: ", 2),
         (["--branch", "a=lenet", "--head", "x"], "--head x: how many classes? Give --head x=N", 2),
