@@ -87,6 +87,16 @@ def test_learning_rates_are_multiplied_and_missing_ones_written():
     assert not norm.param
 
 
+@pytest.mark.parametrize("rates", [("", "lr_mult: 2"), ("lr_mult: 2", ""), ("", ""), ("lr_mult: 2", "lr_mult: 2")])
+def test_layers_that_share_a_parameter_do_not_come_to_disagree(caffe, tmp_path, rates):
+    text = data() + "".join(conv(n, "data", more=f'param {{ name: "w" {rate} }}') for n, rate in zip("ab", rates))
+    message = slowed(net(text), 0.5)
+    found = [spec.lr_mult for one in message.layer for spec in one.param if spec.name and spec.HasField("lr_mult")]
+    assert set(found) == {1.0 if any(rates) else 0.5}
+    (tmp_path / "n.prototxt").write_text(str(message))
+    caffe.Net(str(tmp_path / "n.prototxt"), caffe.TRAIN)
+
+
 def test_batch_norm_in_training():
     message = net(data() + layer("bn", "BatchNorm", "data", more="batch_norm_param { use_global_stats: false }"))
     assert normalised_by(message, "global").layer[1].batch_norm_param.use_global_stats

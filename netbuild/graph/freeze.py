@@ -27,7 +27,11 @@ def frozen(net: Message, layers: Optional[Container[int]] = None) -> Message:
 
 
 def slowed(net: Message, factor: float, layers: Optional[Container[int]] = None) -> Message:
-    """Return the net with each learning rate multiplied: an `lr_mult` of 2 becomes 2 * factor, a missing one factor."""
+    """Return the net with each learning rate multiplied: an `lr_mult` of 2 becomes 2 * factor, a missing one factor.
+
+    Of layers that share a parameter, those that leave its rate to another go on leaving it: Caffe takes no two.
+    """
+    told = {spec.name for layer in net.layer for spec in layer.param if spec.name and spec.HasField("lr_mult")}
 
     def multiply(layer: Message, blobs: Optional[int]) -> None:
         if layer.type == "BatchNorm":
@@ -35,7 +39,9 @@ def slowed(net: Message, factor: float, layers: Optional[Container[int]] = None)
             return
         _complete(layer, blobs)
         for spec in layer.param:
-            spec.lr_mult *= factor
+            if spec.HasField("lr_mult") or spec.name not in told:
+                spec.lr_mult *= factor
+                told.update([spec.name] if spec.name else [])
 
     return _edited(net, layers, multiply)
 
