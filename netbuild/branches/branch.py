@@ -26,7 +26,7 @@ class Input:
     """Whether mean and scale are known: a deploy net tells only the shape."""
 
 
-Head = Callable[[Any, int], Any]
+OwnHead = Callable[[Any, int], Any]
 """`head(net, classes) -> scores`: adds a classifier to a NetSpec and returns the Top of its scores, (N, classes)."""
 Auxiliary = Callable[[Any, int, Any], None]
 """`auxiliary(net, classes, label)`: adds auxiliary classifiers with their losses."""
@@ -47,9 +47,9 @@ class Branch:
     classifier: Optional[str] = "fc{classes}"
     """Name of the layer that classified on the seam; `{classes}` stands for their number. None for a branch that was
     cut at a blob of the user's choice."""
-    head: Optional[Head] = None
-    """Writes the published net's classifier onto the seam; None where that is one InnerProduct, `classifier`,
-    filled by Xavier's rule. Its layers are the net's, not the branch's: they bear no prefix."""
+    head: Optional[OwnHead] = None
+    """Writes the source's own classifier onto the seam, under the branch's prefix; None where that is one InnerProduct
+    called `classifier`, filled by Xavier's rule."""
     classes: Optional[int] = None
     """Number of classes of that classifier, where the source has one with a fixed number."""
     auxiliary: Optional[Auxiliary] = None

@@ -17,7 +17,7 @@ from ..graph.freeze import frozen as frozen_net
 from ..graph.rename import renamed
 from ..names import qualify
 from ..shapes import Shape, infer, shape_text
-from .branch import Branch, Builder, Head, Input
+from .branch import Branch, Builder, Input, OwnHead
 from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
@@ -218,7 +218,7 @@ def _options(layer: Message) -> Message:
     return layer.inner_product_param if layer.type == "InnerProduct" else layer.convolution_param
 
 
-def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> Head:
+def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> OwnHead:
     """Return what writes the net's own classifier onto the seam, for as many classes as are wanted."""
     assert source.classifier is not None
     classifier = source.classifier
