@@ -132,7 +132,8 @@ def require_fitting(built: Built, how: Join, sizes: Mapping[str, Sequence[int]])
             if len(found) != len(told.shape) + 1 or any(a not in (None, b) for a, b in zip(found[1:], told.shape)):
                 raise GraphError(
                     f"branch {prefix!r} reads {blob!r} of shape {shape_text(found)}, but its net was made for "
-                    f"{shape_text((None, *told.shape))}; cut the front elsewhere, or give --shape {prefix}=C,H,W if it takes this too"
+                    f"{shape_text((None, *told.shape))}; cut the front elsewhere, or give "
+                    f"--shape {prefix}=C,H,W where it takes this shape too"
                 )
     require_joinable(how, {prefix: blobs.get(built.seams[prefix]) for prefix in built.joined})
 
