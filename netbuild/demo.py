@@ -21,7 +21,7 @@ from .train.evaluate import evaluate
 from .train.log import draw_curves
 from .train.run import Trained, train_solver
 from .verify.branches import Original, verify_branches
-from .weights.caffemodel import index
+from .weights.index import index
 
 BRANCHES = ("odd", "even")
 ITERATIONS = {"digits": (600, 500), "mnist": (2000, 1000)}

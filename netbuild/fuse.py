@@ -12,8 +12,8 @@ from .errors import GraphError, WeightsError
 from .files import PathLike, require_output
 from .graph.check import require_sound
 from .shapes import parameter_shapes
-from .weights.caffemodel import index
 from .weights.head import Start, Values, head_values
+from .weights.index import index
 from .weights.plan import Copy, Declared, Plan, make_plan
 from .weights.stream import stream
 

@@ -27,7 +27,7 @@ ROOMS = [
     "demo",
 ]
 INNER = {
-    "weights": ["wire", "caffemodel", "head", "plan", "stream", "live"],
+    "weights": ["wire", "model", "caffemodel", "hdf5", "index", "head", "plan", "stream", "live"],
     "shapes": [
         *("lengths", "arity", "sources", "spatial", "pointwise", "arrange", "learned", "recurrent", "losses"),
         *("rules", "engine"),

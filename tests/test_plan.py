@@ -3,7 +3,7 @@ import re
 import pytest
 
 from netbuild.errors import WeightsError
-from netbuild.weights.caffemodel import Blob, Layer, Model
+from netbuild.weights.model import Blob, Layer, Model
 from netbuild.weights.plan import Declared, fits, make_plan
 
 

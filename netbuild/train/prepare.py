@@ -13,7 +13,7 @@ from ..files import PathLike, existing_file
 from ..graph.check import require_savable, require_sound
 from ..graph.feed import data_layers
 from ..shapes import parameter_shapes
-from ..weights.caffemodel import index, kind_of, solverstate_iteration
+from ..weights.index import index, kind_of, solverstate_iteration
 
 NEVER = 2**31 - 1
 """A test_interval that no run reaches: Caffe's own testing is off."""
@@ -112,9 +112,8 @@ def weight_notes(solver: Message, weights: Sequence[PathLike]) -> Iterator[str]:
     """Yield what is odd about the weights that a training begins with; raise WeightsError where none would arrive."""
     net = proto.read_net(next(getattr(solver, field) for field in _NET_FIELDS if solver.HasField(field)))
     named = {layer.name for layer in net.layer}
-    files = [path for path in weights if kind_of(path) == "caffemodel"]
     filled = set()
-    for path in files:
+    for path in weights:
         found = {layer.name for layer in index(path).layers}
         if not found & named:
             raise WeightsError(
@@ -128,5 +127,5 @@ def weight_notes(solver: Message, weights: Sequence[PathLike]) -> Iterator[str]:
         if shapes and len(layer.param) >= len(shapes) and not any(spec.lr_mult for spec in layer.param)
     ]
     empty = [name for name in frozen if name not in filled]
-    if empty and len(files) == len(weights):
+    if empty:
         yield f"{len(empty)} frozen layers get no trained weights (first {empty[0]!r}): give them with --weights"

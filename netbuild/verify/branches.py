@@ -19,7 +19,7 @@ from ..files import PathLike
 from ..graph.check import require_sound
 from ..graph.cut import cut
 from ..graph.feed import fed, input_shapes, is_input, without_inputs
-from ..weights.caffemodel import index
+from ..weights.index import index
 from .inputs import Weighted, shapes_to_feed
 
 

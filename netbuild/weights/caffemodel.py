@@ -10,17 +10,17 @@ A caffemodel is a serialised NetParameter (caffe.proto of BVLC Caffe 1.0):
     BlobShape       dim 1 (packed or repeated varint)
 
 All other fields are passed over. Refused: values that are not packed (no Caffe writes them), a shape whose
-count differs from the number of values, solver states and HDF5 files.
+count differs from the number of values, and binaries of 2013 (V0 layers).
 """
 
 from __future__ import annotations
 
 import math
-import os
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import List, Tuple
 
 from ..errors import WeightsError
-from ..files import PathLike, existing_file
+from ..files import PathLike
+from .model import Blob, Layer, Model
 from .wire import BYTES, VARINT, Field, WireFile
 
 NET_NAME, NET_V1_LAYERS, NET_LAYER = 1, 2, 100
@@ -31,76 +31,10 @@ BLOB_DATA, BLOB_SHAPE, BLOB_DOUBLE_DATA = 5, 7, 8
 SHAPE_DIM = 1
 _MAX_NAME, _MAX_SHAPE, _MAX_DIMS = 4096, 320, 32
 """Bytes of a name and of a shape, axes of a blob (Caffe's kMaxBlobAxes)."""
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-
-Shape = Tuple[int, ...]
 
 
-class Blob(NamedTuple):
-    """One blob of a layer: its shape and the file's byte ranges [start, end) that hold its values in order."""
-
-    shape: Shape
-    legacy: bool
-    """Whether the shape stands in the four old fields; it then equals any shape padded with leading 1s."""
-    item_size: int
-    """4 for float, 8 for double."""
-    spans: Tuple[Tuple[int, int], ...]
-
-    @property
-    def byte_size(self) -> int:
-        """Number of bytes that the values take."""
-        return sum(end - start for start, end in self.spans)
-
-
-class Layer(NamedTuple):
-    """A layer of the file that holds at least one blob."""
-
-    name: str
-    blobs: Tuple[Blob, ...]
-
-
-class Model(NamedTuple):
-    """The index of one caffemodel: its layers with blobs, in file order."""
-
-    path: str
-    layers: Tuple[Layer, ...]
-
-    def by_name(self) -> Dict[str, List[Layer]]:
-        """Return the layers under their names (a file may hold a name twice)."""
-        found: Dict[str, List[Layer]] = {}
-        for layer in self.layers:
-            found.setdefault(layer.name, []).append(layer)
-        return found
-
-
-def kind_of(path: PathLike) -> str:
-    """Tell what a weight file is from its first bytes: 'caffemodel', 'solverstate' or 'hdf5'.
-
-    A SolverState begins with its iteration (field 1, a varint); a NetParameter with its name (field 1, bytes) or
-    with a layer.
-    """
-    with existing_file(path, "weights").open("rb") as file:
-        head = file.read(len(_HDF5_MAGIC))
-    if head == _HDF5_MAGIC:
-        # Inside both are HDF5 groups; Caffe's own names (x_iter_9.solverstate.h5) tell them apart.
-        return "solverstate" if ".solverstate" in os.fspath(path) else "hdf5"
-    return "solverstate" if head[0] == 1 << 3 | VARINT else "caffemodel"
-
-
-def solverstate_iteration(path: PathLike) -> Optional[int]:
-    """Return the iteration of a solverstate (SolverState: iter 1), None for one in HDF5."""
-    with WireFile(path) as file:
-        if file.pread(0, min(file.size, len(_HDF5_MAGIC))) == _HDF5_MAGIC:
-            return None
-        return next((field.value for field in file.fields(0, file.size) if field.number == 1), 0)
-
-
-def index(path: PathLike) -> Model:
+def read_caffemodel(path: PathLike) -> Model:
     """Index a caffemodel; time and memory grow with the number of its layers, not with its size."""
-    kind = kind_of(path)
-    if kind != "caffemodel":
-        remedy = "give the .caffemodel that was saved with it" if kind == "solverstate" else "give a .caffemodel"
-        raise WeightsError(f"weights {os.fspath(path)!r}: is a file of kind {kind}; {remedy}")
     with WireFile(path) as file:
         layers = [
             _layer(file, field)
@@ -108,8 +42,8 @@ def index(path: PathLike) -> Model:
             if field.number in (NET_LAYER, NET_V1_LAYERS) and field.wire_type == BYTES
         ]
     if not layers:
-        raise WeightsError(f"weights {os.fspath(path)!r}: holds no layers; is it a caffemodel?")
-    return Model(os.fspath(path), tuple(layer for layer in layers if layer.blobs))
+        raise WeightsError(f"weights {str(file.path)!r}: holds no layers; is it a caffemodel?")
+    return Model(str(file.path), tuple(layer for layer in layers if layer.blobs))
 
 
 def _layer(file: WireFile, message: Field) -> Layer:

@@ -11,7 +11,7 @@ from array import array
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import WeightsError
-from .caffemodel import Blob, Layer, Model, Shape
+from .model import Blob, Layer, Model, Shape
 from .wire import WireFile
 
 Values = Tuple[Shape, bytes]

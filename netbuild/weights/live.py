@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import names
 from ..files import PathLike
-from .caffemodel import Blob, index
+from .index import index
+from .model import Blob
 from .plan import Declared, make_plan
 from .wire import WireFile
 

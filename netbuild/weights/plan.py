@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tup
 
 from .. import names
 from ..errors import WeightsError
-from .caffemodel import Blob, Layer, Model, Shape
+from .model import Blob, Layer, Model, Shape
 
 AnyShape = Optional[Tuple[Optional[int], ...]]
 """A shape in which None stands for a length that the net alone does not tell (an image's size, say), or for all."""

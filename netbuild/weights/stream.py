@@ -21,9 +21,9 @@ from .caffemodel import (
     NET_LAYER,
     NET_NAME,
     SHAPE_DIM,
-    Shape,
 )
 from .head import Values
+from .model import Shape
 from .plan import Copy, Declared, Plan
 from .wire import WireFile, encode_bytes, encode_header, encode_varint
 

@@ -1,0 +1,73 @@
+"""The index of an HDF5 weight file, as Caffe saves it with `snapshot_format: HDF5`.
+
+The layout (Net::ToHDF5 of BVLC Caffe 1.0): a group /data/NAME for each layer, in it the datasets "0", "1", ...: its
+blobs. A `/` in NAME makes further groups; Caffe itself neither writes nor reads such a file. Shared parameters stand in
+the layer that owns them; /diff is passed over. Caffe's datasets lie in one piece, so a blob is a range of bytes here as
+in a caffemodel. Others, chunked or compressed, are refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+from ..errors import WeightsError
+from ..files import PathLike, existing_file
+from .model import Blob, Layer, Model
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+_ITEM_SIZES = {"<f4": 4, "<f8": 8}
+
+
+def read_hdf5(path: PathLike) -> Model:
+    """Index an HDF5 weight file; its layers are in the order of their names, for HDF5 keeps no other."""
+    file = existing_file(path, "weights")
+    try:
+        import h5py
+    except ImportError:
+        raise WeightsError(f"weights {str(file)!r}: reading HDF5 needs h5py: pip install 'netbuild[hdf5]'") from None
+    blobs: Dict[str, Dict[str, Blob]] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            layer, _, number = name.rpartition("/")
+            blobs.setdefault(layer, {})[number] = _blob(item, file, f"blob {number} of layer {layer!r}")
+
+    try:
+        with h5py.File(file, "r") as stored:
+            data = stored.get("data")
+            if not isinstance(data, h5py.Group):
+                raise WeightsError(f"weights {str(file)!r}: has no group /data, where Caffe's HDF5 keeps its layers")
+            data.visititems(visit)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise WeightsError(f"weights {str(file)!r}: damaged, or not HDF5 ({error})") from error
+    layers = tuple(Layer(name, _in_order(found, name, file)) for name, found in blobs.items())
+    if not layers:
+        raise WeightsError(f"weights {str(file)!r}: the group /data holds no blobs")
+    return Model(str(file), layers)
+
+
+def _blob(dataset: Any, file: Path, where: str) -> Blob:
+    item_size = _ITEM_SIZES.get(dataset.dtype.str)
+    if item_size is None:
+        raise WeightsError(f"weights {str(file)!r}: {where} holds {dataset.dtype}; Caffe writes float or double")
+    start, length = dataset.id.get_offset(), dataset.size * item_size
+    if start is None and length:
+        raise WeightsError(
+            f"weights {str(file)!r}: {where} is compressed or in chunks; write it in one piece first: "
+            "h5repack -l CONTI -f NONE IN OUT"
+        )
+    spans = ((start, start + length),) if length else ()
+    if length and start + length > file.stat().st_size:
+        raise WeightsError(f"weights {str(file)!r}: {where} ends at byte {start + length}, beyond the file's end")
+    return Blob(tuple(dataset.shape), False, item_size, spans)
+
+
+def _in_order(found: Dict[str, Blob], layer: str, file: Path) -> Tuple[Blob, ...]:
+    numbers = [str(number) for number in range(len(found))]
+    if set(found) != set(numbers):
+        listed = ", ".join(sorted(found))
+        raise WeightsError(
+            f"weights {str(file)!r}: layer {layer!r} has the blobs {listed}; expected {', '.join(numbers)}"
+        )
+    return tuple(found[number] for number in numbers)

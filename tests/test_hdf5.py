@@ -1,0 +1,115 @@
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
+from netbuild.branches.lenet import MNIST
+from netbuild.errors import WeightsError
+from netbuild.weights.index import index, kind_of
+from netbuild.weights.live import read_values
+from netbuild.weights.wire import WireFile
+
+h5py = pytest.importorskip("h5py")
+
+
+def values(path):
+    """Everything in a file as {layer: [array, ...]}, read by netbuild."""
+    model = index(path)
+    with WireFile(path) as file:
+        return {layer.name: [read_values(file, blob) for blob in layer.blobs] for layer in model.layers}
+
+
+@pytest.fixture()
+def saved(caffe, trained, tmp_path):
+    """A net in Caffe, and the HDF5 file that Caffe saved of it."""
+    net = caffe.Net(os.fspath(trained / "lenet.prototxt"), os.fspath(trained / "a.caffemodel"), caffe.TEST)
+    net.save_hdf5(os.fspath(tmp_path / "a.caffemodel.h5"))
+    return net, tmp_path / "a.caffemodel.h5"
+
+
+def test_a_file_that_caffe_saved(saved):
+    net, path = saved
+    assert kind_of(path) == "hdf5"
+    found = values(path)
+    assert set(found) == set(net.params)
+    for name, blobs in net.params.items():
+        assert [blob.data.shape for blob in blobs] == [array.shape for array in found[name]]
+        assert [blob.data.tobytes() for blob in blobs] == [array.tobytes() for array in found[name]]
+
+
+def test_branches_are_fused_from_hdf5(caffe, trained, saved, tmp_path):
+    source = DataSource(MNIST, kind="input", train_batch=2, test_batch=2)
+    emit_files(Fusion({"odd": lenet, "even": lenet}, 10), source, tmp_path / "fused")
+    target = tmp_path / "fused" / "deploy.prototxt"
+    fuse_weights(target, {"odd": saved[1], "even": trained / "b.caffemodel"}, tmp_path / "mixed")
+    fuse_weights(target, {"odd": trained / "a.caffemodel", "even": trained / "b.caffemodel"}, tmp_path / "plain")
+    assert (tmp_path / "mixed").read_bytes() == (tmp_path / "plain").read_bytes()
+    net = caffe.Net(os.fspath(target), os.fspath(tmp_path / "mixed"), caffe.TEST)
+    assert net.params["odd/ip1"][0].data.tobytes() == saved[0].params["ip1"][0].data.tobytes()
+
+
+def test_what_h5py_writes_is_read_alike(tmp_path):
+    path = tmp_path / "m.h5"
+    single = np.arange(6, dtype="<f4").reshape(2, 3)
+    with h5py.File(path, "w") as file:
+        file["data/odd/conv1/0"] = single
+        file["data/odd/conv1/1"] = np.array([0.1, 0.2], "<f8")
+        file["data/scalar/0"] = np.float32(7)
+        file["data/none/0"] = np.zeros((0, 3), "<f4")
+        file["diff/odd/conv1/0"] = single
+        file.create_group("data/relu")
+    found = values(path)
+    assert set(found) == {"odd/conv1", "scalar", "none"}
+    np.testing.assert_array_equal(found["odd/conv1"][0], single)
+    np.testing.assert_array_equal(found["odd/conv1"][1], [0.1, 0.2])
+    assert found["scalar"][0].shape == ()
+    assert found["none"][0].shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("fill", "reason"),
+    [
+        ({}, "has no group /data"),
+        ({"data": np.zeros(3, "<f4")}, "has no group /data"),
+        ({"data/conv/0": np.zeros(3, "<i4")}, "blob 0 of layer 'conv' holds int32; Caffe writes float or double"),
+        ({"data/conv/0": np.zeros(3, ">f4")}, "blob 0 of layer 'conv' holds >f4"),
+        ({"data/conv/1": np.zeros(3, "<f4")}, "layer 'conv' has the blobs 1; expected 0"),
+    ],
+)
+def test_other_contents_are_refused(tmp_path, fill, reason):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        for name, array in fill.items():
+            file[name] = array
+    with pytest.raises(WeightsError, match=reason):
+        index(tmp_path / "m.h5")
+
+
+def test_values_in_chunks_are_refused_with_the_remedy(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.create_dataset("data/conv/0", data=np.zeros((4, 4), "<f4"), compression="gzip")
+    with pytest.raises(WeightsError, match="h5repack -l CONTI -f NONE"):
+        index(tmp_path / "m.h5")
+
+
+def test_links_out_of_the_file_are_not_followed(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["data/conv/0"] = np.zeros(2, "<f4")
+        file["data/there/0"] = h5py.ExternalLink(os.fspath(tmp_path / "secret.h5"), "/x")
+        file["data/here"] = h5py.SoftLink("/data/conv")
+    assert [layer.name for layer in index(tmp_path / "m.h5").layers] == ["conv"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(st.data())
+def test_a_file_cut_short_is_one_sentence(tmp_path, data):
+    whole = tmp_path / "whole.h5"
+    if not whole.exists():
+        with h5py.File(whole, "w") as file:
+            file["data/conv/0"] = np.arange(50, dtype="<f4")
+    raw = whole.read_bytes()
+    (tmp_path / "cut.h5").write_bytes(raw[: data.draw(st.integers(8, len(raw) - 1))])
+    with pytest.raises(WeightsError, match="damaged, or not HDF5"):
+        index(tmp_path / "cut.h5")
