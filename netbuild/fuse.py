@@ -12,10 +12,13 @@ from .errors import GraphError, WeightsError
 from .files import PathLike, require_output
 from .graph.check import require_sound
 from .shapes import parameter_shapes
-from .weights.head import Start, Values, head_values
+from .weights.caffemodel import NET_NAME
+from .weights.entry import Made, entries
+from .weights.head import Start, head_values
 from .weights.index import index
 from .weights.plan import Copy, Declared, Plan, make_plan
-from .weights.stream import stream
+from .weights.wire import encode_bytes
+from .weights.write import write_model
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def fuse_weights(
     declared = declare(net)
     models = {prefix: index(path) for prefix, path in weights.items()}
     plan = _shared_once(make_plan(declared, models), net)
-    made: Dict[str, List[Values]] = {}
+    made: Dict[str, List[Made]] = {}
     if head:
         name, prefixes = head_on_concat(net, head)
         shapes = next(layer.shapes for layer in declared if layer.name == name)
@@ -62,7 +65,10 @@ def fuse_weights(
         left = tuple(layer for layer in plan.left_to_fillers if layer != name)
         unused = {prefix: tuple(one for one in rest if one != used.get(prefix)) for prefix, rest in plan.unused.items()}
         plan = dataclasses.replace(plan, left_to_fillers=left, unused=unused)
-    size = None if dry_run else stream(plan, net.name, declared, output, made)
+    size = None
+    if not dry_run:
+        fields = encode_bytes(NET_NAME, net.name.encode()) if net.name else b""
+        size = write_model(entries(plan, declared, made), output, net=fields)
     return Fused(plan, str(output), size, next(iter(made), None))
 
 

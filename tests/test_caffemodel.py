@@ -1,13 +1,16 @@
+import struct
+
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from netbuild import fuse_weights
 from netbuild.errors import WeightsError
 from netbuild.weights.index import index, kind_of
 from netbuild.weights.live import read_values
-from netbuild.weights.wire import WireFile
+from netbuild.weights.wire import WireFile, encode_bytes, encode_varint
 
 
 def write(path, message):
@@ -118,11 +121,69 @@ def test_a_wrong_count_is_refused(pb, tmp_path):
         index(write(tmp_path / "m", net))
 
 
-def test_values_that_are_not_packed_are_refused(tmp_path):
-    blob_bytes = b"\x2d\x00\x00\x80\x3f"  # field 5, a single float 1.0
-    layer = b"\x0a\x01a\x3a" + bytes([len(blob_bytes)]) + blob_bytes
-    (tmp_path / "m").write_bytes(b"\xa2\x06" + bytes([len(layer)]) + layer)
-    with pytest.raises(WeightsError, match="not packed"):
+FLOAT, DOUBLE = st.floats(width=32, allow_nan=False), st.floats(allow_nan=False)
+
+
+def in_pieces(field, kind, packed, pieces):
+    """Values as a writer may lay them down: packed in pieces, or each behind a tag, which may be longer than need be."""
+    size = struct.calcsize(kind)
+    for values, long_tag in pieces:
+        raws = [struct.pack("<" + kind, value) for value in values]
+        if packed:
+            yield encode_bytes(field, b"".join(raws))
+        else:
+            tag = field << 3 | (5 if size == 4 else 1)
+            yield b"".join((bytes([tag | 0x80, 0]) if long_tag else bytes([tag])) + raw for raw in raws)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_values_packed_or_not_in_any_pieces(pb, tmp_path, data):
+    doubles = data.draw(st.booleans())
+    number, kind, value = (8, "d", DOUBLE) if doubles else (5, "f", FLOAT)
+    body = b""
+    for packed in data.draw(st.lists(st.booleans(), min_size=1, max_size=4)):
+        pieces = data.draw(st.lists(st.tuples(st.lists(value, max_size=40), st.booleans()), max_size=2))
+        body += b"".join(in_pieces(number, kind, packed, pieces))
+    oracle = pb.BlobProto.FromString(body)
+    count = len(oracle.double_data) or len(oracle.data)
+    blob = encode_bytes(7, encode_bytes(1, encode_varint(count))) + body
+    path = tmp_path / "m"
+    path.write_bytes(encode_bytes(100, encode_bytes(1, b"a") + encode_bytes(7, blob)))
+    assert values(path)["a"][0].tolist() == (list(oracle.double_data) or list(oracle.data))
+
+
+def test_a_million_values_that_are_not_packed_are_one_span(pb, tmp_path):
+    expected = np.random.default_rng(0).normal(size=1_000_000).astype("<f4")
+    raw = np.empty((expected.size, 5), np.uint8)
+    raw[:, 0], raw[:, 1:] = 0x2D, expected.view(np.uint8).reshape(-1, 4)
+    blob = encode_bytes(7, encode_bytes(1, encode_varint(expected.size))) + raw.tobytes()
+    path = tmp_path / "m"
+    path.write_bytes(encode_bytes(100, encode_bytes(1, b"a") + encode_bytes(7, blob)))
+    assert len(index(path).layers[0].blobs[0].spans) == 1
+    np.testing.assert_array_equal(values(path)["a"][0], expected)
+    (tmp_path / "t.prototxt").write_text(
+        'layer { name: "x/a" type: "Parameter" top: "p" parameter_param { shape { dim: 1000000 } } }'
+    )
+    fuse_weights(tmp_path / "t.prototxt", {"x": path}, tmp_path / "out")
+    stored = pb.NetParameter.FromString((tmp_path / "out").read_bytes()).layer[0].blobs[0].data
+    np.testing.assert_array_equal(np.array(stored, "<f4"), expected)
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (encode_bytes(7, encode_bytes(7, b"\x08\x01") + b"\x2d\0\0\x80\x3f" * 2), "holds 8 bytes"),
+        (encode_bytes(7, encode_bytes(5, b"\0" * 5)), "end within a value"),
+        (encode_bytes(7, encode_bytes(7, b"\x08\x80\x80\x80\x80\x08\x08\0")), "one longer than 2147483647"),
+        (encode_bytes(7, encode_bytes(7, b"\x08\x01" * 33)), "more than 32 axes"),
+        (b"\x3a\x00" * 5000, "more than 4096 fields"),
+        (encode_bytes(7, b"\x2a\x00" * 5000), "more than 4096 pieces"),
+    ],
+)
+def test_what_no_net_reaches_is_refused(tmp_path, layer, reason):
+    (tmp_path / "m").write_bytes(encode_bytes(100, layer))
+    with pytest.raises(WeightsError, match=reason):
         index(tmp_path / "m")
 
 

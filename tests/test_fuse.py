@@ -10,7 +10,7 @@ import pytest
 from netbuild import DataSource, Fusion, Part, emit_files, fuse_weights, lenet
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import GraphError, NetbuildError, WeightsError
-from netbuild.weights import stream as stream_module
+from netbuild.weights import copier, write
 
 
 @pytest.fixture()
@@ -84,7 +84,7 @@ def test_old_and_double_blobs_are_written_in_the_current_form(caffe, pb, tmp_pat
 
 
 def test_a_net_without_a_name_and_blobs_larger_than_a_chunk(pb, tmp_path):
-    size = stream_module._CHUNK // 4 + 7
+    size = copier._BATCH // 4 + copier._CHUNK // 4 + 7
     (tmp_path / "t.prototxt").write_text(
         f'layer {{ name: "a/p" type: "Parameter" top: "p" parameter_param {{ shape {{ dim: {size} }} }} }}'
     )
@@ -143,7 +143,7 @@ def test_a_fault_while_copying_is_found_and_nothing_is_kept(target, weights, tmp
 
 
 def test_a_result_past_caffes_limit_is_refused_before_writing(target, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(stream_module, "CAFFE_READ_LIMIT", 1000)
+    monkeypatch.setattr(write, "CAFFE_READ_LIMIT", 1000)
     with pytest.raises(WeightsError, match="Caffe reads at most 1,000"):
         fuse_weights(target / "deploy.prototxt", weights, tmp_path / "out")
 

@@ -113,3 +113,37 @@ def test_a_file_cut_short_is_one_sentence(tmp_path, data):
     (tmp_path / "cut.h5").write_bytes(raw[: data.draw(st.integers(8, len(raw) - 1))])
     with pytest.raises(WeightsError, match="damaged, or not HDF5"):
         index(tmp_path / "cut.h5")
+
+
+def test_a_net_fused_into_hdf5_is_what_caffe_reads(caffe, trained, tmp_path):
+    source = DataSource(MNIST, kind="input", train_batch=2, test_batch=2)
+    emit_files(Fusion({"odd_": lenet, "even_": lenet}, 10), source, tmp_path)
+    target, weights = (
+        tmp_path / "deploy.prototxt",
+        {"odd_": trained / "a.caffemodel", "even_": trained / "b.caffemodel"},
+    )
+    fuse_weights(target, weights, tmp_path / "init.caffemodel")
+    fuse_weights(target, weights, tmp_path / "init.h5")
+    expected = caffe.Net(os.fspath(target), os.fspath(tmp_path / "init.caffemodel"), caffe.TEST)
+    net = caffe.Net(os.fspath(target), os.fspath(tmp_path / "init.h5"), caffe.TEST)
+    copied = [name for name in net.params if name.startswith(("odd_", "even_"))]
+    assert len(copied) == 6
+    for name in copied:
+        for blob, other in zip(net.params[name], expected.params[name]):
+            assert blob.data.tobytes() == other.data.tobytes()
+    first = (tmp_path / "init.h5").read_bytes()
+    fuse_weights(target, weights, tmp_path / "init.h5")
+    assert (tmp_path / "init.h5").read_bytes() == first
+
+
+def test_names_that_caffe_does_not_find_in_hdf5_are_refused(trained, tmp_path):
+    source = DataSource(MNIST, kind="input", train_batch=2, test_batch=2)
+    emit_files(Fusion({"odd": lenet, "even": lenet}, 10), source, tmp_path)
+    (tmp_path / "init.h5").write_bytes(b"old")
+    weights = {"odd": trained / "a.caffemodel", "even": trained / "b.caffemodel"}
+    with pytest.raises(
+        WeightsError, match=r"no layer with '/'.*here are 6 \(first 'even/conv1'\).*prefix such as 'odd_'"
+    ):
+        fuse_weights(tmp_path / "deploy.prototxt", weights, tmp_path / "init.h5")
+    assert (tmp_path / "init.h5").read_bytes() == b"old"
+    assert not list(tmp_path.glob(".*"))

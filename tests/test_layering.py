@@ -27,7 +27,10 @@ ROOMS = [
     "demo",
 ]
 INNER = {
-    "weights": ["wire", "model", "caffemodel", "hdf5", "index", "head", "plan", "stream", "live"],
+    "weights": [
+        *("wire", "model", "values", "caffemodel", "hdf5", "index", "plan", "entry", "head", "copier", "write"),
+        "live",
+    ],
     "shapes": [
         *("lengths", "arity", "sources", "spatial", "pointwise", "arrange", "learned", "recurrent", "losses"),
         *("rules", "engine"),

@@ -5,23 +5,23 @@ A caffemodel is a serialised NetParameter (caffe.proto of BVLC Caffe 1.0):
     NetParameter    layer 100 (LayerParameter), before 2015 layers 2 (V1LayerParameter); name 1
     LayerParameter  name 1, blobs 7
     V1LayerParameter  name 4, blobs 6; layer 1 (a V0LayerParameter: refused)
-    BlobProto       shape 7 (BlobShape), data 5 (packed float), double_data 8 (packed double);
+    BlobProto       shape 7 (BlobShape), data 5 (float), double_data 8 (double), packed or not;
                     before shape: num 1, channels 2, height 3, width 4; diff 6 and double_diff 9 are passed over
     BlobShape       dim 1 (packed or repeated varint)
 
-All other fields are passed over. Refused: values that are not packed (no Caffe writes them), a shape whose
-count differs from the number of values, and binaries of 2013 (V0 layers).
+Of all other fields only the place is kept. Refused: a shape whose count differs from the number of values, what no
+net of Caffe's reaches (the limits below), and binaries of 2013 (V0 layers).
 """
 
 from __future__ import annotations
 
 import math
-from typing import List, Tuple
+from typing import Iterable, List, Tuple
 
 from ..errors import WeightsError
 from ..files import PathLike
-from .model import Blob, Layer, Model
-from .wire import BYTES, VARINT, Field, WireFile
+from .model import Blob, Definition, Layer, Model, Span
+from .wire import BYTES, FIXED32, FIXED64, VARINT, Field, WireFile
 
 NET_NAME, NET_V1_LAYERS, NET_LAYER = 1, 2, 100
 LAYER_NAME, LAYER_BLOBS = 1, 7
@@ -29,41 +29,66 @@ V1_V0_LAYER, V1_BLOBS, V1_NAME = 1, 6, 4
 BLOB_LEGACY_SHAPE = (1, 2, 3, 4)
 BLOB_DATA, BLOB_SHAPE, BLOB_DOUBLE_DATA = 5, 7, 8
 SHAPE_DIM = 1
-_MAX_NAME, _MAX_SHAPE, _MAX_DIMS = 4096, 320, 32
-"""Bytes of a name and of a shape, axes of a blob (Caffe's kMaxBlobAxes)."""
+_MAX_NAME, _MAX_SHAPE, _MAX_DIMS, _MAX_LENGTH = 4096, 320, 32, 2**31 - 1
+"""Bytes of a name and of a shape, axes of a blob (Caffe's kMaxBlobAxes) and their length (an int)."""
+_MAX_LAYERS, _MAX_BLOBS, _MAX_PIECES = 1 << 17, 1 << 12, 1 << 12
+"""Layers of a file, blobs of a layer, pieces of a blob's values: memory is bounded whatever a file repeats."""
 
 
 def read_caffemodel(path: PathLike) -> Model:
     """Index a caffemodel; time and memory grow with the number of its layers, not with its size."""
+    layers: List[Layer] = []
+    rest: List[Field] = []
     with WireFile(path) as file:
-        layers = [
-            _layer(file, field)
-            for field in file.fields(0, file.size)
-            if field.number in (NET_LAYER, NET_V1_LAYERS) and field.wire_type == BYTES
-        ]
+        for field in file.fields(0, file.size):
+            if field.number in (NET_LAYER, NET_V1_LAYERS) and field.wire_type == BYTES:
+                layers.append(_layer(file, field))
+            else:
+                rest.append(field)
+            if len(layers) + len(rest) > _MAX_LAYERS:
+                raise WeightsError(f"weights {str(file.path)!r}: holds more than {_MAX_LAYERS} layers")
     if not layers:
         raise WeightsError(f"weights {str(file.path)!r}: holds no layers; is it a caffemodel?")
-    return Model(str(file.path), tuple(layer for layer in layers if layer.blobs))
+    return Model(str(file.path), tuple(layers), Definition(_ranges(rest)))
+
+
+def _ranges(fields: Iterable[Field]) -> Tuple[Tuple[int, int], ...]:
+    """Return the byte ranges of whole fields, those that touch as one."""
+    ranges: List[Tuple[int, int]] = []
+    for field in fields:
+        start = ranges.pop()[0] if ranges and ranges[-1][1] == field.tag else field.tag
+        ranges.append((start, field.end))
+    return tuple(ranges)
 
 
 def _layer(file: WireFile, message: Field) -> Layer:
     v1 = message.number == NET_V1_LAYERS
     name_field, blobs_field = (V1_NAME, V1_BLOBS) if v1 else (LAYER_NAME, LAYER_BLOBS)
     name = ""
-    blobs: List[Tuple[int, Field]] = []
+    blobs: List[Field] = []
+    rest: List[Field] = []
     for field in file.fields(message.start, message.end):
-        if field.wire_type != BYTES:
-            continue
+        if field.number == blobs_field and field.wire_type == BYTES:
+            blobs.append(field)
+        else:
+            rest.append(field)
+        if len(blobs) + len(rest) > _MAX_BLOBS:
+            raise WeightsError(
+                f"weights {str(file.path)!r}: the layer at byte {message.tag} has more than {_MAX_BLOBS} fields"
+            )
+    for field in (field for field in rest if field.wire_type == BYTES):
         if field.number == name_field:
             name = _text(file, field)
-        elif field.number == blobs_field:
-            blobs.append((len(blobs), field))
         elif v1 and field.number == V1_V0_LAYER:
             raise WeightsError(
                 f"weights {str(file.path)!r}: written by a Caffe of 2013 (V0 layers); "
                 "run Caffe's upgrade_net_proto_binary on it first"
             )
-    return Layer(name, tuple(_blob(file, field, f"blob {at} of layer {name!r}") for at, field in blobs))
+    return Layer(
+        name,
+        tuple(_blob(file, field, f"blob {at} of layer {name!r}") for at, field in enumerate(blobs)),
+        Definition(_ranges(rest), v1),
+    )
 
 
 def _text(file: WireFile, field: Field) -> str:
@@ -77,23 +102,29 @@ def _blob(file: WireFile, message: Field, where: str) -> Blob:
     shape: List[int] = []
     legacy = [0, 0, 0, 0]
     has_legacy = False
-    floats: List[Tuple[int, int]] = []
-    doubles: List[Tuple[int, int]] = []
+    floats: List[Span] = []
+    doubles: List[Span] = []
     for field in file.fields(message.start, message.end):
         if field.number == BLOB_SHAPE and field.wire_type == BYTES:
             shape.extend(_dims(file, field, where))
         elif field.number in BLOB_LEGACY_SHAPE and field.wire_type == VARINT:
             has_legacy = True
             legacy[field.number - 1] = field.value
-        elif field.number in (BLOB_DATA, BLOB_DOUBLE_DATA):
-            if field.wire_type != BYTES:
-                raise WeightsError(f"weights {str(file.path)!r}: the values of {where} are not packed")
-            (floats if field.number == BLOB_DATA else doubles).append((field.start, field.end))
+        elif field.number == BLOB_DATA and field.wire_type in (BYTES, FIXED32):
+            floats.append(_span(field))
+        elif field.number == BLOB_DOUBLE_DATA and field.wire_type in (BYTES, FIXED64):
+            doubles.append(_span(field))
+        if len(floats) + len(doubles) > _MAX_PIECES:
+            raise WeightsError(f"weights {str(file.path)!r}: {where} lies in more than {_MAX_PIECES} pieces")
     # Blob::FromProto: doubles win where both stand, the legacy fields win over shape.
     item_size, spans = (8, doubles) if doubles else (4, floats)
     blob = Blob(tuple(legacy if has_legacy else shape), has_legacy, item_size, tuple(spans))
     _check_count(file, blob, where)
     return blob
+
+
+def _span(field: Field) -> Span:
+    return Span(field.start, field.end, 0 if field.wire_type == BYTES else 1)
 
 
 def _dims(file: WireFile, message: Field, where: str) -> List[int]:
@@ -103,17 +134,20 @@ def _dims(file: WireFile, message: Field, where: str) -> List[int]:
             dims += file.varints(field, _MAX_SHAPE)
         elif field.number == SHAPE_DIM and field.wire_type == VARINT:
             dims.append(field.value)
-        if len(dims) > _MAX_DIMS:
-            raise WeightsError(f"weights {str(file.path)!r}: {where} has more than {_MAX_DIMS} axes")
+        if len(dims) > _MAX_DIMS or max(dims, default=0) > _MAX_LENGTH:
+            raise WeightsError(
+                f"weights {str(file.path)!r}: {where} has more than {_MAX_DIMS} axes, or one longer than {_MAX_LENGTH}"
+            )
     return dims
 
 
 def _check_count(file: WireFile, blob: Blob, where: str) -> None:
     expected = math.prod(blob.shape)
-    if any((end - start) % blob.item_size for start, end in blob.spans) or (
-        blob.byte_size != expected * blob.item_size
-    ):
+    sizes = [span.size(blob.item_size) for span in blob.spans]
+    if -1 in sizes:
+        raise WeightsError(f"weights {str(file.path)!r}: the values of {where} end within a value")
+    if sum(sizes) != expected * blob.item_size:
         raise WeightsError(
             f"weights {str(file.path)!r}: {where} has shape {blob.shape}, that is {expected} values, "
-            f"but holds {blob.byte_size} bytes of {blob.item_size}-byte values"
+            f"but holds {sum(sizes)} bytes of {blob.item_size}-byte values"
         )

@@ -1,4 +1,4 @@
-"""The index of an HDF5 weight file, as Caffe saves it with `snapshot_format: HDF5`.
+"""HDF5 weight files, as Caffe saves them with `snapshot_format: HDF5`: their index, and room for a new one's values.
 
 The layout (Net::ToHDF5 of BVLC Caffe 1.0): a group /data/NAME for each layer, in it the datasets "0", "1", ...: its
 blobs. A `/` in NAME makes further groups; Caffe itself neither writes nor reads such a file. Shared parameters stand in
@@ -9,11 +9,11 @@ in a caffemodel. Others, chunked or compressed, are refused.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
-from .model import Blob, Layer, Model
+from .model import Blob, Layer, Model, Shape, Span
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _ITEM_SIZES = {"<f4": 4, "<f8": 8}
@@ -22,10 +22,7 @@ _ITEM_SIZES = {"<f4": 4, "<f8": 8}
 def read_hdf5(path: PathLike) -> Model:
     """Index an HDF5 weight file; its layers are in the order of their names, for HDF5 keeps no other."""
     file = existing_file(path, "weights")
-    try:
-        import h5py
-    except ImportError:
-        raise WeightsError(f"weights {str(file)!r}: reading HDF5 needs h5py: pip install 'netbuild[hdf5]'") from None
+    h5py = _h5py(f"weights {str(file)!r}")
     blobs: Dict[str, Dict[str, Blob]] = {}
 
     def visit(name: str, item: Any) -> None:
@@ -57,7 +54,7 @@ def _blob(dataset: Any, file: Path, where: str) -> Blob:
             f"weights {str(file)!r}: {where} is compressed or in chunks; write it in one piece first: "
             "h5repack -l CONTI -f NONE IN OUT"
         )
-    spans = ((start, start + length),) if length else ()
+    spans = (Span(start, start + length),) if length else ()
     if length and start + length > file.stat().st_size:
         raise WeightsError(f"weights {str(file)!r}: {where} ends at byte {start + length}, beyond the file's end")
     return Blob(tuple(dataset.shape), False, item_size, spans)
@@ -71,3 +68,44 @@ def _in_order(found: Dict[str, Blob], layer: str, file: Path) -> Tuple[Blob, ...
             f"weights {str(file)!r}: layer {layer!r} has the blobs {listed}; expected {', '.join(numbers)}"
         )
     return tuple(found[number] for number in numbers)
+
+
+Key = Tuple[str, int]
+"""A blob: its layer's name and its number there."""
+
+
+def allocate(path: PathLike, blobs: Mapping[Key, Tuple[Shape, int]], output: str) -> Dict[Key, int]:
+    """Make an HDF5 file at `path` with room for blobs, and return the offset where the values of each are to stand.
+
+    `blobs` gives their shapes and item sizes, is what errors call the file. Raises WeightsError
+    for a name with `/`: saving one, Caffe aborts, and loading a file that has one, Caffe passes it over in silence.
+    """
+    h5py = _h5py(f"output {output!r}")
+    nested = sorted({name for name, _ in blobs if "/" in name or name in ("", ".", "..")})
+    if nested:
+        raise WeightsError(
+            f"output {output!r}: Caffe finds no layer with '/' in its name in HDF5, and here are {len(nested)} "
+            f"(first {nested[0]!r}); write a .caffemodel, or emit the net with a prefix such as 'odd_'"
+        )
+    offsets: Dict[Key, int] = {}
+    with h5py.File(path, "w") as file:
+        data = file.create_group("data")
+        for (layer, number), (shape, item_size) in blobs.items():
+            creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+            creation.set_obj_track_times(False)
+            kind = h5py.h5t.IEEE_F64LE if item_size == 8 else h5py.h5t.IEEE_F32LE
+            space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
+            group = data.require_group(layer)
+            dataset = h5py.h5d.create(group.id, str(number).encode(), kind, space, creation)
+            offsets[layer, number] = dataset.get_offset() or 0
+    return offsets
+
+
+def _h5py(what: str) -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise WeightsError(f"{what}: HDF5 needs h5py: pip install 'netbuild[hdf5]'") from None
+    return h5py

@@ -7,15 +7,13 @@ is then what the branch's own net gives.
 
 from __future__ import annotations
 
-from array import array
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import WeightsError
-from .model import Blob, Layer, Model, Shape
+from .entry import Made
+from .model import Blob, Layer, Model
+from .values import read_floats
 from .wire import WireFile
-
-Values = Tuple[Shape, bytes]
-"""A parameter blob that is made, not copied: its shape and its little-endian floats."""
 
 
 class Start(NamedTuple):
@@ -43,7 +41,7 @@ def head_values(
     models: Mapping[str, Model],
     unused: Mapping[str, Sequence[str]],
     shapes: Sequence[Sequence[Optional[int]]],
-) -> Tuple[List[Values], Dict[str, str]]:
+) -> Tuple[List[Made], Dict[str, str]]:
     """Return the blobs of a head and the layer of each branch's file that they are made of.
 
     The head's declared `shapes` are (classes, K) and, with a bias, (classes,). `starts` gives the branches in the order
@@ -69,7 +67,7 @@ def head_values(
             weights[at : at + row_size] = one.weights[output * row_size : (output + 1) * row_size]
             bias[4 * row : 4 * row + 4] = one.bias[4 * output : 4 * output + 4]
         left += one.columns
-    made: List[Values] = [((classes, width), bytes(weights)), ((classes,), bytes(bias))]
+    made = [Made((classes, width), bytes(weights)), Made((classes,), bytes(bias))]
     return made[: len(shapes)], {prefix: one.layer for prefix, one in found.items()}
 
 
@@ -102,8 +100,8 @@ def _read(prefix: str, start: Start, model: Model, unused: Sequence[str], *, wit
     if with_bias and len(layer.blobs) < 2:
         raise WeightsError(f"branch {prefix!r}: the head has a bias, {layer.name!r} in {model.path} has none")
     with WireFile(model.path) as file:
-        bias = _floats(file, layer.blobs[1]) if with_bias else b"\0\0\0\0" * outputs
-        return _Classifier(start, layer.name, columns, _floats(file, weights), bias)
+        bias = read_floats(file, layer.blobs[1]) if with_bias else b"\0\0\0\0" * outputs
+        return _Classifier(start, layer.name, columns, read_floats(file, weights), bias)
 
 
 def _layer(prefix: str, start: Start, model: Model, unused: Sequence[str]) -> Layer:
@@ -127,8 +125,3 @@ def _layer(prefix: str, start: Start, model: Model, unused: Sequence[str]) -> La
 
 def _is_matrix(blob: Blob) -> bool:
     return all(length == 1 for length in blob.shape[:-2])
-
-
-def _floats(file: WireFile, blob: Blob) -> bytes:
-    data = b"".join(file.pread(start, end - start) for start, end in blob.spans)
-    return array("f", array("d", data)).tobytes() if blob.item_size == 8 else data

@@ -11,6 +11,7 @@ from ..files import PathLike
 from .index import index
 from .model import Blob
 from .plan import Declared, make_plan
+from .values import read_bytes
 from .wire import WireFile
 
 
@@ -42,5 +43,4 @@ def copy_branch(net: Any, prefix: str, caffemodel: PathLike) -> Copied:
 
 def read_values(file: WireFile, blob: Blob) -> np.ndarray[Any, np.dtype[Any]]:
     """Return a blob's values as an array of its shape, float32 or float64 as in the file."""
-    raw = b"".join(file.pread(start, end - start) for start, end in blob.spans)
-    return np.frombuffer(raw, dtype=f"<f{blob.item_size}").reshape(blob.shape)
+    return np.frombuffer(read_bytes(file, blob), dtype=f"<f{blob.item_size}").reshape(blob.shape)
