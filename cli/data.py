@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict, Optional
+from typing import Dict, Optional
 
 import click
 
 from netbuild.data.lists import FORMATS, Digits, total, write_images
 
-from .options import Function, progress
+from .options import Function, byte_progress, progress
 
 
 @click.group("data")
@@ -30,7 +30,7 @@ def mnist(folder: str, source: Optional[str], image_format: str) -> None:
     """MNIST: 50,000 images to train, 10,000 to validate, 10,000 to test."""
     from netbuild.data.mnist import load_mnist
 
-    splits = load_mnist(source, Path(folder) / "download", progress=_download_progress())
+    splits = load_mnist(source, Path(folder) / "download", progress=byte_progress("downloading"))
     _write(splits, folder, image_format)
 
 
@@ -49,14 +49,3 @@ def _write(splits: Dict[str, Digits], folder: str, image_format: str) -> None:
         written = write_images(splits, folder, image_format=image_format, progress=bar.update)
     for name, count in written.counts.items():
         click.echo(f"{written.path(name)}  {count:,} images")
-
-
-def _download_progress() -> Callable[[int, int], None]:
-    stream = click.get_text_stream("stderr")
-
-    def show(done: int, size: int) -> None:
-        if stream.isatty():
-            share = f" of {size / 2**20:.1f}" if size else ""
-            click.echo(f"\rdownloading {done / 2**20:.1f}{share} MiB", err=True, nl=done == size)
-
-    return show

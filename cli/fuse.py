@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Dict, Iterator
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence
 
 import click
 
-from netbuild.fuse import Fused, fuse_weights
-from netbuild.weights.head import Start
-from netbuild.weights.plan import shape_text
+from netbuild import names
+from netbuild.fuse import Fused, Planned, fuse_weights
+from netbuild.weights.fit import shape_text
+from netbuild.weights.plan import CHANNELS, Choices, Copy, Start
 
-from .options import dry_run_option, json_option, keyed, weights_option
+from .options import byte_progress, dry_run_option, json_option, keyed, pairs, weights_option
 
 
 def _start(text: str) -> Start:
@@ -21,8 +22,44 @@ def _start(text: str) -> Start:
 
 @click.command("fuse")
 @click.argument("target", metavar="TARGET.prototxt")
-@weights_option("The trained caffemodel of a branch; once for each branch.", required=True)
-@click.option("-o", "--output", metavar="FILE", required=True, help="The caffemodel to write.")
+@weights_option(
+    "The trained weights of a branch (.caffemodel or .h5). Of several files for one branch the last that has a layer "
+    "counts; an empty prefix (=FILE) is for layers without one.",
+    required=True,
+    repeat=True,
+)
+@click.option("-o", "--output", metavar="FILE", required=True, help="The file to write; .h5 makes it HDF5.")
+@click.option("--split", is_flag=True, help="Write a file for each branch, and say how the solver loads them all.")
+@click.option(
+    "--map",
+    "maps",
+    metavar="PREFIX:LAYER=NAME",
+    multiple=True,
+    callback=pairs("layer"),
+    help="The layer that its branch's file calls NAME.",
+)
+@click.option("--partial", is_flag=True, help="Leave layers that no file has to their fillers.")
+@click.option(
+    "--reshape",
+    metavar="LAYER",
+    multiple=True,
+    help="Let odd/fc6 take a convolution's values, or the reverse, where the counts agree.",
+)
+@click.option(
+    "--channels",
+    metavar=f"LAYER={'|'.join(CHANNELS)}",
+    multiple=True,
+    callback=pairs("layer"),
+    help="Take a kernel for colour to a grey input, or back: a grey kernel is the mean or the sum of its channels; on "
+    "colour the layer sees the mean or the sum of the channels.",
+)
+@click.option(
+    "--accept",
+    metavar="PARAMETER",
+    multiple=True,
+    help="Let layers differ in this parameter (dilation, say) from what their file says of them.",
+)
+@click.option("--over-2gb", is_flag=True, help="Write a caffemodel although it is larger than Caffe reads.")
 @click.option(
     "--init-head",
     "head",
@@ -35,64 +72,117 @@ def _start(text: str) -> Start:
 @dry_run_option
 @json_option
 def command(
-    target: str, weights: Dict[str, str], output: str, head: Dict[str, Start], dry_run: bool, as_json: bool
+    target: str, weights: Dict[str, List[str]], output: str, split: bool, dry_run: bool, as_json: bool, **wishes: Any
 ) -> None:
     """Copy the trained blobs of several branches into one caffemodel for the net TARGET.
 
     The layer conv1 of --weights odd=FILE fills odd/conv1. No data is opened and no Caffe net is built. Whatever is
-    missing, mismatching or ambiguous is listed, and then nothing is written.
+    missing, mismatching or ambiguous is listed, and then nothing is written. Beside the output, OUTPUT.json says what
+    it is made of.
     """
-    unknown = sorted(set(head) - set(weights))
-    if unknown:
-        raise click.UsageError(f"--init-head {unknown[0]}: no --weights are given for this prefix")
-    result = fuse_weights(target, weights, output, head=head, dry_run=dry_run)
+    choices = _choices(weights, **wishes)
+    fused = fuse_weights(
+        target, weights, output, choices, split=split, dry_run=dry_run, progress=byte_progress("copying")
+    )
     if as_json:
-        click.echo(json.dumps(_as_dict(result, weights), indent=2))
+        click.echo(json.dumps(_as_dict(fused, weights, output, dry_run), indent=2))
         return
-    for line in _report(result, weights):
+    for line in [*_decided(fused.planned, weights, in_full=dry_run), *_outcome(fused, weights, dry_run, split)]:
         click.echo(line)
 
 
-def _report(result: Fused, weights: Dict[str, str]) -> Iterator[str]:
-    plan = result.plan
-    if result.bytes_written is None:
-        for copy in plan.copies:
+def _choices(
+    weights: Iterable[str],
+    maps: Mapping[str, str],
+    head: Mapping[str, Start],
+    **given: Any,
+) -> Choices:
+    unknown = sorted(set(head) - set(weights))
+    if unknown:
+        raise click.UsageError(f"--init-head {unknown[0]}: no --weights are given for this prefix")
+    for layer, how in given["channels"].items():
+        if how not in CHANNELS:
+            raise click.BadParameter(f"{layer}={how}: expected {' or '.join(CHANNELS)}", param_hint="--channels")
+    full = {}
+    for key, name in maps.items():
+        prefix, colon, layer = key.partition(":")
+        full[names.qualify(prefix, layer) if colon and prefix in weights else key] = name
+    return Choices(maps=full, head=head, **given)
+
+
+def _decided(planned: Planned, weights: Mapping[str, Sequence[str]], *, in_full: bool) -> Iterator[str]:
+    plan = planned.plan
+    for copy in plan.copies:
+        change = _change(copy)
+        if in_full or change or copy.source != names.local(copy.prefix, copy.target):
             shapes = ", ".join(map(shape_text, copy.shapes))
-            yield f"{copy.target}  <-  {copy.path}: {copy.source}  ({shapes})"
-    for prefix, path in weights.items():
+            yield f"{copy.target}  <-  {copy.path}: {copy.source}  ({shapes}){change}"
+    for layer, path in plan.overridden:
+        yield f"passed over, a later file has it: {layer} from {path}"
+    for prefix, paths in weights.items():
         if plan.unused[prefix]:
-            yield f"not wanted from {path}: {', '.join(plan.unused[prefix])}"
-    if result.head:
-        yield f"begins as the branches' own classifiers: {result.head}"
+            yield f"not wanted from {' and '.join(paths)}: {', '.join(plan.unused[prefix])}"
+    if planned.head:
+        yield f"begins as the branches' own classifiers: {planned.head}"
+    if plan.missing:
+        yield f"in none of their branch's files: {', '.join(plan.missing)}"
     if plan.left_to_fillers:
         yield f"left to their fillers: {', '.join(plan.left_to_fillers)}"
-    if result.bytes_written is None:
-        yield f"dry run: {plan.blob_count()} blobs fit; {result.output} was not written"
+
+
+def _change(copy: Copy) -> str:
+    """Return what becomes of the values on the way, after a comma."""
+    if copy.channels:
+        return f", the {copy.channels} over its channels ({shape_text(copy.blobs[0].shape)})"
+    if copy.reshaped:
+        return f", reshaped ({', '.join(shape_text(blob.shape) for blob in copy.blobs)})"
+    return ""
+
+
+def _outcome(fused: Fused, weights: Mapping[str, Sequence[str]], dry_run: bool, split: bool) -> Iterator[str]:
+    if dry_run:
+        listed = " and ".join(fused.files)
+        yield f"dry run: {fused.plan.blob_count()} blobs fit; {listed} was not written"
         return
-    yield f"wrote {result.output} ({result.bytes_written:,} bytes)"
-    for prefix, path in weights.items():
-        count = plan.blob_count(prefix)
-        yield f"{count} of {count} blobs of {prefix} bit-equal to {path}"
+    for path, size in fused.files.items():
+        yield f"wrote {path} ({size:,} bytes)"
+    if split:
+        yield "for the solver, which loads them in order:"
+        yield from (f'weights: "{path}"' for path in fused.files)
+    for prefix, paths in weights.items():
+        count, whose = fused.plan.blob_count(prefix), prefix or "layers without a prefix"
+        yield f"{count} of {count} blobs of {whose} bit-equal to {' and '.join(paths)}"
 
 
-def _as_dict(result: Fused, weights: Dict[str, str]) -> Dict[str, object]:
-    plan = result.plan
+def _as_dict(fused: Fused, weights: Mapping[str, Sequence[str]], output: str, dry_run: bool) -> Dict[str, object]:
+    plan = fused.plan
     return {
-        "output": result.output,
-        "bytes_written": result.bytes_written,
+        "output": output,
+        "bytes_written": None if dry_run else sum(size or 0 for size in fused.files.values()),
+        "files": dict(fused.files),
         "branches": {
             prefix: {
-                "file": path,
+                "file": paths[-1],
+                "files": list(paths),
                 "blobs": plan.blob_count(prefix),
-                "bit_equal": result.bytes_written is not None,
+                "bit_equal": not dry_run,
                 "not_wanted": list(plan.unused[prefix]),
             }
-            for prefix, path in weights.items()
+            for prefix, paths in weights.items()
         },
         "copies": [
-            {"target": c.target, "file": c.path, "source": c.source, "shapes": [list(shape) for shape in c.shapes]}
-            for c in plan.copies
+            {
+                "target": copy.target,
+                "file": copy.path,
+                "source": copy.source,
+                "shapes": [list(shape) for shape in copy.shapes],
+                "reshaped": copy.reshaped,
+                "channels": copy.channels,
+            }
+            for copy in plan.copies
         ],
-        "head_from_branches": result.head,
+        "passed_over": [{"target": layer, "file": path} for layer, path in plan.overridden],
+        "head_from_branches": fused.planned.head,
+        "missing": list(plan.missing),
         "left_to_fillers": list(plan.left_to_fillers),
     }

@@ -12,18 +12,21 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Value = TypeVar("Value")
 
 
-def pairs(kind: str) -> Callable[[click.Context, click.Parameter, Sequence[str]], Dict[str, str]]:
-    """Return a callback that parses repeated KEY=VALUE into a dict and refuses a key given twice."""
+def pairs(kind: str, *, repeat: bool = False) -> Callable[..., Dict[str, Any]]:
+    """Return a callback that parses repeated KEY=VALUE into a dict and refuses a key given twice.
 
-    def parse(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> Dict[str, str]:
-        parsed: Dict[str, str] = {}
+    With `repeat` a key may be given several times, and the dict holds lists.
+    """
+
+    def parse(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> Dict[str, Any]:
+        parsed: Dict[str, Any] = {}
         for value in values:
             key, equals, rest = value.partition("=")
             if not equals or not rest:
                 raise click.BadParameter(f"{value!r}: expected {param.metavar}")
-            if key in parsed:
+            if key in parsed and not repeat:
                 raise click.BadParameter(f"{kind} {key!r} is given twice; each needs its own")
-            parsed[key] = rest
+            parsed[key] = [*parsed.get(key, []), rest] if repeat else rest
         return parsed
 
     return parse
@@ -61,14 +64,14 @@ def branch_option(help_text: str) -> Callable[[Function], Function]:
     )
 
 
-def weights_option(help_text: str, *, required: bool = False) -> Callable[[Function], Function]:
-    """--weights PREFIX=FILE, repeated."""
+def weights_option(help_text: str, *, required: bool = False, repeat: bool = False) -> Callable[[Function], Function]:
+    """--weights PREFIX=FILE, repeated; with `repeat` several for one prefix."""
     return click.option(
         "--weights",
         metavar="PREFIX=FILE",
         multiple=True,
         required=required,
-        callback=pairs("prefix"),
+        callback=pairs("prefix", repeat=repeat),
         help=help_text,
     )
 
@@ -106,3 +109,15 @@ def progress(total: int, label: str) -> Any:
     """Return click's progress bar on stderr; it is silent where that is no terminal."""
     stderr = click.get_text_stream("stderr")
     return click.progressbar(length=total, label=label, file=stderr if stderr.isatty() else io.StringIO())
+
+
+def byte_progress(label: str) -> Callable[[int, int], None]:
+    """Return a function that shows on stderr how many bytes of all are done (0: not known); silent on no terminal."""
+    stderr = click.get_text_stream("stderr")
+
+    def show(done: int, size: int) -> None:
+        if stderr.isatty():
+            share = f" of {size / 2**20:.1f}" if size else ""
+            click.echo(f"\r{label} {done / 2**20:.1f}{share} MiB", err=True, nl=done == size)
+
+    return show

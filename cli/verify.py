@@ -5,21 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import click
 
-from netbuild.errors import GraphError
+from netbuild.errors import GraphError, WeightsError
+from netbuild.provenance import check_sources, sidecar
 from netbuild.verify.branches import Comparison, Original, verify_branches
 
 from .options import branch_option, json_option, pairs, weights_option
 
 
 @click.command("verify")
-@click.argument("target", metavar="TARGET.prototxt")
-@click.argument("caffemodel", metavar="INIT.caffemodel")
+@click.argument("files", metavar="[TARGET.prototxt] INIT.caffemodel", nargs=-1, required=True)
 @branch_option("The net of a branch as it was: odd=odd.prototxt, odd=lenet, or with its seam odd=net.prototxt@ip1.")
-@weights_option("The trained caffemodel of a branch; once for each branch.", required=True)
+@weights_option("The trained caffemodel of a branch; once for each branch.")
 @click.option(
     "--shape",
     "shapes",
@@ -32,23 +32,50 @@ from .options import branch_option, json_option, pairs, weights_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random input.")
 @json_option
 def command(
-    target: str,
-    caffemodel: str,
-    branches: Dict[str, str],
-    weights: Dict[str, str],
-    shapes: Dict[str, str],
-    images: Sequence[str],
-    seed: int,
-    as_json: bool,
+    files: Sequence[str], branches: Dict[str, str], weights: Dict[str, str], as_json: bool, **feeding: Any
 ) -> None:
     """Run each original net and the fused one in Caffe on the same input and compare them bit by bit.
 
-    Ends with status 1 if any blob up to a branch's seam differs.
+    With INIT.caffemodel alone, its blobs are compared with those of the files that it was made of, as
+    INIT.caffemodel.json tells them; Caffe is not needed. Ends with status 1 if anything differs.
     """
-    if set(branches) != set(weights):
-        odd_ones = ", ".join(sorted(set(branches) ^ set(weights)))
+    if len(files) == 1:
+        if branches or weights:
+            raise click.UsageError("--branch and --weights go with a TARGET.prototxt before INIT.caffemodel")
+        _verify_sources(files[0], as_json)
+        return
+    if len(files) > 2:
+        raise click.UsageError(f"expected TARGET.prototxt and INIT.caffemodel, found {len(files)} files")
+    if not branches or set(branches) != set(weights):
+        odd_ones = ", ".join(sorted(set(branches) ^ set(weights))) or "all"
         raise click.UsageError(f"each branch needs --branch and --weights; one of them is missing for {odd_ones}")
-    originals = {prefix: Original(net, weights[prefix]) for prefix, net in branches.items()}
+    _verify_nets(files[0], files[1], {p: Original(net, weights[p]) for p, net in branches.items()}, as_json, **feeding)
+
+
+def _verify_sources(path: str, as_json: bool) -> None:
+    found = check_sources(path)
+    if as_json:
+        click.echo(json.dumps([one._asdict() for one in found], indent=2))
+    else:
+        for one in found:
+            whose = one.prefix or "layers without a prefix"
+            if one.faults:
+                click.echo(f"{whose}: DIFFERS from {one.path}: {'; '.join(one.faults)}")
+            else:
+                click.echo(f"{whose}: {one.blobs} blobs as in {one.path}, whose SHA-256 is still {one.sha256[:12]}...")
+    if any(one.faults for one in found):
+        raise WeightsError(f"weights {path!r}: not what {sidecar(path)} says that it is made of")
+
+
+def _verify_nets(
+    target: str,
+    caffemodel: str,
+    originals: Dict[str, Original],
+    as_json: bool,
+    shapes: Dict[str, str],
+    images: Sequence[str],
+    seed: int,
+) -> None:
     found = verify_branches(target, caffemodel, originals, shapes=_parsed(shapes), images=images, seed=seed)
     if as_json:
         click.echo(json.dumps([_as_dict(one) for one in found], indent=2))

@@ -44,6 +44,9 @@ _CONTENTS = {
     "problems": "graph.check",
     # weights
     "fuse_weights": "fuse",
+    "Choices": "weights.plan",
+    "Start": "weights.plan",
+    "check_sources": "provenance",
     "copy_branch": "weights.live",
     # proof and training
     "verify_branches": "verify.branches",

@@ -3,73 +3,163 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
-from typing import Collection, Dict, List, Mapping, Optional, Tuple
+from pathlib import Path
+from typing import Collection, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import names, proto
 from ._caffe import TEST, Message
+from .embedded import differences, stored_layers
 from .errors import GraphError, WeightsError
 from .files import PathLike, require_output
 from .graph.check import require_sound
+from .provenance import record, sidecar
 from .shapes import parameter_shapes
 from .weights.caffemodel import NET_NAME
-from .weights.entry import Made, entries
-from .weights.head import Start, head_values
+from .weights.copier import Progress
+from .weights.digest import Digests
+from .weights.entry import Entry, entries
+from .weights.head import head_values
 from .weights.index import index
-from .weights.plan import Copy, Declared, Plan, make_plan
+from .weights.model import Model
+from .weights.plan import AS_THEY_ARE, Choices, Copy, Declared, Plan, Problem, make_plan, require_none
 from .weights.wire import encode_bytes
 from .weights.write import write_model
 
+Weights = Mapping[str, Union[PathLike, Sequence[PathLike]]]
+"""For each prefix the weight file of its branch, or several, of which the last that has a layer counts."""
+
 
 @dataclass(frozen=True)
-class Fused:
-    """What was copied, or would be."""
+class Planned:
+    """What is to be copied, and what the file is to hold."""
 
     plan: Plan
-    output: str
-    bytes_written: Optional[int]
-    """None for a dry run."""
+    net: Message
+    entries: Tuple[Entry, ...]
     head: Optional[str] = None
     """The layer that begins as its branches' classifiers, where that was asked for."""
 
 
-def fuse_weights(
-    target: PathLike,
-    weights: Mapping[str, PathLike],
-    output: PathLike,
-    *,
-    head: Mapping[str, Start] = {},
-    dry_run: bool = False,
-) -> Fused:
-    """Write to `output` a caffemodel of the target net with the blobs of each prefix's weight file.
+@dataclass(frozen=True)
+class Fused:
+    """What was copied."""
 
-    `target` is a prototxt (train_val or deploy), `weights` maps prefixes to caffemodels. No data is opened and
-    Caffe's engine is not loaded. Parameter shapes, counts and names are checked before a byte is written, and each
-    value is compared with its source before the output takes its name: WeightsError lists what does not fit.
+    planned: Planned
+    files: Mapping[str, Optional[int]]
+    """What was written, with its size in bytes (None for a dry run); of a split fusion one file for each branch."""
 
-    With `head` the classifier on the concat of the branches begins as the classifiers that the branches were trained
-    with: for each prefix the classes that its own outputs stand for.
+    @property
+    def plan(self) -> Plan:
+        """What was copied where."""
+        return self.planned.plan
+
+
+def plan_weights(target: PathLike, weights: Weights, choices: Choices = AS_THEY_ARE) -> Planned:
+    """Plan a caffemodel of the target net with the blobs of each prefix's weight files; nothing is written.
+
+    `target` is a prototxt (train_val or deploy). No data is opened and Caffe's engine is not loaded. Names, counts,
+    shapes and what the files say of their layers are compared: WeightsError lists what does not fit.
     """
-    require_output(output, [target, *weights.values()])
     net = proto.read_net(target)
     require_sound(net, str(target))
     declared = declare(net)
-    models = {prefix: index(path) for prefix, path in weights.items()}
-    plan = _shared_once(make_plan(declared, models), net)
-    made: Dict[str, List[Made]] = {}
-    if head:
-        name, prefixes = head_on_concat(net, head)
-        shapes = next(layer.shapes for layer in declared if layer.name == name)
-        known = [shape for shape in shapes or () if shape is not None]
-        made[name], used = head_values({prefix: head[prefix] for prefix in prefixes}, models, plan.unused, known)
-        left = tuple(layer for layer in plan.left_to_fillers if layer != name)
-        unused = {prefix: tuple(one for one in rest if one != used.get(prefix)) for prefix, rest in plan.unused.items()}
-        plan = dataclasses.replace(plan, left_to_fillers=left, unused=unused)
-    size = None
-    if not dry_run:
-        fields = encode_bytes(NET_NAME, net.name.encode()) if net.name else b""
-        size = write_model(entries(plan, declared, made), output, net=fields)
-    return Fused(plan, str(output), size, next(iter(made), None))
+    models = {prefix: [index(path) for path in paths] for prefix, paths in _listed(weights).items()}
+    plan = _shared_once(make_plan(declared, models, choices), net)
+    _require_alike(net, models, plan, choices.accept)
+    if not choices.head:
+        return Planned(plan, net, tuple(entries(plan, declared)))
+    name, prefixes = head_on_concat(net, choices.head)
+    shapes = next(layer.shapes for layer in declared if layer.name == name)
+    known = [shape for shape in shapes or () if shape is not None]
+    starts = {prefix: choices.head[prefix] for prefix in prefixes}
+    values, used = head_values(starts, models, plan.unused, known)
+    left = tuple(layer for layer in plan.left_to_fillers if layer != name)
+    unused = {prefix: tuple(one for one in rest if one != used.get(prefix)) for prefix, rest in plan.unused.items()}
+    plan = dataclasses.replace(plan, left_to_fillers=left, unused=unused)
+    return Planned(plan, net, tuple(entries(plan, declared, {name: values})), name)
+
+
+def fuse_weights(
+    target: PathLike,
+    weights: Weights,
+    output: PathLike,
+    choices: Choices = AS_THEY_ARE,
+    *,
+    split: bool = False,
+    dry_run: bool = False,
+    progress: Optional[Progress] = None,
+) -> Fused:
+    """Write to `output` the file that `plan_weights` plans, beside it (.json) where everything in it comes from.
+
+    Each value is compared with its source before the output takes its name. With `split` every branch gets a file of
+    its own: `init.odd.caffemodel` for the prefix odd and the output init.caffemodel.
+    """
+    paths = _listed(weights)
+    sources = [path for found in paths.values() for path in found]
+    with Digests([] if dry_run else sources) as digests:
+        planned = plan_weights(target, paths, choices)
+        parts = _parts(planned, os.fspath(output)) if split else {os.fspath(output): planned.entries}
+        for path in parts:
+            for written in (path, sidecar(path)):
+                require_output(written, [target, *sources])
+        fields = encode_bytes(NET_NAME, planned.net.name.encode()) if planned.net.name else b""
+        if dry_run:
+            return Fused(planned, dict.fromkeys(parts))
+        files: Dict[str, Optional[int]] = {}
+        for path, found in parts.items():
+            size = write_model(
+                found,
+                path,
+                net=fields,
+                over_2gb=choices.over_2gb,
+                seal=lambda: [digests.of(source) for source in sources],
+                progress=progress,
+            )
+            held = {entry.name for entry in found}
+            record(path, size, target, planned.net, [c for c in planned.plan.copies if c.target in held], digests)
+            files[path] = size
+    return Fused(planned, files)
+
+
+def _listed(weights: Weights) -> Dict[str, List[str]]:
+    return {
+        prefix: [os.fspath(one) for one in ([given] if isinstance(given, (str, os.PathLike)) else given)]
+        for prefix, given in weights.items()
+    }
+
+
+def _parts(planned: Planned, output: str) -> Dict[str, Tuple[Entry, ...]]:
+    """Return the files of a split fusion: the layers with blobs, by branch; a head that is made is one of its own."""
+    owners = {copy.target: copy.prefix for copy in planned.plan.copies}
+    path = Path(output)
+    parts: Dict[str, List[Entry]] = {}
+    for entry in planned.entries:
+        if entry.blobs:
+            owner = owners.get(entry.name, entry.name).strip("/").replace("/", "_")
+            name = f"{path.stem}.{owner}{path.suffix}" if owner else path.name
+            parts.setdefault(str(path.with_name(name)), []).append(entry)
+    return {name: tuple(found) for name, found in parts.items()}
+
+
+def _require_alike(net: Message, models: Mapping[str, Sequence[Model]], plan: Plan, accept: Collection[str]) -> None:
+    """Raise WeightsError where a layer of the target and its source say of themselves that they compute otherwise."""
+    targets = {layer.name: layer for layer in net.layer}
+    known = {model.path: model for found in models.values() for model in found}
+    problems: List[Problem] = []
+    for path, model in known.items():
+        copies = [copy for copy in plan.copies if copy.path == path]
+        stored = {layer.name: definition for layer, definition in stored_layers(model, {c.source for c in copies})}
+        for copy in copies:
+            # What is asked to be taken for another shape may come of another type; transposed it may not be.
+            only = ("transpose",) if copy.reshaped else None
+            problems += [
+                Problem("differs", copy.target, f"{parameter} {expected}", f"{path}: {copy.source}", found)
+                for parameter, expected, found in differences(targets[copy.target], stored[copy.source])
+                if parameter not in accept and (only is None or parameter in only)
+            ]
+    require_none(problems)
 
 
 def _shared_once(plan: Plan, net: Message) -> Plan:

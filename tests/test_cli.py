@@ -179,6 +179,7 @@ def test_fuse_dry_run_and_json(fused, trained):
     report = json.loads(run("fuse", "net/deploy.prototxt", *weights(trained), "-o", "x", "--json"))
     assert report["branches"]["odd"] == {
         "file": str(trained / "a.caffemodel"),
+        "files": [str(trained / "a.caffemodel")],
         "blobs": 6,
         "bit_equal": True,
         "not_wanted": ["ip2"],

@@ -43,7 +43,7 @@ def test_all_blobs_arrive_bit_equal_in_real_caffe(caffe, pb, target, weights, tm
                     assert expected.tobytes() == blob.data.tobytes()
                     count += 1
     assert count == 12
-    assert result.bytes_written == out.stat().st_size
+    assert result.files == {str(out): out.stat().st_size}
     assert result.plan.left_to_fillers == ("ip2",)
 
 
@@ -100,7 +100,7 @@ def test_a_net_without_a_name_and_blobs_larger_than_a_chunk(pb, tmp_path):
 
 def test_dry_run_writes_nothing(target, weights, tmp_path):
     result = fuse_weights(target / "deploy.prototxt", weights, tmp_path / "out", dry_run=True)
-    assert result.bytes_written is None
+    assert result.files == {str(tmp_path / "out"): None}
     assert len(result.plan.copies) == 6
     assert not (tmp_path / "out").exists()
 

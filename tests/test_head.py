@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from nets import data, fc, layer
 
-from netbuild import DataSource, Fusion, Head, Join, emit_files, fuse_weights, lenet, prototxt
+from netbuild import Choices, DataSource, Fusion, Head, Join, emit_files, fuse_weights, lenet, prototxt
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import GraphError, WeightsError
-from netbuild.weights.head import Start
+from netbuild.weights.plan import Start
 
 CLASSES = {"odd": Start((1, 3, 5, 7, 9)), "even": Start((0, 2, 4, 6, 8))}
 
@@ -33,8 +33,12 @@ def emitted(folder, fusion, source=None):
 
 def test_every_score_is_what_the_branchs_own_net_gives(caffe, trained, weights, tmp_path):
     target = emitted(tmp_path / "net", Fusion({"odd": lenet, "even": lenet}, 10))
-    result = fuse_weights(target, weights, tmp_path / "init.caffemodel", head=CLASSES)
-    assert (result.head, result.plan.left_to_fillers, dict(result.plan.unused)) == ("ip2", (), {"odd": (), "even": ()})
+    result = fuse_weights(target, weights, tmp_path / "init.caffemodel", Choices(head=CLASSES))
+    assert (result.planned.head, result.plan.left_to_fillers, dict(result.plan.unused)) == (
+        "ip2",
+        (),
+        {"odd": (), "even": ()},
+    )
     fused = caffe.Net(os.fspath(target), os.fspath(tmp_path / "init.caffemodel"), caffe.TEST)
     images = np.random.default_rng(0).normal(size=(2, 1, 28, 28)).astype(np.float32)
     fused.blobs["data"].data[...] = images
@@ -52,7 +56,7 @@ def test_every_score_is_what_the_branchs_own_net_gives(caffe, trained, weights, 
 def test_the_blocks_are_the_branches_bits(weights, tmp_path, pb):
     target = emitted(tmp_path / "net", Fusion({"odd": lenet, "even": lenet}, 10))
     named = {prefix: start._replace(layer="ip2") for prefix, start in CLASSES.items()}
-    fuse_weights(target, weights, tmp_path / "init.caffemodel", head=named)
+    fuse_weights(target, weights, tmp_path / "init.caffemodel", Choices(head=named))
     models = {name: pb.NetParameter() for name in ("odd", "even", "init")}
     for name, message in models.items():
         message.ParseFromString((tmp_path / f"{name}.caffemodel").read_bytes())
@@ -83,13 +87,13 @@ def test_double_values_and_a_head_without_bias(caffe, tmp_path, pb):
     own = dict.fromkeys("ab", tmp_path / "n.caffemodel")
     starts = {"b": Start((3, 1)), "a": Start((0, 2))}
     with pytest.raises(WeightsError, match="the head has a bias, 'score' in .* has none"):
-        fuse_weights(target, own, tmp_path / "init.caffemodel", head=starts)
+        fuse_weights(target, own, tmp_path / "init.caffemodel", Choices(head=starts))
     target.write_text(target.read_text().replace("num_output: 4", "num_output: 4\n bias_term: false"))
     text = target.read_text()
     entry = "  param {\n    lr_mult: 2.0\n  }\n"
     assert entry in text
     target.write_text(text.replace(entry, ""))
-    fuse_weights(target, own, tmp_path / "init.caffemodel", head=starts)
+    fuse_weights(target, own, tmp_path / "init.caffemodel", Choices(head=starts))
     found = caffe.Net(os.fspath(target), os.fspath(tmp_path / "init.caffemodel"), caffe.TEST)
     np.testing.assert_array_equal(
         found.params["score"][0].data,
@@ -109,7 +113,9 @@ def test_double_values_and_a_head_without_bias(caffe, tmp_path, pb):
 def test_classes_that_are_not_shared_out(weights, tmp_path, starts, sentence):
     target = emitted(tmp_path / "net", Fusion({"odd": lenet, "even": lenet}, 10))
     with pytest.raises(WeightsError, match=sentence):
-        fuse_weights(target, weights, tmp_path / "init.caffemodel", head={p: Start(c) for p, c in starts.items()})
+        fuse_weights(
+            target, weights, tmp_path / "init.caffemodel", Choices(head={p: Start(c) for p, c in starts.items()})
+        )
     assert not (tmp_path / "init.caffemodel").exists()
 
 
@@ -122,11 +128,14 @@ def test_heads_that_cannot_begin_so(weights, tmp_path):
     with pytest.raises(
         GraphError, match="the net has no InnerProduct on a concat of exactly the branches 'odd' and 'even'"
     ):
-        fuse_weights(target, weights, tmp_path / "init", head=CLASSES)
+        fuse_weights(target, weights, tmp_path / "init", Choices(head=CLASSES))
     with pytest.raises(WeightsError, match="class"):
-        fuse_weights(emitted(tmp_path / "hidden", fusions["hidden"]), weights, tmp_path / "init", head=CLASSES)
+        fuse_weights(emitted(tmp_path / "hidden", fusions["hidden"]), weights, tmp_path / "init", Choices(head=CLASSES))
     wrong = {**CLASSES, "odd": Start((1, 3, 5, 7, 9), "conv9")}
     with pytest.raises(WeightsError, match="no layers for 'conv9'; name the classifier"):
         fuse_weights(
-            emitted(tmp_path / "net", Fusion({"odd": lenet, "even": lenet}, 10)), weights, tmp_path / "i", head=wrong
+            emitted(tmp_path / "net", Fusion({"odd": lenet, "even": lenet}, 10)),
+            weights,
+            tmp_path / "i",
+            Choices(head=wrong),
         )

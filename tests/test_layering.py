@@ -21,6 +21,8 @@ ROOMS = [
     "fusion",
     "data",
     "emit",
+    "embedded",
+    "provenance",
     "fuse",
     "verify",
     "train",
@@ -28,7 +30,8 @@ ROOMS = [
 ]
 INNER = {
     "weights": [
-        *("wire", "model", "values", "caffemodel", "hdf5", "index", "plan", "entry", "head", "copier", "write"),
+        *("wire", "model", "values", "caffemodel", "hdf5", "index", "fit", "plan", "entry", "head", "copier", "write"),
+        *("digest", "compare"),
         "live",
     ],
     "shapes": [

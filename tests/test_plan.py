@@ -3,8 +3,9 @@ import re
 import pytest
 
 from netbuild.errors import WeightsError
+from netbuild.weights.fit import fits
 from netbuild.weights.model import Blob, Layer, Model
-from netbuild.weights.plan import Declared, fits, make_plan
+from netbuild.weights.plan import Declared, make_plan
 
 
 def blob(*shape, legacy=False):
@@ -12,7 +13,7 @@ def blob(*shape, legacy=False):
 
 
 def model(path, **layers):
-    return Model(path, tuple(Layer(name, blobs) for name, blobs in layers.items()))
+    return [Model(path, tuple(Layer(name, blobs) for name, blobs in layers.items()))]
 
 
 TARGET = [
@@ -53,7 +54,7 @@ def test_all_misfits_are_told_at_once():
 
 
 def test_ambiguities_are_refused():
-    twice = Model("o", (Layer("conv", (blob(1),)), Layer("conv", (blob(1),))))
+    twice = [Model("o", (Layer("conv", (blob(1),)), Layer("conv", (blob(1),))))]
     with pytest.raises(WeightsError, match="ambiguous.*one layer.*2 of this name"):
         make_plan([Declared("odd/conv", [(1,)])], {"odd": twice})
     once = model("o", conv=(blob(1),))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Set
 
+from .. import names
 from .._caffe import Message
 from ..errors import GraphError
 from .flow import Flow
@@ -42,6 +43,18 @@ def cut(net: Message, blobs: Sequence[str]) -> Message:
         raise GraphError(f"no blob {' and no '.join(map(repr, missing))} in the net; {hint}")
     kept = dependencies(net, blobs)
     return type(net)(name=net.name, layer=[layer for index, layer in enumerate(net.layer) if index in kept])
+
+
+def seams(net: Message, prefix: str) -> List[str]:
+    """Return the blobs of a branch that layers outside it read; where none does, its last blob."""
+    found: List[str] = []
+    inside: Dict[str, bool] = {}
+    for layer in net.layer:
+        is_own = names.local(prefix, layer.name) is not None
+        if not is_own:
+            found += [blob for blob in layer.bottom if inside.get(blob) and blob not in found]
+        inside.update((top, is_own) for top in layer.top)
+    return found or [blob for blob, is_own in inside.items() if is_own][-1:]
 
 
 def dependencies(net: Message, blobs: Sequence[str]) -> Set[int]:

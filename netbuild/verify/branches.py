@@ -17,7 +17,7 @@ from ..data.images import load_images
 from ..errors import GraphError
 from ..files import PathLike
 from ..graph.check import require_sound
-from ..graph.cut import cut
+from ..graph.cut import cut, seams
 from ..graph.feed import fed, input_shapes, is_input, without_inputs
 from ..weights.index import index
 from .inputs import Weighted, shapes_to_feed
@@ -163,19 +163,9 @@ def _seam(fused: Message, prefix: str, net: str) -> str:
         if not any(seam in layer.top for _, layer in proto.of_phase(fused, TEST)):
             raise GraphError(f"branch {prefix!r}: the fused net has no blob {seam!r}; name another seam after the @")
         return seam
-    found: List[str] = []
-    made: Dict[str, bool] = {}
-    for _, layer in proto.of_phase(fused, TEST):
-        inside = names.local(prefix, layer.name) is not None
-        if not inside:
-            found += [blob for blob in layer.bottom if made.get(blob) and blob not in found]
-        for top in layer.top:
-            made[top] = inside
-    if not any(made.values()):
-        raise GraphError(f"branch {prefix!r}: the fused net has no layer whose name begins with {names.stem(prefix)!r}")
+    found = seams(proto.only_phase(fused, TEST), prefix)
     if not found:
-        # A branch whose end nothing reads is compared up to its last blob.
-        found = [blob for blob, inside in made.items() if inside][-1:]
+        raise GraphError(f"branch {prefix!r}: the fused net has no layer whose name begins with {names.stem(prefix)!r}")
     if len(found) > 1:
         listed = ", ".join(names.local(prefix, blob) or blob for blob in found)
         raise GraphError(f"branch {prefix!r}: other layers read several of its blobs ({listed}); name one: NET@BLOB")

@@ -8,8 +8,8 @@ from .._caffe import TEST, Message
 from ..errors import GraphError
 from ..graph.feed import data_layers, input_shapes, is_input
 from ..shapes import infer
+from ..weights.fit import fits
 from ..weights.model import Model
-from ..weights.plan import fits
 
 _USUAL_SIDES = (224, 227, 28, 32, 299, 256, 64, 96, 112, 128)
 _LARGEST_SIDE = 640

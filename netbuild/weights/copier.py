@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Callable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import WeightsError
 from .entry import Made, Taken
@@ -17,8 +17,8 @@ from .model import Span
 from .values import fill
 from .wire import WireFile
 
-Progress = Callable[[int], None]
-"""Is called with the number of bytes that have been written since the last call."""
+Progress = Callable[[int, int], None]
+"""Is called with the number of bytes that have been written and that are to be written in all."""
 _CHUNK = 1 << 18
 """Bytes per step, whole values. Buffers are made once: fresh memory costs more than the copying."""
 _BATCH = 1 << 24
@@ -67,7 +67,7 @@ def pieces(layer: str, blob: Union[Made, Taken], at: int) -> Iterator[Piece]:
         at += whole
 
 
-def copy(found: Sequence[Piece], fd: int, progress: Progress) -> None:
+def copy(found: Sequence[Piece], fd: int, progress: Optional[Progress]) -> None:
     """Write all pieces and send them to the disk. What comes out of files is read back and compared.
 
     Raises WeightsError where a source is shorter than it was, or where the file then holds other values.
@@ -75,9 +75,12 @@ def copy(found: Sequence[Piece], fd: int, progress: Progress) -> None:
     with ExitStack() as stack:
         paths = sorted({piece.path for piece in found if isinstance(piece, Part)})
         writer = _Writer(fd, {path: stack.enter_context(WireFile(path)) for path in paths})
+        total, done = sum(piece.size for piece in found), 0
         with ThreadPoolExecutor(_WRITERS) as pool:
             for size in pool.map(writer.write, _batches(found)):
-                progress(size)
+                done += size
+                if progress is not None:
+                    progress(done, total)
 
 
 def _batches(found: Sequence[Piece]) -> Iterator[List[Piece]]:

@@ -12,18 +12,9 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from ..errors import WeightsError
 from .entry import Made
 from .model import Blob, Layer, Model
+from .plan import Start
 from .values import read_floats
 from .wire import WireFile
-
-
-class Start(NamedTuple):
-    """What a branch's own classifier stands for in the new head."""
-
-    classes: Tuple[int, ...]
-    """The head's class of each of the classifier's outputs."""
-    layer: Optional[str] = None
-    """The classifier's name in the branch's file; by default the only layer there of a fitting shape that is not
-    copied."""
 
 
 class _Classifier(NamedTuple):
@@ -38,7 +29,7 @@ class _Classifier(NamedTuple):
 
 def head_values(
     starts: Mapping[str, Start],
-    models: Mapping[str, Model],
+    models: Mapping[str, Sequence[Model]],
     unused: Mapping[str, Sequence[str]],
     shapes: Sequence[Sequence[Optional[int]]],
 ) -> Tuple[List[Made], Dict[str, str]]:
@@ -88,8 +79,8 @@ def _require_shared_out(starts: Mapping[str, Start], classes: int) -> None:
         raise WeightsError(f"the head's classes {', '.join(map(str, missing))} are no branch's; name each class once")
 
 
-def _read(prefix: str, start: Start, model: Model, unused: Sequence[str], *, with_bias: bool) -> _Classifier:
-    layer = _layer(prefix, start, model, unused)
+def _read(prefix: str, start: Start, models: Sequence[Model], unused: Sequence[str], *, with_bias: bool) -> _Classifier:
+    model, layer = _layer(prefix, start, models, unused)
     weights = layer.blobs[0]
     outputs, columns = weights.shape[-2:]
     if outputs != len(start.classes):
@@ -104,20 +95,21 @@ def _read(prefix: str, start: Start, model: Model, unused: Sequence[str], *, wit
         return _Classifier(start, layer.name, columns, read_floats(file, weights), bias)
 
 
-def _layer(prefix: str, start: Start, model: Model, unused: Sequence[str]) -> Layer:
-    layers = [layer for layer in model.layers if layer.blobs and len(layer.blobs[0].shape) in (2, 4)]
+def _layer(prefix: str, start: Start, models: Sequence[Model], unused: Sequence[str]) -> Tuple[Model, Layer]:
+    layers = [(model, layer) for model in models for layer in model.layers if len(layer.blobs[0].shape) in (2, 4)]
     if start.layer is not None:
-        named = [layer for layer in layers if layer.name == start.layer]
+        named = [(model, layer) for model, layer in layers if layer.name == start.layer]
     else:
         named = [
-            layer
-            for layer in layers
+            (model, layer)
+            for model, layer in layers
             if layer.name in unused and layer.blobs[0].shape[-2] == len(start.classes) and _is_matrix(layer.blobs[0])
         ]
-    if len(named) != 1 or not _is_matrix(named[0].blobs[0]):
+    if len(named) != 1 or not _is_matrix(named[0][1].blobs[0]):
         wanted = repr(start.layer) if start.layer else f"one classifier of {len(start.classes)} outputs"
+        paths = " and ".join(model.path for model in models)
         raise WeightsError(
-            f"branch {prefix!r}: {model.path} has {len(named) or 'no'} layers for {wanted}; name the classifier, as in "
+            f"branch {prefix!r}: {paths} has {len(named) or 'no'} layers for {wanted}; name the classifier, as in "
             f"--init-head {prefix}=LAYER:CLASSES"
         )
     return named[0]

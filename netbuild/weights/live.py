@@ -33,7 +33,7 @@ def copy_branch(net: Any, prefix: str, caffemodel: PathLike) -> Copied:
     params = (net.net if hasattr(net, "test_nets") else net).params
     claimed = [name for name in params if names.local(prefix, name) is not None]
     declared = [Declared(name, [tuple(blob.data.shape) for blob in params[name]]) for name in claimed]
-    plan = make_plan(declared, {prefix: index(caffemodel)})
+    plan = make_plan(declared, {prefix: [index(caffemodel)]})
     with WireFile(caffemodel) as file:
         for copy in plan.copies:
             for target, blob in zip(params[copy.target], copy.blobs):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 
-from .model import Blob, Span
+from .model import Blob, Shape, Span
 from .wire import WireFile
 
 
@@ -34,3 +35,18 @@ def read_floats(file: WireFile, blob: Blob) -> bytes:
     """Return all values of a blob as little-endian floats, doubles rounded."""
     data = read_bytes(file, blob)
     return array("f", array("d", data)).tobytes() if blob.item_size == 8 else data
+
+
+def mixed_channels(floats: bytes, source: Shape, channels: int, how: str) -> bytes:
+    """Return kernels of shape (outputs, inputs, ...) made to have other input `channels`; one of the numbers is 1.
+
+    Towards one channel they are the 'mean' or 'sum' over the inputs. From one, each channel gets the kernel ('sum'), or
+    its share of it ('mean').
+    """
+    values, area = array("f", floats), math.prod(source[2:])
+    mixed = array("f")
+    for first in range(0, len(values), source[1] * area):
+        kernel = values[first : first + source[1] * area]
+        planes = [sum(kernel[at::area]) for at in range(area)]
+        mixed.extend([plane / max(source[1], channels) if how == "mean" else plane for plane in planes] * channels)
+    return mixed.tobytes()

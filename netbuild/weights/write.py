@@ -7,7 +7,7 @@ its sources and on the disk.
 from __future__ import annotations
 
 import os
-from typing import List, Sequence, Union
+from typing import Callable, List, Optional, Sequence, Union
 
 from ..errors import WeightsError
 from ..files import PathLike, replacing
@@ -33,15 +33,17 @@ def write_model(
     *,
     net: bytes = b"",
     over_2gb: bool = False,
-    progress: Progress = lambda _: None,
+    seal: Callable[[], object] = lambda: None,
+    progress: Optional[Progress] = None,
 ) -> int:
     """Write the entries to `output` and return the file's size in bytes.
 
     `net` holds serialised fields of the NetParameter itself, its name above all. A caffemodel that is too large for
-    Caffe is written only with `over_2gb`.
+    Caffe is written only with `over_2gb`. `seal` is called when all is written, before the file takes its name: what it
+    raises leaves an old file as it was.
     """
     if is_hdf5(output):
-        return _write_hdf5(found, output, progress)
+        return _write_hdf5(found, output, seal, progress)
     size = len(net) + sum(_size(entry) for entry in found)
     if size > CAFFE_READ_LIMIT and not over_2gb:
         raise WeightsError(
@@ -55,16 +57,20 @@ def write_model(
         at += _size(entry)
     with replacing(output) as file:
         copy(planned, file.fileno(), progress)
+        seal()
     return size
 
 
-def _write_hdf5(found: Sequence[Entry], output: PathLike, progress: Progress) -> int:
+def _write_hdf5(
+    found: Sequence[Entry], output: PathLike, seal: Callable[[], object], progress: Optional[Progress]
+) -> int:
     with replacing(output) as file:
         blobs = {(entry.name, number): blob for entry in found for number, blob in enumerate(entry.blobs)}
         room = {key: (blob.shape, blob.item_size) for key, blob in blobs.items()}
         offsets = allocate(file.name, room, os.fspath(output))
         planned = [piece for key, blob in blobs.items() for piece in pieces(key[0], blob, offsets[key])]
         copy(planned, file.fileno(), progress)
+        seal()
         return os.fstat(file.fileno()).st_size
 
 

@@ -1,0 +1,131 @@
+"""What a weight file is made of: a sidecar `init.caffemodel.json` beside it, and its check against the sources.
+
+    {"netbuild": VERSION, "bytes": N, "net": "train_val.prototxt", "branches": {
+        "odd": {"seams": ["odd/ip1"],
+                "files": [{"path": "../odd.caffemodel", "bytes": N, "sha256": "..."}],
+                "layers": [{"layer": "odd/conv1", "file": 0, "from": "conv1", "channels": null}]}}}
+
+Paths are relative to the sidecar's folder, so that a folder with all of it can be moved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+
+from . import __version__, proto
+from ._caffe import TEST, Message
+from .errors import WeightsError
+from .files import PathLike, existing_file, write_text
+from .graph.cut import seams
+from .weights.compare import same_values
+from .weights.digest import Digests
+from .weights.index import index
+from .weights.model import Layer
+from .weights.plan import Copy
+
+_MAX_BYTES = 1 << 26
+
+
+class Checked(NamedTuple):
+    """A source of a weight file, looked at again."""
+
+    prefix: str
+    path: str
+    sha256: str
+    blobs: int
+    """How many blobs of it the file holds."""
+    faults: Tuple[str, ...]
+    """What is no longer as recorded."""
+
+
+def sidecar(path: PathLike) -> str:
+    """Return the name of the file that says what the weight file `path` is made of."""
+    return f"{os.fspath(path)}.json"
+
+
+def record(path: str, size: int, target: PathLike, net: Message, copies: Sequence[Copy], digests: Digests) -> None:
+    """Write beside the weight file `path` of `size` bytes where its values come from."""
+    folder = Path(path).resolve().parent
+    only_test = proto.only_phase(net, TEST)
+    branches: Dict[str, Dict[str, Any]] = {}
+    for copy in copies:
+        branch = branches.setdefault(copy.prefix, {"seams": seams(only_test, copy.prefix), "files": [], "layers": []})
+        digest = digests.of(copy.path)
+        file = {
+            "path": os.path.relpath(Path(copy.path).resolve(), folder),
+            "bytes": digest.size,
+            "sha256": digest.sha256,
+        }
+        if file not in branch["files"]:
+            branch["files"].append(file)
+        branch["layers"].append(
+            {"layer": copy.target, "file": branch["files"].index(file), "from": copy.source, "channels": copy.channels}
+        )
+    told = {"netbuild": __version__, "bytes": size, "net": os.path.relpath(target, folder), "branches": branches}
+    write_text(sidecar(path), json.dumps(told, indent=1) + "\n")
+
+
+def recorded(path: PathLike) -> Mapping[str, Any]:
+    """Return what the sidecar of a weight file says; WeightsError where there is none, or another's."""
+    file = Path(sidecar(path))
+    if not file.exists():
+        raise WeightsError(
+            f"weights {os.fspath(path)!r}: nothing tells where its values come from ({file.name} is not beside it); "
+            "name its sources: netbuild verify TARGET.prototxt INIT.caffemodel --branch ... --weights ..."
+        )
+    with existing_file(file, "sidecar").open("rb") as stream:
+        raw = stream.read(_MAX_BYTES)
+    try:
+        told = json.loads(raw)
+        return {"branches": told["branches"], "bytes": told["bytes"], "netbuild": told["netbuild"]}
+    except (ValueError, KeyError, TypeError):
+        raise WeightsError(f"sidecar {str(file)!r}: is not one of netbuild's; remove or rename it") from None
+
+
+def check_sources(path: PathLike) -> List[Checked]:
+    """Compare a weight file with the sources that its sidecar names: their digests, then each blob, bit by bit."""
+    told = recorded(path)
+    model = index(path)
+    folder = Path(sidecar(path)).resolve().parent
+    stored = {layer.name: layer for layer in model.layers}
+    found: List[Checked] = []
+    try:
+        for prefix, branch in told["branches"].items():
+            for number, file in enumerate(branch["files"]):
+                layers = [one for one in branch["layers"] if one["file"] == number]
+                found.append(_checked(prefix, model.path, stored, _located(folder, file["path"]), file, layers))
+    except (KeyError, TypeError, AttributeError):
+        raise WeightsError(f"sidecar {sidecar(path)!r}: is not one of netbuild's; remove or rename it") from None
+    return found
+
+
+def _located(folder: Path, path: str) -> str:
+    """Return the source where it was, or beside the weight file, where people move files together."""
+    beside = folder / Path(path).name
+    there = folder / path
+    return os.path.relpath(beside if not there.exists() and beside.exists() else there)
+
+
+def _checked(
+    prefix: str, path: str, stored: Mapping[str, Layer], source: str, file: Mapping[str, Any], layers: List[Any]
+) -> Checked:
+    if not Path(source).exists():
+        return Checked(prefix, source, file["sha256"], 0, ("is not there any more",))
+    faults: List[str] = []
+    with Digests([source]) as digests:
+        sources = index(source).by_name()
+        blobs = 0
+        for one in layers:
+            ours = stored[one["layer"]].blobs if one["layer"] in stored else ()
+            theirs = sources[one["from"]][0].blobs if one["from"] in sources else ()
+            blobs += len(ours)
+            if len(ours) != len(theirs) or not ours:
+                faults.append(f"{one['layer']} is not in both files")
+            elif not same_values(path, ours, source, theirs, one["channels"]):
+                faults.append(f"{one['layer']} differs from its {one['from']}")
+        if digests.of(source).sha256 != file["sha256"]:
+            faults.insert(0, "is not the file it was (its SHA-256 is another)")
+    return Checked(prefix, source, file["sha256"], blobs, tuple(faults))
