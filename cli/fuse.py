@@ -12,7 +12,7 @@ from netbuild.fuse import Fused, Planned, fuse_weights
 from netbuild.weights.fit import shape_text
 from netbuild.weights.plan import CHANNELS, Choices, Copy, Start
 
-from .options import byte_progress, dry_run_option, json_option, keyed, pairs, weights_option
+from .options import byte_progress, dry_run_option, json_option, keyed, over_2gb_option, pairs, weights_option
 
 
 def _start(text: str) -> Start:
@@ -59,7 +59,7 @@ def _start(text: str) -> Start:
     multiple=True,
     help="Let layers differ in this parameter (dilation, say) from what their file says of them.",
 )
-@click.option("--over-2gb", is_flag=True, help="Write a caffemodel although it is larger than Caffe reads.")
+@over_2gb_option
 @click.option(
     "--init-head",
     "head",

@@ -14,6 +14,7 @@ from netbuild.errors import NetbuildError, NetbuildWarning
 
 _COMMANDS = {
     "check": "Tell everything that Caffe would refuse in a net, and where it can be cut.",
+    "convert": "Bring a weight file up to date, or from caffemodel to HDF5 and back.",
     "data": "Make images and list files of MNIST or of scikit-learn's digits.",
     "demo": "Fuse two trained LeNets, from data to accuracy, in one command.",
     "emit": "Write a net, or branches fused into one, as prototxt files.",

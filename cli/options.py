@@ -84,6 +84,9 @@ def output_folder_option(function: Function) -> Function:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+over_2gb_option = click.option(
+    "--over-2gb", is_flag=True, help="Write a caffemodel although it is larger than Caffe reads."
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, write nothing.")
 gpu_option = click.option("--gpu", type=int, metavar="N", help="Run Caffe on this GPU; default: on the CPU.")
 

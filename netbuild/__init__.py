@@ -47,6 +47,7 @@ _CONTENTS = {
     "Choices": "weights.plan",
     "Start": "weights.plan",
     "check_sources": "provenance",
+    "convert_weights": "convert",
     "copy_branch": "weights.live",
     # proof and training
     "verify_branches": "verify.branches",

@@ -51,7 +51,7 @@ def stored_layers(model: Model, wanted: Collection[str] = ()) -> Iterator[Tuple[
             net = net_class()
             stored = (net.layers if layer.definition.v1 else net.layer).add()
             _parse(stored, file, layer.definition, f"layer {layer.name!r}")
-            if layer.definition.v1 or stored.type == "BatchNorm":
+            if layer.definition.v1:
                 stored = upgraded(net, model.path).layer[0]
             if not stored.name:
                 stored.name = layer.name

@@ -24,6 +24,7 @@ ROOMS = [
     "embedded",
     "provenance",
     "fuse",
+    "convert",
     "verify",
     "train",
     "demo",

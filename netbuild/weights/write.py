@@ -48,7 +48,8 @@ def write_model(
     if size > CAFFE_READ_LIMIT and not over_2gb:
         raise WeightsError(
             f"output {os.fspath(output)!r}: would have {size:,} bytes; Caffe reads at most {CAFFE_READ_LIMIT:,} of a "
-            "caffemodel; write HDF5 (a name that ends in .h5), or one file for each branch (fuse --split)"
+            "caffemodel; write HDF5 (a name that ends in .h5), or one file for each branch (fuse --split), or "
+            "for other readers --over-2gb"
         )
     at = len(net)
     planned: List[Piece] = [Text(0, net)]
@@ -64,6 +65,13 @@ def write_model(
 def _write_hdf5(
     found: Sequence[Entry], output: PathLike, seal: Callable[[], object], progress: Optional[Progress]
 ) -> int:
+    names = [entry.name for entry in found if entry.blobs]
+    if len(set(names)) < len(names):
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise WeightsError(
+            f"output {os.fspath(output)!r}: HDF5 has one place for a name, and several layers are called {doubled!r}; "
+            "write a .caffemodel, or rename them in their net"
+        )
     with replacing(output) as file:
         blobs = {(entry.name, number): blob for entry in found for number, blob in enumerate(entry.blobs)}
         room = {key: (blob.shape, blob.item_size) for key, blob in blobs.items()}
