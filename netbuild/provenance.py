@@ -51,21 +51,24 @@ def record(path: str, size: int, target: PathLike, net: Message, copies: Sequenc
     folder = Path(path).resolve().parent
     only_test = proto.only_phase(net, TEST)
     branches: Dict[str, Dict[str, Any]] = {}
-    for copy in copies:
-        branch = branches.setdefault(copy.prefix, {"seams": seams(only_test, copy.prefix), "files": [], "layers": []})
-        digest = digests.of(copy.path)
-        file = {
-            "path": os.path.relpath(Path(copy.path).resolve(), folder),
-            "bytes": digest.size,
-            "sha256": digest.sha256,
+    for prefix in dict.fromkeys(copy.prefix for copy in copies):
+        own = [copy for copy in copies if copy.prefix == prefix]
+        paths = list(dict.fromkeys(copy.path for copy in own))
+        branches[prefix] = {
+            "seams": seams(only_test, prefix),
+            "files": [_file(path, folder, digests) for path in paths],
+            "layers": [
+                {"layer": copy.target, "file": paths.index(copy.path), "from": copy.source, "channels": copy.channels}
+                for copy in own
+            ],
         }
-        if file not in branch["files"]:
-            branch["files"].append(file)
-        branch["layers"].append(
-            {"layer": copy.target, "file": branch["files"].index(file), "from": copy.source, "channels": copy.channels}
-        )
     told = {"netbuild": __version__, "bytes": size, "net": os.path.relpath(target, folder), "branches": branches}
     write_text(sidecar(path), json.dumps(told, indent=1) + "\n")
+
+
+def _file(path: str, folder: Path, digests: Digests) -> Dict[str, Any]:
+    digest = digests.of(path)
+    return {"path": os.path.relpath(Path(path).resolve(), folder), "bytes": digest.size, "sha256": digest.sha256}
 
 
 def recorded(path: PathLike) -> Mapping[str, Any]:
