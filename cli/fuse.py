@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence
 import click
 
 from netbuild import names
+from netbuild.errors import some
 from netbuild.fuse import Fused, Planned, fuse_weights
 from netbuild.weights.fit import shape_text
 from netbuild.weights.plan import CHANNELS, Choices, Copy, Start
@@ -124,6 +125,8 @@ def _decided(planned: Planned, weights: Mapping[str, Sequence[str]], *, in_full:
             yield f"not wanted from {' and '.join(paths)}: {', '.join(plan.unused[prefix])}"
     if planned.head:
         yield f"begins as the branches' own classifiers: {planned.head}"
+    if planned.untrained:
+        yield f"BatchNorm with factor 0 (never trained, or never loaded): {some(planned.untrained)}"
     if plan.missing:
         yield f"in none of their branch's files: {', '.join(plan.missing)}"
     if plan.left_to_fillers:
@@ -183,6 +186,7 @@ def _as_dict(fused: Fused, weights: Mapping[str, Sequence[str]], output: str, dr
         ],
         "passed_over": [{"target": layer, "file": path} for layer, path in plan.overridden],
         "head_from_branches": fused.planned.head,
+        "untrained_batch_norms": list(fused.planned.untrained),
         "missing": list(plan.missing),
         "left_to_fillers": list(plan.left_to_fillers),
     }

@@ -20,6 +20,7 @@ _COMMANDS = {
     "emit": "Write a net, or branches fused into one, as prototxt files.",
     "fuse": "Copy the trained blobs of several branches into one caffemodel.",
     "train": "Train with Caffe's own solver: log, curves, snapshots, resume.",
+    "weights": "List a weight file: layers, blobs, shapes, their values in figures.",
     "verify": "Prove that each branch computes in the fused net what it did alone.",
 }
 

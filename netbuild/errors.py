@@ -6,6 +6,14 @@ expected, what was found and what to do. The command line prints that text and n
 
 from __future__ import annotations
 
+from typing import Sequence
+
+
+def some(names: Sequence[str], limit: int = 4) -> str:
+    """Return the first few names, and how many more there are."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
+
 
 class NetbuildError(Exception):
     """Base of all errors of netbuild: the text is written for the user."""

@@ -24,7 +24,8 @@ from .weights.head import head_values
 from .weights.index import index
 from .weights.model import Model
 from .weights.plan import AS_THEY_ARE, Choices, Copy, Declared, Plan, Problem, make_plan, require_none
-from .weights.wire import encode_bytes
+from .weights.values import read_floats
+from .weights.wire import WireFile, encode_bytes
 from .weights.write import write_model
 
 Weights = Mapping[str, Union[PathLike, Sequence[PathLike]]]
@@ -40,6 +41,8 @@ class Planned:
     entries: Tuple[Entry, ...]
     head: Optional[str] = None
     """The layer that begins as its branches' classifiers, where that was asked for."""
+    untrained: Tuple[str, ...] = ()
+    """BatchNorm layers whose moving-average factor is 0 in their file."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ def plan_weights(target: PathLike, weights: Weights, choices: Choices = AS_THEY_
     models = {prefix: [index(path) for path in paths] for prefix, paths in _listed(weights).items()}
     plan = _shared_once(make_plan(declared, models, choices), net)
     _require_alike(net, models, plan, choices.accept)
+    untrained = _untrained(net, plan)
     if not choices.head:
-        return Planned(plan, net, tuple(entries(plan, declared)))
+        return Planned(plan, net, tuple(entries(plan, declared)), untrained=untrained)
     name, prefixes = head_on_concat(net, choices.head)
     shapes = next(layer.shapes for layer in declared if layer.name == name)
     known = [shape for shape in shapes or () if shape is not None]
@@ -78,7 +82,7 @@ def plan_weights(target: PathLike, weights: Weights, choices: Choices = AS_THEY_
     left = tuple(layer for layer in plan.left_to_fillers if layer != name)
     unused = {prefix: tuple(one for one in rest if one != used.get(prefix)) for prefix, rest in plan.unused.items()}
     plan = dataclasses.replace(plan, left_to_fillers=left, unused=unused)
-    return Planned(plan, net, tuple(entries(plan, declared, {name: values})), name)
+    return Planned(plan, net, tuple(entries(plan, declared, {name: values})), name, untrained)
 
 
 def fuse_weights(
@@ -160,6 +164,17 @@ def _require_alike(net: Message, models: Mapping[str, Sequence[Model]], plan: Pl
                 if parameter not in accept and (only is None or parameter in only)
             ]
     require_none(problems)
+
+
+def _untrained(net: Message, plan: Plan) -> Tuple[str, ...]:
+    """Return the BatchNorm layers that get a factor of 0: never trained, or never loaded."""
+    kinds = {layer.name: layer.type for layer in net.layer}
+    found: List[str] = []
+    for path in dict.fromkeys(copy.path for copy in plan.copies):
+        with WireFile(path) as file:
+            own = [copy for copy in plan.copies if copy.path == path and kinds[copy.target] == "BatchNorm"]
+            found += [copy.target for copy in own if not any(read_floats(file, copy.blobs[2]))]
+    return tuple(found)
 
 
 def _shared_once(plan: Plan, net: Message) -> Plan:

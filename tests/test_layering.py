@@ -32,7 +32,7 @@ ROOMS = [
 INNER = {
     "weights": [
         *("wire", "model", "values", "caffemodel", "hdf5", "index", "fit", "plan", "entry", "head", "copier", "write"),
-        *("digest", "compare"),
+        *("digest", "compare", "stats"),
         "live",
     ],
     "shapes": [

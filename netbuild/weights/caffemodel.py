@@ -3,8 +3,8 @@
 A caffemodel is a serialised NetParameter (caffe.proto of BVLC Caffe 1.0):
 
     NetParameter    layer 100 (LayerParameter), before 2015 layers 2 (V1LayerParameter); name 1
-    LayerParameter  name 1, blobs 7
-    V1LayerParameter  name 4, blobs 6; layer 1 (a V0LayerParameter: refused)
+    LayerParameter  name 1, type 2, blobs 7
+    V1LayerParameter  name 4, type 5, blobs 6; layer 1 (a V0LayerParameter: refused)
     BlobProto       shape 7 (BlobShape), data 5 (float), double_data 8 (double), packed or not;
                     before shape: num 1, channels 2, height 3, width 4; diff 6 and double_diff 9 are passed over
     BlobShape       dim 1 (packed or repeated varint)
@@ -24,8 +24,10 @@ from .model import Blob, Definition, Layer, Model, Span
 from .wire import BYTES, FIXED32, FIXED64, VARINT, Field, WireFile
 
 NET_NAME, NET_V1_LAYERS, NET_LAYER = 1, 2, 100
-LAYER_NAME, LAYER_BLOBS = 1, 7
-V1_V0_LAYER, V1_BLOBS, V1_NAME = 1, 6, 4
+LAYER_NAME, LAYER_TYPE, LAYER_BLOBS = 1, 2, 7
+V1_V0_LAYER, V1_NAME, V1_TYPE, V1_BLOBS = 1, 4, 5, 6
+_V1_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
+"""Those of V1LayerParameter's types that have blobs."""
 BLOB_LEGACY_SHAPE = (1, 2, 3, 4)
 BLOB_DATA, BLOB_SHAPE, BLOB_DOUBLE_DATA = 5, 7, 8
 SHAPE_DIM = 1
@@ -89,6 +91,18 @@ def _layer(file: WireFile, message: Field) -> Layer:
         tuple(_blob(file, field, f"blob {at} of layer {name!r}") for at, field in enumerate(blobs)),
         Definition(_ranges(rest), v1),
     )
+
+
+def layer_type(file: WireFile, layer: Layer) -> str:
+    """Return the type that a file gives a layer with blobs, '' where it gives none (HDF5)."""
+    found = ""
+    for start, end in layer.definition.ranges:
+        for field in file.fields(start, end):
+            if layer.definition.v1 and field.number == V1_TYPE and field.wire_type == VARINT:
+                found = _V1_TYPES.get(field.value, "")
+            elif not layer.definition.v1 and field.number == LAYER_TYPE and field.wire_type == BYTES:
+                found = _text(file, field)
+    return found
 
 
 def _text(file: WireFile, field: Field) -> str:

@@ -1,0 +1,77 @@
+"""netbuild weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Iterator, List, Optional
+
+import click
+
+from netbuild.provenance import recorded, sidecar
+from netbuild.weights.fit import shape_text
+from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
+
+from .options import json_option
+
+
+@click.command("weights")
+@click.argument("file", metavar="FILE")
+@click.option("--layer", "pattern", metavar="PATTERN", default="*", help="Only layers of such names: 'odd/*'.")
+@json_option
+def command(file: str, pattern: str, as_json: bool) -> None:
+    """List what a .caffemodel or HDF5 file holds: layers, blobs, shapes, and their values in figures.
+
+    Values that are not finite, a BatchNorm that was never trained and other oddities are told below the table. No Caffe
+    is needed, and memory does not grow with the file.
+    """
+    report = weight_report(file)
+    shown = [blob for blob in report.blobs if fnmatchcase(blob.layer, pattern)]
+    made_of = recorded(file) if Path(sidecar(file)).exists() else None
+    if as_json:
+        told = {**dataclasses.asdict(report), "values": report.values, "made_of": made_of}
+        click.echo(json.dumps({**told, "blobs": [dataclasses.asdict(blob) for blob in shown]}, indent=2))
+        return
+    for line in [*_table(shown), _total(report)]:
+        click.echo(line)
+    for prefix, branch in (made_of or {"branches": {}})["branches"].items():
+        for source in branch["files"]:
+            click.echo(
+                f"{prefix or 'layers without a prefix'}: from {source['path']} (SHA-256 {source['sha256'][:12]}...)"
+            )
+    for remark in report.remarks:
+        click.secho(remark, fg="yellow")
+
+
+def _table(blobs: List[BlobFigures]) -> Iterator[str]:
+    bad = any(blob.nan or blob.infinite for blob in blobs)
+    rows = [
+        ["LAYER", "TYPE", "BLOB", "SHAPE", "VALUES", "BYTES", "MIN", "MAX", "MEAN", *(["NAN", "INF"] if bad else [])]
+    ]
+    last = None
+    for blob in blobs:
+        first = blob.layer != last
+        last = blob.layer
+        named = [blob.layer, blob.type] if first else ["", ""]
+        figures = [_number(blob.min), _number(blob.max), _number(blob.mean)]
+        counts = [str(blob.nan), str(blob.infinite)] if bad else []
+        size = [f"{blob.values:,}", f"{blob.bytes:,}"]
+        rows.append([*named, str(blob.number), shape_text(blob.shape), *size, *figures, *counts])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    left = [name in ("LAYER", "TYPE", "SHAPE") for name in rows[0]]
+    for row in rows:
+        cells = [cell.ljust(width) if is_text else cell.rjust(width) for cell, width, is_text in zip(row, widths, left)]
+        yield "  ".join(cells).rstrip()
+
+
+def _number(value: Optional[float]) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _total(report: WeightReport) -> str:
+    return (
+        f"{report.path}: {report.format}, {report.bytes:,} bytes, {report.layers} layers with {len(report.blobs)} "
+        f"blobs of {report.values:,} values"
+    )
