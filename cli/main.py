@@ -18,6 +18,7 @@ _COMMANDS = {
     "data": "Make images and list files of MNIST or of scikit-learn's digits.",
     "demo": "Fuse two trained LeNets, from data to accuracy, in one command.",
     "emit": "Write a net, or branches fused into one, as prototxt files.",
+    "extract": "Take a branch out of a fused net, graph and weights, names restored.",
     "fuse": "Copy the trained blobs of several branches into one caffemodel.",
     "train": "Train with Caffe's own solver: log, curves, snapshots, resume.",
     "weights": "List a weight file: layers, blobs, shapes, their values in figures.",

@@ -48,6 +48,7 @@ _CONTENTS = {
     "Start": "weights.plan",
     "check_sources": "provenance",
     "convert_weights": "convert",
+    "extract_branch": "extract",
     "weight_report": "weights.stats",
     "copy_branch": "weights.live",
     # proof and training

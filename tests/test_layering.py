@@ -26,6 +26,7 @@ ROOMS = [
     "fuse",
     "convert",
     "verify",
+    "extract",
     "train",
     "demo",
 ]

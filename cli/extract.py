@@ -1,0 +1,33 @@
+"""netbuild extract."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+
+from netbuild.extract import extract_branch
+
+from .options import json_option, output_folder_option
+
+
+@click.command("extract")
+@click.argument("prefix")
+@click.argument("target", metavar="TARGET.prototxt")
+@click.argument("weights", metavar="INIT.caffemodel")
+@output_folder_option
+@json_option
+def command(prefix: str, target: str, weights: str, output: str, as_json: bool) -> None:
+    """Take the branch PREFIX out of a fused net: DIR/PREFIX.prototxt and DIR/PREFIX.caffemodel, names restored.
+
+    The net is a deploy net whose inputs are what the branch reads from outside; --branch takes it again.
+    """
+    found = extract_branch(prefix, target, weights, output)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    for blob, shape in found.inputs.items():
+        click.echo(f"input {blob}: {' x '.join(map(str, shape))}")
+    click.echo(f"wrote {found.net} and {found.weights}")
+    click.echo(f"{found.blobs} of {found.blobs} blobs, in {found.layers} layers, bit-equal to {weights}")

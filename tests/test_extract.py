@@ -1,0 +1,174 @@
+"""A branch taken out of a fused net is the branch that went in: blobs by protobuf, outputs by real Caffe."""
+
+import os
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from netbuild_cli.main import main
+from nets import conv, data, fc, relu, small
+
+from netbuild import DataSource, Fusion, Part, emit_files, extract_branch, fuse_weights, lenet, proto, prototxt
+from netbuild.branches.branch import Input
+from netbuild.branches.lenet import MNIST
+from netbuild.branches.resnet import IMAGENET, resnet50
+from netbuild.errors import GraphError, WeightsError
+
+SMALL = Input((4, 6, 6))
+
+
+def source(preset):
+    return DataSource(preset, kind="input", train_batch=2, test_batch=2)
+
+
+def blobs(pb, path):
+    net = pb.NetParameter.FromString(path.read_bytes())
+    return {
+        one.name: [np.array(blob.data, np.float32).tobytes() for blob in one.blobs] for one in net.layer if one.blobs
+    }
+
+
+def outputs(caffe, net, weights, images, seam):
+    loaded = caffe.Net(os.fspath(net), os.fspath(weights), caffe.TEST)
+    (name,) = [blob for blob in loaded.inputs if blob != "label"]
+    loaded.blobs[name].reshape(*images.shape)
+    if "label" in loaded.blobs:
+        loaded.blobs["label"].reshape(len(images))
+    loaded.blobs[name].data[...] = images
+    loaded.forward()
+    return loaded.blobs[seam].data.tobytes()
+
+
+@pytest.fixture()
+def written(caffe, tmp_path):
+    """Write nets with weights by Caffe's fillers; returns their prototxts, weights beside them."""
+
+    def write(name, text):
+        path = tmp_path / f"{name}.prototxt"
+        path.write_text(text)
+        net = caffe.Net(os.fspath(path), caffe.TEST)
+        for params in net.params.values():
+            for blob in params:
+                blob.data[...] = np.random.default_rng(len(name)).normal(size=blob.data.shape)
+        net.save(os.fspath(path.with_suffix(".caffemodel")))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("file", ["train_val.prototxt", "deploy.prototxt"])
+def test_two_lenets_come_out_as_they_went_in(caffe, pb, trained, tmp_path, file):
+    emit_files(Fusion({"odd": lenet, "even": lenet}, 10), source(MNIST), tmp_path / "net")
+    target, weights = tmp_path / "net" / file, {"odd": trained / "a.caffemodel", "even": trained / "b.caffemodel"}
+    fuse_weights(target, weights, tmp_path / "init")
+    images = np.random.default_rng(0).normal(size=(2, 1, 28, 28)).astype(np.float32)
+    for prefix, path in weights.items():
+        found = extract_branch(prefix, target, tmp_path / "init", tmp_path / "out")
+        assert (found.layers, found.blobs) == (3, 6)
+        out = tmp_path / "out" / f"{prefix}.caffemodel"
+        own = blobs(pb, path)
+        assert blobs(pb, out) == {name: own[name] for name in ("conv1", "conv2", "ip1")}
+        alone = tmp_path / "out" / f"{prefix}.prototxt"
+        assert not any(one.param for one in proto.read_net(alone).layer)
+        expected = outputs(caffe, trained / "lenet.prototxt", path, images, "ip1")
+        assert outputs(caffe, alone, out, images, "ip1") == expected
+    again = {prefix: tmp_path / "out" / f"{prefix}.caffemodel" for prefix in weights}
+    fuse_weights(target, again, tmp_path / "again")
+    assert blobs(pb, tmp_path / "again") == blobs(pb, tmp_path / "init")
+    builders = {prefix: prototxt(tmp_path / "out" / f"{prefix}.prototxt", "ip1") for prefix in weights}
+    emit_files(Fusion(builders, 10), source(MNIST), tmp_path / "rebuilt")
+    first, second = (proto.read_net(tmp_path / name / "deploy.prototxt") for name in ("net", "rebuilt"))
+    assert [(one.name, list(one.bottom), list(one.top)) for one in first.layer if "/" in one.name] == [
+        (one.name, list(one.bottom), list(one.top)) for one in second.layer if "/" in one.name
+    ]
+
+
+def test_a_deep_branch_with_statistics(caffe, pb, tmp_path):
+    emit_files(Fusion({"": resnet50}, 1000, frozen=False), source(IMAGENET), tmp_path / "single")
+    net = caffe.Net(os.fspath(tmp_path / "single" / "train_val.prototxt"), caffe.TRAIN)
+    net.save(os.fspath(tmp_path / "one"))
+    emit_files(Fusion({"a": resnet50, "b": resnet50}, 3), source(IMAGENET), tmp_path / "net")
+    target = tmp_path / "net" / "train_val.prototxt"
+    fuse_weights(target, {"a": tmp_path / "one", "b": tmp_path / "one"}, tmp_path / "init")
+    extract_branch("b", target, tmp_path / "init", tmp_path / "out")
+    expected = blobs(pb, tmp_path / "one")
+    del expected["fc1000"]
+    assert blobs(pb, tmp_path / "out" / "b.caffemodel") == expected
+    caffe.Net(os.fspath(tmp_path / "out/b.prototxt"), os.fspath(tmp_path / "out/b.caffemodel"), caffe.TEST)
+
+
+def test_a_nested_branch_and_what_is_around_it(caffe, pb, written, tmp_path):
+    one = written("one", small())
+    inner = tmp_path / "inner"
+    emit_files(Fusion({"x": prototxt(one), "y": prototxt(one)}, 3), source(SMALL), inner)
+    weights = {"x": one.with_suffix(".caffemodel"), "y": one.with_suffix(".caffemodel")}
+    fuse_weights(inner / "deploy.prototxt", weights, tmp_path / "inner.caffemodel")
+    outer = tmp_path / "outer"
+    emit_files(
+        Fusion({"a": prototxt(inner / "deploy.prototxt", "fc1_fused"), "b": prototxt(one)}, 3), source(SMALL), outer
+    )
+    fuse_weights(
+        outer / "deploy.prototxt",
+        {"a": tmp_path / "inner.caffemodel", "b": one.with_suffix(".caffemodel")},
+        tmp_path / "outer.caffemodel",
+    )
+    original = blobs(pb, one.with_suffix(".caffemodel"))
+    found = extract_branch("a/x", outer / "deploy.prototxt", tmp_path / "outer.caffemodel", tmp_path / "out")
+    assert found.net.endswith("a_x.prototxt")
+    taken = blobs(pb, tmp_path / "out" / "a_x.caffemodel")
+    assert taken == {name: original[name] for name in taken}
+    assert "conv1" in taken
+    extract_branch("a", outer / "deploy.prototxt", tmp_path / "outer.caffemodel", tmp_path / "out")
+    assert {name.partition("/")[0] for name in blobs(pb, tmp_path / "out" / "a.caffemodel")} == {"x", "y"}
+
+
+def test_the_back_of_a_serial_net_gets_an_input_of_its_own(caffe, pb, written, tmp_path):
+    front = written("front", data() + conv("conv1", "data") + relu("r", "conv1") + conv("conv2", "conv1", 6))
+    back = written(
+        "back", data("feat", (2, 6, 6, 6)) + relu("in", "feat") + conv("conv3", "feat") + fc("score", "conv3", 3)
+    )
+    parts = {"front": prototxt(front, "conv2"), "back": Part(prototxt(back, "score"), reads="front")}
+    emit_files(Fusion(parts), source(SMALL), tmp_path / "net")
+    target = tmp_path / "net" / "deploy.prototxt"
+    fuse_weights(target, {p.stem: p.with_suffix(".caffemodel") for p in (front, back)}, tmp_path / "init")
+    found = extract_branch("back", target, tmp_path / "init", tmp_path / "out")
+    ((name, shape),) = found.inputs.items()
+    assert shape[1:] == (6, 6, 6)
+    assert "/" not in name
+    assert blobs(pb, tmp_path / "out" / "back.caffemodel") == blobs(pb, back.with_suffix(".caffemodel"))
+    values = np.random.default_rng(1).normal(size=(2, 6, 6, 6)).astype(np.float32)
+    alone = tmp_path / "out" / "back.prototxt"
+    assert outputs(caffe, alone, alone.with_suffix(".caffemodel"), values, "score") == outputs(
+        caffe, back, back.with_suffix(".caffemodel"), values, "score"
+    )
+
+
+def test_a_siamese_branch_brings_the_values_it_shares(caffe, pb, written, tmp_path):
+    one = written("one", small())
+    parts = {"a": prototxt(one), "b": Part(prototxt(one), shares="a", reads="other")}
+    emit_files(Fusion(parts, 3), source(SMALL), tmp_path / "net")
+    target = tmp_path / "net" / "deploy.prototxt"
+    fuse_weights(target, {"a": one.with_suffix(".caffemodel")}, tmp_path / "init")
+    original = blobs(pb, one.with_suffix(".caffemodel"))
+    for prefix in ("a", "b"):
+        extract_branch(prefix, target, tmp_path / "init", tmp_path / "out")
+        taken = blobs(pb, tmp_path / "out" / f"{prefix}.caffemodel")
+        assert taken == {name: original[name] for name in taken}
+        assert set(taken) == {"conv1", "bn1", "scale1", "fc1"}
+        path = tmp_path / "out" / f"{prefix}.prototxt"
+        caffe.Net(os.fspath(path), os.fspath(path.with_suffix(".caffemodel")), caffe.TEST)
+
+
+def test_refusals_write_nothing(trained, tmp_path):
+    emit_files(Fusion({"odd": lenet, "even": lenet}, 10), source(MNIST), tmp_path / "net")
+    target = tmp_path / "net" / "deploy.prototxt"
+    fuse_weights(target, {"odd": trained / "a.caffemodel", "even": trained / "b.caffemodel"}, tmp_path / "init")
+    with pytest.raises(GraphError, match="no layer whose name begins with 'od/'; prefixes there are: even, odd"):
+        extract_branch("od", target, tmp_path / "init", tmp_path / "out")
+    with pytest.raises(WeightsError, match="missing +conv1 .*: odd/conv1 +no such layer"):
+        extract_branch("odd", target, trained / "a.caffemodel", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    arguments = ["extract", "odd", os.fspath(target), os.fspath(tmp_path / "init"), "-o", os.fspath(tmp_path / "out")]
+    ran = CliRunner().invoke(main, arguments)
+    assert ran.exit_code == 0, ran.output
+    assert f"6 of 6 blobs, in 3 layers, bit-equal to {tmp_path / 'init'}" in ran.output
