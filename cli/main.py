@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import warnings
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, List, Optional
+from typing import Any, Iterator, List, Optional
 
 import click
 
@@ -44,7 +47,7 @@ class _Netbuild(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with warnings.catch_warnings():
+            with _ending_cleanly(), warnings.catch_warnings():
                 warnings.simplefilter("always", NetbuildWarning)
                 warnings.showwarning = _note
                 return super().invoke(ctx)
@@ -58,6 +61,27 @@ class _Netbuild(click.Group):
             raise click.ClickException(
                 f"unexpected {type(error).__name__}: {error}\nNETBUILD_DEBUG=1 shows where; please report it."
             ) from error
+
+
+@contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that no half-written file is left behind.
+
+    Signals that are ignored (nohup) stay so, and so do those of a program that runs a command in a thread.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    in_main = threading.current_thread() is threading.main_thread()
+    taken = [n for n in (signal.SIGTERM, signal.SIGHUP) if in_main and signal.getsignal(n) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _note(message: Any, *_where: Any, **_more: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Iterator, Sequence, Union
 
@@ -56,10 +56,10 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     """Give a temporary file beside `path` that takes its place when the block ends well.
 
     The content is on the disk (fsync) before the name changes hands. After an exception the temporary file is
-    gone and whatever stood at `path` is as it was.
+    gone and whatever stood at `path` is as it was. Of a symbolic link the file that it points to is replaced.
     """
-    target = Path(path)
-    require_output(target, [])
+    require_output(path, [])
+    target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
         file = temporary.open("x+b")
@@ -73,10 +73,22 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
         temporary.replace(target)
     except OSError as error:
         temporary.unlink()
-        raise NetbuildError(f"output {str(target)!r}: {error.strerror or error}") from error
+        raise NetbuildError(f"output {str(target)!r}: {error.strerror or error}; nothing was written") from error
     except BaseException:
         temporary.unlink()
         raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a name that has changed hands on the disk, too."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        # Some file systems know no fsync of a folder; the file itself is safe there as it is.
+        with suppress(OSError):
+            os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def write_text(path: PathLike, text: str) -> None:

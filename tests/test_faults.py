@@ -1,0 +1,277 @@
+"""What remains of `netbuild fuse` when the machine, the disk or the user lets it down: each fault for real."""
+
+import hashlib
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netbuild import fuse, fuse_weights
+from netbuild.errors import NetbuildError, WeightsError
+from netbuild.weights.wire import encode_bytes, encode_varint
+
+MEBIBYTE = 1 << 20
+OLD = b"the old output"
+MAIN = [sys.executable, "-c", "from netbuild_cli.main import main; main()", "fuse"]
+
+
+def big(path, seed, mebibytes=12):
+    """A weight file of one layer, made without Caffe."""
+    values = np.random.default_rng(seed).normal(size=mebibytes * MEBIBYTE // 4).astype("<f4")
+    blob = encode_bytes(7, encode_bytes(1, encode_varint(values.size))) + encode_bytes(5, values.tobytes())
+    path.write_bytes(encode_bytes(100, encode_bytes(1, b"p") + encode_bytes(7, blob)))
+    return values.size
+
+
+@pytest.fixture()
+def job(tmp_path):
+    """A folder with two branches' weights, the net they go into, and an old output."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    layers = ""
+    for seed, prefix in enumerate("ab"):
+        size = big(tmp_path / "in" / prefix, seed)
+        shape = f"parameter_param {{ shape {{ dim: {size} }} }}"
+        layers += f'layer {{ name: "{prefix}/p" type: "Parameter" top: "{prefix}" {shape} }}\n'
+    (tmp_path / "in" / "t.prototxt").write_text(layers)
+    (tmp_path / "out" / "init").write_bytes(OLD)
+    return tmp_path
+
+
+def command(job, output=None, a=None):
+    inputs = job / "in"
+    weights = ["--weights", f"a={a or inputs / 'a'}", "--weights", f"b={inputs / 'b'}"]
+    return [*MAIN, str(inputs / "t.prototxt"), *weights, "-o", str(output or job / "out" / "init")]
+
+
+def ended(arguments, **more):
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False, **more)
+
+
+def require_one_sentence(result, sentence):
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("Error: ") == 1
+    assert sentence in result.stderr
+
+
+def require_untouched(job, folder="out"):
+    assert (job / folder / "init").read_bytes() == OLD
+    assert sorted(path.name for path in (job / folder).iterdir()) == ["init"]
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture()
+def mounted(tmp_path):
+    """Mounts a small file system in memory, or skips."""
+    places = []
+
+    def mount(name, size, files=()):
+        folder = tmp_path / name
+        folder.mkdir()
+        done = shutil.which("mount") and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+        )
+        if not done or done.returncode:
+            pytest.skip("a file system can be mounted by root only")
+        places.append(folder)
+        for path, content in files:
+            (folder / path).write_bytes(content)
+        return folder
+
+    yield mount
+    for folder in places:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_killed_at_fifty_moments(job):
+    out = job / "out"
+    began = time.perf_counter()
+    assert ended(command(job)).returncode == 0
+    whole = time.perf_counter() - began
+    new, new_sidecar = digest(out / "init"), digest(out / "init.json")
+    dice = random.Random(0)
+    remained = {"old": 0, "new": 0, "temporary": 0}
+    for turn in range(50):
+        (out / "init").write_bytes(OLD)
+        (out / "init.json").write_bytes(b"old")
+        child = subprocess.Popen(command(job), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Most kills go to the last half, where files are written.
+        time.sleep(whole * dice.uniform(0 if turn % 5 == 0 else 0.5, 1.05))
+        child.kill()
+        child.wait()
+        found = digest(out / "init")
+        assert found in (hashlib.sha256(OLD).hexdigest(), new)
+        remained["new" if found == new else "old"] += 1
+        assert digest(out / "init.json") in (hashlib.sha256(b"old").hexdigest(), new_sidecar)
+        others = [path.name for path in out.iterdir() if path.name not in ("init", "init.json")]
+        assert all(name.startswith(".init.") and name.endswith(".tmp") for name in others)
+        remained["temporary"] += len(others)
+        for name in others[: turn % 2]:  # the next run succeeds with and without what is left
+            (out / name).unlink()
+    assert ended(command(job)).returncode == 0
+    assert digest(out / "init") == new
+    print(remained)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_asked_to_end(job, number):
+    for share in (0.4, 0.6, 0.8):
+        (job / "out" / "init").write_bytes(OLD)
+        child = subprocess.Popen(command(job), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 30
+        while not list((job / "out").glob(".init.*.tmp")) and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(share / 100)
+        child.send_signal(number)
+        _, told = child.communicate(timeout=30)
+        assert "Traceback" not in told
+        assert not list((job / "out").glob(".*"))
+        if child.returncode:
+            assert (job / "out" / "init").read_bytes() == OLD
+        else:  # it was done before the signal came
+            assert (job / "out" / "init").read_bytes() != OLD
+            (job / "out" / "init.json").unlink()
+
+
+@pytest.mark.parametrize("limit", [0, 1000, 5 * MEBIBYTE, 24 * MEBIBYTE])
+def test_a_file_size_limit(job, limit):
+    result = ended(command(job), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    require_one_sentence(result, "init': File too large; nothing was written")
+    require_untouched(job)
+
+
+@pytest.mark.parametrize("name", ["init", "init.h5"])
+def test_a_full_disk(job, mounted, name):
+    folder = mounted("small", "8m", [("init", OLD)])
+    if name.endswith(".h5"):
+        pytest.importorskip("h5py")
+        text = (job / "in" / "t.prototxt").read_text()
+        (job / "in" / "t.prototxt").write_text(text.replace("a/p", "a_p").replace("b/p", "b_p"))
+        arguments = [argument.replace("a=", "a_=").replace("b=", "b_=") for argument in command(job, folder / name)]
+        result = ended(arguments)
+    else:
+        result = ended(command(job, folder / name))
+    require_one_sentence(result, "No space left on device")
+    require_untouched(job, "small")
+
+
+def test_a_folder_that_cannot_be_written(job, mounted):
+    folder = mounted("fixed", "1m", [("init", OLD)])
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    require_one_sentence(ended(command(job, folder / "init")), "cannot be written (Read-only file system)")
+    require_untouched(job, "fixed")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(job):
+    (job / "out").chmod(0o555)
+    try:
+        require_one_sentence(ended(command(job)), "cannot be written (Permission denied)")
+    finally:
+        (job / "out").chmod(0o755)
+    require_untouched(job)
+
+
+@pytest.mark.parametrize("left", [0, 100, 5 * MEBIBYTE])
+def test_a_source_that_shrinks_while_it_is_read(job, monkeypatch, left):
+    honest = fuse.write_model
+
+    def shrinking(*arguments, **more):
+        os.truncate(job / "in" / "b", left)
+        return honest(*arguments, **more)
+
+    monkeypatch.setattr(fuse, "write_model", shrinking)
+    weights = {prefix: job / "in" / prefix for prefix in "ab"}
+    with pytest.raises(NetbuildError, match=f"ends at byte {left} while being read" if left else "the file is empty"):
+        fuse_weights(job / "in" / "t.prototxt", weights, job / "out" / "init")
+    require_untouched(job)
+
+
+def test_a_source_that_is_replaced_while_it_is_read(job, monkeypatch):
+    honest = fuse.write_model
+
+    def replaced(*arguments, **more):
+        big(job / "in" / "other", 7)
+        (job / "in" / "other").replace(job / "in" / "b")
+        return honest(*arguments, **more)
+
+    monkeypatch.setattr(fuse, "write_model", replaced)
+    weights = {prefix: job / "in" / prefix for prefix in "ab"}
+    with pytest.raises(WeightsError, match="b': changed while it was read"):
+        fuse_weights(job / "in" / "t.prototxt", weights, job / "out" / "init")
+    require_untouched(job)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (os.mkfifo, "not a regular file"),
+        (os.mkdir, "not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+        (lambda path: path.touch(), "the file is empty"),
+        (lambda path: path.symlink_to("nowhere"), "no such file"),
+        (lambda path: path.write_bytes(b"\0" * 100), "field number 0"),
+    ],
+)
+def test_a_source_that_is_none(job, make, sentence):
+    make(job / "in" / "x")
+    require_one_sentence(ended(command(job, a=job / "in" / "x")), sentence)
+    require_untouched(job)
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_the_output_is_never_an_input(job, link):
+    before = (job / "in" / "a").read_bytes()
+    link(job / "in" / "a", job / "out" / "linked")
+    require_one_sentence(ended(command(job, job / "out" / "linked")), "is one of the inputs")
+    assert (job / "in" / "a").read_bytes() == before
+
+
+def test_an_output_that_is_a_link_stays_one(job):
+    (job / "store").mkdir()
+    (job / "out" / "init").unlink()
+    (job / "out" / "init").symlink_to(job / "store" / "real")
+    assert ended(command(job)).returncode == 0
+    assert (job / "out" / "init").is_symlink()
+    assert (job / "store" / "real").stat().st_size > 24 * MEBIBYTE
+    assert sorted(path.name for path in (job / "store").iterdir()) == ["real"]
+
+
+@pytest.mark.parametrize("output", ["out", "nowhere/init", "pipe"])
+def test_an_output_that_can_be_none(job, output):
+    os.mkfifo(job / "pipe")
+    assert ended(command(job, job / output)).returncode == 1
+    require_untouched(job)
+    assert Path(job / "pipe").is_fifo()
+
+
+def test_a_folder_in_place_of_the_sidecar(job):
+    (job / "out" / "init.json").mkdir()
+    require_one_sentence(ended(command(job)), "init.json': is a folder")
+    assert (job / "out" / "init").read_bytes() == OLD
+
+
+@contextmanager
+def umask(mask):
+    before = os.umask(mask)
+    yield
+    os.umask(before)
+
+
+def test_the_output_has_the_permissions_of_a_new_file(job):
+    with umask(0o027):
+        assert ended(command(job)).returncode == 0
+    assert (job / "out" / "init").stat().st_mode & 0o777 == 0o640
