@@ -1,5 +1,5 @@
 # Every target works first in a fresh clone: each makes the environment it needs.
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint bench fuzz clean
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -22,6 +22,15 @@ lint: install
 
 bench: install
 	$(BIN)/python bench/fuse.py
+
+# Coverage-guided fuzzing of the weight reader; FUZZ_SECONDS=30 for a short run.
+FUZZ_SECONDS := 600
+fuzz: $(VENV)/fuzz-installed
+	$(BIN)/python -W ignore fuzz/weights.py $(FUZZ_SECONDS)
+
+$(VENV)/fuzz-installed: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) demo-out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

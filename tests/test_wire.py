@@ -29,6 +29,19 @@ def test_each_wire_type_by_hand(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("raw", "number", "value"),
+    [
+        (b"\x48" + b"\xff" * 9 + b"\x7f", 9, 2**64 - 1),
+        (b"\xc8\x80\x80\x80\x00\x01", 9, 1),
+        (b"\xc8\x80\x80\x80\x10\x01", 9, 1),
+    ],
+)
+def test_numbers_longer_than_need_be_are_read_as_protobuf_does(tmp_path, raw, number, value):
+    (field,) = fields(tmp_path / "f", raw)
+    assert (field.number, field.value) == (number, value)
+
+
 def test_a_payload_larger_than_the_window(tmp_path):
     raw = encode_bytes(5, b"x" * 10_000) + encode_bytes(6, b"end")
     path = tmp_path / "f"
@@ -45,11 +58,13 @@ def test_a_payload_larger_than_the_window(tmp_path):
     ("raw", "reason"),
     [
         (b"\x0a\x05abc", "claims 5 bytes, 3 are left"),
-        (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "claims 18446744073709551615 bytes"),
+        (b"\x0a\xff\xff\xff\xff\x7f", "claims 34359738367 bytes, 0 are left"),
+        (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "does not end"),
         (b"\x0a", "does not end"),
         (b"\x80\x80", "does not end"),
         (b"\x08" + b"\xff" * 10 + b"\x01", "does not end"),
-        (b"\x08" + b"\xff" * 9 + b"\x7f", "does not end"),
+        (b"\xc8\x80\x80\x80\x80\x00\x01", "does not end"),
+        (b"\x0a\x83\x80\x80\x80\x80\x00abc", "does not end"),
         (b"\x0b\x0c", "wire type 3"),
         (b"\x0f\x00", "wire type 7"),
         (b"\x02\x00", "field number 0"),

@@ -16,7 +16,7 @@ net of Caffe's reaches (the limits below), and binaries of 2013 (V0 layers).
 from __future__ import annotations
 
 import math
-from typing import Iterable, List, Tuple
+from typing import Iterable, List, Sequence, Tuple
 
 from ..errors import WeightsError
 from ..files import PathLike
@@ -33,7 +33,7 @@ BLOB_DATA, BLOB_SHAPE, BLOB_DOUBLE_DATA = 5, 7, 8
 SHAPE_DIM = 1
 _MAX_NAME, _MAX_SHAPE, _MAX_DIMS, _MAX_LENGTH = 4096, 320, 32, 2**31 - 1
 """Bytes of a name and of a shape, axes of a blob (Caffe's kMaxBlobAxes) and their length (an int)."""
-_MAX_LAYERS, _MAX_BLOBS, _MAX_PIECES = 1 << 17, 1 << 12, 1 << 12
+_MAX_LAYERS, _MAX_BLOBS, _MAX_PIECES = 1 << 15, 1 << 12, 1 << 12
 """Layers of a file, blobs of a layer, pieces of a blob's values: memory is bounded whatever a file repeats."""
 
 
@@ -120,16 +120,18 @@ def _blob(file: WireFile, message: Field, where: str) -> Blob:
     doubles: List[Span] = []
     for field in file.fields(message.start, message.end):
         if field.number == BLOB_SHAPE and field.wire_type == BYTES:
-            shape.extend(_dims(file, field, where))
+            shape += _dims(file, field, where)
+            _check_lengths(file, shape, where)
         elif field.number in BLOB_LEGACY_SHAPE and field.wire_type == VARINT:
             has_legacy = True
-            legacy[field.number - 1] = field.value
+            legacy[field.number - 1] = field.value & 0xFFFFFFFF  # an int32, stored as 64 bits where negative
         elif field.number == BLOB_DATA and field.wire_type in (BYTES, FIXED32):
             floats.append(_span(field))
         elif field.number == BLOB_DOUBLE_DATA and field.wire_type in (BYTES, FIXED64):
             doubles.append(_span(field))
         if len(floats) + len(doubles) > _MAX_PIECES:
             raise WeightsError(f"weights {str(file.path)!r}: {where} lies in more than {_MAX_PIECES} pieces")
+    _check_lengths(file, legacy, where)
     # Blob::FromProto: doubles win where both stand, the legacy fields win over shape.
     item_size, spans = (8, doubles) if doubles else (4, floats)
     blob = Blob(tuple(legacy if has_legacy else shape), has_legacy, item_size, tuple(spans))
@@ -148,11 +150,16 @@ def _dims(file: WireFile, message: Field, where: str) -> List[int]:
             dims += file.varints(field, _MAX_SHAPE)
         elif field.number == SHAPE_DIM and field.wire_type == VARINT:
             dims.append(field.value)
-        if len(dims) > _MAX_DIMS or max(dims, default=0) > _MAX_LENGTH:
-            raise WeightsError(
-                f"weights {str(file.path)!r}: {where} has more than {_MAX_DIMS} axes, or one longer than {_MAX_LENGTH}"
-            )
+        _check_lengths(file, dims, where)
     return dims
+
+
+def _check_lengths(file: WireFile, shape: Sequence[int], where: str) -> None:
+    # A negative length is a large one here.
+    if len(shape) > _MAX_DIMS or max(shape, default=0) > _MAX_LENGTH:
+        raise WeightsError(
+            f"weights {str(file.path)!r}: {where} has more than {_MAX_DIMS} axes, or one longer than {_MAX_LENGTH}"
+        )
 
 
 def _check_count(file: WireFile, blob: Blob, where: str) -> None:

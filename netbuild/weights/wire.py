@@ -18,7 +18,9 @@ from ..files import PathLike, existing_file
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _WINDOW = 4096
-_MAX_VARINT = 10
+_MAX_VARINT, _MAX_TAG = 10, 5
+"""Bytes that a number may have, and a tag or a length."""
+_ALL_BITS = (1 << 64) - 1
 _FIXED_SIZES = {FIXED32: 4, FIXED64: 8}
 _SHORTEST_RUN = 16
 """Fields looked at in the first step behind two that are alike."""
@@ -59,13 +61,13 @@ class WireFile:
         at = start
         while at < end:
             window, base = self._window_at(at)
-            tag, payload = _varint(window, at - base, end - base) or self._endless(at)
-            number, wire_type = tag >> 3, tag & 7
-            if not 0 < number < 1 << 29:
-                raise self._broken(at, f"field number {number}")
+            tag, payload = _varint(window, at - base, end - base, _MAX_TAG) or self._endless(at)
+            number, wire_type = (tag & 0xFFFFFFFF) >> 3, tag & 7
+            if not number:
+                raise self._broken(at, "field number 0")
             value = 0
             if wire_type == BYTES:
-                length, payload = _varint(window, payload, end - base) or self._endless(at)
+                length, payload = _varint(window, payload, end - base, _MAX_TAG) or self._endless(at)
                 after = payload + length
             elif wire_type == VARINT:
                 value, after = _varint(window, payload, end - base) or self._endless(at)
@@ -144,15 +146,18 @@ class WireFile:
         )
 
 
-def _varint(data: bytes, at: int, end: int) -> Optional[Tuple[int, int]]:
-    """Return the varint at `at` and the offset behind it, None where it does not end before `end`."""
+def _varint(data: bytes, at: int, end: int, longest: int = _MAX_VARINT) -> Optional[Tuple[int, int]]:
+    """Return the varint at `at` and the offset behind it, None where it does not end before `end`.
+
+    As in protobuf's own parser, of a number of more than 64 bits those beyond are dropped.
+    """
     if at < end and data[at] < 0x80:
         return data[at], at + 1  # nearly all are of one byte
     value = 0
-    for index in range(at, min(at + _MAX_VARINT, end)):
+    for index in range(at, min(at + longest, end)):
         value |= (data[index] & 0x7F) << (7 * (index - at))
         if data[index] < 0x80:
-            return (value, index + 1) if value < 1 << 64 else None
+            return value & _ALL_BITS, index + 1
     return None
 
 
