@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def run(page, folder):
             continue
         assert language == "sh", text
         for line in text.replace("\\\n", " ").splitlines():
-            words = line.split()
+            words = shlex.split(line)
             assert words[0] == "netbuild"
             result = CliRunner().invoke(main, words[1:])
             assert result.exit_code == 0, f"{line}\n{result.output}"
@@ -60,3 +61,12 @@ def test_fusing(in_tmp):
     assert "ip1 (N, 500)" in printed[3]
     folders = {"streams": 3, "ensemble": 2, "serial": 1, "tasks": 3}
     assert {folder: len(list((in_tmp / folder).iterdir())) for folder in folders} == folders
+
+
+def test_weights(in_tmp):
+    printed = "".join(run("weights.md", in_tmp))
+    assert "6 of 6 blobs of odd_ bit-equal to odd.h5" in printed
+    assert "odd: 6 blobs as in odd.caffemodel" in printed
+    assert "6 of 6 blobs, in 3 layers, bit-equal to init.caffemodel" in printed
+    assert 'weights: "parts.even.caffemodel"' in printed
+    assert (in_tmp / "twins.caffemodel").exists() is False

@@ -99,6 +99,9 @@ def test_one_file_that_holds_several_branches(caffe, saved, tmp_path):
     fuse_weights(target, {"": both}, tmp_path / "o", Choices(partial=True))
     params = loaded(caffe, target, tmp_path / "o").params
     assert all(same(params[name], old.params[name]) for name in old.params)
+    fuse_weights(target, {"odd": both, "even": both}, tmp_path / "p")
+    params = loaded(caffe, target, tmp_path / "p").params
+    assert all(same(params[name], old.params[name]) for name in old.params)
 
 
 def test_missing_layers_are_left_only_on_wish(saved, tmp_path):

@@ -135,7 +135,7 @@ def make_plan(
         outcome: Union[Copy, Problem, None] = None
         prefix = _owner(layer.name, models)
         if prefix is not None:
-            source = choices.maps.get(layer.name, names.local(prefix, layer.name) or "")
+            source = _source(layer.name, prefix, [layers for _, layers in sources[prefix]], choices.maps)
             wanted[prefix].add(source)
             if layer.name in seen and layer.shapes != []:
                 problems.append(Problem("ambiguous", layer.name, "one layer of this name", "the target", "several"))
@@ -185,6 +185,13 @@ def _unheard(target: Sequence[Declared], models: Mapping[str, Sequence[Model]], 
                 near = ", ".join(get_close_matches(name, known, 2)) or "no such layer"
                 problems.append(Problem(f"--{option}", name, "a layer with weights", "the target", near))
     return problems
+
+
+def _source(layer: str, prefix: str, files: Sequence[Collection[str]], maps: Mapping[str, str]) -> str:
+    """Return what the branch's files call the layer: as the branch alone does, or as a fused net they are of does."""
+    local = names.local(prefix, layer) or ""
+    is_fused = not any(local in file for file in files) and any(layer in file for file in files)
+    return maps.get(layer, layer if is_fused else local)
 
 
 def _owner(layer: str, prefixes: Collection[str]) -> Optional[str]:
