@@ -125,6 +125,8 @@ def _decided(planned: Planned, weights: Mapping[str, Sequence[str]], *, in_full:
             yield f"not wanted from {' and '.join(paths)}: {', '.join(plan.unused[prefix])}"
     if planned.head:
         yield f"begins as the branches' own classifiers: {planned.head}"
+    for difference in planned.accepted:
+        yield f"accepted: {difference}"
     if planned.untrained:
         yield f"BatchNorm with factor 0 (never trained, or never loaded): {some(planned.untrained)}"
     if plan.missing:
@@ -186,6 +188,7 @@ def _as_dict(fused: Fused, weights: Mapping[str, Sequence[str]], output: str, dr
         ],
         "passed_over": [{"target": layer, "file": path} for layer, path in plan.overridden],
         "head_from_branches": fused.planned.head,
+        "accepted": list(fused.planned.accepted),
         "untrained_batch_norms": list(fused.planned.untrained),
         "missing": list(plan.missing),
         "left_to_fillers": list(plan.left_to_fillers),

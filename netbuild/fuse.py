@@ -26,7 +26,7 @@ from .weights.model import Model
 from .weights.plan import AS_THEY_ARE, Choices, Copy, Declared, Plan, Problem, make_plan, require_none
 from .weights.values import read_floats
 from .weights.wire import WireFile, encode_bytes
-from .weights.write import write_model
+from .weights.write import require_writable, write_model
 
 Weights = Mapping[str, Union[PathLike, Sequence[PathLike]]]
 """For each prefix the weight file of its branch, or several, of which the last that has a layer counts."""
@@ -43,6 +43,8 @@ class Planned:
     """The layer that begins as its branches' classifiers, where that was asked for."""
     untrained: Tuple[str, ...] = ()
     """BatchNorm layers whose moving-average factor is 0 in their file."""
+    accepted: Tuple[str, ...] = ()
+    """Where layers differ from what their files say of them, and were to."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,9 @@ def plan_weights(target: PathLike, weights: Weights, choices: Choices = AS_THEY_
     declared = declare(net)
     models = {prefix: [index(path) for path in paths] for prefix, paths in _listed(weights).items()}
     plan = _shared_once(make_plan(declared, models, choices), net)
-    _require_alike(net, models, plan, choices.accept)
-    untrained = _untrained(net, plan)
+    accepted, untrained = _compared(net, models, plan, choices.accept), _untrained(net, plan)
     if not choices.head:
-        return Planned(plan, net, tuple(entries(plan, declared)), untrained=untrained)
+        return Planned(plan, net, tuple(entries(plan, declared)), None, untrained, accepted)
     name, prefixes = head_on_concat(net, choices.head)
     shapes = next(layer.shapes for layer in declared if layer.name == name)
     known = [shape for shape in shapes or () if shape is not None]
@@ -82,7 +83,7 @@ def plan_weights(target: PathLike, weights: Weights, choices: Choices = AS_THEY_
     left = tuple(layer for layer in plan.left_to_fillers if layer != name)
     unused = {prefix: tuple(one for one in rest if one != used.get(prefix)) for prefix, rest in plan.unused.items()}
     plan = dataclasses.replace(plan, left_to_fillers=left, unused=unused)
-    return Planned(plan, net, tuple(entries(plan, declared, {name: values})), name, untrained)
+    return Planned(plan, net, tuple(entries(plan, declared, {name: values})), name, untrained, accepted)
 
 
 def fuse_weights(
@@ -110,6 +111,8 @@ def fuse_weights(
                 require_output(written, [target, *sources])
         fields = encode_bytes(NET_NAME, planned.net.name.encode()) if planned.net.name else b""
         if dry_run:
+            for path, found in parts.items():
+                require_writable(found, path, net=fields, over_2gb=choices.over_2gb)
             return Fused(planned, dict.fromkeys(parts))
         files: Dict[str, Optional[int]] = {}
         for path, found in parts.items():
@@ -147,23 +150,30 @@ def _parts(planned: Planned, output: str) -> Dict[str, Tuple[Entry, ...]]:
     return {name: tuple(found) for name, found in parts.items()}
 
 
-def _require_alike(net: Message, models: Mapping[str, Sequence[Model]], plan: Plan, accept: Collection[str]) -> None:
-    """Raise WeightsError where a layer of the target and its source say of themselves that they compute otherwise."""
+def _compared(
+    net: Message, models: Mapping[str, Sequence[Model]], plan: Plan, accept: Collection[str]
+) -> Tuple[str, ...]:
+    """Compare what the layers of the target and their sources say of themselves; return the differences accepted.
+
+    Raises WeightsError for the others.
+    """
     targets = {layer.name: layer for layer in net.layer}
     known = {model.path: model for found in models.values() for model in found}
     problems: List[Problem] = []
+    accepted: List[str] = []
     for path, model in known.items():
         copies = [copy for copy in plan.copies if copy.path == path]
         stored = {layer.name: definition for layer, definition in stored_layers(model, {c.source for c in copies})}
         for copy in copies:
-            # What is asked to be taken for another shape may come of another type; transposed it may not be.
-            only = ("transpose",) if copy.reshaped else None
-            problems += [
-                Problem("differs", copy.target, f"{parameter} {expected}", f"{path}: {copy.source}", found)
-                for parameter, expected, found in differences(targets[copy.target], stored[copy.source])
-                if parameter not in accept and (only is None or parameter in only)
-            ]
+            for parameter, expected, found in differences(targets[copy.target], stored[copy.source]):
+                if parameter in accept:
+                    accepted.append(f"{copy.target}: {parameter} {expected}, {found} in {path}")
+                elif not copy.reshaped or parameter == "transpose":
+                    # What is asked to be taken for another shape may come of another type; transposed it may not be.
+                    row = Problem("differs", copy.target, f"{parameter} {expected}", f"{path}: {copy.source}", found)
+                    problems.append(row)
     require_none(problems)
+    return tuple(accepted)
 
 
 def _untrained(net: Message, plan: Plan) -> Tuple[str, ...]:

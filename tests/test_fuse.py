@@ -146,6 +146,8 @@ def test_a_result_past_caffes_limit_is_refused_before_writing(target, weights, t
     monkeypatch.setattr(write, "CAFFE_READ_LIMIT", 1000)
     with pytest.raises(WeightsError, match="Caffe reads at most 1,000"):
         fuse_weights(target / "deploy.prototxt", weights, tmp_path / "out")
+    with pytest.raises(WeightsError, match="Caffe reads at most 1,000"):
+        fuse_weights(target / "deploy.prototxt", weights, tmp_path / "out", dry_run=True)
 
 
 def test_an_unsound_target_is_refused(tmp_path, weights):

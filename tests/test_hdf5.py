@@ -142,7 +142,7 @@ def test_names_that_caffe_does_not_find_in_hdf5_are_refused(trained, tmp_path):
     (tmp_path / "init.h5").write_bytes(b"old")
     weights = {"odd": trained / "a.caffemodel", "even": trained / "b.caffemodel"}
     with pytest.raises(
-        WeightsError, match=r"no layer with '/'.*here are 6 \(first 'even/conv1'\).*prefix such as 'odd_'"
+        WeightsError, match=r"no layer with '/'.*here are 6 \(first 'odd/conv1'\).*prefix such as 'odd_'"
     ):
         fuse_weights(tmp_path / "deploy.prototxt", weights, tmp_path / "init.h5")
     assert (tmp_path / "init.h5").read_bytes() == b"old"

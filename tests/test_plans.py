@@ -196,7 +196,8 @@ def test_definitions_that_disagree_are_refused_or_accepted(saved, tmp_path, ours
     with pytest.raises(WeightsError, match=rf"differs +a/x +{parameter} .*source.caffemodel: x"):
         fuse_weights(target, {"a": source}, tmp_path / "o")
     assert not (tmp_path / "o").exists()
-    fuse_weights(target, {"a": source}, tmp_path / "o", Choices(accept=[parameter.split()[0]]))
+    wishes = ["--weights", f"a={source}", "--accept", parameter.split()[0]]
+    assert f"accepted: a/x: {parameter}, " in run("fuse", target, *wishes, "-o", tmp_path / "o")
 
 
 def test_the_same_window_in_another_form_is_the_same(saved, tmp_path):

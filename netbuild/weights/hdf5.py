@@ -74,19 +74,9 @@ Key = Tuple[str, int]
 """A blob: its layer's name and its number there."""
 
 
-def allocate(path: PathLike, blobs: Mapping[Key, Tuple[Shape, int]], output: str) -> Dict[Key, int]:
-    """Make an HDF5 file at `path` with room for blobs, and return the offset where the values of each are to stand.
-
-    `blobs` gives their shapes and item sizes, is what errors call the file. Raises WeightsError
-    for a name with `/`: saving one, Caffe aborts, and loading a file that has one, Caffe passes it over in silence.
-    """
-    h5py = _h5py(f"output {output!r}")
-    nested = sorted({name for name, _ in blobs if "/" in name or name in ("", ".", "..")})
-    if nested:
-        raise WeightsError(
-            f"output {output!r}: Caffe finds no layer with '/' in its name in HDF5, and here are {len(nested)} "
-            f"(first {nested[0]!r}); write a .caffemodel, or emit the net with a prefix such as 'odd_'"
-        )
+def allocate(path: PathLike, blobs: Mapping[Key, Tuple[Shape, int]]) -> Dict[Key, int]:
+    """Make an HDF5 file with room for blobs of these shapes and item sizes; return where each one's values are to be."""
+    h5py = _h5py("output")
     offsets: Dict[Key, int] = {}
     with h5py.File(path, "w") as file:
         data = file.create_group("data")

@@ -7,9 +7,11 @@ its sources and on the disk.
 from __future__ import annotations
 
 import os
+import warnings
+from collections import Counter
 from typing import Callable, List, Optional, Sequence, Union
 
-from ..errors import WeightsError
+from ..errors import NetbuildWarning, WeightsError
 from ..files import PathLike, replacing
 from .caffemodel import BLOB_DATA, BLOB_DOUBLE_DATA, BLOB_SHAPE, LAYER_BLOBS, NET_LAYER, SHAPE_DIM
 from .copier import Piece, Progress, Text, copy, pieces
@@ -27,6 +29,48 @@ def is_hdf5(path: PathLike) -> bool:
     return os.fspath(path).endswith(HDF5_SUFFIXES)
 
 
+def require_writable(found: Sequence[Entry], output: PathLike, *, net: bytes = b"", over_2gb: bool = False) -> None:
+    """Raise WeightsError where the format that `output` is to have does not take the entries.
+
+    A caffemodel larger than Caffe reads is taken with `over_2gb` only, and then with a NetbuildWarning.
+    """
+    what = f"output {os.fspath(output)!r}"
+    if is_hdf5(output):
+        _require_names(found, what)
+        return
+    size = _whole(found, net)
+    if size <= CAFFE_READ_LIMIT:
+        return
+    told = f"{what}: has {size:,} bytes; Caffe reads at most {CAFFE_READ_LIMIT:,} of a caffemodel"
+    if over_2gb:
+        warnings.warn(told, NetbuildWarning, stacklevel=2)
+    else:
+        raise WeightsError(
+            f"{told}; write HDF5 (a name that ends in .h5), or one file for each branch (fuse --split), or for other "
+            "readers --over-2gb"
+        )
+
+
+def _require_names(found: Sequence[Entry], what: str) -> None:
+    """Raise WeightsError for names that Caffe does not find in HDF5.
+
+    Saving a name with `/` it aborts, and loading a file that has one it passes over it in silence.
+    """
+    names = [entry.name for entry in found if entry.blobs]
+    nested = [name for name in names if "/" in name or name in ("", ".", "..")]
+    if nested:
+        raise WeightsError(
+            f"{what}: Caffe finds no layer with '/' in its name in HDF5, and here are {len(nested)} (first "
+            f"{nested[0]!r}); write a .caffemodel, or emit the net with a prefix such as 'odd_'"
+        )
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise WeightsError(
+            f"{what}: HDF5 has one place for a name, and several layers are called {doubled[0]!r}; write a .caffemodel, "
+            "or rename them in their net"
+        )
+
+
 def write_model(
     found: Sequence[Entry],
     output: PathLike,
@@ -38,48 +82,35 @@ def write_model(
 ) -> int:
     """Write the entries to `output` and return the file's size in bytes.
 
-    `net` holds serialised fields of the NetParameter itself, its name above all. A caffemodel that is too large for
-    Caffe is written only with `over_2gb`. `seal` is called when all is written, before the file takes its name: what it
-    raises leaves an old file as it was.
+    `net` holds serialised fields of the NetParameter itself, its name above all. `seal` is called when all is written,
+    before the file takes its name: what it raises leaves an old file as it was.
     """
-    if is_hdf5(output):
-        return _write_hdf5(found, output, seal, progress)
-    size = len(net) + sum(_size(entry) for entry in found)
-    if size > CAFFE_READ_LIMIT and not over_2gb:
-        raise WeightsError(
-            f"output {os.fspath(output)!r}: would have {size:,} bytes; Caffe reads at most {CAFFE_READ_LIMIT:,} of a "
-            "caffemodel; write HDF5 (a name that ends in .h5), or one file for each branch (fuse --split), or "
-            "for other readers --over-2gb"
-        )
-    at = len(net)
-    planned: List[Piece] = [Text(0, net)]
-    for entry in found:
-        planned += _layer(entry, at)
-        at += _size(entry)
+    require_writable(found, output, net=net, over_2gb=over_2gb)
     with replacing(output) as file:
-        copy(planned, file.fileno(), progress)
-        seal()
-    return size
-
-
-def _write_hdf5(
-    found: Sequence[Entry], output: PathLike, seal: Callable[[], object], progress: Optional[Progress]
-) -> int:
-    names = [entry.name for entry in found if entry.blobs]
-    if len(set(names)) < len(names):
-        doubled = next(name for name in names if names.count(name) > 1)
-        raise WeightsError(
-            f"output {os.fspath(output)!r}: HDF5 has one place for a name, and several layers are called {doubled!r}; "
-            "write a .caffemodel, or rename them in their net"
-        )
-    with replacing(output) as file:
-        blobs = {(entry.name, number): blob for entry in found for number, blob in enumerate(entry.blobs)}
-        room = {key: (blob.shape, blob.item_size) for key, blob in blobs.items()}
-        offsets = allocate(file.name, room, os.fspath(output))
-        planned = [piece for key, blob in blobs.items() for piece in pieces(key[0], blob, offsets[key])]
+        planned = _hdf5(found, file.name) if is_hdf5(output) else _caffemodel(found, net)
         copy(planned, file.fileno(), progress)
         seal()
         return os.fstat(file.fileno()).st_size
+
+
+def _hdf5(found: Sequence[Entry], path: str) -> List[Piece]:
+    """Make the file's structure and return the values that are to go into it."""
+    blobs = {(entry.name, number): blob for entry in found for number, blob in enumerate(entry.blobs)}
+    offsets = allocate(path, {key: (blob.shape, blob.item_size) for key, blob in blobs.items()})
+    return [piece for key, blob in blobs.items() for piece in pieces(key[0], blob, offsets[key])]
+
+
+def _caffemodel(found: Sequence[Entry], net: bytes) -> List[Piece]:
+    planned: List[Piece] = [Text(0, net)]
+    at = len(net)
+    for entry in found:
+        planned += _layer(entry, at)
+        at += _size(entry)
+    return planned
+
+
+def _whole(found: Sequence[Entry], net: bytes) -> int:
+    return len(net) + sum(_size(entry) for entry in found)
 
 
 def _layer(entry: Entry, at: int) -> List[Piece]:
