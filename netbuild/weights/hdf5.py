@@ -75,7 +75,7 @@ Key = Tuple[str, int]
 
 
 def allocate(path: PathLike, blobs: Mapping[Key, Tuple[Shape, int]]) -> Dict[Key, int]:
-    """Make an HDF5 file with room for blobs of these shapes and item sizes; return where each one's values are to be."""
+    """Make an HDF5 file with room for blobs of these shapes and item sizes; return where their values are to be."""
     h5py = _h5py("output")
     offsets: Dict[Key, int] = {}
     with h5py.File(path, "w") as file:

@@ -66,8 +66,8 @@ def _require_names(found: Sequence[Entry], what: str) -> None:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise WeightsError(
-            f"{what}: HDF5 has one place for a name, and several layers are called {doubled[0]!r}; write a .caffemodel, "
-            "or rename them in their net"
+            f"{what}: HDF5 has one place for a name, and several layers are called {doubled[0]!r}; write a "
+            ".caffemodel, or rename them in their net"
         )
 
 
