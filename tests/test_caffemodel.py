@@ -207,6 +207,7 @@ def test_a_million_values_that_are_not_packed_are_one_span(pb, tmp_path):
         (encode_bytes(7, encode_bytes(5, b"\0" * 5)), "end within a value"),
         (encode_bytes(7, encode_bytes(7, b"\x08\x80\x80\x80\x80\x08\x08\0")), "one longer than 2147483647"),
         (encode_bytes(7, encode_bytes(7, b"\x08\x01" * 33)), "more than 32 axes"),
+        (encode_bytes(7, b"\x08\x00\x10" + b"\xff" * 9 + b"\x01"), "one longer than 2147483647"),  # num 0, channels -1
         (b"\x3a\x00" * 5000, "more than 4096 fields"),
         (encode_bytes(7, b"\x2a\x00" * 5000), "more than 4096 pieces"),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from netbuild_cli.main import main
-from nets import conv, data, fc, relu, small
+from nets import conv, data, fc, layer, relu, small
 
 from netbuild import DataSource, Fusion, Part, emit_files, extract_branch, fuse_weights, lenet, proto, prototxt
 from netbuild.branches.branch import Input
@@ -157,6 +157,19 @@ def test_a_siamese_branch_brings_the_values_it_shares(caffe, pb, written, tmp_pa
         assert set(taken) == {"conv1", "bn1", "scale1", "fc1"}
         path = tmp_path / "out" / f"{prefix}.prototxt"
         caffe.Net(os.fspath(path), os.fspath(path.with_suffix(".caffemodel")), caffe.TEST)
+        assert "lr_mult" not in path.read_text()
+
+
+def test_what_freezing_added_is_gone(written, tmp_path):
+    one = written("one", data() + conv("c", "data") + layer("drop", "Dropout", "c", "c") + fc("score", "c"))
+    emit_files(Fusion({"a": prototxt(one, "c"), "b": prototxt(one, "c")}, 3), source(SMALL), tmp_path / "net")
+    target = tmp_path / "net" / "train_val.prototxt"
+    assert any(one.HasField("phase") for one in proto.read_net(target).layer)
+    fuse_weights(target, dict.fromkeys("ab", one.with_suffix(".caffemodel")), tmp_path / "init")
+    extract_branch("a", target, tmp_path / "init", tmp_path / "out")
+    net = proto.read_net(tmp_path / "out" / "a.prototxt")
+    assert [one.name for one in net.layer] == ["data", "c", "drop"]
+    assert not any(one.HasField("phase") or one.param for one in net.layer)
 
 
 def test_refusals_write_nothing(trained, tmp_path):

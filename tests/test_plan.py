@@ -3,7 +3,7 @@ import re
 import pytest
 
 from netbuild.errors import WeightsError
-from netbuild.weights.fit import fits
+from netbuild.weights.fit import fits, reshaped
 from netbuild.weights.model import Blob, Layer, Model
 from netbuild.weights.plan import Declared, make_plan
 
@@ -107,3 +107,12 @@ def test_old_shapes_fit_as_in_caffe(stored, declared, fit):
 def test_old_shapes_become_the_targets():
     plan = make_plan([Declared("a/fc", [(5, None)])], {"a": model("x", fc=(blob(1, 1, 5, 8, legacy=True),))})
     assert plan.copies[0].shapes == ((5, 8),)
+
+
+def test_what_is_reshaped_keeps_its_outputs():
+    assert reshaped(blob(2, 3, 3, 3), (2, 27)) == (2, 27)
+    assert reshaped(blob(2, 3, 3, 3), (2, None)) == (2, 27)
+    assert reshaped(blob(2, 3, 3, 3), (27, 2)) is None
+    assert reshaped(blob(2, 27), (2, 3, 3, 3)) == (2, 3, 3, 3)
+    assert reshaped(blob(1, 1, 2, 27, legacy=True), (2, 3, 3, 3)) == (2, 3, 3, 3)
+    assert reshaped(blob(2, 3, 3, 3), (2, 28)) is None

@@ -201,7 +201,7 @@ def test_definitions_that_disagree_are_refused_or_accepted(saved, tmp_path, ours
 
 
 def test_the_same_window_in_another_form_is_the_same(saved, tmp_path):
-    source, _ = saved("source", conv("x", "stride: 2 pad_h: 1 pad_w: 1 engine: CAFFE"))
+    source, _ = saved("source", conv("x", "stride: 2 pad_h: 1 pad_w: 1 dilation: 1 engine: CAFFE"))
     target = net_file(tmp_path / "t.prototxt", conv("a/x", "stride_h: 2 stride_w: 2 pad: 1"))
     fuse_weights(target, {"a": source}, tmp_path / "o")
 
