@@ -1,3 +1,4 @@
+import contextlib
 import os
 import time
 
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
+from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet, weight_report
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import WeightsError
 from netbuild.weights.index import index, kind_of
@@ -101,6 +102,29 @@ def test_links_out_of_the_file_are_not_followed(tmp_path):
         file["data/there/0"] = h5py.ExternalLink(os.fspath(tmp_path / "secret.h5"), "/x")
         file["data/here"] = h5py.SoftLink("/data/conv")
     assert [layer.name for layer in index(tmp_path / "m.h5").layers] == ["conv"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=6))
+def test_a_damaged_file_is_read_or_refused_in_words(tmp_path, changes):
+    whole = tmp_path / "whole.h5"
+    if not whole.exists():
+        with h5py.File(whole, "w") as file:
+            file["data/conv/0"] = np.arange(50, dtype="<f4")
+            file["data/conv/1"] = np.arange(5, dtype="<f8")
+    raw = bytearray(whole.read_bytes())
+    for at, byte in changes:
+        raw[at % len(raw)] = byte
+    (tmp_path / "damaged.h5").write_bytes(raw)
+    with contextlib.suppress(WeightsError):
+        weight_report(tmp_path / "damaged.h5")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        h5py.h5g.create(file.create_group("data").id, b"n\xff")
+    with pytest.raises(WeightsError, match="is not UTF-8"):
+        index(tmp_path / "m.h5")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

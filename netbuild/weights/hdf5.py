@@ -25,7 +25,9 @@ def read_hdf5(path: PathLike) -> Model:
     h5py = _h5py(f"weights {str(file)!r}")
     blobs: Dict[str, Dict[str, Blob]] = {}
 
-    def visit(name: str, item: Any) -> None:
+    def visit(name: Any, item: Any) -> None:
+        if not isinstance(name, str):
+            raise WeightsError(f"weights {str(file)!r}: the name {name!r} is not UTF-8")
         if isinstance(item, h5py.Dataset):
             layer, _, number = name.rpartition("/")
             blobs.setdefault(layer, {})[number] = _blob(item, file, f"blob {number} of layer {layer!r}")
