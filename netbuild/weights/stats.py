@@ -142,4 +142,10 @@ def _remarks(model: Model, blobs: List[BlobFigures], dead: List[str], size: int)
     if any(layer.definition.v1 or any(blob.legacy for blob in layer.blobs) for layer in model.layers):
         yield "layers or shapes of before 2015: 'netbuild convert' brings them up to date"
     if size > CAFFE_READ_LIMIT and any(layer.definition.ranges for layer in model.layers):
-        yield f"Caffe reads at most {CAFFE_READ_LIMIT:,} bytes of a caffemodel: 'netbuild convert' makes HDF5 of it"
+        slashed = any("/" in layer.name for layer in model.layers)
+        way = (
+            "'netbuild fuse --split' writes a file for each branch"
+            if slashed
+            else "'netbuild convert' makes HDF5 of it"
+        )
+        yield f"Caffe reads at most {CAFFE_READ_LIMIT:,} bytes of a caffemodel: {way}"
