@@ -23,7 +23,8 @@ from .weights.entry import Entry, entries
 from .weights.head import head_values
 from .weights.index import index
 from .weights.model import Model
-from .weights.plan import AS_THEY_ARE, Choices, Copy, Declared, Plan, Problem, make_plan, require_none
+from .weights.plan import AS_THEY_ARE, Choices, Copy, Declared, Plan, make_plan
+from .weights.problem import Problem, require_none
 from .weights.values import read_floats
 from .weights.wire import WireFile, encode_bytes
 from .weights.write import require_writable, write_model

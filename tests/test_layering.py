@@ -32,7 +32,21 @@ ROOMS = [
 ]
 INNER = {
     "weights": [
-        *("wire", "model", "values", "caffemodel", "hdf5", "index", "fit", "plan", "entry", "head", "copier", "write"),
+        *(
+            "wire",
+            "model",
+            "values",
+            "caffemodel",
+            "hdf5",
+            "index",
+            "fit",
+            "problem",
+            "plan",
+            "entry",
+            "head",
+            "copier",
+            "write",
+        ),
         *("digest", "compare", "stats"),
         "live",
     ],

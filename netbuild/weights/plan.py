@@ -6,14 +6,15 @@ shapes have to agree; whatever else is to count as agreeing is an explicit choic
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Callable, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Callable, Collection, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import names
-from ..errors import WeightsError
 from .fit import AnyShape, fits, mixed, reshaped, resolved, shapes_text
 from .model import Blob, Layer, Model, Shape
+from .problem import Problem, require_none
 
 
 class Declared(NamedTuple):
@@ -100,20 +101,17 @@ class Plan:
         return sum(len(copy.blobs) - bool(copy.channels) for copy in self.copies if prefix in (None, copy.prefix))
 
 
-_REMEDIES = {
-    "missing": "Where a file calls a layer otherwise: --map PREFIX:LAYER=NAME; to leave it to its filler: --partial.",
-    "differs": "Where a parameter is meant to differ from what the file says: --accept PARAMETER.",
-}
+class _Place(NamedTuple):
+    """Where the blobs of a target layer are to come from."""
 
-
-class Problem(NamedTuple):
-    """A row of the table that a refused plan prints."""
-
-    what: str
-    target: str
-    expected: str
+    prefix: str
+    path: str
     source: str
-    found: str
+    """What the file calls the layer."""
+    found: Sequence[Layer]
+    """The file's layers of this name: one is wanted."""
+    passed_over: Sequence[str]
+    """Files of the branch that have the layer too, but are not the last."""
 
 
 def make_plan(
@@ -123,75 +121,78 @@ def make_plan(
 
     Raises WeightsError with a table of everything missing, mismatching or ambiguous.
     """
-    problems = [*_unheard(target, models, choices)]
-    copies: List[Copy] = []
-    left: List[str] = []
-    missing: List[str] = []
-    overridden: List[Tuple[str, str]] = []
-    wanted: Dict[str, Set[str]] = {prefix: set() for prefix in models}
-    seen: Set[str] = set()
     sources = {prefix: [(model.path, model.by_name()) for model in found] for prefix, found in models.items()}
-    for layer in target:
-        outcome: Union[Copy, Problem, None] = None
-        prefix = _owner(layer.name, models)
-        if prefix is not None:
-            source = _source(layer.name, prefix, [layers for _, layers in sources[prefix]], choices.maps)
-            wanted[prefix].add(source)
-            if layer.name in seen and layer.shapes != []:
-                problems.append(Problem("ambiguous", layer.name, "one layer of this name", "the target", "several"))
-            holders = [(path, layers[source]) for path, layers in sources[prefix] if source in layers]
-            overridden += [(layer.name, path) for path, _ in holders[:-1]]
-            path, found = holders[-1] if holders else (models[prefix][-1].path, [])
-            outcome = _match(layer, prefix, path, source, found, choices)
-            if isinstance(outcome, Problem) and outcome.what == "missing" and choices.partial:
-                missing.append(layer.name)
-                outcome = None
-        seen.add(layer.name)
-        if isinstance(outcome, Copy):
-            copies.append(outcome)
-        elif outcome is not None:
-            problems.append(outcome)
-        elif layer.shapes != []:
-            left.append(layer.name)
-    fronts = ", ".join(sorted({layer.name.partition("/")[0] + "/" for layer in target if "/" in layer.name}))
-    problems += [
-        Problem(
-            "no layer",
-            f"{names.stem(prefix)}*",
-            "a branch of this prefix",
-            models[prefix][-1].path,
-            fronts or "no prefix",
-        )
-        for prefix, found_names in wanted.items()
-        if not found_names
-    ]
-    require_none(problems)
+    places = [_place(layer.name, sources, choices.maps) for layer in target]
+    outcomes = [_match(layer, place, choices) for layer, place in zip(target, places)]
+    missing = tuple(one.target for one in outcomes if isinstance(one, Problem) and one.what == "missing")
+    require_none(
+        [
+            *_unheard(target, places, choices),
+            *_doubled(target, places),
+            *(one for one in outcomes if isinstance(one, Problem) and not (choices.partial and one.what == "missing")),
+            *_unclaimed(target, places, models),
+        ]
+    )
+    wanted = {(place.prefix, place.source) for place in places if place is not None}
     unused = {
-        prefix: tuple(
-            dict.fromkeys(layer.name for model in found for layer in model.layers if layer.name not in wanted[prefix])
-        )
+        prefix: [layer.name for model in found for layer in model.layers if (prefix, layer.name) not in wanted]
         for prefix, found in models.items()
     }
-    return Plan(tuple(copies), unused, tuple(left), missing=tuple(missing), overridden=tuple(overridden))
+    return Plan(
+        tuple(one for one in outcomes if isinstance(one, Copy)),
+        {prefix: tuple(dict.fromkeys(rest)) for prefix, rest in unused.items()},
+        tuple(layer.name for layer, one in zip(target, outcomes) if not isinstance(one, Copy) and layer.shapes != []),
+        missing=missing,
+        overridden=tuple(
+            (layer.name, path) for layer, place in zip(target, places) if place for path in place.passed_over
+        ),
+    )
 
 
-def _unheard(target: Sequence[Declared], models: Mapping[str, Sequence[Model]], choices: Choices) -> List[Problem]:
-    """Return the choices that name no layer which a file is named for."""
-    known = [layer.name for layer in target if layer.shapes != [] and _owner(layer.name, models) is not None]
-    problems: List[Problem] = []
-    for option, named in (("map", choices.maps), ("reshape", choices.reshape), ("channels", choices.channels)):
-        for name in named:
-            if name not in known:
-                near = ", ".join(get_close_matches(name, known, 2)) or "no such layer"
-                problems.append(Problem(f"--{option}", name, "a layer with weights", "the target", near))
-    return problems
+def _place(
+    layer: str, sources: Mapping[str, Sequence[Tuple[str, Mapping[str, Sequence[Layer]]]]], maps: Mapping[str, str]
+) -> Optional[_Place]:
+    """Return where a target layer is to come from, None where no file is named for its prefix.
 
-
-def _source(layer: str, prefix: str, files: Sequence[Collection[str]], maps: Mapping[str, str]) -> str:
-    """Return what the branch's files call the layer: as the branch alone does, or as a fused net they are of does."""
+    The file calls it as the branch alone does, or, being that of a fused net, by its full name.
+    """
+    prefix = _owner(layer, sources)
+    if prefix is None:
+        return None
     local = names.local(prefix, layer) or ""
-    is_fused = not any(local in file for file in files) and any(layer in file for file in files)
-    return maps.get(layer, layer if is_fused else local)
+    files = sources[prefix]
+    is_fused = not any(local in layers for _, layers in files) and any(layer in layers for _, layers in files)
+    source = maps.get(layer, layer if is_fused else local)
+    holders = [(path, layers[source]) for path, layers in files if source in layers]
+    path, found = holders[-1] if holders else (files[-1][0], ())
+    return _Place(prefix, path, source, found, [path for path, _ in holders[:-1]])
+
+
+def _doubled(target: Sequence[Declared], places: Sequence[Optional[_Place]]) -> Iterator[Problem]:
+    """Yield the names that several target layers with parameters have."""
+    held = [layer.name for layer, place in zip(target, places) if place is not None and layer.shapes != []]
+    for name, count in Counter(held).items():
+        if count > 1:
+            yield Problem("ambiguous", name, "one layer of this name", "the target", "several")
+
+
+def _unclaimed(
+    target: Sequence[Declared], places: Sequence[Optional[_Place]], models: Mapping[str, Sequence[Model]]
+) -> Iterator[Problem]:
+    """Yield the prefixes that no layer of the target bears."""
+    fronts = sorted({layer.name.partition("/")[0] + "/" for layer in target if "/" in layer.name})
+    for prefix in sorted(set(models) - {place.prefix for place in places if place is not None}):
+        there = ", ".join(fronts) or "no prefix"
+        yield Problem("no layer", f"{names.stem(prefix)}*", "a branch of this prefix", models[prefix][-1].path, there)
+
+
+def _unheard(target: Sequence[Declared], places: Sequence[Optional[_Place]], choices: Choices) -> Iterator[Problem]:
+    """Yield the choices that name no layer which a file is named for."""
+    known = [layer.name for layer, place in zip(target, places) if place is not None and layer.shapes != []]
+    for option, named in (("map", choices.maps), ("reshape", choices.reshape), ("channels", choices.channels)):
+        for name in sorted(set(named) - set(known)):
+            near = ", ".join(get_close_matches(name, known, 2)) or "no such layer"
+            yield Problem(f"--{option}", name, "a layer with weights", "the target", near)
 
 
 def _owner(layer: str, prefixes: Collection[str]) -> Optional[str]:
@@ -200,33 +201,34 @@ def _owner(layer: str, prefixes: Collection[str]) -> Optional[str]:
     return max(claims, key=lambda prefix: len(names.stem(prefix)), default=None)
 
 
-def _match(
-    layer: Declared, prefix: str, path: str, source: str, found: Sequence[Layer], choices: Choices
-) -> Union[Copy, Problem, None]:
+def _match(layer: Declared, place: Optional[_Place], choices: Choices) -> Union[Copy, Problem, None]:
     """Return the copy for one target layer, what is wrong with it, or None where there is nothing to copy."""
-    if not found:
-        if not layer.shapes:
-            return None
-        return Problem("missing", layer.name, shapes_text(layer.shapes), f"{path}: {source}", "no such layer")
-    if len(found) > 1:
-        return Problem("ambiguous", layer.name, "one layer", f"{path}: {source}", f"{len(found)} of this name")
-    blobs = found[0].blobs
-    channels = None
-    if layer.shapes is None:
-        shapes: Optional[List[Shape]] = [blob.shape for blob in blobs]
-    else:
-        shapes = _all(resolved, blobs, layer.shapes)
-        if shapes is None and layer.name in choices.reshape:
-            shapes = _all(reshaped, blobs, layer.shapes)
-        if shapes is None and layer.name in choices.channels and blobs:
-            channels = choices.channels[layer.name]
-            first = mixed(blobs[0], layer.shapes[0])
-            rest = _all(resolved, blobs[1:], layer.shapes[1:])
-            shapes = None if first is None or rest is None else [first, *rest]
+    if place is None or (not place.found and not layer.shapes):
+        return None
+    where, expected = f"{place.path}: {place.source}", shapes_text(layer.shapes or [])
+    if not place.found:
+        return Problem("missing", layer.name, expected, where, "no such layer")
+    if len(place.found) > 1:
+        return Problem("ambiguous", layer.name, "one layer", where, f"{len(place.found)} of this name")
+    blobs = place.found[0].blobs
+    shapes, channels = _shapes(layer, blobs, choices)
     if shapes is None:
-        text = shapes_text([blob.shape for blob in blobs])
-        return Problem("mismatch", layer.name, shapes_text(layer.shapes or []), f"{path}: {source}", text)
-    return Copy(layer.name, prefix, path, source, blobs, tuple(shapes), channels)
+        return Problem("mismatch", layer.name, expected, where, shapes_text([blob.shape for blob in blobs]))
+    return Copy(layer.name, place.prefix, place.path, place.source, blobs, tuple(shapes), channels)
+
+
+def _shapes(layer: Declared, blobs: Sequence[Blob], choices: Choices) -> Tuple[Optional[List[Shape]], Optional[str]]:
+    """Return the shapes that the blobs get, None where they do not fit, and how their channels are mixed, if so."""
+    if layer.shapes is None:
+        return [blob.shape for blob in blobs], None
+    shapes = _all(resolved, blobs, layer.shapes)
+    if shapes is None and layer.name in choices.reshape:
+        shapes = _all(reshaped, blobs, layer.shapes)
+    if shapes is not None or layer.name not in choices.channels or not blobs:
+        return shapes, None
+    first = mixed(blobs[0], layer.shapes[0]) if layer.shapes else None
+    rest = _all(resolved, blobs[1:], layer.shapes[1:])
+    return (None if first is None or rest is None else [first, *rest]), choices.channels[layer.name]
 
 
 def _all(
@@ -237,22 +239,3 @@ def _all(
         return None
     found = [resolve(blob, shape) for blob, shape in zip(blobs, shapes)]
     return [shape for shape in found if shape is not None] if None not in found else None
-
-
-def require_none(problems: Sequence[Problem]) -> None:
-    """Raise WeightsError with a table of the problems, if there are any."""
-    if not problems:
-        return
-    heading = Problem("PROBLEM", "TARGET LAYER", "EXPECTED", "SOURCE", "FOUND")
-    rows = [heading, *problems]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    raise WeightsError(
-        f"the weights do not fit the target ({count}); nothing was written:\n"
-        + "\n".join(lines)
-        + "".join(
-            f"\n{remedy}" for what, remedy in _REMEDIES.items() if any(problem.what == what for problem in problems)
-        )
-        + "\nCheck that each --weights PREFIX=FILE names the file of that branch and the target its prefixes."
-    )
