@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Iterator, Sequence, Union
+from typing import IO, Iterator, Optional, Sequence, Union
 
 from .errors import NetbuildError
 
@@ -15,15 +16,26 @@ PathLike = Union[str, "os.PathLike[str]"]
 def existing_file(path: PathLike, what: str) -> Path:
     """Return `path` if it is a regular file that is not empty; else raise one sentence about `what`."""
     found = Path(path)
-    if not found.exists():
+    status = _status(found, what)
+    if status is None:
         raise NetbuildError(f"{what} {str(found)!r}: no such file")
-    if not found.is_file():
+    if not stat.S_ISREG(status.st_mode):
         raise NetbuildError(f"{what} {str(found)!r}: not a regular file")
-    if found.stat().st_size == 0:
+    if status.st_size == 0:
         raise NetbuildError(f"{what} {str(found)!r}: the file is empty")
     if not os.access(found, os.R_OK):
         raise NetbuildError(f"{what} {str(found)!r}: not readable (permission denied)")
     return found
+
+
+def _status(path: Path, what: str) -> Optional[os.stat_result]:
+    """Return what the system knows of a file, None where there is none; links are followed."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:  # a folder that may not be entered, a link to itself, a name too long
+        raise NetbuildError(f"{what} {str(path)!r}: cannot be reached ({error.strerror})") from None
 
 
 def output_folder(path: PathLike) -> Path:
@@ -39,15 +51,17 @@ def output_folder(path: PathLike) -> Path:
 def require_output(path: PathLike, inputs: Sequence[PathLike]) -> None:
     """Raise one sentence where `path` cannot be replaced: an input, a folder, a pipe, or in a missing folder."""
     target = Path(path)
-    if not target.exists():
-        if not target.absolute().parent.is_dir():
+    status = _status(target, "output")
+    if status is None:
+        if not Path(os.path.realpath(target)).parent.is_dir():
             raise NetbuildError(f"output {str(target)!r}: its folder does not exist; make it first")
         return
-    if target.is_dir():
+    if stat.S_ISDIR(status.st_mode):
         raise NetbuildError(f"output {str(target)!r}: is a folder; name a file")
-    if not target.is_file():
+    if not stat.S_ISREG(status.st_mode):
         raise NetbuildError(f"output {str(target)!r}: is not a regular file; name another")
-    if any(Path(name).exists() and target.samefile(name) for name in inputs):
+    others = [_status(Path(name), "input") for name in inputs]
+    if any(other is not None and os.path.samestat(status, other) for other in others):
         raise NetbuildError(f"output {str(target)!r}: is one of the inputs; name another file")
 
 
@@ -56,39 +70,48 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     """Give a temporary file beside `path` that takes its place when the block ends well.
 
     The content is on the disk (fsync) before the name changes hands. After an exception the temporary file is
-    gone and whatever stood at `path` is as it was. Of a symbolic link the file that it points to is replaced.
+    gone and whatever stood at `path` is as it was. Of a symbolic link the file that it points to is replaced. A new
+    file has the permissions that the umask leaves, one that replaces another has the other's.
     """
     require_output(path, [])
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
-        file = temporary.open("x+b")
-    except OSError as error:
-        raise NetbuildError(f"output {str(target)!r}: cannot be written ({error.strerror})") from None
-    try:
-        with file:
+        # Made within the try: Ctrl-C may come between the file and its name.
+        with temporary.open("x+b") as file:
+            _permit_as(file, target)
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except OSError as error:
-        temporary.unlink()
-        raise NetbuildError(f"output {str(target)!r}: {error.strerror or error}; nothing was written") from error
-    except BaseException:
-        temporary.unlink()
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise NetbuildError(
+                f"output {str(target)!r}: cannot be written ({reason}); an old one is as it was"
+            ) from error
         raise
     _sync_folder(target.parent)
 
 
+def _permit_as(file: IO[bytes], old: Path) -> None:
+    """Give a new file the permissions of the one that it will replace; we ourselves must be able to write it."""
+    # No old file, or a file system without permissions.
+    with suppress(OSError):
+        os.fchmod(file.fileno(), old.stat().st_mode & 0o777 | stat.S_IRUSR | stat.S_IWUSR)
+
+
 def _sync_folder(folder: Path) -> None:
     """Put a name that has changed hands on the disk, too."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        # Some file systems know no fsync of a folder; the file itself is safe there as it is.
-        with suppress(OSError):
+    # Some file systems know no fsync of a folder, some folders may not be read: the file itself is safe as it is.
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(fd)
-    finally:
-        os.close(fd)
+        finally:
+            os.close(fd)
 
 
 def write_text(path: PathLike, text: str) -> None:

@@ -1,5 +1,6 @@
 """What remains of `netbuild fuse` when the machine, the disk or the user lets it down: each fault for real."""
 
+import errno
 import hashlib
 import os
 import random
@@ -10,13 +11,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from netbuild import fuse, fuse_weights
 from netbuild.errors import NetbuildError, WeightsError
+from netbuild.weights.digest import Digests
 from netbuild.weights.wire import encode_bytes, encode_varint
 
 MEBIBYTE = 1 << 20
@@ -69,6 +70,15 @@ def require_untouched(job, folder="out"):
     assert sorted(path.name for path in (job / folder).iterdir()) == ["init"]
 
 
+def require_whole(pb, job):
+    """The output holds the values of both sources, as protobuf's own parser reads it."""
+    net = pb.NetParameter.FromString((job / "out" / "init").read_bytes())
+    assert [layer.name for layer in net.layer] == ["a/p", "b/p"]
+    for layer in net.layer:
+        source = pb.NetParameter.FromString((job / "in" / layer.name[0]).read_bytes())
+        assert layer.blobs[0].SerializeToString() == source.layer[0].blobs[0].SerializeToString()
+
+
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -96,11 +106,12 @@ def mounted(tmp_path):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_killed_at_fifty_moments(job):
+def test_killed_at_fifty_moments(pb, job):
     out = job / "out"
     began = time.perf_counter()
     assert ended(command(job)).returncode == 0
     whole = time.perf_counter() - began
+    require_whole(pb, job)
     new, new_sidecar = digest(out / "init"), digest(out / "init.json")
     dice = random.Random(0)
     remained = {"old": 0, "new": 0, "temporary": 0}
@@ -121,6 +132,8 @@ def test_killed_at_fifty_moments(job):
         remained["temporary"] += len(others)
         for name in others[: turn % 2]:  # the next run succeeds with and without what is left
             (out / name).unlink()
+    assert remained["old"] > 0
+    assert remained["temporary"] > 0
     assert ended(command(job)).returncode == 0
     assert digest(out / "init") == new
     print(remained)
@@ -149,7 +162,7 @@ def test_asked_to_end(job, number):
 @pytest.mark.parametrize("limit", [0, 1000, 5 * MEBIBYTE, 24 * MEBIBYTE])
 def test_a_file_size_limit(job, limit):
     result = ended(command(job), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-    require_one_sentence(result, "init': File too large; nothing was written")
+    require_one_sentence(result, "init': cannot be written (File too large); an old one is as it was")
     require_untouched(job)
 
 
@@ -175,13 +188,45 @@ def test_a_folder_that_cannot_be_written(job, mounted):
     require_untouched(job, "fixed")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@contextmanager
+def forbidden(path, mode):
+    before = path.stat().st_mode
+    path.chmod(mode)
+    yield
+    path.chmod(before)
+
+
+def bound(arguments):
+    """The command as one whom permissions bind: of root the powers to pass them over are taken."""
+    if os.geteuid() != 0:
+        return arguments
+    if not shutil.which("setpriv"):
+        pytest.skip("root may read and write anything, and there is no setpriv")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *arguments]
+
+
 def test_a_folder_without_permission(job):
-    (job / "out").chmod(0o555)
-    try:
-        require_one_sentence(ended(command(job)), "cannot be written (Permission denied)")
-    finally:
-        (job / "out").chmod(0o755)
+    with forbidden(job / "out", 0o555):
+        require_one_sentence(ended(bound(command(job))), "init': cannot be written (Permission denied)")
+    with forbidden(job / "out", 0o000):
+        require_one_sentence(ended(bound(command(job))), "init': cannot be reached (Permission denied)")
+    require_untouched(job)
+
+
+def test_a_folder_that_may_be_written_but_not_read(job):
+    """Where names can be changed, success is success, though the folder itself cannot be opened to be synced."""
+    with forbidden(job / "out", 0o333):
+        assert ended(bound(command(job))).returncode == 0
+    assert (job / "out" / "init").stat().st_size > 24 * MEBIBYTE
+
+
+def test_a_source_without_permission(job):
+    with forbidden(job / "in" / "b", 0o000):
+        require_one_sentence(ended(bound(command(job))), "b': not readable (permission denied)")
+    (job / "closed").mkdir()
+    (job / "in" / "a").rename(job / "closed" / "a")
+    with forbidden(job / "closed", 0o000):
+        require_one_sentence(ended(bound(command(job, a=job / "closed" / "a"))), "a': cannot be reached (Permission")
     require_untouched(job)
 
 
@@ -215,6 +260,39 @@ def test_a_source_that_is_replaced_while_it_is_read(job, monkeypatch):
     require_untouched(job)
 
 
+def test_a_source_is_replaced_before_its_turn_to_be_digested(job):
+    """Two are digested at a time: the last of many may be read, and replaced, before."""
+    paths = [os.fspath(job / "in" / name) for name in ("a", "b", "t.prototxt")]
+    big(job / "in" / "other", 7)
+    with Digests(paths) as digests:
+        (job / "in" / "other").replace(paths[-1])
+        with pytest.raises(WeightsError, match="t.prototxt': changed while it was read"):
+            digests.of(paths[-1])
+
+
+@pytest.mark.parametrize("number", [0, 20, 60])
+def test_a_source_whose_disk_fails(job, monkeypatch, number):
+    """The one fault that is only played: reads of a source end with an error from some moment on."""
+    reads = []
+
+    def failing(honest):
+        def read(fd, *rest):
+            if os.readlink(f"/proc/self/fd/{fd}") == os.fspath(job / "in" / "b"):
+                reads.append(fd)
+                if len(reads) > number:
+                    raise OSError(errno.EIO, "Input/output error")
+            return honest(fd, *rest)
+
+        return read
+
+    for name in ("pread", "preadv"):
+        monkeypatch.setattr(os, name, failing(getattr(os, name)))
+    weights = {prefix: job / "in" / prefix for prefix in "ab"}
+    with pytest.raises(WeightsError, match=r"b': cannot be read at byte \d+ \(Input/output error\)"):
+        fuse_weights(job / "in" / "t.prototxt", weights, job / "out" / "init")
+    require_untouched(job)
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -223,12 +301,29 @@ def test_a_source_that_is_replaced_while_it_is_read(job, monkeypatch):
         (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
         (lambda path: path.touch(), "the file is empty"),
         (lambda path: path.symlink_to("nowhere"), "no such file"),
+        (lambda path: path.symlink_to(path), "cannot be reached (Too many levels of symbolic links)"),
         (lambda path: path.write_bytes(b"\0" * 100), "field number 0"),
     ],
 )
 def test_a_source_that_is_none(job, make, sentence):
     make(job / "in" / "x")
     require_one_sentence(ended(command(job, a=job / "in" / "x")), sentence)
+    require_untouched(job)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (os.mkfifo, "not a regular file"),
+        (os.mkdir, "not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+        (lambda path: path.write_bytes(b"\xff\xfe" * 100), "is not text"),
+    ],
+)
+def test_a_target_that_is_none(job, make, sentence):
+    (job / "in" / "t.prototxt").unlink()
+    make(job / "in" / "t.prototxt")
+    require_one_sentence(ended(command(job)), sentence)
     require_untouched(job)
 
 
@@ -250,12 +345,29 @@ def test_an_output_that_is_a_link_stays_one(job):
     assert sorted(path.name for path in (job / "store").iterdir()) == ["real"]
 
 
-@pytest.mark.parametrize("output", ["out", "nowhere/init", "pipe"])
-def test_an_output_that_can_be_none(job, output):
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ("out", "is a folder; name a file"),
+        ("nowhere/init", "its folder does not exist"),
+        ("pipe", "is not a regular file"),
+        ("in/a/init", "its folder does not exist"),
+        ("astray", "its folder does not exist"),
+        ("loop", "cannot be reached (Too many levels of symbolic links)"),
+        ("x" * 300, "cannot be reached (File name too long)"),
+        ("x" * 245, "cannot be written (File name too long)"),
+    ],
+)
+def test_an_output_that_can_be_none(job, output, sentence):
     os.mkfifo(job / "pipe")
-    assert ended(command(job, job / output)).returncode == 1
+    (job / "astray").symlink_to("nowhere/init")
+    (job / "loop").symlink_to("loop")
+    before = sorted(path.name for path in job.iterdir())
+    require_one_sentence(ended(command(job, job / output)), sentence)
     require_untouched(job)
-    assert Path(job / "pipe").is_fifo()
+    assert sorted(path.name for path in job.iterdir()) == before
+    assert (job / "pipe").is_fifo()
+    assert (job / "loop").is_symlink()
 
 
 def test_a_folder_in_place_of_the_sidecar(job):
@@ -271,7 +383,10 @@ def umask(mask):
     os.umask(before)
 
 
-def test_the_output_has_the_permissions_of_a_new_file(job):
+@pytest.mark.parametrize(("old", "new"), [(None, 0o640), (0o600, 0o600), (0o664, 0o664), (0o444, 0o644)])
+def test_the_output_has_the_permissions_of_a_new_file_or_those_of_the_old_one(job, old, new):
+    output = job / "out" / "init"
+    output.unlink() if old is None else output.chmod(old)
     with umask(0o027):
         assert ended(command(job)).returncode == 0
-    assert (job / "out" / "init").stat().st_mode & 0o777 == 0o640
+    assert output.stat().st_mode & 0o777 == new

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from threading import Event
-from typing import Collection, Dict, NamedTuple, Tuple
+from typing import Collection, Dict, NamedTuple
 
 from ..errors import WeightsError
 from ..files import existing_file
+from .wire import WireFile
 
 _STEP = 1 << 20
 """Bytes per step; hashing them needs no lock of the interpreter's."""
@@ -30,9 +29,9 @@ class Digests:
     def __init__(self, paths: Collection[str]) -> None:
         self._pool = ThreadPoolExecutor(_AT_ONCE)
         self._stop = Event()
-        self._found: Dict[str, Future[Tuple[Digest, os.stat_result]]] = {
-            path: self._pool.submit(self._digest, path) for path in dict.fromkeys(paths)
-        }
+        # What the files are now, before anyone reads them: their turn to be digested comes later.
+        self._begun = {path: existing_file(path, "weights").stat() for path in dict.fromkeys(paths)}
+        self._found: Dict[str, Future[Digest]] = {path: self._pool.submit(self._digest, path) for path in self._begun}
 
     def __enter__(self) -> Digests:
         return self
@@ -43,22 +42,20 @@ class Digests:
 
     def of(self, path: str) -> Digest:
         """Return the digest of a file; WeightsError where the file has changed since it was begun."""
-        digest, then = self._found[path].result()
-        now = Path(path).stat()
+        digest, then = self._found[path].result(), self._begun[path]
+        now = existing_file(path, "weights").stat()
         if (now.st_size, now.st_mtime_ns, now.st_ino) != (digest.size, then.st_mtime_ns, then.st_ino):
             raise WeightsError(f"weights {path!r}: changed while it was read; let its writer end, then try again")
         return digest
 
-    def _digest(self, path: str) -> Tuple[Digest, os.stat_result]:
+    def _digest(self, path: str) -> Digest:
         total = hashlib.sha256()
         buffer = memoryview(bytearray(_STEP))
-        size = 0
-        with existing_file(path, "weights").open("rb", buffering=0) as file:
-            begun = os.fstat(file.fileno())
-            while not self._stop.is_set():
-                count = file.readinto(buffer)
-                if not count:
+        with WireFile(path) as file:
+            for at in range(0, file.size, _STEP):
+                if self._stop.is_set():
                     break
-                total.update(buffer[:count])
-                size += count
-        return Digest(size, total.hexdigest()), begun
+                part = buffer[: min(_STEP, file.size - at)]
+                file.read_into(part, at)
+                total.update(part)
+            return Digest(file.size, total.hexdigest())

@@ -11,6 +11,7 @@ Numbers of fixed size that are not packed, one field each, come by the million: 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Iterator, List, NamedTuple, NoReturn, Optional, Tuple
 
 from ..errors import WeightsError
@@ -116,17 +117,27 @@ class WireFile:
 
     def pread(self, at: int, length: int) -> bytes:
         """Return exactly `length` bytes; a file that has shrunk since it was opened is an error."""
-        data = os.pread(self.fd, length, at)
+        data = self._some(at, length)
         while len(data) < length:
-            more = os.pread(self.fd, length - len(data), at + len(data))
+            more = self._some(at + len(data), length - len(data))
             if not more:
                 raise WeightsError(f"weights {str(self.path)!r}: ends at byte {at + len(data)} while being read")
             data += more
         return data
 
+    def _some(self, at: int, length: int) -> bytes:
+        try:
+            return os.pread(self.fd, length, at)
+        except OSError as error:  # a disk that fails, a file that its server has dropped
+            raise WeightsError(
+                f"weights {str(self.path)!r}: cannot be read at byte {at} ({error.strerror}); check its disk"
+            ) from None
+
     def read_into(self, buffer: memoryview, at: int) -> None:
         """Fill the whole buffer from `at` on."""
-        done = os.preadv(self.fd, [buffer], at)
+        done = 0
+        with suppress(OSError):  # pread says what is wrong
+            done = os.preadv(self.fd, [buffer], at)
         if done < len(buffer):
             buffer[:] = self.pread(at, len(buffer))
 
