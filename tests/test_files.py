@@ -39,3 +39,18 @@ def test_errors_name_the_file(tmp_path):
         pass
     with pytest.raises(NetbuildError, match="cannot be made"):
         output_folder(tmp_path / "empty" / "below")
+
+
+def test_the_content_is_synced_before_the_name_and_the_folder_after_it(tmp_path, monkeypatch):
+    honest, synced = os.fsync, []
+
+    def noting(fd):
+        synced.append((os.path.realpath(f"/proc/self/fd/{fd}"), (tmp_path / "out").exists()))
+        honest(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    write_text(tmp_path / "out", "new")
+    (file, named), folder = synced
+    assert file.endswith(".tmp")
+    assert not named
+    assert folder == (os.fspath(tmp_path), True)
