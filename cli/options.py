@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, TypeVar
 
@@ -115,11 +116,18 @@ def progress(total: int, label: str) -> Any:
 
 
 def byte_progress(label: str) -> Callable[[int, int], None]:
-    """Return a function that shows on stderr how many bytes of all are done (0: not known); silent on no terminal."""
+    """Return a function that shows on stderr how many bytes of all are done (0: not known).
+
+    It is silent where stderr is no terminal, and in the first second: what is done by then needs no progress.
+    """
     stderr = click.get_text_stream("stderr")
+    began = time.monotonic()
+    shown = False
 
     def show(done: int, size: int) -> None:
-        if stderr.isatty():
+        nonlocal shown
+        shown = shown or (stderr.isatty() and time.monotonic() - began > 1)
+        if shown:
             share = f" of {size / 2**20:.1f}" if size else ""
             click.echo(f"\r{label} {done / 2**20:.1f}{share} MiB", err=True, nl=done == size)
 
