@@ -108,9 +108,12 @@ def mounted(tmp_path):
 
 def test_killed_at_fifty_moments(pb, job):
     out = job / "out"
-    began = time.perf_counter()
-    assert ended(command(job)).returncode == 0
-    whole = time.perf_counter() - began
+    times = []
+    for _ in range(3):  # the first run is slower: it warms caches
+        began = time.perf_counter()
+        assert ended(command(job)).returncode == 0
+        times.append(time.perf_counter() - began)
+    whole = min(times)
     require_whole(pb, job)
     new, new_sidecar = digest(out / "init"), digest(out / "init.json")
     dice = random.Random(0)
