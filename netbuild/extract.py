@@ -13,7 +13,7 @@ from .errors import GraphError
 from .files import PathLike, output_folder, require_output
 from .fuse import declare
 from .graph.check import require_sound
-from .graph.feed import with_inputs
+from .graph.feed import is_input, with_inputs
 from .graph.rename import renamed
 from .shapes import infer
 from .verify.inputs import Weighted, shapes_to_feed
@@ -76,7 +76,7 @@ def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: Pat
 
 def _alone(prefix: str, fused: Message) -> Tuple[Message, Dict[str, str]]:
     """Return the branch's layers under their own names, and the blobs from outside it with the names they get."""
-    own = [layer for layer in fused.layer if names.local(prefix, layer.name) is not None]
+    own = [layer for layer in fused.layer if names.local(prefix, layer.name) is not None and not is_input(layer)]
     if not own:
         known = sorted({layer.name.rpartition("/")[0] for layer in fused.layer if "/" in layer.name})
         raise GraphError(

@@ -172,6 +172,16 @@ def test_what_freezing_added_is_gone(written, tmp_path):
     assert not any(one.HasField("phase") or one.param for one in net.layer)
 
 
+def test_a_branch_with_its_own_data_layer_gets_an_input(written, tmp_path):
+    one = written("one", data(shape=(2, 3, 6, 6)) + conv("c", "data"))
+    lines = 'layer { name: "a/data" type: "ImageData" top: "a/data" top: "a/label" image_data_param { source: "no.txt" batch_size: 2 } }'
+    (tmp_path / "t.prototxt").write_text(lines + conv("a/c", "a/data"))
+    fuse_weights(tmp_path / "t.prototxt", {"a": one.with_suffix(".caffemodel")}, tmp_path / "init")
+    found = extract_branch("a", tmp_path / "t.prototxt", tmp_path / "init", tmp_path / "out")
+    assert list(found.inputs) == ["data"]
+    assert [one.type for one in proto.read_net(tmp_path / "out" / "a.prototxt").layer] == ["Input", "Convolution"]
+
+
 def test_refusals_write_nothing(trained, tmp_path):
     emit_files(Fusion({"odd": lenet, "even": lenet}, 10), source(MNIST), tmp_path / "net")
     target = tmp_path / "net" / "deploy.prototxt"
