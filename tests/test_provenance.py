@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -103,3 +105,11 @@ def test_a_source_that_changes_while_it_is_read_is_refused(fused, monkeypatch):
     with pytest.raises(WeightsError, match="odd.caffemodel': changed while it was read"):
         fuse_weights(fused / "net" / "deploy.prototxt", weights, fused / "out")
     assert not (fused / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["verify", "weights"])
+def test_no_caffe_is_needed_to_look_at_a_weight_file(fused, command):
+    script = "import sys; sys.modules['caffe'] = None; from netbuild_cli.main import main; main()"
+    arguments = [sys.executable, "-c", script, command, "net/init.caffemodel"]
+    ran = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "odd.caffemodel" in ran.stdout
