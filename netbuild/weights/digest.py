@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from threading import Event
-from typing import Collection, Dict, NamedTuple
+from typing import Collection, Dict, NamedTuple, Optional, Tuple
 
 from ..errors import WeightsError
-from ..files import existing_file
 from .wire import WireFile
 
 _STEP = 1 << 20
@@ -30,7 +30,7 @@ class Digests:
         self._pool = ThreadPoolExecutor(_AT_ONCE)
         self._stop = Event()
         # What the files are now, before anyone reads them: their turn to be digested comes later.
-        self._begun = {path: existing_file(path, "weights").stat() for path in dict.fromkeys(paths)}
+        self._begun = {path: _identity(path) for path in dict.fromkeys(paths)}
         self._found: Dict[str, Future[Digest]] = {path: self._pool.submit(self._digest, path) for path in self._begun}
 
     def __enter__(self) -> Digests:
@@ -42,9 +42,8 @@ class Digests:
 
     def of(self, path: str) -> Digest:
         """Return the digest of a file; WeightsError where the file has changed since it was begun."""
-        digest, then = self._found[path].result(), self._begun[path]
-        now = existing_file(path, "weights").stat()
-        if (now.st_size, now.st_mtime_ns, now.st_ino) != (digest.size, then.st_mtime_ns, then.st_ino):
+        digest = self._found[path].result()
+        if _identity(path) != self._begun[path]:
             raise WeightsError(f"weights {path!r}: changed while it was read; let its writer end, then try again")
         return digest
 
@@ -59,3 +58,12 @@ class Digests:
                 file.read_into(part, at)
                 total.update(part)
             return Digest(file.size, total.hexdigest())
+
+
+def _identity(path: str) -> Optional[Tuple[int, ...]]:
+    """Return what changes when a file does; None for one that is not there, which whoever reads it tells better."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
