@@ -23,10 +23,11 @@ lint: install
 bench: install
 	$(BIN)/python bench/fuse.py
 
-# Coverage-guided fuzzing of the weight reader; FUZZ_SECONDS=30 for a short run.
+# Coverage-guided fuzzing of the readers of weight files; FUZZ_SECONDS=30 for a short run.
 FUZZ_SECONDS := 600
 fuzz: $(VENV)/fuzz-installed
-	$(BIN)/python -W ignore fuzz/weights.py $(FUZZ_SECONDS)
+	$(BIN)/python -W ignore fuzz/weights.py caffemodel $$(($(FUZZ_SECONDS) * 4 / 5))
+	$(BIN)/python -W ignore fuzz/weights.py hdf5 $$(($(FUZZ_SECONDS) / 5))
 
 $(VENV)/fuzz-installed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'

@@ -1,5 +1,9 @@
-"""What the reader of caffemodels has to make of any bytes, by protobuf's own parser: shared by tests and fuzzing."""
+"""What the readers of weight files have to make of any bytes, by protobuf's own parser and by h5py.
 
+Shared by tests and fuzzing.
+"""
+
+import io
 import math
 
 import numpy as np
@@ -7,7 +11,9 @@ from google.protobuf.message import DecodeError
 
 from netbuild._caffe import schema
 from netbuild.errors import NetbuildError
-from netbuild.weights.caffemodel import read_caffemodel
+from netbuild.weights.caffemodel import layer_type
+from netbuild.weights.hdf5 import MAGIC
+from netbuild.weights.index import index
 from netbuild.weights.live import read_values
 from netbuild.weights.wire import WireFile
 
@@ -19,15 +25,35 @@ LIMITS = (
     "wire type 4",
     "is not UTF-8",
     "has field number",
+    "is a solverstate",
+    "or not HDF5",
 )
-"""What may be refused although protobuf takes it: what no net of Caffe's reaches, groups, names that are no text."""
+"""What may be refused although protobuf takes it: what no net of Caffe's reaches, groups, names that are no text.
+
+And files that begin as others do: with a number in field 1 (a text in a NetParameter), or with HDF5's first bytes.
+"""
 
 
 def read(path):
-    """Every blob of a file as (layer, shape, values), read by netbuild."""
-    model = read_caffemodel(path)
+    """What netbuild reads of a file: (net's definition, layers of before 2015, layers of today).
+
+    A layer is (name, type, blobs, definition), a blob (shape, bytes of a value, values), a definition bytes. The type
+    is None for old layers, where it is a number.
+    """
+    model = index(path)
     with WireFile(path) as file:
-        return [(layer.name, blob.shape, read_values(file, blob)) for layer in model.layers for blob in layer.blobs]
+
+        def told(layer):
+            blobs = [(blob.shape, blob.item_size, read_values(file, blob).ravel().tolist()) for blob in layer.blobs]
+            kind = None if layer.definition.v1 else layer_type(file, layer)
+            return layer.name, kind, blobs, stored(layer.definition)
+
+        def stored(definition):
+            return b"".join(file.pread(start, end - start) for start, end in definition.ranges)
+
+        layers = model.all_layers
+        old, current = ([told(layer) for layer in layers if layer.definition.v1 is v1] for v1 in (True, False))
+        return stored(model.definition), old, current
 
 
 def parsed(raw):
@@ -77,15 +103,50 @@ def judge(raw, path):
     if net is None:
         return True
     assert sound(net), "protobuf sees another count, or no layers"
+    definition, *layers = found
+    for told, expected in zip(layers, (net.layers, net.layer)):
+        assert len(told) == len(expected)
+        for one, layer in zip(told, expected):
+            agree(one, layer)
+    net.ClearField("layers")
+    net.ClearField("layer")
+    assert type(net).FromString(definition).SerializeToString() == net.SerializeToString()
+    return True
+
+
+def agree(told, layer):
+    """Raise AssertionError unless `told`, a layer as `read` gives it, is what protobuf reads."""
+    name, kind, blobs, definition = told
+    assert name == layer.name
+    assert kind is None or kind == layer.type
     expected = [
-        (layer.name, shape_of(blob), list(blob.double_data or blob.data))
-        for kind in (net.layer, net.layers)
-        for layer in kind
-        for blob in layer.blobs
+        (shape_of(blob), 8 if blob.double_data else 4, list(blob.double_data or blob.data)) for blob in layer.blobs
     ]
-    # Files that mix both kinds of layers keep no order between them; NaN is not equal to itself, but its text is.
-    told = [(name, shape, values.ravel().tolist()) for name, shape, values in found]
-    assert sorted(map(repr, told)) == sorted(map(repr, expected))
+    assert repr(blobs) == repr(expected)  # NaN is not equal to itself, but its text is
+    layer.ClearField("blobs")
+    assert type(layer).FromString(definition).SerializeToString() == layer.SerializeToString()
+
+
+def judge_hdf5(raw, path):
+    """Raise AssertionError where netbuild reads `raw`, an HDF5 file at `path`, otherwise than h5py does.
+
+    Returns whether netbuild took the file. Which files are damaged is left to the HDF5 library.
+    """
+    import h5py
+
+    if not raw.startswith(MAGIC):
+        return False
+    try:
+        _, _, layers = read(path)
+    except NetbuildError as error:
+        assert len(str(error)) < 2000, error
+        return False
+    with h5py.File(io.BytesIO(raw), "r") as file:
+        for name, _, blobs, _ in layers:
+            for number, (shape, item_size, values) in enumerate(blobs):
+                expected = file[f"data/{name}/{number}"]
+                assert (shape, item_size) == (expected.shape, expected.dtype.itemsize)
+                assert repr(values) == repr(expected[()].ravel().tolist())
     return True
 
 
@@ -104,7 +165,7 @@ def seeds():
     blob(layer.blobs.add(), ones)
     layer.blobs[0].diff.extend(ones.ravel())
     blob(layer.blobs.add(), ones[0].astype(float), "double_data")
-    current.layer.add(name="relu", type="ReLU")
+    current.layer.add(name="relu/größe", type="ReLU", loss_weight=[0.5])
     for net in (old, mixed):
         layer = net.layers.add(name="fc", type=pb.V1LayerParameter.INNER_PRODUCT, blobs_lr=[1, 2])
         layer.blobs.add(num=1, channels=1, height=2, width=3, data=range(6), diff=range(6))
@@ -112,4 +173,22 @@ def seeds():
     ancient = pb.NetParameter()
     ancient.layers.add().layer.name = "v0"
     unpacked = bytes([0xA2, 6, 20, 0x0A, 1, 97, 0x3A, 15, 0x3A, 3, 0x0A, 1, 2, 0x2D, 0, 0, 128, 63, 0x2D, 0, 0, 0, 64])
-    return [net.SerializeToString() for net in (current, old, mixed, ancient)] + [unpacked]
+    # The shape in two pieces, not packed; doubles behind a tag each, then packed.
+    pieces = bytes([0x3A, 2, 0x08, 1, 0x41, *range(8), 0x41, *range(8), 0x42, 8, *range(8), 0x3A, 2, 0x08, 3])
+    shuffled = bytes([0xA2, 6, len(pieces) + 2, 0x3A, len(pieces)]) + pieces
+    return [net.SerializeToString() for net in (current, old, mixed, ancient)] + [unpacked, shuffled]
+
+
+def hdf5_seeds():
+    """Small HDF5 files with the layout of Caffe's, of the oldest format and of the newest, as bytes."""
+    import h5py
+
+    found = []
+    for version in ("earliest", "latest"):
+        raw = io.BytesIO()
+        with h5py.File(raw, "w", libver=version) as file:
+            file["data/conv/0"] = np.arange(6, dtype="<f4").reshape(2, 3)
+            file["data/conv/1"] = np.arange(5, dtype="<f8")
+            file["data/odd/ip/0"] = np.float32(7)
+        found.append(raw.getvalue())
+    return found

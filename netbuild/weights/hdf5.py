@@ -38,7 +38,7 @@ def read_hdf5(path: PathLike) -> Model:
             if not isinstance(data, h5py.Group):
                 raise WeightsError(f"weights {str(file)!r}: has no group /data, where Caffe's HDF5 keeps its layers")
             data.visititems(visit)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"weights {str(file)!r}: damaged, or not HDF5 ({error})") from error
     layers = tuple(Layer(name, _in_order(found, name, file)) for name, found in blobs.items())
     if not layers:
