@@ -56,12 +56,14 @@ class Run(NamedTuple):
 def measured(command: List[str], folder: Path) -> Run:
     """Run a command to its end; a failure ends the benchmark."""
     start = time.perf_counter()
-    child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - start
-    child.returncode = status
-    if status:
-        raise SystemExit(f"{' '.join(command[:3])} failed (wait status {status})")
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=log)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - start
+        child.returncode = status
+        if status:
+            log.seek(0)
+            raise SystemExit(f"{' '.join(command[:3])} failed (wait status {status}): {log.read().decode()}")
     return Run(seconds, usage.ru_maxrss / 1024)
 
 
