@@ -60,7 +60,7 @@ def convert_weights(
             output,
             net=net.SerializeToString(),
             over_2gb=over_2gb,
-            seal=lambda: digests.of(model.path),
+            seal=lambda _: digests.of(model.path),
             progress=progress,
         )
     blob_count = sum(len(layer.blobs) for layer in model.layers)

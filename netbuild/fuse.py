@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Collection, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import IO, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import names, proto
 from ._caffe import TEST, Message
 from .embedded import differences, stored_layers
 from .errors import GraphError, WeightsError
-from .files import PathLike, require_output
+from .files import PathLike, replacing, require_output
 from .graph.check import require_sound
 from .provenance import record, sidecar
 from .shapes import parameter_shapes
@@ -117,18 +118,20 @@ def fuse_weights(
             return Fused(planned, dict.fromkeys(parts))
         files: Dict[str, Optional[int]] = {}
         for path, found in parts.items():
-            size = write_model(
-                found,
-                path,
-                net=fields,
-                over_2gb=choices.over_2gb,
-                seal=lambda: [digests.of(source) for source in sources],
-                progress=progress,
-            )
             held = {entry.name for entry in found}
-            record(path, size, target, planned.net, [c for c in planned.plan.copies if c.target in held], digests)
-            files[path] = size
+            copies = [copy for copy in planned.plan.copies if copy.target in held]
+            # Both are written before either takes its name: they are to be of one run.
+            with replacing(sidecar(path)) as told:
+                seal = partial(_tell, told, partial(record, path, target, planned.net, copies, digests))
+                files[path] = write_model(
+                    found, path, net=fields, over_2gb=choices.over_2gb, seal=seal, progress=progress
+                )
     return Fused(planned, files)
+
+
+def _tell(sidecar_file: IO[bytes], text: Callable[[int], str], size: int) -> None:
+    sidecar_file.write(text(size).encode())
+    sidecar_file.flush()
 
 
 def _listed(weights: Weights) -> Dict[str, List[str]]:

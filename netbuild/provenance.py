@@ -18,7 +18,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 from . import __version__, proto
 from ._caffe import TEST, Message
 from .errors import WeightsError
-from .files import PathLike, existing_file, write_text
+from .files import PathLike, existing_file
 from .graph.cut import seams
 from .weights.compare import same_values
 from .weights.digest import Digests
@@ -46,8 +46,8 @@ def sidecar(path: PathLike) -> str:
     return f"{os.fspath(path)}.json"
 
 
-def record(path: str, size: int, target: PathLike, net: Message, copies: Sequence[Copy], digests: Digests) -> None:
-    """Write beside the weight file `path` of `size` bytes where its values come from."""
+def record(path: str, target: PathLike, net: Message, copies: Sequence[Copy], digests: Digests, size: int) -> str:
+    """Return what the sidecar is to say of the weight file `path`, of `size` bytes, and where its values come from."""
     folder = Path(path).resolve().parent
     only_test = proto.only_phase(net, TEST)
     branches: Dict[str, Dict[str, Any]] = {}
@@ -63,7 +63,7 @@ def record(path: str, size: int, target: PathLike, net: Message, copies: Sequenc
             ],
         }
     told = {"netbuild": __version__, "bytes": size, "net": os.path.relpath(target, folder), "branches": branches}
-    write_text(sidecar(path), json.dumps(told, indent=1) + "\n")
+    return json.dumps(told, indent=1) + "\n"
 
 
 def _file(path: str, folder: Path, digests: Digests) -> Dict[str, Any]:

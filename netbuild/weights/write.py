@@ -77,20 +77,21 @@ def write_model(
     *,
     net: bytes = b"",
     over_2gb: bool = False,
-    seal: Callable[[], object] = lambda: None,
+    seal: Callable[[int], object] = lambda _: None,
     progress: Optional[Progress] = None,
 ) -> int:
     """Write the entries to `output` and return the file's size in bytes.
 
-    `net` holds serialised fields of the NetParameter itself, its name above all. `seal` is called when all is written,
-    before the file takes its name: what it raises leaves an old file as it was.
+    `net` holds serialised fields of the NetParameter itself, its name above all. `seal` is called with the size when
+    all is written, before the file takes its name: what it raises leaves an old file as it was.
     """
     require_writable(found, output, net=net, over_2gb=over_2gb)
     with replacing(output) as file:
         planned = _hdf5(found, file.name) if is_hdf5(output) else _caffemodel(found, net)
         copy(planned, file.fileno(), progress)
-        seal()
-        return os.fstat(file.fileno()).st_size
+        size = os.fstat(file.fileno()).st_size
+        seal(size)
+    return size
 
 
 def _hdf5(found: Sequence[Entry], path: str) -> List[Piece]:
