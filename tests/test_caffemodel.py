@@ -124,7 +124,7 @@ def test_damaged_files_are_read_as_protobuf_reads_them_or_refused(pb, tmp_path, 
         encode_bytes(100, encode_bytes(7, encode_bytes(7, b"\x08\x01" * 500_000))),
         encode_bytes(100, encode_bytes(1, b"n" * 1_000_000)),
         encode_bytes(100, b"\x3a\x00" * 500_000),
-        encode_bytes(100, encode_bytes(7, b"\x2a\x00" * 500_000)),
+        encode_bytes(100, encode_bytes(7, b"\x2a\x04\0\0\0\0" * 170_000)),
         encode_bytes(100, encode_bytes(7, b"\x2d\0\0\0\0\xad\0\0\0\0\0" * 90_000)),
         b"\xa2\x06\x00" * 330_000,
         b"\x0a\x00" * 500_000,
@@ -209,7 +209,8 @@ def test_a_million_values_that_are_not_packed_are_one_span(pb, tmp_path):
         (encode_bytes(7, encode_bytes(7, b"\x08\x01" * 33)), "more than 32 axes"),
         (encode_bytes(7, b"\x08\x00\x10" + b"\xff" * 9 + b"\x01"), "one longer than 2147483647"),  # num 0, channels -1
         (b"\x3a\x00" * 5000, "more than 4096 fields"),
-        (encode_bytes(7, b"\x2a\x00" * 5000), "more than 4096 pieces"),
+        (encode_bytes(7, b"\x2a\x01\x00" * 5000), "more than 4096 pieces"),
+        (encode_bytes(7, b"\x08\x00" * 530_000), "more than 524288 fields"),
     ],
 )
 def test_what_no_net_reaches_is_refused(tmp_path, layer, reason):

@@ -119,6 +119,8 @@ def _blob(file: WireFile, message: Field, where: str) -> Blob:
     floats: List[Span] = []
     doubles: List[Span] = []
     for field in file.fields(message.start, message.end):
+        if field.start == field.end:
+            continue  # doubles that are none do not win, and many a nothing takes no memory
         if field.number == BLOB_SHAPE and field.wire_type == BYTES:
             shape += _dims(file, field, where)
             _check_lengths(file, shape, where)

@@ -23,6 +23,8 @@ _MAX_VARINT, _MAX_TAG = 10, 5
 """Bytes that a number may have, and a tag or a length."""
 _ALL_BITS = (1 << 64) - 1
 _FIXED_SIZES = {FIXED32: 4, FIXED64: 8}
+_MAX_FIELDS = 1 << 19
+"""Looked at in one opening of a file, sixty times as many as a ResNet-101 has: time and memory are bounded."""
 _SHORTEST_RUN = 16
 """Fields looked at in the first step behind two that are alike."""
 
@@ -50,6 +52,7 @@ class WireFile:
         self.fd = os.open(self.path, os.O_RDONLY)
         self.size = os.fstat(self.fd).st_size
         self._window, self._base = b"", 0
+        self._fields = 0
 
     def __enter__(self) -> WireFile:
         return self
@@ -79,6 +82,9 @@ class WireFile:
             if base + after > end:
                 left = end - base - payload
                 raise self._broken(at, f"field {number} claims {after - payload} bytes, {left} are left")
+            self._fields += 1
+            if self._fields > _MAX_FIELDS:
+                raise WeightsError(f"weights {str(self.path)!r}: has more than {_MAX_FIELDS} fields; damaged?")
             start, at = at, base + after
             if wire_type in _FIXED_SIZES and tag < 0x80 and window[after : after + 1] == bytes([tag]):
                 at = self._run_end(tag, at, after - payload + 1, end)
