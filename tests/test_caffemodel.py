@@ -212,6 +212,7 @@ def test_a_million_values_that_are_not_packed_are_one_span(pb, tmp_path):
         (encode_bytes(7, b"\x2a\x01\x00" * 5000), "more than 4096 pieces"),
         (encode_bytes(7, b"\x08\x00" * 530_000), "more than 524288 fields"),
     ],
+    ids=["unpacked", "uneven", "long axis", "axes", "negative axis", "blobs", "pieces", "fields"],
 )
 def test_what_no_net_reaches_is_refused(tmp_path, layer, reason):
     (tmp_path / "m").write_bytes(encode_bytes(100, layer))
