@@ -13,7 +13,6 @@ from .wire import WireFile
 
 _STEP = 1 << 20
 """Bytes per step; hashing them needs no lock of the interpreter's."""
-_AT_ONCE = 2
 
 
 class Digest(NamedTuple):
@@ -27,7 +26,8 @@ class Digests:
     """The digests of some files, as a context manager: begun on entry, given up where the block fails."""
 
     def __init__(self, paths: Collection[str]) -> None:
-        self._pool = ThreadPoolExecutor(_AT_ONCE)
+        # One after the other: that leaves the second core to what goes on meanwhile.
+        self._pool = ThreadPoolExecutor(1)
         self._stop = Event()
         # What the files are now, before anyone reads them: their turn to be digested comes later.
         self._begun = {path: _identity(path) for path in dict.fromkeys(paths)}
