@@ -13,7 +13,7 @@ from netbuild.fuse import Fused, Planned, fuse_weights
 from netbuild.weights.fit import shape_text
 from netbuild.weights.plan import CHANNELS, Choices, Copy, Start
 
-from .options import byte_progress, dry_run_option, json_option, keyed, over_2gb_option, pairs, weights_option
+from .options import byte_progress, dry_run_option, json_option, keyed, over_2gb_option, pairs, weights_option, whose
 
 
 def _start(text: str) -> Start:
@@ -155,8 +155,8 @@ def _outcome(fused: Fused, weights: Mapping[str, Sequence[str]], dry_run: bool, 
         yield "for the solver, which loads them in order:"
         yield from (f'weights: "{path}"' for path in fused.files)
     for prefix, paths in weights.items():
-        count, whose = fused.plan.blob_count(prefix), prefix or "layers without a prefix"
-        yield f"{count} of {count} blobs of {whose} bit-equal to {' and '.join(paths)}"
+        count = fused.plan.blob_count(prefix)
+        yield f"{count} of {count} blobs of {whose(prefix)} bit-equal to {' and '.join(paths)}"
 
 
 def _as_dict(fused: Fused, weights: Mapping[str, Sequence[str]], output: str, dry_run: bool) -> Dict[str, object]:

@@ -77,6 +77,11 @@ def weights_option(help_text: str, *, required: bool = False, repeat: bool = Fal
     )
 
 
+def whose(prefix: str) -> str:
+    """Return how reports call what has this prefix."""
+    return prefix or "layers without a prefix"
+
+
 def output_folder_option(function: Function) -> Function:
     """-o/--output DIR."""
     return click.option("-o", "--output", metavar="DIR", required=True, help="Folder to write to; made if need be.")(

@@ -13,7 +13,7 @@ from netbuild.errors import GraphError, WeightsError
 from netbuild.provenance import check_sources, sidecar
 from netbuild.verify.branches import Comparison, Original, verify_branches
 
-from .options import branch_option, json_option, pairs, weights_option
+from .options import branch_option, json_option, pairs, weights_option, whose
 
 
 @click.command("verify")
@@ -58,11 +58,11 @@ def _verify_sources(path: str, as_json: bool) -> None:
         click.echo(json.dumps([one._asdict() for one in found], indent=2))
     else:
         for one in found:
-            whose = one.prefix or "layers without a prefix"
             if one.faults:
-                click.echo(f"{whose}: DIFFERS from {one.path}: {'; '.join(one.faults)}")
+                click.echo(f"{whose(one.prefix)}: DIFFERS from {one.path}: {'; '.join(one.faults)}")
             else:
-                click.echo(f"{whose}: {one.blobs} blobs as in {one.path}, whose SHA-256 is still {one.sha256[:12]}...")
+                found_in = f"{one.path}, whose SHA-256 is still {one.sha256[:12]}..."
+                click.echo(f"{whose(one.prefix)}: {one.blobs} blobs as in {found_in}")
     if any(one.faults for one in found):
         raise WeightsError(f"weights {path!r}: not what {sidecar(path)} says that it is made of")
 

@@ -14,7 +14,7 @@ from netbuild.provenance import recorded, sidecar
 from netbuild.weights.fit import shape_text
 from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
 
-from .options import json_option
+from .options import json_option, whose
 
 
 @click.command("weights")
@@ -38,9 +38,7 @@ def command(file: str, pattern: str, as_json: bool) -> None:
         click.echo(line)
     for prefix, branch in (made_of or {"branches": {}})["branches"].items():
         for source in branch["files"]:
-            click.echo(
-                f"{prefix or 'layers without a prefix'}: from {source['path']} (SHA-256 {source['sha256'][:12]}...)"
-            )
+            click.echo(f"{whose(prefix)}: from {source['path']} (SHA-256 {source['sha256'][:12]}...)")
     for remark in report.remarks:
         click.secho(remark, fg="yellow")
 

@@ -25,7 +25,7 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 
 
 def is_hdf5(path: PathLike) -> bool:
-    """Tell whether a file of this name is to be HDF5 (Caffe's own reader looks for .h5)."""
+    """Tell whether a file of this name is to be HDF5."""
     return os.fspath(path).endswith(HDF5_SUFFIXES)
 
 
