@@ -15,6 +15,7 @@ import tempfile
 import traceback
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Callable, List
 
 import atheris
@@ -22,6 +23,7 @@ import atheris
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 with atheris.instrument_imports(include=["netbuild"]):
     import oracle
+    from mutation import mutated
 
 TARGETS = {
     "caffemodel": (oracle.judge, oracle.seeds, ["-max_len=4096"]),
@@ -42,6 +44,14 @@ def judged(judge: Callable[[bytes, str], object], path: Path, raw: bytes) -> obj
         raise
 
 
+def mutate(raw: bytes, most: int, seed: int) -> bytes:
+    """Change any bytes, or those of a part of a message and the lengths around it."""
+    random = Random(seed)
+    if random.random() < 0.3:
+        return atheris.Mutate(raw, most)
+    return mutated(raw, lambda part: atheris.Mutate(part, max(len(part), 64)), random)[:most]
+
+
 def fuzz(target: str, seconds: str, options: List[str], folder: Path) -> None:
     """Fuzz for the time given, from the oracle's seeds; the process ends here."""
     judge, seeds, lengths = TARGETS[target]
@@ -53,8 +63,9 @@ def fuzz(target: str, seconds: str, options: List[str], folder: Path) -> None:
     if not any(one_input(raw) for raw in seeds()):
         raise SystemExit("none of the seeds is read: there is nothing to fuzz")
     limits = [f"-max_total_time={seconds}", "-rss_limit_mb=512", "-timeout=10", *lengths]
+    mutators = {"custom_mutator": mutate} if target == "caffemodel" else {}
     prints = ["-close_fd_mask=2", "-print_final_stats=1"]
-    atheris.Setup([sys.argv[0], *limits, *prints, *options, str(corpus)], one_input)
+    atheris.Setup([sys.argv[0], *limits, *prints, *options, str(corpus)], one_input, **mutators)
     atheris.Fuzz()
 
 

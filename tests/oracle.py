@@ -165,6 +165,7 @@ def seeds():
     blob(layer.blobs.add(), ones)
     layer.blobs[0].diff.extend(ones.ravel())
     blob(layer.blobs.add(), ones[0].astype(float), "double_data")
+    layer.blobs[1].data.extend(ones[0])
     current.layer.add(name="relu/größe", type="ReLU", loss_weight=[0.5])
     for net in (old, mixed):
         layer = net.layers.add(name="fc", type=pb.V1LayerParameter.INNER_PRODUCT, blobs_lr=[1, 2])

@@ -1,11 +1,13 @@
 import struct
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import oracle
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutation import mutated
 
 from netbuild import fuse_weights
 from netbuild.errors import WeightsError
@@ -108,9 +110,10 @@ def damaged(draw, raw):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=600)
 @given(st.data())
 def test_damaged_files_are_read_as_protobuf_reads_them_or_refused(pb, tmp_path, data):
-    raw = data.draw(st.sampled_from(oracle.seeds()))
+    raw, random = data.draw(st.sampled_from(oracle.seeds())), data.draw(st.randoms())
     for _ in range(data.draw(st.integers(0, 3))):
-        raw = damaged(data.draw, raw)
+        way = data.draw(st.sampled_from(["bytes", "fields"]))
+        raw = damaged(data.draw, raw) if way == "bytes" else mutated(raw, partial(damaged, data.draw), random)
     path = tmp_path / "m"
     path.write_bytes(raw)
     oracle.judge(raw, path)

@@ -79,6 +79,7 @@ def test_what_h5py_writes_is_read_alike(tmp_path):
         ({"data": np.zeros(3, "<f4")}, "has no group /data"),
         ({"data/conv/0": np.zeros(3, "<i4")}, "blob 0 of layer 'conv' holds int32; Caffe writes float or double"),
         ({"data/conv/0": np.zeros(3, ">f4")}, "blob 0 of layer 'conv' holds >f4"),
+        ({"data/conv/0": h5py.Empty("<f4")}, "blob 0 of layer 'conv' has no shape"),
         ({"data/conv/1": np.zeros(3, "<f4")}, "layer 'conv' has the blobs 1; expected 0"),
     ],
 )
@@ -95,6 +96,13 @@ def test_a_type_that_numpy_does_not_have_is_refused(tmp_path):
         group = file.create_group("data/conv")
         h5py.h5d.create(group.id, b"0", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((2,)))
     with pytest.raises(WeightsError, match="damaged, or not HDF5.*TypeTimeID"):
+        index(tmp_path / "m.h5")
+
+
+def test_lengths_beside_a_0_that_no_blob_has_are_refused(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.create_dataset("data/conv/0", (0, 2**31, 2**31, 2**31), "<f4")
+    with pytest.raises(WeightsError, match="more than 2147483647 values"):
         index(tmp_path / "m.h5")
 
 

@@ -71,7 +71,13 @@ REFUSED = [
     (
         "a product of 2**64",
         b"\xa2\x06\x12\x3a\x10\x3a\x0e\x0a\x0c" + b"\x80\x80\x04" * 4,
-        "that is 18446744073709551616 values, but holds 0 bytes",
+        "more than 2147483647 values",
+        OURS,
+    ),
+    (
+        "lengths beside a 0 that no blob has",
+        b"\xa2\x06\x12\x3a\x10\x3a\x0e\x0a\x0c\x00" + b"\x80\x80\x04" * 3 + b"\x01\x01",
+        r"shape \(0, 65536, 65536, 65536, 1, 1\), more than 2147483647 values",
         OURS,
     ),
     ("a layer of 2013", b"\x12\x02\x0a\x00", "a Caffe of 2013", OURS),

@@ -20,7 +20,7 @@ from typing import Iterable, List, Sequence, Tuple
 
 from ..errors import WeightsError
 from ..files import PathLike
-from .model import Blob, Definition, Layer, Model, Span
+from .model import MAX_VALUES, Blob, Definition, Layer, Model, Span, oversized
 from .wire import BYTES, FIXED32, FIXED64, VARINT, Field, WireFile
 
 NET_NAME, NET_V1_LAYERS, NET_LAYER = 1, 2, 100
@@ -165,6 +165,8 @@ def _check_lengths(file: WireFile, shape: Sequence[int], where: str) -> None:
 
 
 def _check_count(file: WireFile, blob: Blob, where: str) -> None:
+    if oversized(blob.shape):
+        raise WeightsError(f"weights {str(file.path)!r}: {where} has shape {blob.shape}, more than {MAX_VALUES} values")
     expected = math.prod(blob.shape)
     sizes = [span.size(blob.item_size) for span in blob.spans]
     if -1 in sizes:

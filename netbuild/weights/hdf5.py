@@ -13,7 +13,7 @@ from typing import Any, Dict, Mapping, Tuple
 
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
-from .model import Blob, Layer, Model, Shape, Span
+from .model import MAX_VALUES, Blob, Layer, Model, Shape, Span, oversized
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _ITEM_SIZES = {"<f4": 4, "<f8": 8}
@@ -50,6 +50,10 @@ def _blob(dataset: Any, file: Path, where: str) -> Blob:
     item_size = _ITEM_SIZES.get(dataset.dtype.str)
     if item_size is None:
         raise WeightsError(f"weights {str(file)!r}: {where} holds {dataset.dtype}; Caffe writes float or double")
+    if dataset.shape is None:
+        raise WeightsError(f"weights {str(file)!r}: {where} has no shape; Caffe gives each blob one")
+    if oversized(dataset.shape):
+        raise WeightsError(f"weights {str(file)!r}: {where} has shape {dataset.shape}, more than {MAX_VALUES} values")
     start, length = dataset.id.get_offset(), dataset.size * item_size
     if start is None and length:
         raise WeightsError(

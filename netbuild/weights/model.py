@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Dict, List, NamedTuple, Tuple
 
 Shape = Tuple[int, ...]
+MAX_VALUES = 2**31 - 1
+"""Values that a blob of Caffe's can have (Blob::Reshape)."""
+
+
+def oversized(shape: Shape) -> bool:
+    """Whether the lengths that are not 0 make more values than a blob can have: numpy too refuses such shapes."""
+    return math.prod(length or 1 for length in shape) > MAX_VALUES
 
 
 class Span(NamedTuple):
