@@ -31,6 +31,7 @@ fuzz: $(VENV)/fuzz-installed
 
 $(VENV)/fuzz-installed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(BIN)/python -c 'import atheris'
 	touch $@
 
 clean:
