@@ -3,7 +3,7 @@
     python fuzz/weights.py caffemodel|hdf5 SECONDS [libFuzzer options]
 
 Any exception but a refusal in words is a crash, and so are a value, shape, name, type or definition that protobuf reads
-otherwise, a sound caffemodel that is refused, ten seconds for one file, or memory beyond 512 MiB. At the end libFuzzer
+otherwise, a sound caffemodel that is refused, two minutes for one file, or memory beyond 512 MiB. At the end libFuzzer
 tells executions, coverage and peak memory.
 """
 
@@ -62,7 +62,8 @@ def fuzz(target: str, seconds: str, options: List[str], folder: Path) -> None:
         (corpus / f"seed{number}").write_bytes(raw)
     if not any(one_input(raw) for raw in seeds()):
         raise SystemExit("none of the seeds is read: there is nothing to fuzz")
-    limits = [f"-max_total_time={seconds}", "-rss_limit_mb=512", "-timeout=10", *lengths]
+    # The timeout goes by the clock on the wall: a machine that pauses for a minute is no crash.
+    limits = [f"-max_total_time={seconds}", "-rss_limit_mb=512", "-timeout=120", *lengths]
     mutators = {"custom_mutator": mutate} if target == "caffemodel" else {}
     prints = ["-close_fd_mask=2", "-print_final_stats=1"]
     atheris.Setup([sys.argv[0], *limits, *prints, *options, str(corpus)], one_input, **mutators)
