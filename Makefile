@@ -30,7 +30,7 @@ fuzz: $(VENV)/fuzz-installed
 	$(BIN)/python -W ignore fuzz/weights.py hdf5 $$(($(FUZZ_SECONDS) / 5))
 
 $(VENV)/fuzz-installed: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(BIN)/python -m pip install --quiet --only-binary atheris --editable '.[fuzz]'
 	$(BIN)/python -c 'import atheris'
 	touch $@
 
