@@ -10,6 +10,7 @@ from typing import Iterator, List, Optional
 
 import click
 
+from netbuild.errors import WeightsError, some
 from netbuild.provenance import recorded, sidecar
 from netbuild.weights.fit import shape_text
 from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
@@ -29,18 +30,21 @@ def command(file: str, pattern: str, as_json: bool) -> None:
     """
     report = weight_report(file)
     shown = [blob for blob in report.blobs if fnmatchcase(blob.layer, pattern)]
+    if report.blobs and not shown:
+        names = list(dict.fromkeys(blob.layer for blob in report.blobs))
+        raise WeightsError(f"--layer {pattern!r}: no layer with blobs in {file} is called so; there are {some(names)}")
     made_of = recorded(file) if Path(sidecar(file)).exists() else None
     if as_json:
         told = {**dataclasses.asdict(report), "values": report.values, "made_of": made_of}
         click.echo(json.dumps({**told, "blobs": [dataclasses.asdict(blob) for blob in shown]}, indent=2))
         return
-    for line in [*_table(shown), _total(report)]:
-        click.echo(line)
+    for line in [*(_table(shown) if shown else ()), _total(report)]:
+        click.echo(_printable(line))
     for prefix, branch in (made_of or {"branches": {}})["branches"].items():
         for source in branch["files"]:
             click.echo(f"{whose(prefix)}: from {source['path']} (SHA-256 {source['sha256'][:12]}...)")
     for remark in report.remarks:
-        click.secho(remark, fg="yellow")
+        click.secho(_printable(remark), fg="yellow")
 
 
 def _table(blobs: List[BlobFigures]) -> Iterator[str]:
@@ -48,11 +52,8 @@ def _table(blobs: List[BlobFigures]) -> Iterator[str]:
     rows = [
         ["LAYER", "TYPE", "BLOB", "SHAPE", "VALUES", "BYTES", "MIN", "MAX", "MEAN", *(["NAN", "INF"] if bad else [])]
     ]
-    last = None
     for blob in blobs:
-        first = blob.layer != last
-        last = blob.layer
-        named = [blob.layer, blob.type] if first else ["", ""]
+        named = ["", ""] if blob.number else [_printable(blob.layer), _printable(blob.type)]
         figures = [_number(blob.min), _number(blob.max), _number(blob.mean)]
         counts = [str(blob.nan), str(blob.infinite)] if bad else []
         size = [f"{blob.values:,}", f"{blob.bytes:,}"]
@@ -70,6 +71,15 @@ def _number(value: Optional[float]) -> str:
 
 def _total(report: WeightReport) -> str:
     return (
-        f"{report.path}: {report.format}, {report.bytes:,} bytes, {report.layers} layers with {len(report.blobs)} "
-        f"blobs of {report.values:,} values"
+        f"{report.path}: {report.format}, {report.bytes:,} bytes, {_count(report.layers, 'layer')} with "
+        f"{_count(len(report.blobs), 'blob')} of {_count(report.values, 'value')}"
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _printable(text: str) -> str:
+    """Return the text with control characters escaped: a file's names must not command the terminal."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

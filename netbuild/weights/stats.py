@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,13 +13,15 @@ from ..errors import some
 from ..files import PathLike
 from .caffemodel import layer_type
 from .index import index, kind_of
-from .model import Blob, Layer, Model, Shape
-from .values import fill, read_floats
+from .model import Blob, Model, Shape
+from .values import fill
 from .wire import WireFile
 from .write import CAFFE_READ_LIMIT
 
 _STEP = 1 << 20
 """Bytes looked at in one step, whole values: memory does not grow with the file."""
+_KERNELS = ("Convolution", "Deconvolution", "Embed", "InnerProduct", "")
+"""Types whose first blob is filled at random and learned; '': the file tells no type."""
 
 
 @dataclass(frozen=True)
@@ -63,26 +65,13 @@ def weight_report(path: PathLike) -> WeightReport:
     """Read a weight file through once, in constant memory, and report on it. No Caffe is needed."""
     model = index(path)
     found: List[BlobFigures] = []
-    dead: List[str] = []
     with WireFile(path) as file:
         for layer in model.layers:
             kind = layer_type(file, layer)
             found += [_figures(file, layer.name, kind, number, blob) for number, blob in enumerate(layer.blobs)]
-            if _is_batch_norm(layer, kind) and not any(read_floats(file, layer.blobs[2])):
-                dead.append(layer.name)
         size = file.size
-    remarks = tuple(_remarks(model, found, dead, size))
+    remarks = (*_wrong_values(model, found), *_old_or_large(model, size))
     return WeightReport(model.path, kind_of(path), size, len(model.layers), tuple(found), remarks)
-
-
-def _is_batch_norm(layer: Layer, kind: str) -> bool:
-    """Tell a BatchNorm by its type, or where a file tells none by its blobs: (C), (C) and a factor."""
-    shapes = [blob.shape for blob in layer.blobs]
-    return (
-        len(shapes) == 3
-        and math.prod(shapes[2]) == 1
-        and (kind == "BatchNorm" or (not kind and shapes[0] == shapes[1]))
-    )
 
 
 def _figures(file: WireFile, layer: str, kind: str, number: int, blob: Blob) -> BlobFigures:
@@ -95,7 +84,7 @@ def _figures(file: WireFile, layer: str, kind: str, number: int, blob: Blob) -> 
             values = values[finite]
         if values.size:
             least, greatest = min(least, float(values.min())), max(greatest, float(values.max()))
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):  # sums of the largest doubles
                 total += float(values.sum(dtype=np.float64))
             finite_values += values.size
     some = finite_values > 0
@@ -115,32 +104,85 @@ def _figures(file: WireFile, layer: str, kind: str, number: int, blob: Blob) -> 
 
 
 def _steps(file: WireFile, blob: Blob) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
-    buffer = bytearray(_STEP)
-    for span in blob.spans:
-        size = span.size(blob.item_size)
+    sizes = [span.size(blob.item_size) for span in blob.spans]
+    buffer = bytearray(min(_STEP, max(sizes, default=0)))
+    for span, size in zip(blob.spans, sizes):
         for at in range(0, size, _STEP):
             chunk = memoryview(buffer)[: min(_STEP, size - at)]
             fill(chunk, file, span, blob.item_size, at)
             yield np.frombuffer(chunk, dtype=f"<f{blob.item_size}")
 
 
-def _remarks(model: Model, blobs: List[BlobFigures], dead: List[str], size: int) -> Iterator[str]:
-    for blob in blobs:
-        if blob.nan or blob.infinite:
-            yield (
-                f"layer {blob.layer!r}, blob {blob.number}: {blob.nan} values are NaN and {blob.infinite} infinite, of "
-                f"{blob.values}: its training diverged, or the file is damaged; a net with it computes nothing"
-            )
-    if dead:
+def _wrong_values(model: Model, blobs: Sequence[BlobFigures]) -> Iterator[str]:
+    broken = [blob for blob in blobs if blob.nan or blob.infinite]
+    if broken:
+        nan, infinite = sum(blob.nan for blob in broken), sum(blob.infinite for blob in broken)
         yield (
-            f"BatchNorm with factor 0: {some(dead)}: never trained or never loaded; Caffe takes mean and variance for "
-            "0, and the output is 300 times too large"
+            f"not finite: {nan:,} values are NaN and {infinite:,} infinite in {_layers(broken)}: the training diverged "
+            "or the file is damaged, and a net with them computes nothing; take an earlier snapshot or another copy"
+        )
+    dead = list(_zero_factors(model, blobs))
+    surely, perhaps = ([blob for blob in dead if bool(blob.type) is told] for told in (True, False))
+    if surely:
+        yield (
+            f"BatchNorm with factor 0: {_layers(surely)}: never trained or never loaded; Caffe takes mean and variance "
+            "for 0, and the output is 300 times too large"
+        )
+    if perhaps:
+        yield (
+            f"blobs like a BatchNorm's, with factor 0: {_layers(perhaps)}: the file tells no type; if this is a "
+            "BatchNorm, it was never trained or never loaded"
+        )
+    flat = [blob for blob in blobs if _is_flat_kernel(blob)]
+    if flat:
+        yield (
+            f"weights that are all alike: {_layers(flat)}: never trained, or made without a weight_filler (Caffe then "
+            "fills them with 0)"
         )
     doubled = [name for name, count in Counter(layer.name for layer in model.layers).items() if count > 1]
     if doubled:
         yield f"several layers of one name: {some(doubled)}: Caffe loads each into the first such layer of a net"
-    if any(layer.definition.v1 or any(blob.legacy for blob in layer.blobs) for layer in model.layers):
-        yield "layers or shapes of before 2015: 'netbuild convert' brings them up to date"
+    if not model.layers:
+        yield "no layer has blobs: a net without its weights"
+
+
+def _zero_factors(model: Model, blobs: Sequence[BlobFigures]) -> Iterator[BlobFigures]:
+    """Yield the third blob, 0, of each BatchNorm; one without a type is told by its blobs (C), (C) and (1)."""
+    at = 0
+    for layer in model.layers:
+        own = blobs[at : at + len(layer.blobs)]
+        at += len(own)
+        if len(own) != 3 or own[2].values != 1 or not own[2].min == own[2].max == 0:
+            continue
+        if own[0].type == "BatchNorm" or (not own[0].type and own[0].shape == own[1].shape == (own[0].values,)):
+            yield own[2]
+
+
+def _is_flat_kernel(blob: BlobFigures) -> bool:
+    """Tell whether the weights of a layer that learns are one value; its biases, of one axis, may well be."""
+    axes = sum(length > 1 for length in blob.shape)
+    alike = blob.min is not None and blob.min == blob.max and not (blob.nan or blob.infinite)
+    return blob.type in _KERNELS and blob.number == 0 and axes > 1 and alike
+
+
+def _layers(blobs: Sequence[BlobFigures]) -> str:
+    names: Dict[str, None] = dict.fromkeys(blob.layer for blob in blobs)
+    return some(list(names))
+
+
+def _old_or_large(model: Model, size: int) -> Iterator[str]:
+    stored = [blob for layer in model.layers for blob in layer.blobs]
+    signs = {
+        "layers of before 2015": any(layer.definition.v1 for layer in model.layers),
+        "shapes of four numbers": any(blob.legacy for blob in stored),
+        "values that are not packed": any(span.gap for blob in stored for span in blob.spans),
+    }
+    if any(signs.values()):
+        old = ", ".join(sign for sign, seen in signs.items() if seen)
+        yield f"an old format ({old}): 'netbuild convert' brings the file up to date"
+    doubles = [layer.name for layer in model.layers if any(blob.item_size == 8 for blob in layer.blobs)]
+    if doubles:
+        yield f"doubles: {some(doubles)}: Caffe rounds them to floats as it loads them, unless it computes with doubles"
     if size > CAFFE_READ_LIMIT and any(layer.definition.ranges for layer in model.layers):
         slashed = any("/" in layer.name for layer in model.layers)
         way = (
