@@ -53,8 +53,8 @@ class _Netbuild(click.Group):
                 return super().invoke(ctx)
         except NetbuildError as error:
             raise click.ClickException(str(error)) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends in silence where its reader (head, less) has gone
         except Exception as error:
             if os.environ.get("NETBUILD_DEBUG"):
                 raise

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -225,6 +227,17 @@ def test_names_do_not_command_the_terminal(pb, tmp_path):
     assert "\x1b" not in output
     assert output.count(r"a\x1b[31m\nb") == 3
     assert len(output.splitlines()) == 5
+
+
+def test_a_reader_that_leaves_is_no_fault(pb, tmp_path):
+    net = pb.NetParameter()
+    for number in range(3000):
+        put(net.layer.add(name=f"layer{number}").blobs.add(), np.ones(1, np.float32))
+    command = [sys.executable, "-m", "netbuild_cli.main", "weights", os.fspath(write(tmp_path / "m", net))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 def test_a_batch_norm_in_hdf5_is_told_with_care(tmp_path):
