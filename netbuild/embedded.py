@@ -5,6 +5,7 @@ Shapes do not tell a transposed matrix from one that is not; definitions do.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Collection, Dict, Iterator, List, NamedTuple, Tuple
 
 from ._caffe import Message, schema
@@ -84,9 +85,8 @@ def differences(target: Message, source: Message) -> List[Difference]:
         return found if "true" not in turned else [*found, Difference("transpose", *turned)]
     found = []
     for field in dict.fromkeys([*_parameters(target), *_parameters(source)]):
-        if getattr(target, field) == getattr(source, field):
-            continue
-        ours, theirs = _values(getattr(target, field)), _values(getattr(source, field))
+        sides = [getattr(layer, field) for layer in (target, source)]
+        ours, theirs = (_values(side.__class__, side.SerializeToString()) for side in sides)
         found += [
             Difference(name, _text(ours[name]), _text(theirs[name])) for name in ours if ours[name] != theirs[name]
         ]
@@ -104,8 +104,13 @@ def _parameters(layer: Message) -> List[str]:
     ]
 
 
-def _values(parameters: Message) -> Dict[str, Any]:
-    """Return all parameters by name, defaults filled in, each form of a sliding window as one."""
+@lru_cache(maxsize=1024)
+def _values(kind: Any, serialised: bytes) -> Dict[str, Any]:
+    """Return all parameters of a message by name, defaults filled in, each form of a sliding window as one.
+
+    A net has the same few again and again.
+    """
+    parameters = kind.FromString(serialised)
     left_out = {*_NEUTRAL, *_SEEN_IN_SHAPES, *(form for name in _SLIDING for form in _forms(name))}
     found = {
         field.name: getattr(parameters, field.name)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from typing import Callable, List, Optional, Sequence, Union
+from functools import lru_cache
+from typing import Callable, List, Optional, Sequence
 
 from ..errors import NetbuildWarning, WeightsError
 from ..files import PathLike, replacing
 from .caffemodel import BLOB_DATA, BLOB_DOUBLE_DATA, BLOB_SHAPE, LAYER_BLOBS, NET_LAYER, SHAPE_DIM
 from .copier import Piece, Progress, Text, copy, pieces
-from .entry import Entry, Made, Taken
+from .entry import Entry
 from .hdf5 import allocate
+from .model import Shape
 from .wire import encode_bytes, encode_header, encode_varint
 
 CAFFE_READ_LIMIT = 2**31 - 1
@@ -119,7 +121,7 @@ def _layer(entry: Entry, at: int) -> List[Piece]:
     planned: List[Piece] = []
     text = encode_header(NET_LAYER, _body_size(entry)) + entry.definition
     for blob in entry.blobs:
-        text += _blob_head(blob)
+        text += _blob_head(blob.shape, blob.item_size, blob.byte_size)
         planned.append(Text(at, text))
         at += len(text)
         planned += pieces(entry.name, blob, at)
@@ -133,12 +135,14 @@ def _size(entry: Entry) -> int:
 
 
 def _body_size(entry: Entry) -> int:
-    return len(entry.definition) + sum(len(_blob_head(blob)) + blob.byte_size for blob in entry.blobs)
+    sizes = [(blob.shape, blob.item_size, blob.byte_size) for blob in entry.blobs]
+    return len(entry.definition) + sum(len(_blob_head(*size)) + size[2] for size in sizes)
 
 
-def _blob_head(blob: Union[Made, Taken]) -> bytes:
-    """Return what stands before a blob's values in the current format, whatever the format of their source."""
-    dims = encode_bytes(SHAPE_DIM, b"".join(map(encode_varint, blob.shape)))
-    values_field = BLOB_DOUBLE_DATA if blob.item_size == 8 else BLOB_DATA
-    head = encode_bytes(BLOB_SHAPE, dims) + encode_header(values_field, blob.byte_size)
-    return encode_header(LAYER_BLOBS, len(head) + blob.byte_size) + head
+@lru_cache(maxsize=1024)
+def _blob_head(shape: Shape, item_size: int, byte_size: int) -> bytes:
+    """Return what stands before a blob's values in the current format; a net has the same few again and again."""
+    dims = encode_bytes(SHAPE_DIM, b"".join(map(encode_varint, shape)))
+    values_field = BLOB_DOUBLE_DATA if item_size == 8 else BLOB_DATA
+    head = encode_bytes(BLOB_SHAPE, dims) + encode_header(values_field, byte_size)
+    return encode_header(LAYER_BLOBS, len(head) + byte_size) + head
