@@ -9,7 +9,7 @@ import click
 
 from netbuild.convert import convert_weights
 
-from .options import byte_progress, json_option, over_2gb_option
+from .options import byte_progress, counted, json_option, over_2gb_option
 
 
 @click.command("convert")
@@ -28,8 +28,8 @@ def command(source: str, output: str, over_2gb: bool, as_json: bool) -> None:
         click.echo(json.dumps(dataclasses.asdict(done), indent=2))
         return
     if done.renewed:
-        click.echo(f"brought up to date: {done.renewed} layers of before 2015")
+        click.echo(f"brought up to date: {counted(done.renewed, 'layer')} of before 2015")
     if not done.defined:
         click.echo("the layers have names and blobs only: HDF5 holds no definitions")
     click.echo(f"wrote {done.output} ({done.bytes_written:,} bytes)")
-    click.echo(f"{done.blobs} of {done.blobs} blobs, in {done.layers} layers, bit-equal to {source}")
+    click.echo(f"{done.blobs} of {done.blobs} blobs, in {counted(done.layers, 'layer')}, bit-equal to {source}")

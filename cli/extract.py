@@ -9,7 +9,7 @@ import click
 
 from netbuild.extract import extract_branch
 
-from .options import json_option, output_folder_option
+from .options import counted, json_option, output_folder_option
 
 
 @click.command("extract")
@@ -30,4 +30,4 @@ def command(prefix: str, target: str, weights: str, output: str, as_json: bool) 
     for blob, shape in found.inputs.items():
         click.echo(f"input {blob}: {' x '.join(map(str, shape))}")
     click.echo(f"wrote {found.net} and {found.weights}")
-    click.echo(f"{found.blobs} of {found.blobs} blobs, in {found.layers} layers, bit-equal to {weights}")
+    click.echo(f"{found.blobs} of {found.blobs} blobs, in {counted(found.layers, 'layer')}, bit-equal to {weights}")

@@ -82,6 +82,11 @@ def whose(prefix: str) -> str:
     return prefix or "layers without a prefix"
 
 
+def counted(number: int, what: str) -> str:
+    """Return '1 layer', '2 layers'."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
 def output_folder_option(function: Function) -> Function:
     """-o/--output DIR."""
     return click.option("-o", "--output", metavar="DIR", required=True, help="Folder to write to; made if need be.")(

@@ -63,6 +63,8 @@ def _verify_sources(path: str, as_json: bool) -> None:
             else:
                 found_in = f"{one.path}, whose SHA-256 is still {one.sha256[:12]}..."
                 click.echo(f"{whose(one.prefix)}: {one.blobs} blobs as in {found_in}")
+        if not found:
+            click.echo(f"{path} holds nothing that was copied from another file as it was")
     if any(one.faults for one in found):
         raise WeightsError(f"weights {path!r}: not what {sidecar(path)} says that it is made of")
 

@@ -15,7 +15,7 @@ from netbuild.provenance import recorded, sidecar
 from netbuild.weights.fit import shape_text
 from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
 
-from .options import json_option, whose
+from .options import counted, json_option, whose
 
 
 @click.command("weights")
@@ -71,13 +71,9 @@ def _number(value: Optional[float]) -> str:
 
 def _total(report: WeightReport) -> str:
     return (
-        f"{report.path}: {report.format}, {report.bytes:,} bytes, {_count(report.layers, 'layer')} with "
-        f"{_count(len(report.blobs), 'blob')} of {_count(report.values, 'value')}"
+        f"{report.path}: {report.format}, {report.bytes:,} bytes, {counted(report.layers, 'layer')} with "
+        f"{counted(len(report.blobs), 'blob')} of {counted(report.values, 'value')}"
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _printable(text: str) -> str:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import IO, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from . import names, proto
 from ._caffe import TEST, Message
@@ -242,7 +242,14 @@ def _owner(blob: str, prefixes: Collection[str]) -> Optional[str]:
 
 def declare(net: Message) -> List[Declared]:
     """Return what the net declares of each of its layers, for a plan."""
-    return [Declared(layer.name, shapes, _definition(layer)) for layer, shapes in zip(net.layer, parameter_shapes(net))]
+    declared: List[Declared] = []
+    known: Set[str] = set()
+    for layer, shapes in zip(net.layer, parameter_shapes(net)):
+        own = {spec.name for spec in layer.param}
+        shared = bool(own) and own <= known and len(layer.param) >= len(shapes or ())
+        declared.append(Declared(layer.name, shapes, _definition(layer), shared))
+        known |= own - {""}
+    return declared
 
 
 def _definition(layer: Message) -> bytes:

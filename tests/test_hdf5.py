@@ -190,3 +190,20 @@ def test_names_that_caffe_does_not_find_in_hdf5_are_refused(trained, tmp_path):
         fuse_weights(tmp_path / "deploy.prototxt", weights, tmp_path / "init.h5")
     assert (tmp_path / "init.h5").read_bytes() == b"old"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_shared_parameters_stand_in_their_owner_alone(caffe, tmp_path):
+    """Caffe saves them so: a layer that shares all its parameters is not missing."""
+    text = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 } } }'
+    fc = 'inner_product_param { num_output: 2 } param { name: "%sw" } param { name: "%sb" }'
+    for name, bottom in (("one", "data"), ("two", "one")):
+        text += f'layer {{ name: "%s{name}" type: "InnerProduct" bottom: "{bottom}" top: "{name}" {fc} }}'
+    (tmp_path / "alone.prototxt").write_text(text.replace("%s", ""))
+    (tmp_path / "fused.prototxt").write_text(text.replace("%s", "x/"))
+    net = caffe.Net(os.fspath(tmp_path / "alone.prototxt"), caffe.TEST)
+    net.params["one"][0].data[...] = [[1, 2], [3, 4]]
+    net.save_hdf5(os.fspath(tmp_path / "alone.h5"))
+    fused = fuse_weights(tmp_path / "fused.prototxt", {"x": tmp_path / "alone.h5"}, tmp_path / "init")
+    assert (fused.plan.shared, fused.plan.left_to_fillers) == (("x/two",), ())
+    params = caffe.Net(os.fspath(tmp_path / "fused.prototxt"), os.fspath(tmp_path / "init"), caffe.TEST).params
+    assert params["x/one"][0].data.tolist() == params["x/two"][0].data.tolist() == [[1, 2], [3, 4]]

@@ -24,6 +24,8 @@ class Declared(NamedTuple):
     shapes: Optional[Sequence[AnyShape]]
     definition: bytes = b""
     """The serialised LayerParameter, without blobs; what is written."""
+    shared: bool = False
+    """Whether all its parameters are those of a layer before it: then a file need not hold it, and HDF5 does not."""
 
 
 class Start(NamedTuple):
@@ -203,7 +205,7 @@ def _owner(layer: str, prefixes: Collection[str]) -> Optional[str]:
 
 def _match(layer: Declared, place: Optional[_Place], choices: Choices) -> Union[Copy, Problem, None]:
     """Return the copy for one target layer, what is wrong with it, or None where there is nothing to copy."""
-    if place is None or (not place.found and not layer.shapes):
+    if place is None or (not place.found and (layer.shared or not layer.shapes)):
         return None
     where, expected = f"{place.path}: {place.source}", shapes_text(layer.shapes or [])
     if not place.found:
