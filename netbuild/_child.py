@@ -14,13 +14,15 @@ import importlib
 import os
 import pickle
 import re
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Generator, Iterator, List
+from typing import IO, Any, Generator, Iterable, Iterator, List, Optional
 
 from .errors import CaffeError, NetbuildError
 
@@ -29,40 +31,122 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
 
 
-def run(function: str, **arguments: Any) -> Generator[Any, None, None]:
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""What tells the BLAS libraries that Caffe is built with how many threads to use."""
+_DEATHS = 3
+"""So many processes may die on one task before it is given up."""
+
+
+def run(function: str, *, blas_threads: Optional[int] = None, **arguments: Any) -> Generator[Any, None, None]:
     """Yield what `function(**arguments)` yields in a child process.
 
     Ctrl-C and the like are passed on to the child, which may end its work cleanly; a NetbuildError there is raised
-    here; an abort of Caffe becomes a CaffeError.
+    here; an abort of Caffe becomes a CaffeError. `blas_threads` is None for the library's own choice.
     """
-    # The child finds the modules that we find, in our order; by itself it would look in the current folder first.
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or str(Path.cwd()) for path in sys.path))
-    start = "import sys; del sys.path[0]; from netbuild._child import main; main(sys.argv[1])"
-    with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen(
+    with _Child(function, blas_threads) as child:
+        with _passing_on_interrupts(child.process) as interrupts:
+            child.send(arguments)
+            child.close_input()
+            yield from _events(child.events)
+            code = child.process.wait()
+        if code != 0 and interrupts:
+            raise KeyboardInterrupt
+        if code != 0:
+            raise CaffeError(child.last_words())
+
+
+def share(
+    function: str, tasks: Iterable[Any], workers: int, *, blas_threads: Optional[int] = None, **arguments: Any
+) -> Generator[Any, None, None]:
+    """Yield what `function(tasks, **arguments)` yields in several child processes, as it comes: one event for a task.
+
+    Each process gets a task when it has done its last. A task whose process dies is given to a new one; the CaffeError
+    of that death is raised when it has cost three.
+    """
+    source = iter(tasks)
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as ready:
+
+        def give(child: _Child, task: Any, deaths: int) -> None:
+            child.send(task)
+            ready.register(child.events, selectors.EVENT_READ, (child, task, deaths))
+
+        def begin(task: Any, deaths: int = 0) -> None:
+            child = stack.enter_context(_Child(function, blas_threads))
+            child.send({"tasks": SENT, **arguments})
+            give(child, task, deaths)
+
+        for task in islice(source, workers):
+            begin(task)
+        while ready.get_map():
+            for key, _ in ready.select():
+                child, task, deaths = key.data
+                ready.unregister(child.events)
+                event = next(_events(child.events), _NOTHING)
+                if event is not _NOTHING:
+                    yield event
+                    following = next(source, _NOTHING)
+                    if following is not _NOTHING:
+                        give(child, following, 0)
+                elif deaths + 1 < _DEATHS:
+                    begin(task, deaths + 1)
+                else:
+                    child.process.wait()
+                    raise CaffeError(child.last_words())
+
+
+SENT = "sent one by one"
+"""Stands for an argument that the child reads from its standard input, one item after the other."""
+_NOTHING = object()
+
+
+class _Child:
+    """A process that runs one function; it is gone when the block ends."""
+
+    def __init__(self, function: str, blas_threads: Optional[int]) -> None:
+        # The child finds the modules that we find, in our order; by itself it would look in the current folder first.
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or str(Path.cwd()) for path in sys.path))
+        if blas_threads is not None:
+            environment.update(dict.fromkeys(BLAS_THREADS, str(blas_threads)))
+        start = "import sys; del sys.path[0]; from netbuild._child import main; main(sys.argv[1])"
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+        self.process = subprocess.Popen(
             [sys.executable, "-c", start, function],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=self._log,
             env=environment,
             # A session of its own: the terminal's Ctrl-C reaches the child once, through us.
             start_new_session=True,
         )
-        assert child.stdin is not None and child.stdout is not None
-        try:
-            with _passing_on_interrupts(child) as interrupts:
-                with contextlib.suppress(BrokenPipeError), child.stdin as stdin:
-                    pickle.dump(arguments, stdin)
-                yield from _events(child.stdout)
-                code = child.wait()
-            if code != 0 and interrupts:
-                raise KeyboardInterrupt
-            if code != 0:
-                raise CaffeError(_last_words(log, code))
-        finally:
-            child.kill()
-            child.stdout.close()
-            child.wait()
+        assert self.process.stdout is not None
+        self.events: IO[bytes] = self.process.stdout
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.close_input()
+        self.events.close()
+        self.process.wait()
+        self._log.close()
+
+    def send(self, item: Any) -> None:
+        """Give the function something; of a child that has died its exit status tells."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            pickle.dump(item, self.process.stdin)
+            self.process.stdin.flush()
+
+    def close_input(self) -> None:
+        """Tell the function that nothing more comes."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+    def last_words(self) -> str:
+        """Return why a child that has ended did so."""
+        return _last_words(self._log, self.process.returncode)
 
 
 @contextlib.contextmanager
@@ -114,6 +198,7 @@ def main(function: str) -> None:
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     arguments = pickle.load(sys.stdin.buffer)
+    arguments.update((name, _events(sys.stdin.buffer)) for name, value in arguments.items() if value == SENT)
     module, _, name = function.partition(":")
     try:
         for event in getattr(importlib.import_module(module), name)(**arguments):

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from netbuild.errors import GraphError
 
@@ -44,3 +45,15 @@ def until_interrupted():
     while not seen:
         time.sleep(0.01)
     yield "ended cleanly"
+
+
+def double(tasks, marker):
+    """Die once on task 3, for which `marker` does not exist yet, and always on task 13."""
+    for task in tasks:
+        if task == 13:
+            sys.stderr.write("thirteen\n")
+            sys.stderr.flush()
+        if task == 13 or (task == 3 and not Path(marker).exists()):
+            Path(marker).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield 2 * task, os.getpid(), os.environ["OPENBLAS_NUM_THREADS"]

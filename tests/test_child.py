@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from netbuild._child import run
+from netbuild._child import run, share
 from netbuild.errors import CaffeError, GraphError
 
 
@@ -65,3 +65,25 @@ def test_an_abandoned_child_is_gone():
     events.close()
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+def shared(tasks, workers, tmp_path):
+    return list(share("jobs:double", tasks, workers, blas_threads=1, marker=str(tmp_path / "died")))
+
+
+def test_tasks_are_shared_among_processes_and_a_dead_ones_is_done_again(tmp_path):
+    found = shared([*range(13), *range(14, 20)], 2, tmp_path)
+    assert sorted(event[0] for event in found) == [2 * n for n in range(20) if n != 13]
+    assert len({event[1] for event in found}) == 3  # two, and one in the place of the one that died
+    assert {event[2] for event in found} == {"1"}
+    assert (tmp_path / "died").exists()
+
+
+def test_more_processes_than_tasks_are_not_started(tmp_path):
+    assert len({event[1] for event in shared([1, 2], 8, tmp_path)}) <= 2
+    assert shared([], 2, tmp_path) == []
+
+
+def test_a_task_that_kills_every_process_is_given_up_with_its_last_words(tmp_path):
+    with pytest.raises(CaffeError, match="ended early: thirteen"):
+        shared([12, 13, 14], 2, tmp_path)

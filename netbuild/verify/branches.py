@@ -6,7 +6,7 @@ Caffe runs in a child process: its abort becomes an error here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import names, proto
 from .._caffe import TEST, Message
@@ -83,7 +83,7 @@ def verify_branches(
     known = shapes_to_feed(fused, hints, shapes or {})
     if images:
         known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
-    job = {
+    job: Dict[str, Any] = {
         "fused": (proto.to_text(fed(fused.net, TEST, known, fused.name)), fused.model.path),
         "originals": parts,
         "inputs": load_images(images, known, fused.net) if images else {},
