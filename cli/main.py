@@ -22,6 +22,7 @@ _COMMANDS = {
     "demo": "Fuse two trained LeNets, from data to accuracy, in one command.",
     "emit": "Write a net, or branches fused into one, as prototxt files.",
     "extract": "Take a branch out of a fused net, graph and weights, names restored.",
+    "features": "Compute what the head of a net reads, once, and keep it.",
     "fuse": "Copy the trained blobs of several branches into one caffemodel.",
     "train": "Train with Caffe's own solver: log, curves, snapshots, resume.",
     "weights": "List a weight file: layers, blobs, shapes, their values in figures.",

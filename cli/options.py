@@ -102,6 +102,17 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be
 gpu_option = click.option("--gpu", type=int, metavar="N", help="Run Caffe on this GPU; default: on the CPU.")
 
 
+def workers_options(function: Function) -> Function:
+    """--workers N and --scheduler ADDRESS."""
+    workers = click.option(
+        "--workers", type=click.IntRange(1), help="Processes that compute features.  [default: one for each core]"
+    )
+    scheduler = click.option(
+        "--scheduler", metavar="tcp://HOST:PORT", help="Have the features computed by this Dask cluster."
+    )
+    return workers(scheduler(function))
+
+
 def numbers(count: Sequence[int]) -> Callable[[click.Context, click.Parameter, Optional[str]], Any]:
     """Return a callback that parses comma-separated whole numbers, as many as one of `count`."""
 

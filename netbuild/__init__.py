@@ -53,6 +53,9 @@ _CONTENTS = {
     "copy_branch": "weights.live",
     # proof and training
     "verify_branches": "verify.branches",
+    "make_features": "features.make",
+    "Ways": "features.make",
+    "Features": "train.head",
     "train_solver": "train.run",
     "evaluate": "train.evaluate",
     "run_demo": "demo",

@@ -27,6 +27,7 @@ ROOMS = [
     "convert",
     "verify",
     "extract",
+    "features",
     "train",
     "demo",
 ]
@@ -63,7 +64,8 @@ INNER = {
     "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "branches", "engine"],
-    "train": ["events", "engine", "log", "prepare", "run", "evaluate"],
+    "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
+    "train": ["events", "engine", "log", "prepare", "head", "run", "evaluate"],
 }
 
 

@@ -177,7 +177,7 @@ def test_a_solverstate_is_told_from_a_caffemodel(solver, tmp_path, trained):
     with pytest.raises(WeightsError, match="is a caffemodel, not a solverstate; give it with --weights"):
         train_solver(solver, tmp_path / "x", resume=trained / "a.caffemodel")
     with pytest.raises(NetbuildError, match="exclude each other"):
-        train_solver(solver, tmp_path / "x", weights=["a"], resume="b")
+        train_solver(solver, tmp_path / "x", weights=[trained / "a.caffemodel"], resume=result.solverstate)
 
 
 def edit(solver, file, old, new):

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 from .._caffe import TEST, caffe
 from .._child import ENDINGS
 from ..errors import NetbuildError
-from .events import Event, Finished, Started, Stepped, Tested
+from .events import Event, Finished, Saved, Started, Stepped, Tested
 
 
 def train(
@@ -24,15 +24,22 @@ def train(
     test_interval: int,
     test_initialization: bool,
     report_every: int,
+    start: Optional[str] = None,
 ) -> Iterator[Event]:
     """Run a solver (its prototxt text) to its max_iter, or until SIGINT asks for an early and clean end.
+
+    The layers begin as those of the solver `start` do, where one is given, then as `weights` or `resume` say.
 
     Caffe's own testing is switched off in that text, since its scores go to the log only; the tests here are those of
     Solver::Test: the test net shares the train net's weights, and its outputs are averaged over test_iter batches.
     """
     stop = _StopRequest()
     _set_mode(gpu)
+    filled = None if start is None else _load(start).net
     engine = _load(solver)
+    if filled is not None:
+        _begin_as(filled, engine.net)
+        del filled
     for path in weights:
         for net in (engine.net, *engine.test_nets):
             net.copy_from(path)
@@ -41,8 +48,8 @@ def train(
     max_iter = engine.param.max_iter
     if engine.iter >= max_iter:
         raise NetbuildError(f"nothing to do: it goes on from iteration {engine.iter}, and max_iter is {max_iter}")
-    start = engine.iter
-    yield Started(start, max_iter)
+    began = engine.iter
+    yield Started(began, max_iter)
     losses: List[float] = []
     tested_at = -1
     while engine.iter < max_iter and not stop.requested:
@@ -53,15 +60,17 @@ def train(
                 break
         engine.step(1)
         losses.append(_loss(engine.net))
+        if snapshot_interval and engine.iter % snapshot_interval == 0:
+            yield Saved(engine.iter, _stem(snapshot_prefix, engine))
         if engine.iter % report_every == 0 or engine.iter == max_iter:
             yield Stepped(engine.iter, sum(losses) / len(losses), engine.lr)
             losses = []
-    stem = f"{snapshot_prefix}_iter_{engine.iter}"
-    if engine.iter > start and not (snapshot_interval and engine.iter % snapshot_interval == 0):
+    if engine.iter > began and not (snapshot_interval and engine.iter % snapshot_interval == 0):
         engine.snapshot()
+        yield Saved(engine.iter, _stem(snapshot_prefix, engine))
     if engine.test_nets and tested_at != engine.iter and not stop.requested:
         yield Tested(engine.iter, _test(engine, test_iter, stop))
-    yield Finished(engine.iter, Path(stem).name, stop.requested)
+    yield Finished(engine.iter, _stem(snapshot_prefix, engine), stop.requested)
 
 
 def evaluate(net: str, weights: str, batches: int, gpu: Optional[int]) -> Iterator[Dict[str, float]]:
@@ -99,6 +108,16 @@ def _load(solver: str) -> Any:
         path = Path(folder) / "solver.prototxt"
         path.write_text(solver, encoding="utf-8")
         return caffe().get_solver(str(path))
+
+
+def _begin_as(filled: Any, net: Any) -> None:
+    for name, blobs in net.params.items():
+        for blob, other in zip(blobs, filled.params[name]):
+            blob.data[...] = other.data
+
+
+def _stem(snapshot_prefix: str, engine: Any) -> str:
+    return f"{Path(snapshot_prefix).name}_iter_{engine.iter}"
 
 
 def _loss(net: Any) -> float:

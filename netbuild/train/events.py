@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Mapping, Union
 
+from ..features.make import Need, Progress
+
 
 @dataclass(frozen=True)
 class Note:
@@ -40,12 +42,21 @@ class Tested:
 
 
 @dataclass(frozen=True)
+class Saved:
+    """A snapshot is written: `stem`.caffemodel and `stem`.solverstate, in the folder of the run."""
+
+    iteration: int
+    stem: str
+
+
+@dataclass(frozen=True)
 class Finished:
-    """The last snapshot is written: `stem`.caffemodel and `stem`.solverstate, in the folder of the run."""
+    """The run is over; `stem` is that of its last snapshot."""
 
     iteration: int
     stem: str
     interrupted: bool
 
 
-Event = Union[Note, Started, Stepped, Tested, Finished]
+Event = Union[Note, Need, Progress, Started, Stepped, Tested, Saved, Finished]
+"""What `on_event` gets; Need and Progress while features are computed."""

@@ -13,7 +13,7 @@ from ..files import PathLike, existing_file
 from ..graph.check import require_savable, require_sound
 from ..graph.feed import data_layers
 from ..shapes import parameter_shapes
-from ..weights.index import index, kind_of, solverstate_iteration
+from ..weights.index import index, kind_of, read_state
 
 NEVER = 2**31 - 1
 """A test_interval that no run reaches: Caffe's own testing is off."""
@@ -76,14 +76,12 @@ def _require_data(net: Message, phase: int, path: str) -> None:
                 )
 
 
-def direct(solver: Message, folder: Path, max_iter: Optional[int], gpu: Optional[int]) -> None:
+def direct(solver: Message, folder: Path, gpu: Optional[int]) -> None:
     """Point the solver's output into `folder` and leave the testing to the engine's loop."""
     solver.snapshot_prefix = str(folder.resolve() / (Path(solver.snapshot_prefix).name or "snapshot"))
     solver.solver_mode = solver.CPU if gpu is None else solver.GPU
     if gpu is not None:
         solver.device_id = gpu
-    if max_iter is not None:
-        solver.max_iter = max_iter
     solver.test_interval, solver.test_initialization = NEVER, False
 
 
@@ -93,12 +91,12 @@ def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[Pat
         path: int(match[1]) for path in sorted(folder.glob(f"{prefix}_iter_*")) if (match := _SNAPSHOT(path.name))
     }
     if resume is not None:
-        iteration = solverstate_iteration(resume)
-        later = [path for path, number in snapshots.items() if iteration is not None and number > iteration]
-        if later:
+        state = read_state(resume)
+        later = [path for path, number in snapshots.items() if state is not None and number > state.iteration]
+        if state is not None and later:
             raise NetbuildError(
-                f"folder {str(folder)!r}: holds snapshots beyond iteration {iteration} ({later[0].name}), which would "
-                "be overwritten; name another folder, or resume from the last"
+                f"folder {str(folder)!r}: holds snapshots beyond iteration {state.iteration} ({later[0].name}), which "
+                "would be overwritten; name another folder, or resume from the last"
             )
     elif snapshots or log.exists():
         there = next(iter(snapshots), log)
@@ -110,7 +108,7 @@ def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[Pat
 
 def weight_notes(solver: Message, weights: Sequence[PathLike]) -> Iterator[str]:
     """Yield what is odd about the weights that a training begins with; raise WeightsError where none would arrive."""
-    net = proto.read_net(next(getattr(solver, field) for field in _NET_FIELDS if solver.HasField(field)))
+    net = proto.read_net(train_net(solver))
     named = {layer.name for layer in net.layer}
     filled = set()
     for path in weights:
@@ -121,11 +119,20 @@ def weight_notes(solver: Message, weights: Sequence[PathLike]) -> Iterator[str]:
                 "the names prefixed? netbuild fuse does that"
             )
         filled |= found
-    frozen = [
+    empty = [name for name in frozen_layers(net) if name not in filled]
+    if empty:
+        yield f"{len(empty)} frozen layers get no trained weights (first {empty[0]!r}): give them with --weights"
+
+
+def train_net(solver: Message) -> str:
+    """Return the path of the net that the solver trains."""
+    return str(next(getattr(solver, field) for field in _NET_FIELDS if solver.HasField(field)))
+
+
+def frozen_layers(net: Message) -> List[str]:
+    """Return the layers with parameters none of which learns."""
+    return [
         layer.name
         for layer, shapes in zip(net.layer, parameter_shapes(net))
         if shapes and len(layer.param) >= len(shapes) and not any(spec.lr_mult for spec in layer.param)
     ]
-    empty = [name for name in frozen if name not in filled]
-    if empty:
-        yield f"{len(empty)} frozen layers get no trained weights (first {empty[0]!r}): give them with --weights"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, Generator, Optional, Sequence, Tuple
 
@@ -11,9 +11,11 @@ from .. import proto
 from .._caffe import schema
 from .._child import run
 from ..errors import NetbuildError
+from ..features.make import blas_threads, keep
 from ..files import PathLike, output_folder
 from . import prepare
-from .events import Event, Finished, Note, Tested
+from .events import Event, Finished, Note, Saved, Tested
+from .head import AUTO, WHERE_IT_PAYS, Features, complete, head_run, point_at_heads
 from .log import Log
 
 
@@ -38,16 +40,16 @@ def train_solver(
     resume: Optional[PathLike] = None,
     max_iter: Optional[int] = None,
     gpu: Optional[int] = None,
+    features: Features = WHERE_IT_PAYS,
     on_event: Callable[[Event], None] = lambda _event: None,
 ) -> Trained:
     """Train with Caffe's solver; everything goes to `folder`: snapshots, `train_log.csv`.
 
     `weights` are copied into the net first (a later file wins), `resume` is a .solverstate to go on from. Paths inside
     the prototxts hold for the current folder, as in Caffe; the nets are also looked for beside the solver. SIGINT
-    ends the run after the current iteration with a snapshot.
+    ends the run after the current iteration with a snapshot. Where frozen layers compute the same in every pass, the
+    head is trained alone, on their `features`; the snapshots are of the whole net all the same.
     """
-    if weights and resume:
-        raise NetbuildError("weights and resume exclude each other: a .solverstate names the weights it goes on from")
     for path in weights:
         prepare.require_kind(path, "caffemodel", "weights", "resume")
     if resume is not None:
@@ -55,19 +57,34 @@ def train_solver(
     message = proto.read_solver(solver)
     prepare.resolve_nets(message, Path(solver).parent)
     prepare.require_trainable(message)
+    target = Path(folder)
+    if max_iter is not None:
+        message.max_iter = max_iter
+    run_head, note = head_run(message, weights, resume, features)
+    if weights and resume and run_head is None:
+        raise NetbuildError("weights and resume exclude each other: a .solverstate names the weights it goes on from")
     notes = list(prepare.weight_notes(message, weights)) if resume is None else []
+    notes += [note] if note else []
     if message.HasField("solver_mode") and message.solver_mode == message.GPU and gpu is None:
         notes.append("the solver asks for a GPU; training on the CPU, since none was named (--gpu 0)")
-    target = output_folder(folder)
+    output_folder(target)
     log = target / "train_log.csv"
     prepare.require_untouched(target, Path(message.snapshot_prefix).name or "snapshot", log, resume)
     for text in notes:
         on_event(Note(text))
     testing = {"test_interval": message.test_interval or prepare.NEVER, "test_iter": list(message.test_iter)}
     testing["test_initialization"] = message.test_initialization
-    prepare.direct(message, target, max_iter, gpu)
+    prepare.direct(message, target, gpu)
+    whole = proto.to_text(message)
+    if run_head is not None:
+        where = target / "features" if features.where == AUTO else features.where
+        kept = keep([*run_head.parts.values()], run_head.weights, where, replace(features.ways, gpu=gpu), told=on_event)
+        point_at_heads(message, kept, shuffle=features.shuffle)
     job = {
         "solver": proto.to_text(message),
+        # With a seed, how the head begins depends on the fillers that come before its own.
+        "start": whole if run_head is not None and message.random_seed >= 0 and resume is None else None,
+        "blas_threads": blas_threads() if run_head is not None else None,
         "snapshot_prefix": message.snapshot_prefix,
         "snapshot_interval": message.snapshot,
         "weights": [str(path) for path in weights],
@@ -77,7 +94,13 @@ def train_solver(
         **testing,
     }
     suffix = ".h5" if message.snapshot_format == schema().SolverParameter.HDF5 else ""
-    end, scores = _followed(run("netbuild.train.engine:train", **job), Log(log), on_event)
+
+    def follow(event: Event) -> None:
+        if isinstance(event, Saved) and run_head is not None and not features.head_only:
+            complete(target / f"{event.stem}.caffemodel", run_head)
+        on_event(event)
+
+    end, scores = _followed(run("netbuild.train.engine:train", **job), Log(log), follow)
     caffemodel, solverstate = (target / f"{end.stem}.{kind}{suffix}" for kind in ("caffemodel", "solverstate"))
     if not caffemodel.exists():
         raise NetbuildError(f"stopped at iteration {end.iteration}, before the first step; nothing was written")

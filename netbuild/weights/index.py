@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
@@ -11,6 +11,9 @@ from .caffemodel import read_caffemodel
 from .hdf5 import MAGIC, read_hdf5
 from .model import Model
 from .wire import VARINT, WireFile
+
+_MAX_PATH = 1 << 16
+"""Bytes; no system knows longer paths."""
 
 
 def kind_of(path: PathLike) -> str:
@@ -27,12 +30,30 @@ def kind_of(path: PathLike) -> str:
     return "solverstate" if head[0] == 1 << 3 | VARINT else "caffemodel"
 
 
-def solverstate_iteration(path: PathLike) -> Optional[int]:
-    """Return the iteration of a solverstate (SolverState: iter 1), None for one in HDF5."""
+class State(NamedTuple):
+    """What a solverstate tells without its values."""
+
+    iteration: int
+    learned_net: str
+    """The path of the caffemodel that goes with it, as the solver wrote it."""
+    histories: int
+    """How many blobs the solver remembers: one for each learnable parameter, two with Adam or AdaDelta."""
+
+
+def read_state(path: PathLike) -> Optional[State]:
+    """Read a solverstate (SolverState: iter 1, learned_net 2, history 3); None for one in HDF5."""
     with WireFile(path) as file:
         if file.pread(0, min(file.size, len(MAGIC))) == MAGIC:
             return None
-        return next((field.value for field in file.fields(0, file.size) if field.number == 1), 0)
+        iteration, learned, histories = 0, b"", 0
+        for field in file.fields(0, file.size):
+            if field.number == 1:
+                iteration = field.value
+            elif field.number == 2:
+                learned = file.payload(field, _MAX_PATH)
+            elif field.number == 3:
+                histories += 1
+    return State(iteration, os.fsdecode(learned), histories)
 
 
 def index(path: PathLike) -> Model:

@@ -1,0 +1,94 @@
+"""Compute features on a Dask cluster, whose workers have netbuild and Caffe, and the files under the same paths."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from functools import lru_cache
+from itertools import islice
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any, Dict, Generator, Iterator, Mapping
+
+from .._child import share
+from ..errors import NetbuildError
+from .part import Task
+
+_LOCK = Lock()
+"""A Dask worker with several threads computes one task at a time."""
+_CONNECT = 10
+"""Seconds in which a scheduler should answer."""
+
+
+def share_in_cluster(
+    scheduler: str, function: str, tasks: Iterator[Task], **arguments: Any
+) -> Generator[Any, None, None]:
+    """Yield what `_child.share` yields, computed by the workers of a cluster; Dask gives a dead one's task to another.
+
+    Raises NetbuildError where no scheduler answers, where it has no workers, and for a task that kills them.
+    """
+    distributed = _distributed()
+    job = pickle.dumps(dict(arguments, function=function))
+    with contextlib.ExitStack() as stack:
+        try:
+            client = stack.enter_context(distributed.Client(scheduler, timeout=_CONNECT, set_as_default=False))
+        except (OSError, ValueError) as error:
+            raise NetbuildError(f"scheduler {scheduler!r}: no Dask scheduler answers there ({error})") from error
+        threads = sum(client.nthreads().values())
+        if not threads:
+            raise NetbuildError(f"scheduler {scheduler!r}: has no workers; start some with: dask worker {scheduler}")
+
+        def submit(task: Task) -> Any:
+            return client.submit(_compute, task, job, pure=False)
+
+        # Two for each thread: while one result travels, the next is computed; the list of all may be long.
+        going = distributed.as_completed([submit(task) for task in islice(tasks, 2 * threads)])
+        for future in going:
+            yield _result(future)
+            for task in islice(tasks, 1):
+                going.add(submit(task))
+
+
+def _result(future: Any) -> Any:
+    try:
+        return future.result()
+    except NetbuildError:
+        raise
+    except Exception as error:
+        raise NetbuildError(
+            f"the cluster could not compute a part of the features ({type(error).__name__}: {error}); its workers need "
+            "netbuild and Caffe, and the list's images and the weights under the same paths as here"
+        ) from error
+
+
+def _compute(task: Task, job: bytes) -> Any:
+    """Run a task in a process of the Dask worker's own: that has as many BLAS threads as any other, and may abort."""
+    with _LOCK:
+        return _process(job).compute(task)
+
+
+class _Process:
+    """A process that is kept between tasks."""
+
+    def __init__(self, function: str, arguments: Mapping[str, Any]) -> None:
+        self._tasks: SimpleQueue[Task] = SimpleQueue()
+        self._results = share(function, iter(self._tasks.get, None), 1, **arguments)
+
+    def compute(self, task: Task) -> Any:
+        """Return the event of one task."""
+        self._tasks.put(task)
+        return next(self._results)
+
+
+@lru_cache(maxsize=1)
+def _process(job: bytes) -> _Process:
+    arguments: Dict[str, Any] = pickle.loads(job)
+    return _Process(arguments.pop("function"), arguments)
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise NetbuildError("a cluster needs Dask: pip install 'netbuild[dask]'") from None
+    return distributed

@@ -1,0 +1,231 @@
+"""Compute the features of a net's frozen part once and keep them; find them again, as long as they are right."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Generator, Iterator, Mapping, Optional, Sequence, Union
+
+from .. import proto
+from .._caffe import Message
+from .._child import BLAS_THREADS, run, share
+from ..errors import NetbuildError
+from ..files import PathLike, write_text
+from ..graph.check import require_sound
+from .cluster import share_in_cluster
+from .part import Part, Task, parts_of, row_shapes, weights_key
+from .split import reading_files
+from .store import Shape, Store, begin, changes, h5py, read_record
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The features of one part, on disk or, of a dry run, as they would be."""
+
+    images: int
+    batch: int
+    blobs: Mapping[str, Shape]
+    """The shape of one image's features, by their names in the files."""
+    files: int
+    new: int
+    """How many of the files were not there before."""
+    head: Message
+    """The net that reads them."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all values."""
+        return 4 * self.images * sum(math.prod(shape) for shape in self.blobs.values())
+
+
+@dataclass(frozen=True)
+class Need:
+    """What is going to be computed, told before it begins."""
+
+    images: int
+    size: int
+    """Bytes that it takes on disk."""
+    free: int
+    """Bytes that are free there."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So many of all images have their features, and how fast this goes."""
+
+    done: int
+    total: int
+    per_second: float
+
+
+Told = Callable[[Union[Need, Progress]], None]
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Who computes."""
+
+    workers: Optional[int] = None
+    """Processes here; None for one for each core."""
+    scheduler: Optional[str] = None
+    """The address of a Dask cluster, which computes instead."""
+    gpu: Optional[int] = None
+
+
+HERE = Ways()
+
+
+def make_features(
+    net: PathLike,
+    weights: Sequence[PathLike],
+    folder: PathLike,
+    ways: Ways = HERE,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    on_event: Told = lambda _event: None,
+) -> Dict[str, Kept]:
+    """Compute what the head of a train_val net reads, for all images of its lists, and keep it in `folder`.
+
+    For each phase, `train` and `test`, everything above the first layer that learns runs once over the data; features
+    and labels go to HDF5 files, and `head_train.prototxt` is the net that reads them. What is there already and still
+    right is kept. Raises GraphError where a pass over the data does not repeat the last one, NetbuildError for features
+    of something else (`force` replaces them) and for a full disk.
+    """
+    message = proto.read_net(net)
+    require_sound(message, os.fspath(net))
+    return keep(parts_of(message), weights, folder, ways, force=force, dry_run=dry_run, told=on_event)
+
+
+def keep(
+    parts: Sequence[Part],
+    weights: Sequence[PathLike],
+    folder: PathLike,
+    ways: Ways = HERE,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    told: Told = lambda _event: None,
+) -> Dict[str, Kept]:
+    """Compute and keep the features of some parts, by name, as `make_features` does."""
+    h5py("features")
+    target = Path(folder)
+    key = _key(parts, weights)
+    record = _usable(target, key, force=force)
+    shapes = record["parts"] if record else _shapes(parts)
+    stores = [Store(target, part.name, part.images, part.split.batch, shapes[part.name]) for part in parts]
+    for store in stores if record else ():
+        store.verify()
+    found = {part.name: _kept(part, store) for part, store in zip(parts, stores)}
+    todo = sum(store.span(number)[1] for store in stores for number in store.missing())
+    if todo:
+        told(_need(found, todo, target))
+    if dry_run:
+        return found
+    if not record:
+        begin(target, key, shapes)
+    if todo:
+        _fill(parts, stores, weights, ways, todo, told)
+        if _key(parts, weights) != key:
+            raise NetbuildError(f"images or weights changed meanwhile: the features in {str(target)!r} are stale")
+    for store in stores:
+        store.finish()
+        write_text(target / f"head_{store.part}.prototxt", proto.to_text(found[store.part].head))
+    return found
+
+
+def blas_threads() -> int:
+    """Return how many threads BLAS gets in each process: one, or what the environment says.
+
+    Their number changes the order in which BLAS sums, and so the last bits.
+    """
+    given = next((os.environ[name] for name in BLAS_THREADS if os.environ.get(name, "").isdigit()), "1")
+    return max(1, int(given))
+
+
+def _key(parts: Sequence[Part], weights: Sequence[PathLike]) -> Dict[str, Any]:
+    common = {"weights": weights_key(parts, weights), "BLAS threads": blas_threads()}
+    return {**common, **{part.name: part.key() for part in parts}}
+
+
+def _usable(folder: Path, key: Mapping[str, Any], *, force: bool) -> Optional[Dict[str, Any]]:
+    """Return the record of a folder whose features are those asked for; NetbuildError where they are others."""
+    record = read_record(folder)
+    if record is None and folder.is_dir() and any(folder.iterdir()):
+        raise NetbuildError(f"folder {str(folder)!r}: holds something else than features; name another")
+    other = changes(record["key"], key) if record else []
+    if other and not force:
+        raise NetbuildError(
+            f"features in {str(folder)!r}: are stale, computed with other {', '.join(other)}; compute them anew with "
+            "--force, or name another folder"
+        )
+    return None if other else record
+
+
+def _shapes(parts: Sequence[Part]) -> Dict[str, Dict[str, Shape]]:
+    """Ask Caffe for the shapes of the features, which the size of the images decides."""
+    jobs = {part.name: part.job() for part in parts}
+    first = {part.name: part.task(0, 0, part.split.batch) for part in parts}
+    found = next(run("netbuild.features.engine:shapes", blas_threads=blas_threads(), jobs=jobs, first=first))
+    return {part.name: row_shapes(found[part.name], part) for part in parts}
+
+
+def _kept(part: Part, store: Store) -> Kept:
+    batch, listed = part.split.batch, str(store.listed.resolve())
+    head = reading_files(part.split.head, part.split.blobs.values(), listed, batch)
+    return Kept(part.images, batch, store.shapes, store.files, len(store.missing()), head)
+
+
+def _need(found: Mapping[str, Kept], images: int, folder: Path) -> Need:
+    size = sum(one.size * one.new // one.files for one in found.values())
+    free = shutil.disk_usage(next(path for path in (folder, *folder.resolve().parents) if path.is_dir())).free
+    if size > free:
+        raise NetbuildError(
+            f"features need {size / 2**20:,.0f} MiB, and {free / 2**20:,.0f} are free in {str(folder)!r}; use another "
+            "disk"
+        )
+    return Need(images, size, free)
+
+
+def _fill(
+    parts: Sequence[Part],
+    stores: Sequence[Store],
+    weights: Sequence[PathLike],
+    ways: Ways,
+    todo: int,
+    told: Told,
+) -> None:
+    """Compute what is missing, by whom it may be, and write it down here as it comes."""
+    by_name = {store.part: store for store in stores}
+    began, done = time.monotonic(), 0
+    with contextlib.closing(_shared(parts, _tasks(parts, stores), weights, ways)) as computed:
+        for part, number, features in computed:
+            by_name[part].put(number, features)
+            done += by_name[part].span(number)[1]
+            told(Progress(done, todo, done / (time.monotonic() - began)))
+
+
+def _tasks(parts: Sequence[Part], stores: Sequence[Store]) -> Iterator[Task]:
+    for part, store in zip(parts, stores):
+        yield from (part.task(number, *store.span(number)) for number in store.missing())
+
+
+def _shared(
+    parts: Sequence[Part], tasks: Iterator[Task], weights: Sequence[PathLike], ways: Ways
+) -> Generator[Any, None, None]:
+    function = "netbuild.features.engine:compute"
+    job = {
+        "jobs": {part.name: part.job() for part in parts},
+        "weights": [str(Path(path).resolve()) for path in weights],
+        "gpu": ways.gpu,
+    }
+    if ways.scheduler is not None:
+        return share_in_cluster(ways.scheduler, function, tasks, blas_threads=blas_threads(), **job)
+    # Several processes on one GPU would only wait for each other.
+    workers = 1 if ways.gpu is not None else ways.workers or len(os.sched_getaffinity(0))
+    return share(function, tasks, workers, blas_threads=blas_threads(), **job)
