@@ -418,3 +418,55 @@ def test_the_record_is_plain_json(fused, tmp_path):
     record = json.loads((tmp_path / "f" / "features.json").read_text())
     assert record["parts"]["train"] == {"ip1_fused": [1000], "label": []}
     assert record["key"]["train"]["batch"] == 10
+
+
+@pytest.fixture()
+def dask():
+    pytest.importorskip("distributed", reason="Dask is not installed")
+
+
+CLUSTER = """
+import os, signal, sys
+import netbuild.features.store as store
+from distributed import LocalCluster
+from netbuild.features.make import Progress, Ways, make_features
+
+def main(net, weights, folder):
+    store._FILE_IMAGES = 10
+    killed = []
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        def told(event):
+            if isinstance(event, Progress) and not killed:
+                killed.extend(worker.process.process.pid for worker in list(cluster.workers.values())[:1])
+                os.kill(killed[0], signal.SIGKILL)
+        make_features(net, [weights], folder, Ways(scheduler=cluster.scheduler_address), on_event=told)
+    assert killed
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+"""
+
+
+def test_a_cluster_whose_worker_is_killed_makes_the_same_files(fused, tmp_path, monkeypatch, dask):
+    in_small_files(monkeypatch)
+    make(fused, tmp_path / "here")
+    script = tmp_path / "script.py"
+    script.write_text(CLUSTER)
+    arguments = [fused / "train_val.prototxt", fused / "init.caffemodel", tmp_path / "there"]
+    run = subprocess.run(
+        [sys.executable, script, *map(os.fspath, arguments)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "Removing worker" in run.stderr or "Restarting worker" in run.stderr
+    assert sums(tmp_path / "there") == sums(tmp_path / "here")
+
+
+def test_a_scheduler_that_is_not_there_is_told(fused, tmp_path, monkeypatch, dask):
+    monkeypatch.setattr("netbuild.features.cluster._CONNECT", 1)
+    with pytest.raises(NetbuildError, match="scheduler 'tcp://127.0.0.1:1': no Dask scheduler answers there"):
+        make_features(
+            fused / "train_val.prototxt",
+            [fused / "init.caffemodel"],
+            tmp_path / "f",
+            Ways(scheduler="tcp://127.0.0.1:1"),
+        )

@@ -42,7 +42,7 @@ def share_in_cluster(
             return client.submit(_compute, task, job, pure=False)
 
         # Two for each thread: while one result travels, the next is computed; the list of all may be long.
-        going = distributed.as_completed([submit(task) for task in islice(tasks, 2 * threads)])
+        going = distributed.as_completed([submit(task) for task in islice(tasks, 2 * threads)], loop=client.loop)
         for future in going:
             yield _result(future)
             for task in islice(tasks, 1):
