@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 import click
 
 from netbuild.errors import NetbuildError
 from netbuild.features.make import Need, Progress, Ways
 from netbuild.train.events import Event, Note, Started, Stepped, Tested
+from netbuild.train.grid import TABLE, Tried, setting_name, train_grid
 from netbuild.train.head import Features
-from netbuild.train.log import draw_curves
-from netbuild.train.run import train_solver
+from netbuild.train.log import draw_curves, draw_grid
+from netbuild.train.run import Trained, train_solver
 
 from .features import FeaturesReporter
-from .options import gpu_option, output_folder_option, progress, workers_options
+from .options import gpu_option, output_folder_option, pairs, progress, workers_options
 
 _INTERRUPTED = 130
 """Exit status, as a shell's after Ctrl-C: what should follow a training must not follow half a one."""
@@ -28,9 +30,17 @@ _INTERRUPTED = 130
 @click.option("--resume", metavar="FILE", help="Go on from this solverstate.")
 @output_folder_option
 @click.option("--max-iter", type=click.IntRange(1), help="Number of iterations.  [default: the solver's]")
+@click.option(
+    "--grid",
+    metavar="FIELD=VALUE,VALUE",
+    multiple=True,
+    callback=pairs("field"),
+    help="Try these values of a field of the solver, and keep the best; repeat for all combinations of several.",
+)
 @gpu_option
 @click.option(
     "--features",
+    "where",
     metavar="auto|off|DIR",
     default="auto",
     show_default=True,
@@ -40,63 +50,92 @@ _INTERRUPTED = 130
 @workers_options
 @click.option("--shuffle", is_flag=True, help="Read the features in another order in each pass.")
 @click.option("--head-only", is_flag=True, help="Leave the frozen layers out of the snapshots.")
-@click.option("--plot/--no-plot", default=True, help="Draw curves.png at the end.  [default: plot]")
+@click.option("--plot/--no-plot", default=True, help="Draw the curves at the end.  [default: plot]")
 def command(
     solver: str,
-    weights: Sequence[str],
-    resume: Optional[str],
     output: str,
-    max_iter: Optional[int],
-    gpu: Optional[int],
-    plot: bool,
-    features: str,
-    workers: Optional[int],
-    scheduler: Optional[str],
+    grid: Dict[str, str],
+    where: str,
+    workers: int,
+    scheduler: str,
     shuffle: bool,
     head_only: bool,
+    plot: bool,
+    **options: Any,
 ) -> None:
     """Train with Caffe's own solver: log, curves and snapshots go to DIR.
 
     Ctrl-C writes a snapshot and ends cleanly; --resume goes on from it. Frozen layers that compute the same in every
     pass over the data run once; then the head is trained on their features, and every snapshot completed with them.
     """
+    if grid and options["resume"]:
+        raise click.UsageError("--grid begins anew with every setting; --resume goes on with one")
+    if where == "off" and (shuffle or head_only):
+        raise click.UsageError("--shuffle and --head-only are for training on features, which --features off forbids")
+    options["features"] = Features(where, ways=Ways(workers, scheduler), shuffle=shuffle, head_only=head_only)
     with Reporter() as reporter:
-        result = train_solver(
-            solver,
-            output,
-            weights=weights,
-            resume=resume,
-            max_iter=max_iter,
-            gpu=gpu,
-            features=Features(features, Ways(workers, scheduler), shuffle, head_only),
-            on_event=reporter.show,
-        )
+        options["on_event"] = reporter.show
+        if grid:
+            tried = train_grid(solver, output, {name: values.split(",") for name, values in grid.items()}, **options)
+        else:
+            result = train_solver(solver, output, **options)
+    if grid:
+        _report_grid(tried, Path(output), plot)
+    else:
+        _report(result, Path(solver).name, plot)
+    if any(one.trained.interrupted for one in tried) if grid else result.interrupted:
+        sys.exit(_INTERRUPTED)
+
+
+def _report(result: Trained, title: str, plot: bool) -> None:
     picture = result.log.with_name("curves.png")
-    if plot:
-        try:
-            draw_curves(result.log, picture, title=Path(solver).name)
-        except NetbuildError as error:
-            click.echo(f"note: {error}", err=True)
-            plot = False
+    drawn = plot and _drawn(lambda: draw_curves(result.log, picture, title))
     ended = "interrupted" if result.interrupted else "finished"
     scores = ", ".join(f"{name} {value:.4f}" for name, value in result.scores.items())
     click.echo(f"{ended} at iteration {result.iteration}" + (f": {scores}" if scores else ""))
-    for path in (result.caffemodel, result.solverstate, result.log, *([picture] if plot else [])):
+    for path in (result.caffemodel, result.solverstate, result.log, *([picture] if drawn else [])):
         click.echo(f"wrote {path}")
-    if result.interrupted:
-        sys.exit(_INTERRUPTED)
+
+
+def _report_grid(tried: Sequence[Tried], folder: Path, plot: bool) -> None:
+    names = list(dict.fromkeys(name for one in tried for name in one.trained.scores))
+    scores = [[f"{one.trained.scores.get(name, math.nan):.4f}" for name in names] for one in tried]
+    rows = [[*one.setting.values(), *numbers] for one, numbers in zip(tried, scores)]
+    _print_table([[*tried[0].setting, *names], *rows])
+    logs = {setting_name(one.setting): one.trained.log for one in tried}
+    picture = folder / "grid.png"
+    drawn = plot and _drawn(lambda: draw_grid(logs, picture))
+    best = tried[0]
+    click.echo(f"best: {setting_name(best.setting)}")
+    for path in (best.trained.caffemodel, best.trained.solverstate, folder / TABLE, *([picture] if drawn else [])):
+        click.echo(f"wrote {path}")
+
+
+def _print_table(rows: List[List[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        click.echo("  ".join(value.ljust(width) for value, width in zip(row, widths)).rstrip())
+
+
+def _drawn(draw: Callable[[], None]) -> bool:
+    """Draw, and say in a note why not; a training is not lost for a picture."""
+    try:
+        draw()
+    except NetbuildError as error:
+        click.echo(f"note: {error}", err=True)
+        return False
+    return True
 
 
 class Reporter:
     """A progress bar on stderr with loss, learning rate and ETA; tests are printed as they come."""
 
     def __init__(self) -> None:
-        self._bar = progress(1, "starting Caffe")
+        self._bar = progress(1, "training")
         self._at = 0
         self._features = FeaturesReporter()
 
     def __enter__(self) -> Reporter:
-        self._bar.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -109,8 +148,10 @@ class Reporter:
         elif isinstance(event, (Need, Progress)):
             self._features.show(event)
         elif isinstance(event, Started):
+            self._bar.__exit__(None, None, None)
+            self._bar = progress(event.max_iter - event.iteration, "training")
+            self._bar.__enter__()
             self._at = event.iteration
-            self._bar.length = event.max_iter - event.iteration
         elif isinstance(event, Stepped):
             self._bar.label = f"loss {event.loss:.4f}  lr {event.lr:.2g}"
             self._bar.update(event.iteration - self._at)

@@ -92,9 +92,9 @@ def solver(net_paths: Mapping[str, str], snapshot_prefix: str, overrides: Mappin
     fields: Dict[str, Any] = {**SOLVER, "snapshot_prefix": snapshot_prefix}
     for name, value in {**fields, **net_paths}.items():
         if name not in overrides:
-            _set(message, name, str(value))
+            set_field(message, name, str(value))
     for name, value in overrides.items():
-        _set(message, name, value)
+        set_field(message, name, value)
     return message
 
 
@@ -163,7 +163,8 @@ def _without_training(layer: Message) -> Message:
     return bare
 
 
-def _set(message: Message, name: str, value: str) -> None:
+def set_field(message: Message, name: str, value: str) -> None:
+    """Set a field of a solver to its value in prototxt, quotes left out; GraphError where it has no such one."""
     field = message.DESCRIPTOR.fields_by_name.get(name)
     if field is None:
         raise GraphError(f"solver: no field {name!r} in SolverParameter")

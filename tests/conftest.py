@@ -90,3 +90,19 @@ def trained(tmp_path_factory, caffe) -> Path:
         caffe.Net(os.fspath(folder / "train_val.prototxt"), caffe.TEST).save(os.fspath(folder / f"{name}.caffemodel"))
     (folder / "train_val.prototxt").rename(folder / "lenet.prototxt")
     return folder
+
+
+@pytest.fixture()
+def fused(tmp_path, small_lists, trained):
+    """Two LeNets fused, 40 images in batches of 10 and 20: solver.prototxt, train_val.prototxt, init.caffemodel."""
+    from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
+    from netbuild.branches.lenet import MNIST
+
+    lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
+    source = DataSource(MNIST, train_batch=10, test_batch=20, **lists)
+    options = {"max_iter": "200", "test_interval": "50", "snapshot": "100", "snapshot_prefix": "s", "random_seed": "5"}
+    folder = tmp_path / "fused"
+    emit_files(Fusion({"a": lenet, "b": lenet}, 10), source, folder, solver_options=options)
+    weights = {name: trained / f"{name}.caffemodel" for name in "ab"}
+    fuse_weights(folder / "train_val.prototxt", weights, folder / "init.caffemodel")
+    return folder

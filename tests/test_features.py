@@ -10,9 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet, proto, train_solver
+from netbuild import fuse_weights, proto, train_solver
 from netbuild._caffe import TEST, TRAIN
-from netbuild.branches.lenet import MNIST
 from netbuild.errors import GraphError, NetbuildError, WeightsError
 from netbuild.features.make import Need, Progress, Ways, make_features
 from netbuild.features.split import split
@@ -24,19 +23,6 @@ from netbuild.train.log import read_log
 def one_thread(monkeypatch):
     """With one BLAS thread everywhere, the whole net's bits are those of the features."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
-
-
-@pytest.fixture()
-def fused(tmp_path, small_lists, trained):
-    """Two LeNets fused, 40 images in batches of 10 and 20: solver.prototxt, train_val.prototxt, init.caffemodel."""
-    lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
-    source = DataSource(MNIST, train_batch=10, test_batch=20, **lists)
-    options = {"max_iter": "200", "test_interval": "50", "snapshot": "100", "snapshot_prefix": "s", "random_seed": "5"}
-    folder = tmp_path / "fused"
-    emit_files(Fusion({"a": lenet, "b": lenet}, 10), source, folder, solver_options=options)
-    weights = {name: trained / f"{name}.caffemodel" for name in "ab"}
-    fuse_weights(folder / "train_val.prototxt", weights, folder / "init.caffemodel")
-    return folder
 
 
 def blobs(caffe, fused, caffemodel):

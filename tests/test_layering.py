@@ -65,7 +65,7 @@ INNER = {
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "branches", "engine"],
     "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
-    "train": ["events", "engine", "log", "prepare", "head", "run", "evaluate"],
+    "train": ["events", "engine", "log", "prepare", "head", "run", "grid", "evaluate"],
 }
 
 

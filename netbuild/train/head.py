@@ -32,8 +32,9 @@ class Features:
     """Whether a head is trained on kept features, and how."""
 
     where: PathLike = AUTO
-    """'auto': where it is the same and pays, in the folder `features` of the run; 'off': never; or the folder of
-    features that are there, or are to be."""
+    """'auto': where that is the same and pays; 'off': never; or the folder of features that are there, or are to be."""
+    folder: Optional[PathLike] = None
+    """Where 'auto' keeps them for several runs, so that it always pays; by default the folder `features` of the run."""
     ways: Ways = HERE
     """Who computes those that are missing."""
     shuffle: bool = False
@@ -67,7 +68,7 @@ def head_run(
     if features.where != OFF:
         try:
             run = _divided(solver, weights, resume)
-            reason = _in_vain(run, solver) if features.where == AUTO and resume is None else None
+            reason = _in_vain(run, solver) if (features.where, features.folder, resume) == (AUTO, None, None) else None
         except NetbuildError as error:
             if features.where != AUTO:
                 raise NetbuildError(f"features cannot be used: {error}") from error

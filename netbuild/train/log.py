@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ..errors import NetbuildError
 from ..files import PathLike, write_text
@@ -59,25 +59,48 @@ def read_log(path: PathLike) -> Dict[Tuple[str, str], List[Tuple[int, float]]]:
 
 def draw_curves(log: PathLike, picture: PathLike, title: str = "") -> None:
     """Draw a log's losses and accuracies over the iterations, as PNG."""
+
+    def draw(losses: Any, accuracies: Any) -> None:
+        for (phase, name), points in read_log(log).items():
+            if name != "lr":
+                is_loss = "loss" in name or phase == "TRAIN"
+                _plot(
+                    losses if is_loss else accuracies, points, f"{name} ({phase})", dashed=phase == "TEST" and is_loss
+                )
+
+    _draw(draw, picture, title)
+
+
+def draw_grid(logs: Mapping[str, PathLike], picture: PathLike, title: str = "") -> None:
+    """Draw the losses in training and the test scores of several runs, by label, in one picture (PNG)."""
+
+    def draw(losses: Any, accuracies: Any) -> None:
+        for label, log in logs.items():
+            for (phase, name), points in read_log(log).items():
+                if (phase, name) == ("TRAIN", "loss"):
+                    _plot(losses, points, label, dashed=False)
+                elif phase == "TEST" and "accuracy" in name:
+                    _plot(accuracies, points, label, dashed=False)
+
+    _draw(draw, picture, title)
+
+
+def _draw(draw: Callable[[Any, Any], None], picture: PathLike, title: str) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise NetbuildError("curves need matplotlib: pip install 'netbuild[plot]'") from None
-    curves = read_log(log)
     figure = Figure(figsize=(10, 4), constrained_layout=True)
     FigureCanvasAgg(figure)
     losses, accuracies = figure.subplots(1, 2)
-    for (phase, name), points in curves.items():
-        if name != "lr":
-            is_loss = "loss" in name or phase == "TRAIN"
-            _plot(losses if is_loss else accuracies, points, f"{name} ({phase})", dashed=phase == "TEST" and is_loss)
+    draw(losses, accuracies)
     losses.set(title="loss", xlabel="iteration", yscale="log")
     accuracies.set(title="test scores", xlabel="iteration")
     for axes in (losses, accuracies):
         axes.grid(alpha=0.3)
         if axes.lines:
-            axes.legend()
+            axes.legend(fontsize="small")
     if title:
         figure.suptitle(title)
     figure.savefig(Path(picture), dpi=110)

@@ -77,7 +77,7 @@ def train_solver(
     prepare.direct(message, target, gpu)
     whole = proto.to_text(message)
     if run_head is not None:
-        where = target / "features" if features.where == AUTO else features.where
+        where = features.folder or target / "features" if features.where == AUTO else features.where
         kept = keep([*run_head.parts.values()], run_head.weights, where, replace(features.ways, gpu=gpu), told=on_event)
         point_at_heads(message, kept, shuffle=features.shuffle)
     job = {

@@ -1,0 +1,91 @@
+import csv
+import os
+
+import pytest
+
+from netbuild import train_solver
+from netbuild.errors import GraphError, NetbuildError
+from netbuild.train.events import Note, Stepped
+from netbuild.train.grid import train_grid
+from netbuild.train.head import Features
+
+
+def trained(fused, folder, **grid):
+    return train_grid(fused / "solver.prototxt", folder, grid, weights=[fused / "init.caffemodel"], max_iter=60)
+
+
+def test_every_combination_is_tried_and_the_best_is_kept(fused, tmp_path):
+    tried = trained(fused, tmp_path / "g", base_lr=["0.0000001", "0.01"], weight_decay=["0", "0.5"])
+    assert sorted(tuple(one.setting.values()) for one in tried) == [
+        ("0.0000001", "0"),
+        ("0.0000001", "0.5"),
+        ("0.01", "0"),
+        ("0.01", "0.5"),
+    ]
+    accuracies = [one.trained.scores["accuracy"] for one in tried]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert tried[0].setting["base_lr"] == "0.01"
+    kept = sorted(path.parent.name for path in (tmp_path / "g").glob("*/*.caffemodel"))
+    assert kept == [tried[0].trained.caffemodel.parent.name]
+    with (tmp_path / "g" / "grid.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["accuracy"] for row in rows] == [repr(value) for value in accuracies]
+    assert [row["base_lr"] for row in rows] == [one.setting["base_lr"] for one in tried]
+    assert (tmp_path / "g" / "features" / "features.json").exists()
+
+
+def test_a_run_of_the_grid_is_the_run_that_its_solver_gives(fused, tmp_path):
+    one = trained(fused, tmp_path / "g", momentum=["0.5"])[0]
+    assert "momentum: 0.5\n" in (one.trained.log.parent / "solver.prototxt").read_text()
+    again = train_solver(
+        one.trained.log.parent / "solver.prototxt",
+        tmp_path / "again",
+        weights=[fused / "init.caffemodel"],
+        max_iter=60,
+        features=Features(tmp_path / "g" / "features"),
+    )
+    assert again.scores == one.trained.scores
+    assert again.caffemodel.read_bytes() == one.trained.caffemodel.read_bytes()
+
+
+def test_what_cannot_be_tried_is_told_before_the_first_run(fused, tmp_path):
+    with pytest.raises(GraphError, match="no field 'base_rl' in SolverParameter"):
+        trained(fused, tmp_path / "g", base_lr=["0.1"], base_rl=["0.1"])
+    with pytest.raises(GraphError, match="base_lr: quick is not a value"):
+        trained(fused, tmp_path / "g", base_lr=["0.1", "quick"])
+    assert not (tmp_path / "g").exists()
+    trained(fused, tmp_path / "g", base_lr=["0.1"])
+    with pytest.raises(NetbuildError, match="holds an earlier grid .base_lr=0.1."):
+        trained(fused, tmp_path / "g", base_lr=["0.2", "0.1"])
+    solver = fused / "solver.prototxt"
+    solver.write_text(solver.read_text().replace("test_iter", "# test_iter"))
+    with pytest.raises(NetbuildError, match="tests nothing .* so that none is the best"):
+        trained(fused, tmp_path / "h", base_lr=["0.1"])
+
+
+def test_a_run_that_goes_astray_comes_last(fused, tmp_path):
+    tried = trained(fused, tmp_path / "g", base_lr=["1e30", "0.01"])
+    assert [one.setting["base_lr"] for one in tried] == ["0.01", "1e30"]
+
+
+def test_an_interrupted_grid_ends_with_what_is_done(fused, tmp_path):
+    import signal
+
+    runs = []
+
+    def interrupt(event):
+        if isinstance(event, Note) and "base_lr" in event.text:
+            runs.append(event.text)
+        if isinstance(event, Stepped) and len(runs) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    tried = train_grid(
+        fused / "solver.prototxt",
+        tmp_path / "g",
+        {"base_lr": ["0.01", "0.1", "0.001"]},
+        weights=[fused / "init.caffemodel"],
+        max_iter=3000,
+        on_event=interrupt,
+    )
+    assert len(tried) == 2
+    assert any(one.trained.interrupted for one in tried)
