@@ -22,6 +22,7 @@ lint: install
 
 bench: install
 	$(BIN)/python bench/fuse.py
+	$(BIN)/python bench/train.py
 
 # Coverage-guided fuzzing of the readers of weight files; FUZZ_SECONDS=30 for a short run.
 FUZZ_SECONDS := 600
