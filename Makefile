@@ -1,5 +1,5 @@
 # Every target works first in a fresh clone: each makes the environment it needs.
-.PHONY: install demo test lint bench fuzz clean
+.PHONY: install demo test test-upstream lint bench fuzz clean
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -14,6 +14,14 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# On upstream Caffe, in a root of Debian 11: needs root and debootstrap, and a network the first time.
+test-upstream: .upstream/installed
+	sh .ci/upstream test $(TESTS)
+
+.upstream/installed: setup.cfg pyproject.toml .ci/upstream .ci/upstream-inside
+	sh .ci/upstream make
+	touch $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -36,4 +44,4 @@ $(VENV)/fuzz-installed: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .upstream demo-out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

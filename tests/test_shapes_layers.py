@@ -129,6 +129,7 @@ COMPUTED = [
     layer("Softmax", "softmax_param { axis: -1 }"),
     layer("ReLU", "", "data", "data") + layer("Dropout", "", "data", "x") + layer("Power", "", "x", "y"),
     *(layer(kind) for kind in ("AbsVal", "BNLL", "ELU", "Exp", "Log", "Sigmoid", "Swish", "TanH", "Threshold")),
+    layer("Clip", "clip_param { min: 0 max: 1 }"),
     layer("MVN"),
     ROWS + layer("MVN", "", "r"),
     layer("Reverse", "reverse_param { axis: 1 }"),
