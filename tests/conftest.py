@@ -9,9 +9,14 @@ from typing import Dict
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from netbuild._caffe import caffe as open_caffe
 from netbuild.data.lists import Digits, Written, write_images
+
+# No test depends on time. In a fresh folder the first text that is drawn costs a second and a half: a table is made.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
