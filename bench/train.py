@@ -85,9 +85,8 @@ def main() -> None:
     print(f"{arguments.iterations} reckoned from the faster: {reckoned:.0f} s")
     print(f"{arguments.iterations} iterations of the head: {fresh:.1f} s, features included; {kept:.1f} s on kept ones")
     print(f"ratio: {reckoned / fresh:.1f} with the features, {reckoned / kept:.0f} on kept ones")
-    print(
-        f"head's weights after {arguments.whole} iterations: {'the same bits' if same else 'DIFFERENT'} as the whole net's"
-    )
+    verdict = "the same bits as" if same else "DIFFERENT bits from"
+    print(f"weights after {arguments.whole} iterations on features: {verdict} the whole net's")
     for at in sorted({min(1000, arguments.whole), arguments.whole, arguments.iterations}):
         told = ", ".join(f"{run} {found[at]:.4f}" for run, found in scores.items() if at in found)
         print(f"validation accuracy after {at}: {told}")
