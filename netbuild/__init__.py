@@ -58,6 +58,7 @@ _CONTENTS = {
     "Features": "train.head",
     "train_solver": "train.run",
     "evaluate": "train.evaluate",
+    "examine": "doctor.report",
     "run_demo": "demo",
 }
 

@@ -74,6 +74,15 @@ def caffe() -> Any:
     return module
 
 
+def set_mode(gpu: Optional[int]) -> None:
+    """Make Caffe compute on this GPU, or on the CPU; it aborts where it cannot."""
+    if gpu is None:
+        caffe().set_mode_cpu()
+    else:
+        caffe().set_device(gpu)
+        caffe().set_mode_gpu()
+
+
 class _LoadedSchema(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Hands the schema that is already loaded to Caffe's own import of it, and to no other Caffe's."""
 

@@ -20,14 +20,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Generator, Iterable, Iterator, List, Optional
+from typing import IO, Any, Callable, Generator, Iterable, Iterator, List, Optional
 
 from .errors import CaffeError, NetbuildError
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end."""
+_PATIENCE = 60
+"""Seconds that a fork may take: a BLAS whose threads do not survive forking would wait forever."""
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
 
 
@@ -192,6 +195,48 @@ def _last_words(log: IO[bytes], code: int) -> str:
     return f"Caffe's process ended early: {last[0]}"
 
 
+def apart(work: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """Yield what `work()` yields in a fork of this process, for a child that has Caffe loaded and is to outlive it.
+
+    The errors are those of `run`, and CaffeError for a fork that does not come to an end.
+    """
+    receiving, sending = os.pipe()
+    with tempfile.TemporaryFile() as log, os.fdopen(receiving, "rb") as stream:
+        fork = os.fork()
+        if fork == 0:
+            _be_the_fork(work, sending, log.fileno())
+        os.close(sending)
+        status = None
+        try:
+            yield from _events(stream)
+            _, status = os.waitpid(fork, 0)
+        finally:
+            if status is None:
+                os.kill(fork, signal.SIGKILL)
+                os.waitpid(fork, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+            raise CaffeError(f"Caffe did not come to an end within {_PATIENCE} seconds")
+        if status != 0:
+            raise CaffeError(_last_words(log, -os.WTERMSIG(status) or os.WEXITSTATUS(status)))
+
+
+def _be_the_fork(work: Callable[[], Iterable[Any]], sending: int, log: int) -> None:
+    """Do the work and end, without the clean-up that is the original's."""
+    code = 1
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_PATIENCE)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        with os.fdopen(sending, "wb") as events:
+            _send(work, events)
+        code = 0
+    except BaseException:
+        os.write(log, traceback.format_exc().encode())
+    finally:
+        os._exit(code)
+
+
 def main(function: str) -> None:
     """Be the child: run the function that the parent names, with the arguments that it sends."""
     # Whatever prints to standard output, Python or C++, must not land between the events.
@@ -200,8 +245,13 @@ def main(function: str) -> None:
     arguments = pickle.load(sys.stdin.buffer)
     arguments.update((name, _events(sys.stdin.buffer)) for name, value in arguments.items() if value == SENT)
     module, _, name = function.partition(":")
+    _send(lambda: getattr(importlib.import_module(module), name)(**arguments), events)
+    events.close()
+
+
+def _send(work: Callable[[], Iterable[Any]], events: IO[bytes]) -> None:
     try:
-        for event in getattr(importlib.import_module(module), name)(**arguments):
+        for event in work():
             pickle.dump(event, events)
             events.flush()
     except NetbuildError as error:
@@ -209,4 +259,3 @@ def main(function: str) -> None:
     except BrokenPipeError:
         # The caller is gone; nobody wants the rest.
         os._exit(1)
-    events.close()

@@ -27,6 +27,7 @@ ROOMS = [
     "convert",
     "verify",
     "extract",
+    "doctor",
     "features",
     "train",
     "demo",
@@ -64,6 +65,7 @@ INNER = {
     "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "branches", "engine"],
+    "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
     "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
     "train": ["events", "engine", "log", "prepare", "head", "run", "grid", "evaluate"],
 }

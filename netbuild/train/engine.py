@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from .._caffe import TEST, caffe
+from .._caffe import TEST, caffe, set_mode
 from .._child import ENDINGS
+from ..doctor.gate import doubts
 from ..errors import NetbuildError
-from .events import Event, Finished, Saved, Started, Stepped, Tested
+from .events import Event, Finished, Note, Saved, Started, Stepped, Tested
 
 
 def train(
@@ -20,6 +21,8 @@ def train(
     weights: Sequence[str],
     resume: Optional[str],
     gpu: Optional[int],
+    concerned: Mapping[str, str],
+    force: bool,
     test_iter: Sequence[int],
     test_interval: int,
     test_initialization: bool,
@@ -33,8 +36,9 @@ def train(
     Caffe's own testing is switched off in that text, since its scores go to the log only; the tests here are those of
     Solver::Test: the test net shares the train net's weights, and its outputs are averaged over test_iter batches.
     """
+    yield from map(Note, doubts(concerned, gpu, force))
     stop = _StopRequest()
-    _set_mode(gpu)
+    set_mode(gpu)
     filled = None if start is None else _load(start).net
     engine = _load(solver)
     if filled is not None:
@@ -75,7 +79,7 @@ def train(
 
 def evaluate(net: str, weights: str, batches: int, gpu: Optional[int]) -> Iterator[Dict[str, float]]:
     """Yield the means of a TEST net's outputs over so many batches; the net comes as prototxt text."""
-    _set_mode(gpu)
+    set_mode(gpu)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.prototxt"
         path.write_text(net, encoding="utf-8")
@@ -93,14 +97,6 @@ class _StopRequest:
 
     def _set(self, _number: int, _frame: Any) -> None:
         self.requested = True
-
-
-def _set_mode(gpu: Optional[int]) -> None:
-    if gpu is None:
-        caffe().set_mode_cpu()
-    else:
-        caffe().set_device(gpu)
-        caffe().set_mode_gpu()
 
 
 def _load(solver: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence
 
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
@@ -52,15 +52,21 @@ def require_trainable(solver: Message) -> None:
         raise GraphError(
             f"solver: {len(solver.test_net)} test nets need as many test_iter, found {len(solver.test_iter)}"
         )
-    phases = {given[0]: [TRAIN, TEST] if solver.HasField("net") and solver.test_iter else [TRAIN]}
-    for path in solver.test_net:
-        phases.setdefault(path, []).append(TEST)
-    for path, used in phases.items():
+    for path, used in phases_of_nets(solver).items():
         net = proto.read_net(path)
         require_sound(net, path, in_phases=used)
         require_savable(solver, net)
         for phase in used:
             _require_data(net, phase, path)
+
+
+def phases_of_nets(solver: Message) -> Dict[str, List[int]]:
+    """Return the solver's nets, each with the phases in which it is built."""
+    phases = {getattr(solver, field): [TRAIN] for field in _NET_FIELDS if solver.HasField(field)}
+    tested = [*solver.test_net, *([solver.net] if solver.test_iter and solver.HasField("net") else [])]
+    for path in tested:
+        phases.setdefault(path, []).append(TEST)
+    return phases
 
 
 def _require_data(net: Message, phase: int, path: str) -> None:

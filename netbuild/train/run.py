@@ -10,6 +10,7 @@ from typing import Callable, Dict, Generator, Optional, Sequence, Tuple
 from .. import proto
 from .._caffe import schema
 from .._child import run
+from ..doctor.gate import concerned
 from ..errors import NetbuildError
 from ..features.make import blas_threads, keep
 from ..files import PathLike, output_folder
@@ -41,6 +42,7 @@ def train_solver(
     max_iter: Optional[int] = None,
     gpu: Optional[int] = None,
     features: Features = WHERE_IT_PAYS,
+    force: bool = False,
     on_event: Callable[[Event], None] = lambda _event: None,
 ) -> Trained:
     """Train with Caffe's solver; everything goes to `folder`: snapshots, `train_log.csv`.
@@ -48,7 +50,8 @@ def train_solver(
     `weights` are copied into the net first (a later file wins), `resume` is a .solverstate to go on from. Paths inside
     the prototxts hold for the current folder, as in Caffe; the nets are also looked for beside the solver. SIGINT
     ends the run after the current iteration with a snapshot. Where frozen layers compute the same in every pass, the
-    head is trained alone, on their `features`; the snapshots are of the whole net all the same.
+    head is trained alone, on their `features`; the snapshots are of the whole net all the same. A net with a layer that
+    this Caffe computes wrong (see `netbuild doctor`) is refused; with `force` that is only noted.
     """
     for path in weights:
         prepare.require_kind(path, "caffemodel", "weights", "resume")
@@ -74,6 +77,7 @@ def train_solver(
         on_event(Note(text))
     testing = {"test_interval": message.test_interval or prepare.NEVER, "test_iter": list(message.test_iter)}
     testing["test_initialization"] = message.test_initialization
+    doubtful = concerned(prepare.phases_of_nets(message))
     prepare.direct(message, target, gpu)
     whole = proto.to_text(message)
     if run_head is not None:
@@ -90,6 +94,8 @@ def train_solver(
         "weights": [str(path) for path in weights],
         "resume": str(Path(resume).resolve()) if resume is not None else None,
         "gpu": gpu,
+        "concerned": doubtful,
+        "force": force,
         "report_every": max(1, min(message.display or 100, message.max_iter // 100)),
         **testing,
     }

@@ -1,0 +1,64 @@
+"""netbuild doctor."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Iterator, Optional
+
+import click
+
+from netbuild.doctor.facts import Facts
+from netbuild.doctor.report import Examination, examine
+from netbuild.doctor.selftest import FAILED
+from netbuild.doctor.table import SELF_TESTS
+from netbuild.errors import CaffeError
+
+from .options import counted, gpu_option, json_option
+
+
+@click.command("doctor")
+@gpu_option
+@json_option
+def command(gpu: Optional[int], as_json: bool) -> None:
+    """Tell which Caffe there is and what it computes with, and test by running it what netbuild relies on.
+
+    Each self-test is a tiny net whose results are compared with numpy's. Ends with status 1 if one fails, or if there
+    is no usable Caffe.
+    """
+    found = examine(gpu)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+    else:
+        for line in _lines(found):
+            click.echo(line)
+    if found.missing:
+        raise CaffeError(found.missing)
+    if found.failed:
+        raise CaffeError(f"{len(found.failed)} of {counted(len(found.outcomes), 'self-test')} failed")
+
+
+def _lines(found: Examination) -> Iterator[str]:
+    versions = dict(found.versions)
+    if found.caffe is not None:
+        package = f"package {found.caffe.package}" if found.caffe.package else "of no installed package"
+        yield f"Caffe {found.caffe.version}, {package}, in {found.caffe.folder}"
+    yield ", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items())
+    if found.caffe is not None:
+        yield f"CPU only: {found.gpu_refusal}" if found.gpu_refusal else "GPU: can be used"
+        yield _blas(found.caffe)
+        types = found.caffe.layer_types
+        yield click.wrap_text(f"{counted(len(types), 'layer type')}: {', '.join(types)}", 100, "", "  ")
+    for outcome in found.outcomes:
+        yield f"{outcome.status:8} {outcome.name}" + (f": {outcome.told}" if outcome.told else "")
+        if outcome.status == FAILED:
+            test = SELF_TESTS[outcome.name]
+            yield f"         concerns {test.whom}"
+            yield f"         remedy: {test.remedy}"
+
+
+def _blas(caffe: Facts) -> str:
+    name = ", ".join(caffe.blas) or "built into Caffe"
+    threads = "number of threads unknown" if caffe.blas_threads is None else counted(caffe.blas_threads, "thread")
+    limits = "".join(f", {name}={value}" for name, value in caffe.thread_limits.items())
+    return f"BLAS: {name}; {threads} on {counted(caffe.cpus, 'CPU')}{limits}"

@@ -1,0 +1,1 @@
+"""What the Caffe at hand is, and whether it computes what netbuild relies on."""

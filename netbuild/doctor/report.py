@@ -1,0 +1,56 @@
+"""The examination of the Caffe at hand: `netbuild doctor`."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Dict, Optional, Tuple
+
+from .._child import run
+from ..errors import CaffeError
+from .facts import Facts
+from .selftest import FAILED, Outcome
+
+_PACKAGES = ("numpy", "protobuf", "h5py")
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found."""
+
+    versions: Dict[str, Optional[str]]
+    """Of Python, numpy, protobuf and h5py; None for what is not installed."""
+    missing: str
+    """Why there is no usable Caffe; empty where there is one."""
+    caffe: Optional[Facts]
+    gpu_refusal: str
+    """Why Caffe cannot use a GPU; empty where it can."""
+    outcomes: Tuple[Outcome, ...]
+
+    @property
+    def failed(self) -> Tuple[Outcome, ...]:
+        """The self-tests that failed."""
+        return tuple(outcome for outcome in self.outcomes if outcome.status == FAILED)
+
+
+def examine(gpu: Optional[int] = None) -> Examination:
+    """Return which Caffe there is, with what, and how it does in the self-tests: on this GPU, or on the CPU.
+
+    All of Caffe runs in a child process. Raises CaffeError where the GPU asked for cannot be used.
+    """
+    versions = {"Python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+    events = run("netbuild.doctor.engine:examine", gpu=gpu)
+    try:
+        facts = next(events)
+    except CaffeError as error:
+        return Examination(versions, str(error), None, "", ())
+    gpu_refusal = next(events)
+    return Examination(versions, "", facts, gpu_refusal, tuple(events))
+
+
+def _version(package: str) -> Optional[str]:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
