@@ -57,3 +57,53 @@ def double(tasks, marker):
             Path(marker).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         yield 2 * task, os.getpid(), os.environ["OPENBLAS_NUM_THREADS"]
+
+
+def forked(work, **arguments):
+    """Do one of these jobs in a fork."""
+    from netbuild._child import apart
+
+    yield from apart(lambda: globals()[work](**arguments))
+
+
+def fail():
+    yield 1 // 0
+
+
+def outcomes(nets):
+    """Run self-tests of the doctor's, each on the net given for it in place of its own."""
+    from dataclasses import replace
+
+    from netbuild.doctor import engine
+    from netbuild.doctor.table import SELF_TESTS
+
+    yield from engine.outcomes([replace(SELF_TESTS[name], net=net) for name, net in nets])
+
+
+def outcomes_of_odd_ones():
+    """Self-tests that need what is not installed, whose expectation raises, and whose expectation is broken."""
+    from dataclasses import replace
+
+    from netbuild.doctor import engine
+    from netbuild.doctor.table import SELF_TESTS
+
+    test = SELF_TESTS["Scale"]
+    odd = [lambda y: y["nowhere"], lambda y: {"output": (y + 1, y)}, lambda y: {"output": (y, y * float("nan"))}]
+    yield from engine.outcomes(
+        [replace(test, needs="no_such_module"), *(replace(test, compare=_of_output(pairs)) for pairs in odd)]
+    )
+
+
+def doubts(concerned, force):
+    """The gate of `train`, where Scale is computed wrong."""
+    from dataclasses import replace
+
+    from netbuild.doctor import gate
+
+    wrong = replace(gate.SELF_TESTS["Scale"], compare=_of_output(lambda y: {"output": (y + 1, y)}))
+    gate.SELF_TESTS["Scale"] = wrong
+    yield from gate.doubts(concerned, None, force)
+
+
+def _of_output(pairs):
+    return lambda _before, after: pairs(after["y"])

@@ -1,9 +1,12 @@
 import os
 import signal
+from pathlib import Path
 
+import jobs
 import pytest
 
-from netbuild._child import run, share
+from netbuild import _child
+from netbuild._child import apart, run, share
 from netbuild.errors import CaffeError, GraphError
 
 
@@ -87,3 +90,36 @@ def test_more_processes_than_tasks_are_not_started(tmp_path):
 def test_a_task_that_kills_every_process_is_given_up_with_its_last_words(tmp_path):
     with pytest.raises(CaffeError, match="ended early: thirteen"):
         shared([12, 13, 14], 2, tmp_path)
+
+
+def test_a_fork_tells_as_a_child_does(tmp_path):
+    assert list(run("jobs:forked", work="count", to=3)) == [0, 1, 2]
+    with pytest.raises(GraphError, match="layer 'x' is wrong"):
+        list(run("jobs:forked", work="refuse"))
+    (tmp_path / "n.prototxt").write_text('layer { name: "r" type: "ReLU" bottom: "data" top: "r" }')
+    with pytest.raises(CaffeError, match="Caffe gave up: Unknown bottom blob 'data'"):
+        list(run("jobs:forked", work="abort", prototxt=str(tmp_path / "n.prototxt")))
+    with pytest.raises(CaffeError, match="ended early: exit status -9"):
+        list(run("jobs:forked", work="die", signal_number=int(signal.SIGKILL)))
+    with pytest.raises(CaffeError, match="ended early: ZeroDivisionError"):
+        list(run("jobs:forked", work="fail"))
+
+
+def test_a_fork_leaves_its_original_as_it_was(tmp_path):
+    before = Path.cwd()
+    assert list(apart(lambda: [os.chdir(tmp_path), os.getpid()]))[1] != os.getpid()
+    assert Path.cwd() == before
+
+
+def test_a_fork_that_does_not_end_is_ended(monkeypatch):
+    monkeypatch.setattr(_child, "_PATIENCE", 1)
+    with pytest.raises(CaffeError, match="did not come to an end within 1 seconds"):
+        list(apart(jobs.until_interrupted))
+
+
+def test_an_abandoned_fork_is_gone():
+    events = apart(jobs.until_interrupted)
+    fork = next(events)
+    events.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(fork, 0)

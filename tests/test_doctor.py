@@ -1,0 +1,285 @@
+"""The doctor: which Caffe there is, what it computes wrong, and what `train` makes of that."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from netbuild_cli.main import main
+
+from netbuild import _child, examine, proto, train_solver
+from netbuild._caffe import TEST, TRAIN
+from netbuild.doctor import gate
+from netbuild.doctor.table import SELF_TESTS
+from netbuild.errors import CaffeError
+from netbuild.train.events import Note
+
+BATCH_NORM = "BatchNorm on batch statistics"
+HEAD = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 2 dim: 3 dim: 3 } } }
+layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 4 } } }
+"""
+LOSS = """
+layer { name: "ip" type: "InnerProduct" bottom: "y" top: "ip" inner_product_param { num_output: 2 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+@pytest.fixture(scope="module")
+def examination():
+    return examine()
+
+
+def status(examination, name):
+    return next(outcome.status for outcome in examination.outcomes if outcome.name == name)
+
+
+@pytest.fixture(scope="module")
+def batch_norm_is_right(caffe, tmp_path_factory):
+    """Whether the Caffe at hand normalises by each batch, by numpy alone."""
+    path = tmp_path_factory.mktemp("bn") / "net.prototxt"
+    path.write_text(HEAD + 'layer { name: "y" type: "BatchNorm" bottom: "x" top: "y" }')
+    net = caffe.Net(os.fspath(path), caffe.TRAIN)
+    x = np.random.RandomState(3).normal(4, 3, (4, 2, 3, 3))
+    net.blobs["x"].data[...] = x
+    net.forward()
+    expected = (x - x.mean((0, 2, 3), keepdims=True)) / x.std((0, 2, 3), keepdims=True)
+    learned = np.allclose(net.params["y"][0].data, x.mean((0, 2, 3)), rtol=1e-4)
+    return bool(np.allclose(net.blobs["y"].data, expected, atol=1e-3) and learned)
+
+
+def test_batch_norm_is_found_as_it_is(examination, batch_norm_is_right):
+    assert status(examination, BATCH_NORM) == ("passed" if batch_norm_is_right else "failed")
+
+
+def test_all_else_is_right_in_both_caffes(examination):
+    assert [outcome.name for outcome in examination.outcomes] == list(SELF_TESTS)
+    assert [outcome for outcome in examination.failed if outcome.name != BATCH_NORM] == []
+    assert status(examination, "HDF5Data") == "passed"
+
+
+def test_the_facts_are_those_of_the_caffe_at_hand(examination, caffe):
+    facts = examination.caffe
+    assert facts.folder == str(Path(caffe.__file__).parent)
+    assert facts.version == caffe.__version__
+    assert set(facts.layer_types) == set(caffe.layer_type_list())
+    assert facts.cpus == len(os.sched_getaffinity(0))
+    assert facts.blas_threads is None or facts.blas_threads >= 1
+    assert examination.versions["numpy"] == np.__version__
+    assert examination.versions["Python"] == ".".join(map(str, sys.version_info[:3]))
+    assert examination.missing == ""
+
+
+def test_limits_of_the_threads_are_told(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    facts = next(_child.run("netbuild.doctor.engine:examine", gpu=None))
+    assert facts.thread_limits == {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    assert facts.blas_threads in (1, None)
+
+
+OTHERWISE = {
+    "Convolution": ("pad: 1", "pad: 2 dilation: 2"),
+    "InnerProduct": ("num_output: 5", "num_output: 5 bias_term: false"),
+    "Scale": ("scale_param {", "scale_param { axis: 2"),
+    "Concat": ('type: "Concat"', 'type: "Eltwise"'),
+    "max pooling": ("MAX", "AVE"),
+    "average pooling": ("AVE", "MAX"),
+    "SoftmaxWithLoss": ("SoftmaxWithLoss", "MultinomialLogisticLoss"),
+    BATCH_NORM: ("fraction: 0.75", "fraction: 0.5"),
+    "BatchNorm on stored statistics": ("true }", "true eps: 0.1 }"),
+    "Dropout in TRAIN phase": ("0.75", "0.7"),
+    "phase: TEST on a layer": ("phase: TEST", ""),
+    "frozen blobs stay": ("param { lr_mult: 0 }", "param { lr_mult: 1e-4 }"),
+    "no backward pass through frozen layers": ("param { lr_mult: 0 decay_mult: 0 }", ""),
+    "SGD with momentum and weight decay": ("{ num_output: 3 } }", "{ num_output: 3 } param { lr_mult: 2 } }"),
+    "snapshot and restore": ('bottom: "ip"', 'bottom: "drop"'),
+    "HDF5Data": ("batch_size", "shuffle: true batch_size"),
+}
+"""What each self-test is to see: a net that Caffe computes otherwise stands for a Caffe that does."""
+
+
+def test_each_self_test_sees_another_computation():
+    nets = []
+    for name, (old, new) in OTHERWISE.items():
+        assert old in SELF_TESTS[name].net, name
+        nets.append((name, SELF_TESTS[name].net.replace(old, new)))
+    # A Dropout that acts at random, so that no two runs are the same.
+    drop = 'layer { name: "drop" type: "Dropout" bottom: "ip" top: "drop" }\nlayer { name: "loss"'
+    nets[-2] = ("snapshot and restore", nets[-2][1].replace('layer { name: "loss"', drop))
+    found = list(_child.run("jobs:outcomes", nets=nets))
+    assert [outcome.name for outcome in found] == list(SELF_TESTS) == list(OTHERWISE)
+    assert [outcome.name for outcome in found if outcome.status != "failed"] == []
+    wordings = {outcome.name: outcome.told for outcome in found}
+    assert wordings["frozen blobs stay"].startswith("frozen blob conv[0]: expected ")
+    # In these three another computation takes other shapes, too.
+    otherwise_shaped = {"InnerProduct", "Scale", "Concat"}
+    assert {name for name, told in wordings.items() if ": expected " not in told} == otherwise_shaped
+
+
+def test_an_abort_is_one_self_tests_failure():
+    nets = [(name, SELF_TESTS[name].net) for name in ("Scale", "Concat", "InnerProduct", "Dropout in TRAIN phase")]
+    nets[1] = (nets[1][0], nets[1][1].replace('bottom: "data"', 'bottom: "nowhere"'))
+    nets[3] = (nets[3][0], "layer { type: 'Nonsense' name: 'y' }")
+    found = list(_child.run("jobs:outcomes", nets=nets))
+    assert [outcome.status for outcome in found] == ["passed", "failed", "passed", "failed"]
+    assert "Caffe gave up: Unknown bottom blob" in found[1].told
+    assert "Caffe gave up: Check failed" in found[3].told
+
+
+def test_what_needs_a_module_is_not_run_and_a_broken_expectation_fails():
+    missing, raising, broken, not_a_number = _child.run("jobs:outcomes_of_odd_ones")
+    assert (missing.status, raising.status, broken.status) == ("not run", "failed", "failed")
+    assert missing.told == "no_such_module is not installed: pip install 'netbuild[hdf5]'"
+    assert raising.told.startswith("IndexError: only integers")
+    assert "(96 of 96 values differ)" in broken.told
+    assert "found nan" in not_a_number.told
+
+
+def written(path, text):
+    path.write_text(text)
+    return str(path)
+
+
+def names(tmp_path, layer, *phases):
+    return set(gate.concerned({written(tmp_path / "n.prototxt", layer): phases}))
+
+
+@pytest.mark.parametrize(
+    ("layer", "phase", "expected"),
+    [
+        ('type: "BatchNorm"', TRAIN, BATCH_NORM),
+        ('type: "BatchNorm"', TEST, "BatchNorm on stored statistics"),
+        ('type: "BatchNorm" phase: TEST', TRAIN, "BatchNorm on stored statistics"),
+        ('type: "BatchNorm" batch_norm_param { use_global_stats: true }', TRAIN, "BatchNorm on stored statistics"),
+        ('type: "BatchNorm" batch_norm_param { use_global_stats: false }', TEST, BATCH_NORM),
+        ('type: "Dropout"', TRAIN, "Dropout in TRAIN phase"),
+        ('type: "Dropout" phase: TEST', TRAIN, "phase: TEST on a layer"),
+        ('type: "Dropout"', TEST, None),
+        ('type: "Pooling" pooling_param { pool: AVE }', TEST, "average pooling"),
+        ('type: "Pooling"', TEST, "max pooling"),
+        ('type: "InnerProduct" include { phase: TRAIN }', TEST, None),
+        ('type: "InnerProduct"', TEST, "InnerProduct"),
+        ('type: "HDF5Data"', TRAIN, "HDF5Data"),
+        ('type: "ReLU"', TRAIN, None),
+    ],
+)
+def test_which_self_tests_concern_a_layer(tmp_path, layer, phase, expected):
+    found = names(tmp_path, f'layer {{ name: "l" {layer} }}', phase)
+    assert expected in found if expected else not found
+    assert len(found & {BATCH_NORM, "BatchNorm on stored statistics"}) <= 1
+
+
+def test_frozen_and_learning_layers_concern_other_self_tests(tmp_path):
+    learning = {"InnerProduct", "SGD with momentum and weight decay", "snapshot and restore"}
+    frozen = {"InnerProduct", "frozen blobs stay", "no backward pass through frozen layers"}
+    layer = 'layer { name: "l" type: "InnerProduct" %s }'
+    assert names(tmp_path, layer % "", TRAIN) == learning
+    assert names(tmp_path, layer % "param { lr_mult: 0 } param { lr_mult: 0 }", TRAIN) == frozen
+
+
+def test_the_layer_is_named_with_its_file_and_phase(tmp_path):
+    path = written(tmp_path / "n.prototxt", "".join(f'layer {{ name: "n{i}" type: "BatchNorm" }}' for i in range(3)))
+    assert gate.concerned({path: [TRAIN, TEST]})[BATCH_NORM] == f"{path}: layer 'n0' (BatchNorm, TRAIN) and 2 more"
+
+
+def test_a_failed_self_test_is_refused_or_forced():
+    concerned = {"Concat": "n: layer 'c'", "Scale": "n: layer 's' (Scale, TRAIN)"}
+    expected = (
+        r"n: layer 's' \(Scale, TRAIN\): this Caffe fails the self-test 'Scale' \(output: expected .*, found .*\)"
+    )
+    with pytest.raises(CaffeError, match=expected + ".*; use another build of Caffe; --force trains all the same"):
+        list(_child.run("jobs:doubts", concerned=concerned, force=False))
+    (told,) = _child.run("jobs:doubts", concerned=concerned, force=True)
+    assert "'s' (Scale, TRAIN)" in told
+    assert "--force" not in told
+    assert list(_child.run("jobs:doubts", concerned={"Concat": "n"}, force=False)) == []
+
+
+@pytest.fixture()
+def solver(in_tmp):
+    (in_tmp / "net.prototxt").write_text(HEAD + 'layer { name: "norm" type: "BatchNorm" bottom: "x" top: "y" }' + LOSS)
+    (in_tmp / "solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "s"'
+    )
+    return "solver.prototxt"
+
+
+def test_train_refuses_what_this_caffe_computes_wrong(solver, batch_norm_is_right):
+    result = CliRunner().invoke(main, ["train", solver, "-o", "run", "--no-plot"])
+    if batch_norm_is_right:
+        assert result.exit_code == 0, result.output
+        return
+    assert result.exit_code == 1
+    assert "net.prototxt: layer 'norm' (BatchNorm, TRAIN): this Caffe fails the self-test" in result.output
+    assert "--bn PREFIX=global" in result.output
+    assert "--force" in result.output
+    result = CliRunner().invoke(main, ["train", solver, "-o", "run", "--no-plot", "--force"])
+    assert result.exit_code == 0, result.output
+    assert "note: " in result.output
+    assert "finished at iteration 1" in result.output
+
+
+def test_train_takes_batch_norm_on_stored_statistics(solver, in_tmp):
+    net = proto.read_net("net.prototxt")
+    net.layer[2].batch_norm_param.use_global_stats = True
+    proto.write("net.prototxt", net)
+    events = []
+    assert train_solver(solver, "run", on_event=events.append).iteration == 1
+    assert not [event for event in events if isinstance(event, Note)]
+
+
+def test_the_command_tells_and_its_status_is_that_of_the_self_tests(batch_norm_is_right):
+    result = CliRunner().invoke(main, ["doctor"])
+    assert "passed   Convolution\n" in result.output
+    assert result.exit_code == (0 if batch_norm_is_right else 1)
+    if not batch_norm_is_right:
+        assert f"failed   {BATCH_NORM}: output: expected " in result.output
+        assert "remedy: let these layers work on their stored statistics" in result.output
+        assert f"Error: 1 of {len(SELF_TESTS)} self-tests failed" in result.output
+
+
+def test_a_gpu_that_cannot_be_used_is_told(examination):
+    if not examination.gpu_refusal:
+        pytest.skip("this machine has a GPU")
+    result = CliRunner().invoke(main, ["doctor", "--gpu", "0"])
+    assert result.exit_code == 1
+    assert result.output == f"Error: {examination.gpu_refusal}\n"
+
+
+def test_where_there_is_no_caffe(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'caffe' else find(name, package)"
+    )
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
+    code = "from netbuild_cli.main import main; main()"
+    for option in ([], ["--json"]):
+        result = subprocess.run(
+            [sys.executable, "-c", code, "doctor", *option],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 1
+        assert result.stderr.startswith("Error: no Caffe found")
+        assert result.stderr.count("\n") == 1
+        assert f"numpy {np.__version__}" in result.stdout or json.loads(result.stdout)["versions"]["numpy"]
+
+
+def test_the_report_as_json(examination):
+    report = json.loads(CliRunner(**separate()).invoke(main, ["doctor", "--json"]).stdout)
+    assert [outcome["name"] for outcome in report["outcomes"]] == list(SELF_TESTS)
+    assert report["caffe"]["folder"] == examination.caffe.folder
+
+
+def separate():
+    """What keeps stderr out of stdout: an argument before click 8.2, always so after."""
+    import inspect
+
+    return {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
