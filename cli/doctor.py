@@ -41,7 +41,7 @@ def command(gpu: Optional[int], as_json: bool) -> None:
 def _lines(found: Examination) -> Iterator[str]:
     versions = dict(found.versions)
     if found.caffe is not None:
-        package = f"package {found.caffe.package}" if found.caffe.package else "of no installed package"
+        package = f"from the package {found.caffe.package}" if found.caffe.package else "from no Python package"
         yield f"Caffe {found.caffe.version}, {package}, in {found.caffe.folder}"
     yield ", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items())
     if found.caffe is not None:

@@ -36,7 +36,7 @@ def weights(trained):
 def test_help_and_version():
     assert "fuse" in run("--help")
     assert "0.1.0" in run("--version")
-    for command in ("check", "data", "demo", "emit", "fuse", "train", "verify"):
+    for command in ("check", "data", "demo", "doctor", "emit", "fuse", "train", "verify"):
         first_line = run(command, "--help").split("\n\n")[1].strip()
         assert first_line
     assert "No such command 'fues'" in run("fues", code=2)

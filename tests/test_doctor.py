@@ -136,7 +136,7 @@ def test_what_needs_a_module_is_not_run_and_a_broken_expectation_fails():
     assert (missing.status, raising.status, broken.status) == ("not run", "failed", "failed")
     assert missing.told == "no_such_module is not installed: pip install 'netbuild[hdf5]'"
     assert raising.told.startswith("IndexError: only integers")
-    assert "(96 of 96 values differ)" in broken.told
+    assert "; 96 of 96 values differ" in broken.told
     assert "found nan" in not_a_number.told
 
 
@@ -189,9 +189,7 @@ def test_the_layer_is_named_with_its_file_and_phase(tmp_path):
 
 def test_a_failed_self_test_is_refused_or_forced():
     concerned = {"Concat": "n: layer 'c'", "Scale": "n: layer 's' (Scale, TRAIN)"}
-    expected = (
-        r"n: layer 's' \(Scale, TRAIN\): this Caffe fails the self-test 'Scale' \(output: expected .*, found .*\)"
-    )
+    expected = r"n: layer 's' \(Scale, TRAIN\): this Caffe computes it wrong: it fails the self-test 'Scale' \(output: expected .*, found .*\)"
     with pytest.raises(CaffeError, match=expected + ".*; use another build of Caffe; --force trains all the same"):
         list(_child.run("jobs:doubts", concerned=concerned, force=False))
     (told,) = _child.run("jobs:doubts", concerned=concerned, force=True)
@@ -215,7 +213,10 @@ def test_train_refuses_what_this_caffe_computes_wrong(solver, batch_norm_is_righ
         assert result.exit_code == 0, result.output
         return
     assert result.exit_code == 1
-    assert "net.prototxt: layer 'norm' (BatchNorm, TRAIN): this Caffe fails the self-test" in result.output
+    assert (
+        "net.prototxt: layer 'norm' (BatchNorm, TRAIN): this Caffe computes it wrong: it fails the self-test"
+        in result.output
+    )
     assert "--bn PREFIX=global" in result.output
     assert "--force" in result.output
     result = CliRunner().invoke(main, ["train", solver, "-o", "run", "--no-plot", "--force"])

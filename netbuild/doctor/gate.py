@@ -37,7 +37,8 @@ def doubts(concerned: Mapping[str, str], gpu: Optional[int], force: bool) -> Ite
     for outcome in outcomes([SELF_TESTS[name] for name in concerned], gpu):
         if outcome.status == FAILED:
             sentence = (
-                f"{concerned[outcome.name]}: this Caffe fails the self-test {outcome.name!r} ({outcome.told}); "
+                f"{concerned[outcome.name]}: this Caffe computes it wrong: it fails the self-test "
+                f"{outcome.name!r} ({outcome.told}); "
                 f"{SELF_TESTS[outcome.name].remedy}"
             )
             if not force:

@@ -77,6 +77,6 @@ def _difference(expected: Any, found: Any, tolerance: float) -> str:
         return ""
     worst = np.unravel_index(near.argmin(), near.shape)
     return (
-        f"expected {expected[worst]:.6g}, found {found[worst]:.6g} "
-        f"({near.size - np.count_nonzero(near)} of {near.size} values differ)"
+        f"expected {expected[worst]:.6g}, found {found[worst]:.6g}; "
+        f"{near.size - np.count_nonzero(near)} of {near.size} values differ"
     )

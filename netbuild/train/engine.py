@@ -36,8 +36,8 @@ def train(
     Caffe's own testing is switched off in that text, since its scores go to the log only; the tests here are those of
     Solver::Test: the test net shares the train net's weights, and its outputs are averaged over test_iter batches.
     """
-    yield from map(Note, doubts(concerned, gpu, force))
     stop = _StopRequest()
+    yield from map(Note, doubts(concerned, gpu, force))
     set_mode(gpu)
     filled = None if start is None else _load(start).net
     engine = _load(solver)
