@@ -13,18 +13,7 @@ from netbuild.fusion.joins import KINDS, Join
 from netbuild.fusion.wiring import DATA, Part
 from netbuild.graph.freeze import BATCH_NORM
 
-from .options import Function, branch_option, keyed
-
-
-def _lengths(text: str) -> Tuple[int, ...]:
-    lengths = tuple(int(part) for part in text.split(","))
-    if min(lengths) < 1:
-        raise ValueError("each at least 1")
-    return lengths
-
-
-def _mean(text: str) -> Tuple[float, ...]:
-    return () if text == "none" else tuple(float(part) for part in text.split(","))
+from .options import Function, branch_option, keyed, lengths, mean_option, scale_option
 
 
 def _one_of(known: Sequence[str]) -> Callable[[str], str]:
@@ -136,23 +125,11 @@ _OPTIONS = [
         "--shape",
         metavar="[PREFIX=]C,H,W",
         multiple=True,
-        callback=keyed(_lengths),
+        callback=keyed(lengths),
         help="Shape of an image.  [default: what the branch's source tells]",
     ),
-    click.option(
-        "--mean",
-        metavar="[PREFIX=]V[,V,V]",
-        multiple=True,
-        callback=keyed(_mean),
-        help="Mean value, or one per channel (B,G,R); 'none' for no mean.  [default: as for --shape]",
-    ),
-    click.option(
-        "--scale",
-        metavar="[PREFIX=]FACTOR",
-        multiple=True,
-        callback=keyed(float),
-        help="Factor after the mean is subtracted.  [default: as for --shape]",
-    ),
+    mean_option("as for --shape"),
+    scale_option("as for --shape"),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 import click
 
@@ -58,10 +58,10 @@ def keyed(convert: Callable[[str], Value], *, repeat: bool = False) -> Callable[
     return parse
 
 
-def branch_option(help_text: str) -> Callable[[Function], Function]:
+def branch_option(help_text: str, metavar: str = "PREFIX=NET[@SEAM]") -> Callable[[Function], Function]:
     """--branch PREFIX=NET[@SEAM], repeated."""
     return click.option(
-        "--branch", "branches", metavar="PREFIX=NET[@SEAM]", multiple=True, callback=pairs("prefix"), help=help_text
+        "--branch", "branches", metavar=metavar, multiple=True, callback=pairs("prefix"), help=help_text
     )
 
 
@@ -77,6 +77,47 @@ def weights_option(help_text: str, *, required: bool = False, repeat: bool = Fal
     )
 
 
+def require_weights(branches: Mapping[str, str], weights: Mapping[str, str]) -> None:
+    """Raise UsageError where a branch has a net and no weights, or the reverse."""
+    if set(branches) != set(weights):
+        odd_ones = ", ".join(sorted(set(branches) ^ set(weights)))
+        raise click.UsageError(f"each branch needs --branch and --weights; one of them is missing for {odd_ones}")
+
+
+def lengths(text: str) -> Tuple[int, ...]:
+    """Return comma-separated whole numbers, each at least 1."""
+    parsed = tuple(int(part) for part in text.split(","))
+    if min(parsed) < 1:
+        raise ValueError("each at least 1")
+    return parsed
+
+
+def _mean(text: str) -> Tuple[float, ...]:
+    return () if text == "none" else tuple(float(part) for part in text.split(","))
+
+
+def mean_option(default: str) -> Callable[[Function], Function]:
+    """--mean [PREFIX=]V[,V,V], repeated."""
+    return click.option(
+        "--mean",
+        metavar="[PREFIX=]V[,V,V]",
+        multiple=True,
+        callback=keyed(_mean),
+        help=f"Mean value, or one per channel (B,G,R); 'none' for no mean.  [default: {default}]",
+    )
+
+
+def scale_option(default: str) -> Callable[[Function], Function]:
+    """--scale [PREFIX=]FACTOR, repeated."""
+    return click.option(
+        "--scale",
+        metavar="[PREFIX=]FACTOR",
+        multiple=True,
+        callback=keyed(float),
+        help=f"Factor after the mean is subtracted.  [default: {default}]",
+    )
+
+
 def whose(prefix: str) -> str:
     """Return how reports call what has this prefix."""
     return prefix or "layers without a prefix"
@@ -85,6 +126,13 @@ def whose(prefix: str) -> str:
 def counted(number: int, what: str) -> str:
     """Return '1 layer', '2 layers'."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[str]) -> List[str]:
+    """Return the lines of a table whose first row is its heading; columns headed by one of `left` begin on the left."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    fit = [str.ljust if name in left else str.rjust for name in rows[0]]
+    return ["  ".join(pad(cell, width) for pad, cell, width in zip(fit, row, widths)).rstrip() for row in rows]
 
 
 def output_folder_option(function: Function) -> Function:

@@ -13,7 +13,7 @@ from netbuild.errors import GraphError, WeightsError
 from netbuild.provenance import check_sources, sidecar
 from netbuild.verify.branches import Comparison, Original, verify_branches
 
-from .options import branch_option, json_option, pairs, weights_option, whose
+from .options import branch_option, json_option, pairs, require_weights, weights_option, whose
 
 
 @click.command("verify")
@@ -46,9 +46,9 @@ def command(
         return
     if len(files) > 2:
         raise click.UsageError(f"expected TARGET.prototxt and INIT.caffemodel, found {len(files)} files")
-    if not branches or set(branches) != set(weights):
-        odd_ones = ", ".join(sorted(set(branches) ^ set(weights))) or "all"
-        raise click.UsageError(f"each branch needs --branch and --weights; one of them is missing for {odd_ones}")
+    require_weights(branches, weights)
+    if not branches:
+        raise click.UsageError("give the branches to compare with: --branch and --weights for each")
     _verify_nets(files[0], files[1], {p: Original(net, weights[p]) for p, net in branches.items()}, as_json, **feeding)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Iterator, List, Optional
+from typing import List, Optional
 
 import click
 
@@ -15,7 +15,7 @@ from netbuild.provenance import recorded, sidecar
 from netbuild.weights.fit import shape_text
 from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
 
-from .options import counted, json_option, whose
+from .options import aligned, counted, json_option, whose
 
 
 @click.command("weights")
@@ -47,7 +47,7 @@ def command(file: str, pattern: str, as_json: bool) -> None:
         click.secho(_printable(remark), fg="yellow")
 
 
-def _table(blobs: List[BlobFigures]) -> Iterator[str]:
+def _table(blobs: List[BlobFigures]) -> List[str]:
     bad = any(blob.nan or blob.infinite for blob in blobs)
     rows = [
         ["LAYER", "TYPE", "BLOB", "SHAPE", "VALUES", "BYTES", "MIN", "MAX", "MEAN", *(["NAN", "INF"] if bad else [])]
@@ -58,11 +58,7 @@ def _table(blobs: List[BlobFigures]) -> Iterator[str]:
         counts = [str(blob.nan), str(blob.infinite)] if bad else []
         size = [f"{blob.values:,}", f"{blob.bytes:,}"]
         rows.append([*named, str(blob.number), shape_text(blob.shape), *size, *figures, *counts])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    left = [name in ("LAYER", "TYPE", "SHAPE") for name in rows[0]]
-    for row in rows:
-        cells = [cell.ljust(width) if is_text else cell.rjust(width) for cell, width, is_text in zip(row, widths, left)]
-        yield "  ".join(cells).rstrip()
+    return aligned(rows, ("LAYER", "TYPE", "SHAPE"))
 
 
 def _number(value: Optional[float]) -> str:

@@ -14,6 +14,7 @@ import importlib.util
 import io
 import os
 import sys
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -74,13 +75,24 @@ def caffe() -> Any:
     return module
 
 
-def set_mode(gpu: Optional[int]) -> None:
-    """Make Caffe compute on this GPU, or on the CPU; it aborts where it cannot."""
+def use_device(gpu: Optional[int]) -> None:
+    """Let Caffe compute on this GPU, or on the CPU. It aborts where it has no such GPU: for child processes only."""
     if gpu is None:
         caffe().set_mode_cpu()
     else:
         caffe().set_device(gpu)
         caffe().set_mode_gpu()
+
+
+def load_net(text: str, weights: str) -> Any:
+    """Return Caffe's Net of a prototxt's text in TEST phase, with the weights of a file.
+
+    Caffe aborts on what it cannot take: for child processes only.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.prototxt"
+        path.write_text(text, encoding="utf-8")
+        return caffe().Net(str(path), weights, TEST)
 
 
 class _LoadedSchema(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -8,6 +8,7 @@ ROOMS = [
     "errors",
     "names",
     "files",
+    "pictures",
     "weights",
     "_caffe",
     "_child",

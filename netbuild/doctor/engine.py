@@ -7,7 +7,7 @@ import os
 import tempfile
 from typing import Any, Iterator, Optional, Sequence
 
-from .._caffe import caffe, set_mode
+from .._caffe import caffe, use_device
 from .._child import apart
 from ..errors import CaffeError
 from .facts import gathered
@@ -71,7 +71,7 @@ def _until_abort(tests: Sequence[SelfTest], folder: str, gpu: Optional[int]) -> 
 
 def _in_turn(tests: Sequence[SelfTest], folder: str, gpu: Optional[int]) -> Iterator[Outcome]:
     os.chdir(folder)
-    set_mode(gpu)
+    use_device(gpu)
     yield from map(_outcome, tests)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Sequence, T
 import numpy as np
 
 from .. import proto
-from .._caffe import caffe
+from .._caffe import caffe, use_device
 from ..graph.feed import with_inputs
 from .listing import reading
 from .part import Task
@@ -42,11 +42,7 @@ class Worker:
     def __init__(self, jobs: Mapping[str, Any], weights: Sequence[str], gpu: Optional[int] = None) -> None:
         self._jobs, self._weights = jobs, weights
         self._nets: Dict[str, Any] = {}
-        if gpu is None:
-            caffe().set_mode_cpu()
-        else:
-            caffe().set_device(gpu)
-            caffe().set_mode_gpu()
+        use_device(gpu)
 
     def compute(self, task: Task) -> Computed:
         """Return the features of a task's images."""

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from .._caffe import TEST, caffe, set_mode
+from .._caffe import TEST, caffe, use_device
 from .._child import ENDINGS
 from ..doctor.gate import doubts
 from ..errors import NetbuildError
@@ -38,7 +38,7 @@ def train(
     """
     stop = _StopRequest()
     yield from map(Note, doubts(concerned, gpu, force))
-    set_mode(gpu)
+    use_device(gpu)
     filled = None if start is None else _load(start).net
     engine = _load(solver)
     if filled is not None:
@@ -79,7 +79,7 @@ def train(
 
 def evaluate(net: str, weights: str, batches: int, gpu: Optional[int]) -> Iterator[Dict[str, float]]:
     """Yield the means of a TEST net's outputs over so many batches; the net comes as prototxt text."""
-    set_mode(gpu)
+    use_device(gpu)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.prototxt"
         path.write_text(net, encoding="utf-8")

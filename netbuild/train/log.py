@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
-from ..errors import NetbuildError
 from ..files import PathLike, write_text
+from ..pictures import new_figure, save_png
 from .events import Event, Started, Stepped, Tested
 
 FIELDS = ("iteration", "seconds", "phase", "name", "value")
@@ -64,9 +64,8 @@ def draw_curves(log: PathLike, picture: PathLike, title: str = "") -> None:
         for (phase, name), points in read_log(log).items():
             if name != "lr":
                 is_loss = "loss" in name or phase == "TRAIN"
-                _plot(
-                    losses if is_loss else accuracies, points, f"{name} ({phase})", dashed=phase == "TEST" and is_loss
-                )
+                axes, dashed = (losses, phase == "TEST") if is_loss else (accuracies, False)
+                _plot(axes, points, f"{name} ({phase})", dashed=dashed)
 
     _draw(draw, picture, title)
 
@@ -86,13 +85,7 @@ def draw_grid(logs: Mapping[str, PathLike], picture: PathLike, title: str = "") 
 
 
 def _draw(draw: Callable[[Any, Any], None], picture: PathLike, title: str) -> None:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise NetbuildError("curves need matplotlib: pip install 'netbuild[plot]'") from None
-    figure = Figure(figsize=(10, 4), constrained_layout=True)
-    FigureCanvasAgg(figure)
+    figure = new_figure("curves", (10, 4))
     losses, accuracies = figure.subplots(1, 2)
     draw(losses, accuracies)
     losses.set(title="loss", xlabel="iteration", yscale="log")
@@ -103,7 +96,7 @@ def _draw(draw: Callable[[Any, Any], None], picture: PathLike, title: str) -> No
             axes.legend(fontsize="small")
     if title:
         figure.suptitle(title)
-    figure.savefig(Path(picture), dpi=110)
+    save_png(figure, picture)
 
 
 def _plot(axes: Any, points: List[Tuple[int, float]], label: str, *, dashed: bool) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
 from .. import names, proto
-from .._caffe import TEST, caffe
+from .._caffe import load_net
 from ..errors import GraphError
 from ..graph.feed import with_inputs
 from .branches import Alone, Comparison
@@ -22,7 +20,7 @@ def compare(
     fused: Tuple[str, str], originals: Sequence[Alone], inputs: Mapping[str, Any], seed: int
 ) -> Iterator[Comparison]:
     """Yield the comparison of each branch; the fused net comes as (prototxt text, weight file)."""
-    net = _net(*fused)
+    net = load_net(*fused)
     feed = _feed(net, inputs, seed)
     for original in originals:
         taken: Dict[Tuple[str, int], Any] = dict.fromkeys(original.readers.values())
@@ -30,7 +28,7 @@ def compare(
         # An original gets what its branch reads in the fused net, whatever that is: the input, or another's blob.
         own_feed = {blob: taken[reader] for blob, reader in original.readers.items()}
         shapes = {blob: values.shape for blob, values in own_feed.items()}
-        alone = _net(proto.to_text(with_inputs(proto.parsed(original.text), shapes)), original.weights)
+        alone = load_net(proto.to_text(with_inputs(proto.parsed(original.text), shapes)), original.weights)
         last = list(found)[-1] if found else ""
         if last not in alone._layer_names:
             raise GraphError(
@@ -39,13 +37,6 @@ def compare(
             )
         expected = _outputs(alone, own_feed, "", list(alone._layer_names).index(last), {})
         yield _comparison(original.prefix, original.seam, expected, found)
-
-
-def _net(text: str, weights: str) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.prototxt"
-        path.write_text(text, encoding="utf-8")
-        return caffe().Net(str(path), weights, TEST)
 
 
 def _feed(net: Any, inputs: Mapping[str, Any], seed: int) -> Dict[str, Any]:

@@ -1,0 +1,29 @@
+"""Pictures through matplotlib, which is loaded only here, and written only when they are complete."""
+
+from __future__ import annotations
+
+from typing import Any, Tuple
+
+from .errors import NetbuildError
+from .files import PathLike, replacing
+
+
+def new_figure(what: str, size: Tuple[float, float]) -> Any:
+    """Return an empty Figure of so many inches, that no window shows.
+
+    Raises NetbuildError where matplotlib is missing; `what` says in it what cannot be drawn ('curves').
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise NetbuildError(f"{what} need matplotlib: pip install 'netbuild[plot]'") from None
+    figure = Figure(figsize=size, constrained_layout=True)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_png(figure: Any, path: PathLike) -> None:
+    """Write a figure as PNG, replacing the file only when the new one is complete."""
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=110)
