@@ -51,13 +51,15 @@ _CONTENTS = {
     "extract_branch": "extract",
     "weight_report": "weights.stats",
     "copy_branch": "weights.live",
-    # proof and training
+    # proof, evaluation and training
     "verify_branches": "verify.branches",
+    "score_nets": "evaluation.score",
+    "Scorer": "evaluation.scorer",
+    "Preparation": "evaluation.scorer",
     "make_features": "features.make",
     "Ways": "features.make",
     "Features": "train.head",
     "train_solver": "train.run",
-    "evaluate": "train.evaluate",
     "examine": "doctor.report",
     "run_demo": "demo",
 }

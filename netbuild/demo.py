@@ -14,10 +14,11 @@ from .data.mnist import load_mnist
 from .data.source import DataSource
 from .emit import emit_files
 from .errors import NetbuildError
+from .evaluation.score import score_nets
+from .evaluation.scorer import Scorer
 from .files import PathLike, output_folder, write_text
 from .fuse import fuse_weights
 from .fusion import Fusion
-from .train.evaluate import evaluate
 from .train.log import draw_curves
 from .train.run import Trained, train_solver
 from .verify.branches import Original, verify_branches
@@ -154,5 +155,7 @@ def _source(lists: Written, subset: str, train_batch: int = 50) -> DataSource:
 
 def _score(name: str, net: Path, model: Path, lists: Written) -> Score:
     subset = name if name in BRANCHES else "all"
-    validation, test = (evaluate(net, model, lists.path(f"{split}_{subset}"))["accuracy"] for split in ("val", "test"))
+    validation, test = (
+        score_nets(Scorer(net, model), lists.path(f"{split}_{subset}")).top1 for split in ("val", "test")
+    )
     return Score(name, f"{subset} digits", validation, test)

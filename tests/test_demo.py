@@ -1,6 +1,6 @@
 import pytest
 
-from netbuild import DataSource, Fusion, emit_files, evaluate, lenet, run_demo
+from netbuild import DataSource, Fusion, Scorer, emit_files, lenet, run_demo, score_nets
 from netbuild.branches.lenet import MNIST
 from netbuild.data.lists import write_images
 from netbuild.data.mnist import load_mnist
@@ -35,11 +35,10 @@ def test_the_recipes_models_on_mnist(recipe, mnist, tmp_path):
     lists = write_images(test, tmp_path / "data")
     emit_files(Fusion({"": lenet}, 5, frozen=False), DataSource(MNIST), tmp_path / "net")
     found = {
-        branch: evaluate(
-            tmp_path / "net" / "train_val.prototxt",
-            recipe / f"mnist_lenet_{branch}_iter_30000.caffemodel",
+        branch: score_nets(
+            Scorer(tmp_path / "net" / "train_val.prototxt", recipe / f"mnist_lenet_{branch}_iter_30000.caffemodel"),
             lists.path(f"test_{branch}"),
-        )["accuracy"]
+        ).top1
         for branch in ("odd", "even")
     }
     assert {branch: round(accuracy, 4) for branch, accuracy in found.items()} == {"odd": 0.9935, "even": 0.9941}

@@ -28,6 +28,7 @@ ROOMS = [
     "convert",
     "verify",
     "extract",
+    "evaluation",
     "doctor",
     "features",
     "train",
@@ -66,9 +67,10 @@ INNER = {
     "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "branches", "engine"],
+    "evaluation": ["figures", "ensembles", "scorer", "score", "results", "engine"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
     "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
-    "train": ["events", "engine", "log", "prepare", "head", "run", "grid", "evaluate"],
+    "train": ["events", "engine", "log", "prepare", "head", "run", "grid"],
 }
 
 

@@ -5,7 +5,7 @@ import signal
 import numpy as np
 import pytest
 
-from netbuild import DataSource, Fusion, emit_files, evaluate, lenet, proto, train_solver
+from netbuild import DataSource, Fusion, Scorer, emit_files, lenet, proto, score_nets, train_solver
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import CaffeError, GraphError, NetbuildError, WeightsError
 from netbuild.train import events as ev
@@ -22,7 +22,7 @@ def solver(tmp_path, small_lists):
     return tmp_path / "net" / "solver.prototxt"
 
 
-def test_a_run_trains_logs_tests_and_snapshots(solver, tmp_path, caffe):
+def test_a_run_trains_logs_tests_and_snapshots(solver, tmp_path, caffe, small_lists):
     events = []
     result = train_solver(solver, tmp_path / "run", on_event=events.append)
     assert events[0] == ev.Started(0, 20)
@@ -32,7 +32,10 @@ def test_a_run_trains_logs_tests_and_snapshots(solver, tmp_path, caffe):
     assert steps[0].lr == pytest.approx(0.01)
     assert (result.iteration, result.interrupted) == (20, False)
     # The last test is one of the trained weights: evaluating the snapshot on the same 40 images gives the same.
-    assert result.scores == pytest.approx(evaluate(solver.parent / "train_val.prototxt", result.caffemodel), abs=1e-5)
+    found = score_nets(Scorer(solver.parent / "train_val.prototxt", result.caffemodel), small_lists.path("val_all"))
+    assert result.scores["accuracy"] == pytest.approx(found.top1, abs=1e-5)
+    own = found.answers[0].probabilities[np.arange(40), found.listing.labels]
+    assert result.scores["loss"] == pytest.approx(-np.log(own).mean(), abs=1e-5)
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert names == [f"s_iter_{n}.{kind}" for n in (10, 20) for kind in ("caffemodel", "solverstate")] + [
         "train_log.csv"
@@ -230,28 +233,6 @@ def test_nets_are_found_beside_the_solver_and_phases_in_two_files(tmp_path, smal
     )
     monkeypatch.chdir(tmp_path / "net")
     assert train_solver("solver.prototxt", "run").scores.keys() == {"accuracy", "loss"}
-
-
-def test_evaluation_counts_every_image_once(solver, tmp_path, small_lists, caffe, monkeypatch):
-    from netbuild.train import evaluate as module
-
-    monkeypatch.setattr(module, "_LARGEST_BATCH", 10)
-    result = train_solver(solver, tmp_path / "run")
-    lines = small_lists.path("val_all").read_text().splitlines(keepends=True)[:37]
-    path, label = lines[-1].rsplit(" ", 1)
-    lines[-1] = f"{path} {(int(label) + 1) % 10}\n"
-    (tmp_path / "prime.txt").write_text("".join(lines))
-    found = evaluate(solver.parent / "train_val.prototxt", result.caffemodel, tmp_path / "prime.txt")
-    net = caffe.Net(os.fspath(solver.parent / "deploy.prototxt"), os.fspath(result.caffemodel), caffe.TEST)
-    from PIL import Image
-
-    right = 0
-    for line in lines:
-        path, label = line.rsplit(" ", 1)
-        with Image.open(path) as image:
-            net.blobs["data"].data[0, 0] = (np.asarray(image, np.float32) - 128) / 256
-        right += int(net.forward()["prob"].argmax() == int(label))
-    assert found["accuracy"] == pytest.approx(right / 37, abs=1e-6)
 
 
 def test_curves_are_drawn(solver, tmp_path):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
 from ..errors import NetbuildError
-from ..files import PathLike, output_folder, write_text
+from ..files import PathLike, existing_file, output_folder, write_text
 from .images import pillow
 
 FORMATS = ("png", "jpg")
@@ -23,6 +23,13 @@ class Digits(NamedTuple):
     """Labelled grey images: pixels (N, H, W) of type uint8 with light ink on black, labels (N,) in 0..9."""
 
     pixels: Any
+    labels: Any
+
+
+class Listing(NamedTuple):
+    """What a list file names: the paths (N) as Caffe opens them, labels (N,) of type int64."""
+
+    paths: List[str]
     labels: Any
 
 
@@ -87,6 +94,33 @@ def count_images(path: PathLike) -> int:
     """Return how many images a list file names."""
     with Path(path).open("rb") as file:
         return sum(1 for line in file if line.strip())
+
+
+def read_list(path: PathLike, root_folder: str = "") -> Listing:
+    """Read a list file of lines `PATH LABEL`, the root folder put in front of each path as Caffe does it.
+
+    Raises NetbuildError for a line that is none, and where images are not there.
+    """
+    listed: List[Tuple[str, int]] = []
+    missing: List[str] = []
+    file = existing_file(path, "list")
+    for number, line in enumerate(file.read_text("utf-8", "surrogateescape").split("\n"), 1):
+        if not line.strip():
+            continue
+        name, space, label = line.rstrip().rpartition(" ")
+        if not space or not label.isdecimal():
+            raise NetbuildError(f"list {str(file)!r}: line {number} is {line!r}; expected PATH LABEL, a whole number")
+        listed.append((root_folder + name, int(label)))
+        if not Path(root_folder + name).is_file():
+            missing.append(f"{root_folder + name!r} in line {number}")
+    if missing:
+        raise NetbuildError(
+            f"list {str(file)!r}: {len(missing)} of {len(listed)} images are not there; the first is {missing[0]} "
+            f"(looked from {str(Path.cwd())!r})"
+        )
+    if not listed:
+        raise NetbuildError(f"list {str(file)!r}: names no image")
+    return Listing([name for name, _ in listed], np.array([label for _, label in listed], np.int64))
 
 
 def total(splits: Mapping[str, Digits]) -> int:

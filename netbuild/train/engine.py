@@ -1,4 +1,4 @@
-"""What runs in the child process of `train` and `evaluate`: real Caffe."""
+"""What runs in the child process of `train`: real Caffe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from .._caffe import TEST, caffe, use_device
+from .._caffe import caffe, use_device
 from .._child import ENDINGS
 from ..doctor.gate import doubts
 from ..errors import NetbuildError
@@ -77,16 +77,6 @@ def train(
     yield Finished(engine.iter, _stem(snapshot_prefix, engine), stop.requested)
 
 
-def evaluate(net: str, weights: str, batches: int, gpu: Optional[int]) -> Iterator[Dict[str, float]]:
-    """Yield the means of a TEST net's outputs over so many batches; the net comes as prototxt text."""
-    use_device(gpu)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.prototxt"
-        path.write_text(net, encoding="utf-8")
-        loaded = caffe().Net(str(path), weights, TEST)
-    yield _means(loaded, batches)
-
-
 class _StopRequest:
     """Set by Ctrl-C and the like: the step that runs is finished, then a snapshot is written."""
 
@@ -129,7 +119,7 @@ def _test(engine: Any, test_iter: Sequence[int], stop: _StopRequest) -> Dict[str
     return scores
 
 
-def _means(net: Any, batches: int, stop: Optional[_StopRequest] = None) -> Dict[str, float]:
+def _means(net: Any, batches: int, stop: _StopRequest) -> Dict[str, float]:
     """Average the outputs that are single numbers (accuracy, loss) over so many forward passes.
 
     A request to stop ends it early, with the means of what was done.
@@ -137,7 +127,7 @@ def _means(net: Any, batches: int, stop: Optional[_StopRequest] = None) -> Dict[
     names = [name for name in net.outputs if net.blobs[name].count == 1]
     sums = dict.fromkeys(names, 0.0)
     done = 0
-    while done < batches and not (stop and stop.requested and done):
+    while done < batches and not (stop.requested and done):
         net.forward()
         done += 1
         for name in names:

@@ -1,0 +1,1 @@
+"""What nets answer to the images of a list, in real Caffe, and how often they are right."""

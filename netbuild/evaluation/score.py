@@ -1,0 +1,216 @@
+"""Run nets over the images of a list, and say how often they are right: alone, fused, and as ensembles."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .._child import run
+from ..data.lists import Listing, read_list
+from ..errors import NetbuildError, NetbuildWarning
+from ..files import PathLike
+from .ensembles import ENSEMBLES, Member
+from .figures import ClassFigures, confusion, in_top, per_class, share, softmax
+from .scorer import Preparation, Prepared, Scorer, prepare
+
+TOP = 5
+Progress = Callable[[str, int, int], None]
+"""Called with the name of the net that runs, the images done and all images."""
+
+
+class Row(NamedTuple):
+    """How often a net, or an ensemble, is right."""
+
+    name: str
+    kind: str
+    """'net', 'branch' or 'ensemble'."""
+    images: int
+    own: bool
+    """Whether these are only the images whose label it knows; otherwise all of the list."""
+    top1: Optional[float]
+    """None where there are no images."""
+    top5: Optional[float]
+    """None too where it knows no more than five labels: it could not fail."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a net, or an ensemble, answers to each image."""
+
+    name: str
+    """The net's file, the branch's prefix or the ensemble's name."""
+    kind: str
+    """'net', 'branch' or 'ensemble'."""
+    known: Tuple[int, ...]
+    """The labels that its answers can be."""
+    probabilities: Any
+    """(N, C), float32 of a net; 0 for labels that it does not know."""
+
+    @property
+    def predicted(self) -> Any:
+        """The most probable label of each image, (N,)."""
+        return self.probabilities.argmax(axis=1)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found."""
+
+    listing: Listing
+    answers: Tuple[Answers, ...]
+    """The net's first, then those of its branches and their ensembles."""
+
+    @property
+    def classes(self) -> int:
+        """The number of labels C: one more than the highest that the net knows."""
+        return int(self.answers[0].probabilities.shape[1])
+
+    @property
+    def rows(self) -> List[Row]:
+        """The table: for what does not know all labels of the list first the images that it can know."""
+        rows = []
+        for one in self.answers:
+            own = np.isin(self.listing.labels, one.known)
+            rows += [self._row(one, own)] if not own.all() else []
+            rows.append(self._row(one, None))
+        return rows
+
+    def _row(self, one: Answers, chosen: Any) -> Row:
+        mask = slice(None) if chosen is None else chosen
+        labels, probabilities = self.listing.labels[mask], one.probabilities[mask]
+        right = [int(in_top(probabilities, labels, k).sum()) for k in (1, TOP)]
+        top5 = share(right[1], len(labels)) if len(one.known) > TOP else None
+        return Row(one.name, one.kind, len(labels), chosen is not None, share(right[0], len(labels)), top5)
+
+    @property
+    def top1(self) -> float:
+        """The share of all images on which the net is right."""
+        return float((self.answers[0].predicted == self.listing.labels).mean())
+
+    def confusion(self, one: Optional[Answers] = None) -> Any:
+        """Return the confusion matrix of the net, or of other answers: int64 (C, C), true labels are rows."""
+        return confusion(self.listing.labels, (one or self.answers[0]).predicted, self.classes)
+
+    def per_class(self, one: Optional[Answers] = None) -> List[ClassFigures]:
+        """Return the figures of each class of the net, or of other answers: no recall for labels unknown to them."""
+        known = (one or self.answers[0]).known
+        figures = per_class(self.confusion(one))
+        return [each if each.label in known else each._replace(recall=None) for each in figures]
+
+
+def score_nets(
+    net: Scorer,
+    source: PathLike,
+    branches: Optional[Mapping[str, Scorer]] = None,
+    *,
+    preparation: Optional[Preparation] = None,
+    root_folder: Optional[str] = None,
+    gpu: Optional[int] = None,
+    on_progress: Progress = lambda _name, _done, _all: None,
+) -> Evaluation:
+    """Run a net, and branches alone to compare it with, over a list of images: each image once, in TEST phase.
+
+    Of two branches and more there are ensembles as well: mean and product of their probabilities, majority vote.
+    `preparation` is for nets that do not tell how their images are prepared, `root_folder` stands before each path of
+    the list (by default as in the net's own data layer).
+    """
+    scorers = {"": net, **(branches or {})}
+    prepared = {name: prepare(scorer, preparation) for name, scorer in scorers.items()}
+    if preparation is not None and all(one.tells for one in prepared.values()):
+        raise NetbuildError(
+            "the data layers of the nets tell how images are prepared; leave out --mean, --scale and so on"
+        )
+    root = prepared[""].data.image_data_param.root_folder if root_folder is None else root_folder
+    listing = read_list(source, root)
+    with tempfile.TemporaryDirectory() as folder:
+        full = Path(folder) / "list.txt"
+        full.write_text("".join(f"{path} 0\n" for path in listing.paths), "utf-8", "surrogateescape")
+        ready = {name: one.reading(str(full), len(listing.paths)) for name, one in prepared.items()}
+        known = {name: _labels(name, one) for name, one in ready.items()}
+        _require_known(known, listing, net, str(source))
+        for name, labels in known.items():
+            if scorers[name].labels is None and len(labels) < len(known[""]):
+                warnings.warn(_fewer(name, len(labels), len(known[""])), NetbuildWarning, stacklevel=2)
+        answers = [_answers(name, one, known, len(listing.paths), gpu, on_progress) for name, one in ready.items()]
+    return Evaluation(listing, (*answers, *_ensembles(answers[1:])))
+
+
+def _fewer(name: str, outputs: int, classes: int) -> str:
+    return (
+        f"branch {name}: its {outputs} outputs are taken for the labels 0 to {outputs - 1} of {classes}; where they "
+        f"stand for others, say so with --labels {name}=L,L,..."
+    )
+
+
+def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
+    """Return the label of each output of a net."""
+    outputs, labels = prepared.outputs(), prepared.scorer.labels
+    if labels is None:
+        return tuple(range(outputs))
+    option = f"--labels {name + '=' if name else ''}{','.join(map(str, labels))}"
+    if len(labels) != outputs:
+        raise NetbuildError(f"{option}: {len(labels)} labels, and {prepared.scorer.net} has {outputs} outputs")
+    if len(set(labels)) < len(labels) or min(labels) < 0:
+        raise NetbuildError(f"{option}: each output needs a label of its own, 0 or higher")
+    return tuple(labels)
+
+
+def _require_known(known: Mapping[str, Sequence[int]], listing: Listing, net: Scorer, source: str) -> None:
+    """Raise NetbuildError for labels of the list, or of a branch, beyond those of the net."""
+    highest = max(known[""])
+    there = f"beyond those of {net.net} (0 to {highest})"
+    for name, labels in known.items():
+        if max(labels) > highest:
+            raise NetbuildError(
+                f"branch {name!r}: an output stands for label {max(labels)}, which is {there}; say with --labels "
+                f"{name}=L,L,... which label of the list each of its outputs stands for"
+            )
+    wrong = np.flatnonzero(listing.labels > highest)
+    if len(wrong):
+        first = int(wrong[0])
+        raise NetbuildError(
+            f"list {source!r}: the label {listing.labels[first]} of {listing.paths[first]!r} is {there}; say with "
+            "--labels which label each output of the net stands for, or give another list"
+        )
+
+
+def _answers(
+    name: str,
+    prepared: Prepared,
+    known: Mapping[str, Tuple[int, ...]],
+    images: int,
+    gpu: Optional[int],
+    on_progress: Progress,
+) -> Answers:
+    """Run one net over the list."""
+    title = name or str(prepared.scorer.net)
+    chunks: List[Any] = []
+    done = 0
+    on_progress(title, 0, images)
+    with closing(run("netbuild.evaluation.engine:scores", images=images, gpu=gpu, **prepared.job())) as rows:
+        for chunk in rows:
+            chunks.append(chunk.reshape(len(chunk), -1))
+            done += len(chunk)
+            on_progress(title, done, images)
+    scores = np.concatenate(chunks)
+    if not np.isfinite(scores).all():
+        raise NetbuildError(f"{prepared.scorer.net}: its scores are not finite; look at {prepared.scorer.weights}")
+    own = scores / scores.sum(axis=1, keepdims=True) if prepared.are_probabilities else softmax(scores)
+    probabilities = np.zeros((images, max(known[""]) + 1), np.float32)
+    probabilities[:, known[name]] = own
+    return Answers(title, "branch" if name else "net", known[name], probabilities)
+
+
+def _ensembles(branches: Sequence[Answers]) -> List[Answers]:
+    if len(branches) < 2:
+        return []
+    members = [Member(one.probabilities, one.known) for one in branches]
+    known = tuple(sorted({label for one in branches for label in one.known}))
+    made: Dict[str, Any] = {name: combine(members) for name, combine in ENSEMBLES.items()}
+    return [Answers(name, "ensemble", known, probabilities) for name, probabilities in made.items()]

@@ -1,0 +1,489 @@
+"""Figures against scikit-learn, scores against images fed to pycaffe by hand, and what is refused."""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from netbuild_cli.main import main
+from nets import fc, layer, net
+from PIL import Image
+from sklearn import metrics
+
+from netbuild import DataSource, Fusion, Join, Preparation, Scorer, emit_files, lenet, proto, score_nets
+from netbuild.branches.lenet import MNIST
+from netbuild.data.lists import read_list
+from netbuild.errors import CaffeError, GraphError, NetbuildError, NetbuildWarning, WeightsError
+from netbuild.evaluation import figures
+from netbuild.evaluation.ensembles import Member, mean, product, vote
+from netbuild.evaluation.results import draw_confusion, require_free, write_tables
+from netbuild.evaluation.score import Answers, Evaluation
+
+ODD, EVEN = (1, 3, 5, 7, 9), (0, 2, 4, 6, 8)
+PREPARED = Preparation(mean=(128,), scale=1 / 256)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, caffe, small_lists):
+    """LeNets filled by Caffe: `all` for ten classes, `odd` and `even` for five; train_val, deploy and weights of each."""
+    folder = tmp_path_factory.mktemp("models")
+    lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
+    for name, classes in (("all", 10), ("odd", 5), ("even", 5)):
+        emit_files(Fusion({"": lenet}, classes, frozen=False), DataSource(MNIST, **lists), folder / name)
+        loaded = caffe.Net(os.fspath(folder / name / "train_val.prototxt"), caffe.TEST)
+        # The classifier's filler makes scores that hardly differ between images.
+        loaded.params["ip2"][0].data[...] = np.random.default_rng(len(name)).normal(0, 1, (classes, 500))
+        loaded.save(os.fspath(folder / f"{name}.caffemodel"))
+    return folder
+
+
+def scorer(models, name, file="train_val", **more):
+    return Scorer(models / name / f"{file}.prototxt", models / f"{name}.caffemodel", **more)
+
+
+def branches(models, **more):
+    return {"odd": scorer(models, "odd", labels=ODD, **more), "even": scorer(models, "even", labels=EVEN, **more)}
+
+
+def by_hand(caffe, models, name, paths):
+    """The probabilities of each image, fed to the deploy net alone."""
+    loaded = caffe.Net(
+        os.fspath(models / name / "deploy.prototxt"), os.fspath(models / f"{name}.caffemodel"), caffe.TEST
+    )
+    rows = []
+    for path in paths:
+        with Image.open(path) as image:
+            loaded.blobs["data"].data[0, 0] = (np.asarray(image, np.float32) - 128) / 256
+        rows.append(loaded.forward()["prob"][0].copy())
+    return np.array(rows)
+
+
+@pytest.fixture()
+def prime_list(tmp_path, small_lists):
+    """37 images, a number that no batch divides, and a blank line."""
+    lines = small_lists.path("val_all").read_text().splitlines(keepends=True)[:37]
+    (tmp_path / "prime.txt").write_text("".join([*lines, "\n"]))
+    return tmp_path / "prime.txt"
+
+
+def random_scores(seed, images=400, classes=10):
+    rng = np.random.default_rng(seed)
+    return figures.softmax(rng.normal(0, 2, (images, classes)).astype(np.float32)), rng.integers(0, classes, images)
+
+
+def evaluation(probabilities, labels):
+    paths = [f"{number}.png" for number in range(len(labels))]
+    known = tuple(range(probabilities.shape[1]))
+    from netbuild.data.lists import Listing
+
+    return Evaluation(Listing(paths, labels), (Answers("net", "net", known, probabilities),))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_figures_are_those_of_scikit_learn(seed):
+    probabilities, labels = random_scores(seed)
+    everything = range(10)
+    for k in (1, 2, 5):
+        ours = figures.in_top(probabilities, labels, k).mean()
+        assert ours == pytest.approx(metrics.top_k_accuracy_score(labels, probabilities, k=k, labels=everything))
+    found = evaluation(probabilities, labels)
+    predicted = probabilities.argmax(axis=1)
+    assert (found.confusion() == metrics.confusion_matrix(labels, predicted, labels=everything)).all()
+    classes = found.per_class()
+    assert [one.recall for one in classes] == pytest.approx(metrics.recall_score(labels, predicted, average=None))
+    assert [one.precision for one in classes] == pytest.approx(metrics.precision_score(labels, predicted, average=None))
+    assert found.top1 == found.rows[0].top1 == pytest.approx(metrics.accuracy_score(labels, predicted))
+
+
+def test_figures_by_hand():
+    scores = np.array([[0.5, 0.5, 0], [0.2, 0.2, 0.6], [1, 0, 0]], np.float32)
+    labels = np.array([1, 1, 2])
+    assert figures.in_top(scores, labels, 1).tolist() == [False, False, False]
+    assert figures.in_top(scores, labels, 2).tolist() == [True, False, False]
+    # A score of 0 is no answer: the third is not right even among all three.
+    assert figures.in_top(scores, labels, 3).tolist() == [True, True, False]
+    matrix = figures.confusion(labels, scores.argmax(axis=1), 3)
+    assert matrix.tolist() == [[0, 0, 0], [1, 0, 1], [1, 0, 0]]
+    assert figures.per_class(matrix) == [(0, 0, 0.0, None), (1, 2, None, 0.0), (2, 1, 0.0, 0.0)]
+    assert figures.most_confused(matrix, 2) == [(1, 0, 1), (1, 2, 1)]
+    assert figures.most_confused(np.eye(3, dtype=int), 2) == []
+    assert figures.softmax(np.log(np.array([[1, 3]], np.float32))) == pytest.approx(np.array([[0.25, 0.75]]))
+
+
+def test_ensembles_by_hand():
+    one = Member(np.array([[0.9, 0.1, 0], [0.4, 0.6, 0]], np.float32), (0, 1))
+    two = Member(np.array([[0, 0.8, 0.2], [0, 0.1, 0.9]], np.float32), (1, 2))
+    assert mean([one, two]) == pytest.approx(np.array([[0.45, 0.45, 0.1], [0.2, 0.35, 0.45]]))
+    raw = np.array([[0.9, np.sqrt(0.1 * 0.8), 0.2], [0.4, np.sqrt(0.6 * 0.1), 0.9]])
+    assert product([one, two]) == pytest.approx(raw / raw.sum(axis=1, keepdims=True))
+    # One vote for each of two labels; the means decide.
+    assert vote([one, two]) == pytest.approx(np.array([[1.45, 1.45, 0.1], [0.2, 1.35, 1.45]]) / 3)
+    # However close they are.
+    close = [
+        Member(np.array([[0, 1 - 2**-24]], np.float32), (1,)),
+        Member(np.array([[1 - 2**-23, 0]], np.float32), (0,)),
+    ]
+    assert vote(close).argmax(axis=1).tolist() == [1]
+    three = Member(np.array([[0, 1, 0], [0, 1, 0]], np.float32), (0, 1, 2))
+    assert vote([one, two, three]).argmax(axis=1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_ensembles_of_nets_that_know_all_labels(seed):
+    parts = [random_scores(seed + number)[0] for number in range(3)]
+    members = [Member(one, range(10)) for one in parts]
+    assert mean(members) == pytest.approx(np.mean(parts, axis=0), abs=1e-6)
+    assert (product(members).argmax(axis=1) == np.mean(np.log(parts), axis=0).argmax(axis=1)).all()
+    votes = np.array([np.bincount([one[image].argmax() for one in parts], minlength=10) for image in range(400)])
+    voted = vote(members)
+    assert (votes[np.arange(400), voted.argmax(axis=1)] == votes.max(axis=1)).all()
+    for combined in (mean(members), product(members), voted):
+        assert combined.sum(axis=1) == pytest.approx(np.ones(400), abs=1e-5)
+
+
+@pytest.mark.parametrize("batch", [20, 7, 37, 100])
+def test_each_image_counts_once_with_the_scores_of_pycaffe(caffe, models, prime_list, tmp_path, batch):
+    message = proto.read_net(models / "all" / "train_val.prototxt")
+    message.layer[1].image_data_param.batch_size = batch
+    message.layer[1].image_data_param.shuffle = True
+    message.layer[1].transform_param.mirror = True
+    proto.write(tmp_path / "net.prototxt", message)
+    done = []
+    found = score_nets(
+        Scorer(tmp_path / "net.prototxt", models / "all.caffemodel"),
+        prime_list,
+        on_progress=lambda *progress: done.append(progress[1:]),
+    )
+    assert found.listing.paths == [line.rsplit(" ", 1)[0] for line in prime_list.read_text().splitlines() if line]
+    expected = by_hand(caffe, models, "all", found.listing.paths)
+    assert expected.std() > 0.01
+    assert found.answers[0].probabilities == pytest.approx(expected, abs=1e-5)
+    assert found.answers[0].probabilities.dtype == np.float32
+    assert done[0] == (0, 37)
+    assert done[-1] == (37, 37)
+    labels = [int(line.rsplit(" ", 1)[1]) for line in prime_list.read_text().splitlines() if line]
+    assert found.top1 == pytest.approx((expected.argmax(axis=1) == labels).mean())
+
+
+def test_branches_and_ensembles_stand_beside_the_fused_net(caffe, models, prime_list):
+    found = score_nets(scorer(models, "all"), prime_list, branches(models))
+    labels, paths = found.listing.labels, found.listing.paths
+    assert [(row.name, row.kind, row.own, row.images) for row in found.rows[1:]] == [
+        ("odd", "branch", True, 18),
+        ("odd", "branch", False, 37),
+        ("even", "branch", True, 19),
+        ("even", "branch", False, 37),
+        ("mean", "ensemble", False, 37),
+        ("product", "ensemble", False, 37),
+        ("vote", "ensemble", False, 37),
+    ]
+    wide = np.zeros((2, 37, 10))
+    for number, (name, own) in enumerate((("odd", ODD), ("even", EVEN))):
+        wide[number][:, own] = by_hand(caffe, models, name, paths)
+        mine = np.isin(labels, own)
+        right = wide[number].argmax(axis=1) == labels
+        rows = [row for row in found.rows if row.name == name]
+        assert [row.top1 for row in rows] == pytest.approx([right[mine].mean(), right.mean()])
+        assert [row.top5 for row in rows] == [None, None]
+    recalls = [one.recall for one in found.per_class(found.answers[1])]
+    expected = metrics.recall_score(labels, wide[0].argmax(axis=1), average=None, labels=range(10))
+    assert recalls == [pytest.approx(share) if label in ODD else None for label, share in enumerate(expected)]
+    answers = {one.name: one.probabilities for one in found.answers}
+    assert answers["mean"] == pytest.approx(wide.mean(axis=0), abs=1e-5)
+    # Of nets that know different labels all three ensembles take the more certain answer.
+    for name in ("mean", "product", "vote"):
+        assert (answers[name].argmax(axis=1) == wide.max(axis=0).argmax(axis=1)).all()
+    top5 = metrics.top_k_accuracy_score(labels, wide.mean(axis=0), k=5, labels=range(10))
+    assert found.rows[5].top5 == pytest.approx(top5)
+
+
+def test_a_deploy_net_needs_to_be_told_how_images_are_prepared(models, prime_list):
+    told = score_nets(scorer(models, "all"), prime_list)
+    given = score_nets(scorer(models, "all", "deploy", preparation=PREPARED), prime_list)
+    assert given.answers[0].probabilities == pytest.approx(told.answers[0].probabilities, abs=1e-5)
+    # The usual preparation is for those that tell none.
+    mixed = score_nets(scorer(models, "all"), prime_list, {"b": scorer(models, "all", "deploy")}, preparation=PREPARED)
+    assert mixed.answers[1].probabilities == pytest.approx(told.answers[0].probabilities, abs=1e-5)
+    with pytest.raises(GraphError, match="deploy.prototxt: does not tell how its images are prepared; give --mean"):
+        score_nets(scorer(models, "all", "deploy"), prime_list)
+    with pytest.raises(GraphError, match="its data layer 'mnist' tells how images are prepared; leave out --mean"):
+        score_nets(scorer(models, "all", preparation=PREPARED), prime_list)
+    with pytest.raises(NetbuildError, match="the data layers of the nets tell how images are prepared"):
+        score_nets(scorer(models, "all"), prime_list, preparation=PREPARED)
+    with pytest.raises(GraphError, match="images come as 1 x 20 x 20 and its input 'data' takes 1 x 28 x 28"):
+        score_nets(scorer(models, "all", "deploy", preparation=Preparation(mean=(), crop=20)), prime_list)
+    with pytest.raises(NetbuildError, match="exclude each other"):
+        Preparation(mean=(1,), mean_file="mean.binaryproto")
+    with pytest.raises(NetbuildError, match="mean file 'nowhere': no such file"):
+        score_nets(scorer(models, "all", "deploy", preparation=Preparation(mean_file="nowhere")), prime_list)
+
+
+def test_images_are_resized_and_cropped_as_told(caffe, models, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "big.png")
+    (tmp_path / "list.txt").write_text("big.png 3\n")
+    told = Preparation(mean=(128,), scale=1 / 256, crop=28)
+    root = f"{tmp_path}/"
+    found = score_nets(scorer(models, "all", "deploy", preparation=told), tmp_path / "list.txt", root_folder=root)
+    Image.fromarray(pixels[2:30, 2:30]).save(tmp_path / "middle.png")
+    expected = by_hand(caffe, models, "all", [tmp_path / "middle.png"])
+    assert found.answers[0].probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_ensemble_net_gives_probabilities_already(caffe, models, tmp_path, small_lists, prime_list):
+    from netbuild import fuse_weights
+
+    lists = {"train_source": "x", "test_source": str(prime_list)}
+    emit_files(
+        Fusion({"a": lenet, "b": lenet}, 10, join=Join("mean"), ensemble=True),
+        DataSource(MNIST, **lists),
+        tmp_path / "net",
+    )
+    parts = {"a": models / "all.caffemodel", "b": models / "all.caffemodel"}
+    fuse_weights(tmp_path / "net" / "test.prototxt", parts, tmp_path / "net.caffemodel")
+    for name, preparation in (("test", None), ("deploy", PREPARED)):
+        one = Scorer(tmp_path / "net" / f"{name}.prototxt", tmp_path / "net.caffemodel", preparation=preparation)
+        found = score_nets(one, prime_list)
+        expected = by_hand(caffe, models, "all", found.listing.paths)
+        assert found.answers[0].probabilities == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("last", "scores"),
+    [
+        (fc("fc", "f"), "fc"),
+        (fc("fc", "f") + layer("prob", "Softmax", "fc"), "fc"),
+        (fc("fc", "f") + layer("prob", "Softmax", "fc", "fc"), "fc"),
+        (fc("fc", "f") + layer("prob", "Softmax", "fc") + layer("best", "ArgMax", "prob"), "fc"),
+        (fc("fc", "f") + layer("loss", "SoftmaxWithLoss", "fc label") + layer("a", "Accuracy", "fc label"), "fc"),
+        (fc("fc", "f") + layer("p", "Softmax", "fc") + layer("a", "Accuracy", "p label"), "fc"),
+        # A softmax that only weighs features is no classifier.
+        (fc("w", "f", 5) + layer("p", "Softmax", "w") + layer("m", "Eltwise", "p f", "m") + fc("fc", "m"), "fc"),
+    ],
+)
+def test_where_the_scores_are(last, scores):
+    from netbuild.evaluation.scorer import _scores
+
+    text = layer("data", "Input", "", "f label", "input_param { shape { dim: 2 dim: 5 } shape { dim: 2 } }")
+    if scores == "fc" and 'name: "w"' in last:
+        last += layer("loss", "SoftmaxWithLoss", "fc label")
+    assert _scores(net(text + last), "x") == scores
+
+
+def test_nets_without_a_classifier_or_with_several_are_refused(models, prime_list, tmp_path):
+    text = (models / "all" / "train_val.prototxt").read_text()
+    two = text + fc("other", "ip1", 4) + layer("other_loss", "SoftmaxWithLoss", "other label")
+    (tmp_path / "two.prototxt").write_text(two)
+    several = Scorer(tmp_path / "two.prototxt", models / "all.caffemodel")
+    with pytest.raises(GraphError, match="has 2 classifiers, with the scores ip2, other; name .* --scores BLOB"):
+        score_nets(several, prime_list)
+    named = Scorer(several.net, several.weights, scores="ip2")
+    assert score_nets(named, prime_list).top1 == score_nets(scorer(models, "all"), prime_list).top1
+    with pytest.raises(GraphError, match="--scores: no blob 'ip3' in the net; did you mean"):
+        score_nets(Scorer(several.net, several.weights, scores="ip3"), prime_list)
+    with pytest.raises(GraphError, match="the blob 'conv1' .20 x 20 x 24 x 24, for 20 images. does not hold one score"):
+        score_nets(Scorer(several.net, several.weights, scores="conv1"), prime_list)
+    with pytest.raises(WeightsError, match="for its layer 'other' .4 x 500, 4. they have no such layer"):
+        score_nets(Scorer(several.net, several.weights, scores="other"), prime_list)
+    message = proto.read_net(models / "all" / "train_val.prototxt")
+    kept = [one for one in message.layer if one.name not in ("ip1", "relu1", "ip2", "loss", "accuracy")]
+    proto.write(tmp_path / "none.prototxt", type(message)(layer=kept))
+    with pytest.raises(GraphError, match="has no classifier"):
+        score_nets(Scorer(tmp_path / "none.prototxt", models / "all.caffemodel"), prime_list)
+
+
+def test_other_sources_of_data_are_refused(models, prime_list, tmp_path):
+    text = (models / "all" / "deploy.prototxt").read_text()
+    (tmp_path / "none.prototxt").write_text(
+        text.replace('"Input"', '"DummyData"').replace("input_param", "dummy_data_param")
+    )
+    weights = models / "all.caffemodel"
+    with pytest.raises(GraphError, match="its scores come from no input; one list feeds exactly one"):
+        score_nets(Scorer(tmp_path / "none.prototxt", weights, preparation=PREPARED), prime_list)
+    message = proto.read_net(models / "all" / "train_val.prototxt")
+    for one in message.layer[:2]:
+        one.type = "Data"
+        one.ClearField("image_data_param")
+        one.data_param.source = "lmdb"
+        one.data_param.batch_size = 2
+    proto.write(tmp_path / "lmdb.prototxt", message)
+    with pytest.raises(GraphError, match="its data layer 'mnist' is of type Data, and a list of images"):
+        score_nets(Scorer(tmp_path / "lmdb.prototxt", weights), prime_list)
+
+
+def test_labels_that_do_not_fit_are_refused(models, prime_list, small_lists, tmp_path):
+    odd_list = small_lists.path("val_odd")
+    with pytest.raises(NetbuildError, match="the label 5 of .* is beyond those of .*train_val.prototxt .0 to 4.; say"):
+        score_nets(scorer(models, "odd"), prime_list)
+    with pytest.raises(NetbuildError, match="--labels 1,3: 2 labels, and .* has 5 outputs"):
+        score_nets(scorer(models, "odd", labels=(1, 3)), odd_list)
+    with pytest.raises(NetbuildError, match="--labels odd=1,3,5,7,7: each output needs a label of its own"):
+        score_nets(scorer(models, "all"), prime_list, {"odd": scorer(models, "odd", labels=(1, 3, 5, 7, 7))})
+    with pytest.raises(NetbuildError, match="branch 'odd': an output stands for label 11, which is beyond"):
+        score_nets(scorer(models, "all"), prime_list, {"odd": scorer(models, "odd", labels=(1, 3, 5, 7, 11))})
+    with pytest.warns(NetbuildWarning, match="branch odd: its 5 outputs are taken for the labels 0 to 4 of 10"):
+        score_nets(scorer(models, "all"), prime_list, {"odd": scorer(models, "odd")})
+    own, everything = score_nets(scorer(models, "odd", labels=ODD), prime_list).rows
+    assert (own.images, everything.images) == (18, 37)
+    assert own.top1 * 18 == pytest.approx(everything.top1 * 37)
+
+
+def test_lists_that_do_not_fit_are_refused(models, tmp_path, small_lists):
+    good = small_lists.path("val_all").read_text().splitlines()[0]
+    for text, message in (
+        (f"{good}\na.png 1\nb.png 2\n", "2 of 3 images are not there; the first is 'a.png' in line 2 .looked from"),
+        (f"{good}\na.png\n", "line 2 is 'a.png'; expected PATH LABEL"),
+        (f"{good}\na.png -1\n", "line 2 is 'a.png -1'; expected PATH LABEL"),
+        ("\n", "names no image"),
+        ("", "the file is empty"),
+    ):
+        (tmp_path / "list.txt").write_text(text)
+        with pytest.raises(NetbuildError, match=message):
+            score_nets(scorer(models, "all"), tmp_path / "list.txt")
+    with pytest.raises(NetbuildError, match="list 'nowhere.txt': no such file"):
+        score_nets(scorer(models, "all"), "nowhere.txt")
+
+
+def test_a_list_is_read_as_caffe_reads_it(in_tmp, models, small_lists):
+    first = small_lists.path("val_all").read_text().split()[0]
+    Path("a folder").mkdir()
+    shutil.copy(first, "a folder/an image.png")
+    Path("list.txt").write_bytes(b"an image.png 3\r\n")
+    found = read_list("list.txt", "a folder/")
+    assert (found.paths, found.labels.tolist()) == (["a folder/an image.png"], [3])
+    message = proto.read_net(models / "all" / "train_val.prototxt")
+    message.layer[1].image_data_param.root_folder = "a folder/"
+    proto.write("net.prototxt", message)
+    assert score_nets(Scorer("net.prototxt", models / "all.caffemodel"), "list.txt").listing.paths == found.paths
+
+
+def test_weights_that_do_not_fit_and_scores_that_are_not_finite_are_refused(models, prime_list, tmp_path, caffe):
+    other = Scorer(models / "all" / "train_val.prototxt", models / "odd.caffemodel")
+    with pytest.raises(WeightsError, match="for its layer 'ip2' .10 x 500, 10. they have 5 x 500, 5"):
+        score_nets(other, prime_list)
+    train_val = models / "all" / "train_val.prototxt"
+    loaded = caffe.Net(os.fspath(train_val), os.fspath(models / "all.caffemodel"), caffe.TEST)
+    loaded.params["ip2"][1].data[0] = np.nan
+    loaded.save(os.fspath(tmp_path / "nan.caffemodel"))
+    with pytest.raises(NetbuildError, match="its scores are not finite; look at .*nan.caffemodel"):
+        score_nets(Scorer(train_val, tmp_path / "nan.caffemodel"), prime_list)
+
+
+def test_what_caffe_alone_can_find_is_told_in_its_words(models, tmp_path):
+    (tmp_path / "no.png").write_text("no image")
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/no.png 0\n")
+    with pytest.raises(CaffeError, match="Caffe gave up"):
+        score_nets(scorer(models, "all"), tmp_path / "list.txt")
+
+
+def test_files(tmp_path):
+    probabilities, labels = random_scores(0)
+    found = evaluation(probabilities, labels)
+    found.listing.paths[0] = 'a,"b" \udcff.png'
+    found.listing.labels[labels == 9] = 8
+    predicted = probabilities.argmax(axis=1)
+    require_free(tmp_path / "out")
+    assert [path.name for path in write_tables(found, tmp_path / "out")] == [
+        "confusion.csv",
+        "per_class.csv",
+        "predictions.csv",
+    ]
+
+    def rows(name):
+        with (tmp_path / "out" / name).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return list(csv.reader(file))
+
+    confusion = rows("confusion.csv")
+    assert confusion[0] == ["label", *map(str, range(10))]
+    expected = metrics.confusion_matrix(found.listing.labels, predicted, labels=range(10))
+    assert [[int(cell) for cell in row[1:]] for row in confusion[1:]] == expected.tolist()
+    classes = rows("per_class.csv")
+    assert classes[0] == ["label", "images", "precision", "recall"]
+    assert classes[10] == ["9", "0", "0.0", ""]
+    assert float(classes[4][3]) == expected[3, 3] / expected[3].sum()
+    images = rows("predictions.csv")
+    assert images[1][0] == 'a,"b" \udcff.png'
+    assert [int(row[2]) for row in images[1:]] == predicted.tolist()
+    assert [float(row[3]) for row in images[1:]] == pytest.approx(probabilities.max(axis=1).tolist())
+    with pytest.raises(NetbuildError, match="holds an earlier evaluation .confusion.csv.; name another, or .* --force"):
+        require_free(tmp_path / "out")
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.parametrize("classes", [10, 40])
+def test_the_picture(tmp_path, classes):
+    draw_confusion(evaluation(*random_scores(0, classes=classes)), tmp_path / "confusion.png")
+    with Image.open(tmp_path / "confusion.png") as image:
+        assert min(image.size) > 500
+        assert len(set(image.convert("RGB").getdata())) > 50
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, ["eval", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def arguments(models, source):
+    named = [f"odd={models}/odd/train_val.prototxt", f"even={models}/even/deploy.prototxt"]
+    weights = [f"{name}={models}/{name}.caffemodel" for name in ("odd", "even")]
+    return [
+        *(models / "all" / "train_val.prototxt", models / "all.caffemodel", "--source", source),
+        *(word for one in named for word in ("--branch", one)),
+        *(word for one in weights for word in ("--weights", one)),
+        *("--labels", "odd=1,3,5,7,9", "--labels", "even=0,2,4,6,8", "--mean", "128", "--scale", 1 / 256),
+    ]
+
+
+def test_the_command(models, prime_list, tmp_path):
+    found = score_nets(scorer(models, "all"), prime_list, branches(models))
+    output = run(*arguments(models, prime_list), "-o", tmp_path / "out")
+    lines = [line.split() for line in output.splitlines()]
+    row = next(row for row in found.rows if row.name == "even" and row.own)
+    assert ["branch", "even", "19", "of", "its", "own", "labels", f"{row.top1:.4f}", "-"] in lines
+    assert ["ensemble", "mean", "37", "all", f"{found.rows[5].top1:.4f}", f"{found.rows[5].top5:.4f}"] in lines
+    three = found.confusion()[3].tolist()
+    assert ["3", *(str(count) if count else "." for count in three)] in lines
+    names = ("confusion.csv", "per_class.csv", "predictions.csv", "confusion.png")
+    assert output.splitlines()[-4:] == [f"wrote {tmp_path / 'out' / name}" for name in names]
+    heading = (tmp_path / "out" / "per_class.csv").read_text().splitlines()[0]
+    assert heading.startswith("label,images,precision,recall,recall of branch odd,recall of branch even,recall of ens")
+    before = (tmp_path / "out" / "confusion.csv").read_bytes()
+    assert "holds an earlier evaluation" in run(*arguments(models, prime_list), "-o", tmp_path / "out", code=1)
+    report = json.loads(run(*arguments(models, prime_list), "-o", tmp_path / "out", "--force", "--json"))
+    assert (tmp_path / "out" / "confusion.csv").read_bytes() == before
+    assert report["confusion"] == found.confusion().tolist()
+    assert report["rows"][5]["top1"] == pytest.approx(found.rows[5].top1)
+    assert [one["name"] for one in report["per_class"]][1:] == ["odd", "even", "mean", "product", "vote"]
+    assert len(report["written"]) == 4
+
+
+def test_the_command_lists_the_worst_of_many_classes():
+    from netbuild_cli.eval import _report
+
+    probabilities, labels = random_scores(0, images=4000, classes=30)
+    found = evaluation(probabilities, labels)
+    lines = _report(found)
+    assert "net, per class: the 10 of lowest recall" in lines
+    worst = figures.most_confused(found.confusion(), 10)
+    matrix = metrics.confusion_matrix(labels, probabilities.argmax(axis=1))
+    np.fill_diagonal(matrix, 0)
+    assert worst[0].images == matrix.max()
+    assert lines[-10] == f"{worst[0].images} images of {worst[0].label} taken for {worst[0].predicted}"
+    assert len(lines) == 2 + 1 + 12 + 1 + 11
+
+
+def test_what_the_command_refuses(models, prime_list):
+    words = arguments(models, prime_list)
+    assert "no branch has this prefix; the branches are odd, even" in run(*words, "--labels", "x=1,2", code=2)
+    assert "one of them is missing for x" in run(*words, "--branch", "x=y.prototxt", code=2)
+    assert "expected [PREFIX=]L,L,..." in run(*words, "--labels", "1,b", code=2)
+    assert "Missing option '--source'" in run(*words[:2], code=2)
+    assert "tells how images are prepared" in run(*words, "--mean", "odd=1", code=1)
+    assert "no such file" in run("x.prototxt", "x.caffemodel", "--source", prime_list, code=1)
+    assert "Caffe gave up" in run(*words, "--gpu", 0, code=1)
