@@ -71,12 +71,26 @@ def _size(text: str) -> Tuple[int, int]:
 )
 @mean_option("as the net's data layer tells")
 @scale_option("as the net's data layer tells")
-@click.option("--mean-file", metavar="[PREFIX=]FILE", multiple=True, callback=keyed(str), help="Mean image, likewise.")
 @click.option(
-    "--crop", metavar="[PREFIX=]SIDE", multiple=True, callback=keyed(_side), help="Square from the middle, likewise."
+    "--mean-file",
+    metavar="[PREFIX=]FILE",
+    multiple=True,
+    callback=keyed(str),
+    help="Mean image in place of mean values.",
 )
 @click.option(
-    "--resize", metavar="[PREFIX=]H,W", multiple=True, callback=keyed(_size), help="Size before the crop, likewise."
+    "--crop",
+    metavar="[PREFIX=]SIDE",
+    multiple=True,
+    callback=keyed(_side),
+    help="Side of a square from the middle of each image.",
+)
+@click.option(
+    "--resize",
+    metavar="[PREFIX=]H,W",
+    multiple=True,
+    callback=keyed(_size),
+    help="Resize images, before the crop.  [default: as the net takes them]",
 )
 @click.option("--root-folder", help="Put in front of each path of LIST.  [default: as NET's data layer tells]")
 @gpu_option

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shlex
 import sys
 from pathlib import Path
@@ -70,3 +71,16 @@ def test_weights(in_tmp):
     assert "6 of 6 blobs, in 3 layers, bit-equal to init.caffemodel" in printed
     assert 'weights: "parts.even.caffemodel"' in printed
     assert (in_tmp / "twins.caffemodel").exists() is False
+
+
+def test_evaluating(in_tmp, capsys):
+    printed = run("evaluating.md", in_tmp)
+    # The deploy net with the preparation given is the train_val net.
+    assert printed[-1].replace("deploy", "train_val").split() == printed[8].split()
+    files = {"confusion.csv", "confusion.png", "per_class.csv", "predictions.csv"}
+    assert {path.name for path in (in_tmp / "results").iterdir()} == files
+    runpy.run_path("compare.py")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()][:8]
+    for (name, _, top1), line in zip(rows, printed[9].splitlines()[1:]):
+        assert name in line
+        assert line.split()[-2] == f"{float(top1):.4f}", line

@@ -1,6 +1,5 @@
-"""Figures against scikit-learn, scores against images fed to pycaffe by hand, and what is refused."""
+"""Scores against images that are fed to pycaffe by hand, the table against scikit-learn, and what is refused."""
 
-import csv
 import json
 import os
 import shutil
@@ -19,11 +18,9 @@ from netbuild.branches.lenet import MNIST
 from netbuild.data.lists import read_list
 from netbuild.errors import CaffeError, GraphError, NetbuildError, NetbuildWarning, WeightsError
 from netbuild.evaluation import figures
-from netbuild.evaluation.ensembles import Member, mean, product, vote
-from netbuild.evaluation.results import draw_confusion, require_free, write_tables
-from netbuild.evaluation.score import Answers, Evaluation
 
 ODD, EVEN = (1, 3, 5, 7, 9), (0, 2, 4, 6, 8)
+WEIGHED = fc("w", "f", 5) + layer("p", "Softmax", "w") + layer("m", "Eltwise", "p f") + fc("fc", "m")
 PREPARED = Preparation(mean=(128,), scale=1 / 256)
 
 
@@ -68,81 +65,6 @@ def prime_list(tmp_path, small_lists):
     lines = small_lists.path("val_all").read_text().splitlines(keepends=True)[:37]
     (tmp_path / "prime.txt").write_text("".join([*lines, "\n"]))
     return tmp_path / "prime.txt"
-
-
-def random_scores(seed, images=400, classes=10):
-    rng = np.random.default_rng(seed)
-    return figures.softmax(rng.normal(0, 2, (images, classes)).astype(np.float32)), rng.integers(0, classes, images)
-
-
-def evaluation(probabilities, labels):
-    paths = [f"{number}.png" for number in range(len(labels))]
-    known = tuple(range(probabilities.shape[1]))
-    from netbuild.data.lists import Listing
-
-    return Evaluation(Listing(paths, labels), (Answers("net", "net", known, probabilities),))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_figures_are_those_of_scikit_learn(seed):
-    probabilities, labels = random_scores(seed)
-    everything = range(10)
-    for k in (1, 2, 5):
-        ours = figures.in_top(probabilities, labels, k).mean()
-        assert ours == pytest.approx(metrics.top_k_accuracy_score(labels, probabilities, k=k, labels=everything))
-    found = evaluation(probabilities, labels)
-    predicted = probabilities.argmax(axis=1)
-    assert (found.confusion() == metrics.confusion_matrix(labels, predicted, labels=everything)).all()
-    classes = found.per_class()
-    assert [one.recall for one in classes] == pytest.approx(metrics.recall_score(labels, predicted, average=None))
-    assert [one.precision for one in classes] == pytest.approx(metrics.precision_score(labels, predicted, average=None))
-    assert found.top1 == found.rows[0].top1 == pytest.approx(metrics.accuracy_score(labels, predicted))
-
-
-def test_figures_by_hand():
-    scores = np.array([[0.5, 0.5, 0], [0.2, 0.2, 0.6], [1, 0, 0]], np.float32)
-    labels = np.array([1, 1, 2])
-    assert figures.in_top(scores, labels, 1).tolist() == [False, False, False]
-    assert figures.in_top(scores, labels, 2).tolist() == [True, False, False]
-    # A score of 0 is no answer: the third is not right even among all three.
-    assert figures.in_top(scores, labels, 3).tolist() == [True, True, False]
-    matrix = figures.confusion(labels, scores.argmax(axis=1), 3)
-    assert matrix.tolist() == [[0, 0, 0], [1, 0, 1], [1, 0, 0]]
-    assert figures.per_class(matrix) == [(0, 0, 0.0, None), (1, 2, None, 0.0), (2, 1, 0.0, 0.0)]
-    assert figures.most_confused(matrix, 2) == [(1, 0, 1), (1, 2, 1)]
-    assert figures.most_confused(np.eye(3, dtype=int), 2) == []
-    assert figures.softmax(np.log(np.array([[1, 3]], np.float32))) == pytest.approx(np.array([[0.25, 0.75]]))
-
-
-def test_ensembles_by_hand():
-    one = Member(np.array([[0.9, 0.1, 0], [0.4, 0.6, 0]], np.float32), (0, 1))
-    two = Member(np.array([[0, 0.8, 0.2], [0, 0.1, 0.9]], np.float32), (1, 2))
-    assert mean([one, two]) == pytest.approx(np.array([[0.45, 0.45, 0.1], [0.2, 0.35, 0.45]]))
-    raw = np.array([[0.9, np.sqrt(0.1 * 0.8), 0.2], [0.4, np.sqrt(0.6 * 0.1), 0.9]])
-    assert product([one, two]) == pytest.approx(raw / raw.sum(axis=1, keepdims=True))
-    # One vote for each of two labels; the means decide.
-    assert vote([one, two]) == pytest.approx(np.array([[1.45, 1.45, 0.1], [0.2, 1.35, 1.45]]) / 3)
-    # However close they are.
-    close = [
-        Member(np.array([[0, 1 - 2**-24]], np.float32), (1,)),
-        Member(np.array([[1 - 2**-23, 0]], np.float32), (0,)),
-    ]
-    assert vote(close).argmax(axis=1).tolist() == [1]
-    three = Member(np.array([[0, 1, 0], [0, 1, 0]], np.float32), (0, 1, 2))
-    assert vote([one, two, three]).argmax(axis=1).tolist() == [1, 1]
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_ensembles_of_nets_that_know_all_labels(seed):
-    parts = [random_scores(seed + number)[0] for number in range(3)]
-    members = [Member(one, range(10)) for one in parts]
-    assert mean(members) == pytest.approx(np.mean(parts, axis=0), abs=1e-6)
-    assert (product(members).argmax(axis=1) == np.mean(np.log(parts), axis=0).argmax(axis=1)).all()
-    votes = np.array([np.bincount([one[image].argmax() for one in parts], minlength=10) for image in range(400)])
-    voted = vote(members)
-    assert (votes[np.arange(400), voted.argmax(axis=1)] == votes.max(axis=1)).all()
-    for combined in (mean(members), product(members), voted):
-        assert combined.sum(axis=1) == pytest.approx(np.ones(400), abs=1e-5)
 
 
 @pytest.mark.parametrize("batch", [20, 7, 37, 100])
@@ -262,15 +184,14 @@ def test_an_ensemble_net_gives_probabilities_already(caffe, models, tmp_path, sm
         (fc("fc", "f") + layer("loss", "SoftmaxWithLoss", "fc label") + layer("a", "Accuracy", "fc label"), "fc"),
         (fc("fc", "f") + layer("p", "Softmax", "fc") + layer("a", "Accuracy", "p label"), "fc"),
         # A softmax that only weighs features is no classifier.
-        (fc("w", "f", 5) + layer("p", "Softmax", "w") + layer("m", "Eltwise", "p f", "m") + fc("fc", "m"), "fc"),
+        (WEIGHED + layer("prob", "Softmax", "fc"), "fc"),
+        (WEIGHED + layer("loss", "SoftmaxWithLoss", "fc label"), "fc"),
     ],
 )
 def test_where_the_scores_are(last, scores):
     from netbuild.evaluation.scorer import _scores
 
     text = layer("data", "Input", "", "f label", "input_param { shape { dim: 2 dim: 5 } shape { dim: 2 } }")
-    if scores == "fc" and 'name: "w"' in last:
-        last += layer("loss", "SoftmaxWithLoss", "fc label")
     assert _scores(net(text + last), "x") == scores
 
 
@@ -294,6 +215,27 @@ def test_nets_without_a_classifier_or_with_several_are_refused(models, prime_lis
     proto.write(tmp_path / "none.prototxt", type(message)(layer=kept))
     with pytest.raises(GraphError, match="has no classifier"):
         score_nets(Scorer(tmp_path / "none.prototxt", models / "all.caffemodel"), prime_list)
+
+
+def test_caffe_is_asked_for_shapes_that_the_definition_does_not_tell(models, prime_list, tmp_path, monkeypatch):
+    (tmp_path / "twice.py").write_text(
+        "import caffe\n"
+        "class Twice(caffe.Layer):\n"
+        "    def setup(self, bottom, top): pass\n"
+        "    def reshape(self, bottom, top): top[0].reshape(*bottom[0].data.shape)\n"
+        "    def forward(self, bottom, top): top[0].data[...] = 2 * bottom[0].data\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    message = proto.read_net(models / "all" / "train_val.prototxt")
+    position = [one.name for one in message.layer].index("ip2")
+    after = net(layer("twice", "Python", "ip2", more="python_param { module: 'twice' layer: 'Twice' }")).layer
+    for one in message.layer[position + 1 :]:
+        one.bottom[0] = "twice"
+    layers = [*message.layer[: position + 1], *after, *message.layer[position + 1 :]]
+    proto.write(tmp_path / "net.prototxt", type(message)(layer=layers))
+    found = score_nets(Scorer(tmp_path / "net.prototxt", models / "all.caffemodel"), prime_list).answers[0]
+    own = score_nets(scorer(models, "all"), prime_list).answers[0]
+    assert found.probabilities == pytest.approx(figures.softmax(2 * np.log(own.probabilities)), abs=1e-5)
 
 
 def test_other_sources_of_data_are_refused(models, prime_list, tmp_path):
@@ -380,48 +322,6 @@ def test_what_caffe_alone_can_find_is_told_in_its_words(models, tmp_path):
         score_nets(scorer(models, "all"), tmp_path / "list.txt")
 
 
-def test_files(tmp_path):
-    probabilities, labels = random_scores(0)
-    found = evaluation(probabilities, labels)
-    found.listing.paths[0] = 'a,"b" \udcff.png'
-    found.listing.labels[labels == 9] = 8
-    predicted = probabilities.argmax(axis=1)
-    require_free(tmp_path / "out")
-    assert [path.name for path in write_tables(found, tmp_path / "out")] == [
-        "confusion.csv",
-        "per_class.csv",
-        "predictions.csv",
-    ]
-
-    def rows(name):
-        with (tmp_path / "out" / name).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return list(csv.reader(file))
-
-    confusion = rows("confusion.csv")
-    assert confusion[0] == ["label", *map(str, range(10))]
-    expected = metrics.confusion_matrix(found.listing.labels, predicted, labels=range(10))
-    assert [[int(cell) for cell in row[1:]] for row in confusion[1:]] == expected.tolist()
-    classes = rows("per_class.csv")
-    assert classes[0] == ["label", "images", "precision", "recall"]
-    assert classes[10] == ["9", "0", "0.0", ""]
-    assert float(classes[4][3]) == expected[3, 3] / expected[3].sum()
-    images = rows("predictions.csv")
-    assert images[1][0] == 'a,"b" \udcff.png'
-    assert [int(row[2]) for row in images[1:]] == predicted.tolist()
-    assert [float(row[3]) for row in images[1:]] == pytest.approx(probabilities.max(axis=1).tolist())
-    with pytest.raises(NetbuildError, match="holds an earlier evaluation .confusion.csv.; name another, or .* --force"):
-        require_free(tmp_path / "out")
-    assert not list((tmp_path / "out").glob(".*"))
-
-
-@pytest.mark.parametrize("classes", [10, 40])
-def test_the_picture(tmp_path, classes):
-    draw_confusion(evaluation(*random_scores(0, classes=classes)), tmp_path / "confusion.png")
-    with Image.open(tmp_path / "confusion.png") as image:
-        assert min(image.size) > 500
-        assert len(set(image.convert("RGB").getdata())) > 50
-
-
 def run(*arguments, code=0):
     result = CliRunner().invoke(main, ["eval", *map(str, arguments)])
     assert result.exit_code == code, result.output
@@ -461,21 +361,6 @@ def test_the_command(models, prime_list, tmp_path):
     assert report["rows"][5]["top1"] == pytest.approx(found.rows[5].top1)
     assert [one["name"] for one in report["per_class"]][1:] == ["odd", "even", "mean", "product", "vote"]
     assert len(report["written"]) == 4
-
-
-def test_the_command_lists_the_worst_of_many_classes():
-    from netbuild_cli.eval import _report
-
-    probabilities, labels = random_scores(0, images=4000, classes=30)
-    found = evaluation(probabilities, labels)
-    lines = _report(found)
-    assert "net, per class: the 10 of lowest recall" in lines
-    worst = figures.most_confused(found.confusion(), 10)
-    matrix = metrics.confusion_matrix(labels, probabilities.argmax(axis=1))
-    np.fill_diagonal(matrix, 0)
-    assert worst[0].images == matrix.max()
-    assert lines[-10] == f"{worst[0].images} images of {worst[0].label} taken for {worst[0].predicted}"
-    assert len(lines) == 2 + 1 + 12 + 1 + 11
 
 
 def test_what_the_command_refuses(models, prime_list):

@@ -22,6 +22,6 @@ def scores(net: str, weights: str, blob: str, images: int, gpu: Optional[int]) -
     done = 0
     while done < images:
         loaded.forward()
-        rows = loaded.blobs[blob].data[: images - done].copy()
+        rows = loaded.blobs[blob].data[: images - done]
         done += len(rows)
         yield rows
