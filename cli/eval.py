@@ -162,10 +162,9 @@ class _Progress:
 
     def __init__(self, nets: int) -> None:
         self._nets, self._at = nets, 0
-        self._bar = progress(1, "starting Caffe")
+        self._bar = progress(1, "")
 
     def __enter__(self) -> _Progress:
-        self._bar.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -174,6 +173,9 @@ class _Progress:
     def show(self, name: str, done: int, images: int) -> None:
         """Show how many of a net's images are done."""
         self._bar.label, self._bar.length = name, self._nets * images
+        if not self._bar.entered:
+            # Not before the first net runs: notes come until then.
+            self._bar.__enter__()
         self._bar.update(done - self._at)
         self._at = 0 if done == images else done
 
