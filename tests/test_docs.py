@@ -84,3 +84,12 @@ def test_evaluating(in_tmp, capsys):
     for (name, _, top1), line in zip(rows, printed[9].splitlines()[1:]):
         assert name in line
         assert line.split()[-2] == f"{float(top1):.4f}", line
+
+
+def test_scale(in_tmp):
+    printed = run("scale.md", in_tmp)
+    assert "wrote features/head_train.prototxt" in printed[6]
+    assert "only the head is trained, on features" in printed[7]
+    assert "wrote whole.caffemodel" in printed[9]
+    assert "best: base_lr=" in printed[10]
+    assert (in_tmp / "grid" / "grid.png").exists()

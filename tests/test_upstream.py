@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from netbuild import Branch, DataSource, Fusion, Part, blocks, emit_files, evaluate, fuse_weights, lenet, train_solver
+from netbuild import Branch, DataSource, Fusion, Part, Scorer, blocks, emit_files, fuse_weights, lenet, score_nets, train_solver
 from netbuild.branches.lenet import MNIST
 from netbuild.names import qualify
 
@@ -60,14 +60,17 @@ def bits(layers, prefix):
     return {name: [blob.tobytes() for blob in found] for name, found in layers.items() if name.startswith(prefix)}
 
 
-def require_same_scores(net, weights):
-    """`caffe test` and our evaluation give the same numbers: 40 images in two batches, and in one."""
+def require_same_accuracy(net, weights, lists):
+    """`caffe test` and our evaluation tell the same share of 40 images, in two batches."""
     log = command("test", model=net, weights=weights, iterations=2)
-    told = {name: float(value) for name, value in re.findall(r"\] (accuracy|loss) = (\S+)", log)[-2:]}
-    assert told == pytest.approx(evaluate(net, weights), rel=1e-4)
+    (told,) = re.findall(r"\] accuracy = (\S+)", log)[-1:]
+    found = score_nets(Scorer(net, weights), lists.path("val_all")).top1
+    assert float(told) == pytest.approx(found, abs=1e-6)
 
 
-def test_two_fused_lenets_in_the_caffe_command(tmp_path, small_lists, trained, pb):
+def test_two_fused_lenets_in_the_caffe_command(tmp_path, small_lists, trained, pb, monkeypatch):
+    # In another number of threads BLAS sums in another order, and features are computed in one.
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     net = emit(Fusion({"odd": lenet, "even": lenet}, 10), tmp_path / "net", small_lists)
     init = tmp_path / "init.caffemodel"
     fuse_weights(net, {"odd": trained / "a.caffemodel", "even": trained / "b.caffemodel"}, init)
@@ -75,7 +78,7 @@ def test_two_fused_lenets_in_the_caffe_command(tmp_path, small_lists, trained, p
     before, after = blobs(pb, init), blobs(pb, result)
     assert len(before) == 6
     assert bits(before, "") == {**bits(after, "odd/"), **bits(after, "even/")}
-    require_same_scores(net, result)
+    require_same_accuracy(net, result, small_lists)
     # The command and `netbuild train` end at the same bits.
     ours = train_solver(net.parent / "solver.prototxt", tmp_path / "run", weights=[init])
     assert bits(after, "") == bits(blobs(pb, ours.caffemodel), "")
@@ -125,7 +128,7 @@ def test_batch_norm_frozen_and_learning_in_the_caffe_command(tmp_path, small_lis
     assert bits(before, "cold/") == bits(after, "cold/")
     assert all(bits(before, name) != bits(after, name) for name in ("warm/bn", "warm/scale", "warm/conv"))
     assert np.ravel(after["warm/bn"]) == pytest.approx(running(stored["bn"], small_digits["train"]), rel=1e-5)
-    require_same_scores(net, result)
+    require_same_accuracy(net, result, small_lists)
 
     learning = caffe.Net(os.fspath(net), os.fspath(init), caffe.TRAIN)
     learning.forward(end="warm/bn")
