@@ -8,7 +8,19 @@ import subprocess
 import numpy as np
 import pytest
 
-from netbuild import Branch, DataSource, Fusion, Part, Scorer, blocks, emit_files, fuse_weights, lenet, score_nets, train_solver
+from netbuild import (
+    Branch,
+    DataSource,
+    Fusion,
+    Part,
+    Scorer,
+    blocks,
+    emit_files,
+    fuse_weights,
+    lenet,
+    score_nets,
+    train_solver,
+)
 from netbuild.branches.lenet import MNIST
 from netbuild.names import qualify
 

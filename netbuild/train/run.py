@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, Generator, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Generator, Optional, Sequence, Tuple
 
 from .. import proto
-from .._caffe import schema
+from .._caffe import Message, schema
 from .._child import run
 from ..doctor.gate import concerned
 from ..errors import NetbuildError
@@ -53,57 +53,35 @@ def train_solver(
     head is trained alone, on their `features`; the snapshots are of the whole net all the same. A net with a layer that
     this Caffe computes wrong (see `netbuild doctor`) is refused; with `force` that is only noted.
     """
-    for path in weights:
-        prepare.require_kind(path, "caffemodel", "weights", "resume")
-    if resume is not None:
-        prepare.require_kind(resume, "solverstate", "resume", "weights")
-    message = proto.read_solver(solver)
-    prepare.resolve_nets(message, Path(solver).parent)
-    prepare.require_trainable(message)
-    target = Path(folder)
+    message = _checked(solver, weights, resume)
     if max_iter is not None:
         message.max_iter = max_iter
-    run_head, note = head_run(message, weights, resume, features)
-    if weights and resume and run_head is None:
+    head, note = head_run(message, weights, resume, features)
+    if weights and resume and head is None:
         raise NetbuildError("weights and resume exclude each other: a .solverstate names the weights it goes on from")
     notes = list(prepare.weight_notes(message, weights)) if resume is None else []
     notes += [note] if note else []
     if message.HasField("solver_mode") and message.solver_mode == message.GPU and gpu is None:
         notes.append("the solver asks for a GPU; training on the CPU, since none was named (--gpu 0)")
-    output_folder(target)
+    target = output_folder(folder)
     log = target / "train_log.csv"
     prepare.require_untouched(target, Path(message.snapshot_prefix).name or "snapshot", log, resume)
     for text in notes:
         on_event(Note(text))
-    testing = {"test_interval": message.test_interval or prepare.NEVER, "test_iter": list(message.test_iter)}
-    testing["test_initialization"] = message.test_initialization
-    doubtful = concerned(prepare.phases_of_nets(message))
-    prepare.direct(message, target, gpu)
-    whole = proto.to_text(message)
-    if run_head is not None:
+    job = _job(message, target, gpu)
+    job.update(weights=[str(path) for path in weights], resume=resume and str(Path(resume).resolve()), force=force)
+    if head is not None:
         where = features.folder or target / "features" if features.where == AUTO else features.where
-        kept = keep([*run_head.parts.values()], run_head.weights, where, replace(features.ways, gpu=gpu), told=on_event)
-        point_at_heads(message, kept, shuffle=features.shuffle)
-    job = {
-        "solver": proto.to_text(message),
+        kept = keep([*head.parts.values()], head.weights, where, replace(features.ways, gpu=gpu), told=on_event)
         # With a seed, how the head begins depends on the fillers that come before its own.
-        "start": whole if run_head is not None and message.random_seed >= 0 and resume is None else None,
-        "blas_threads": blas_threads() if run_head is not None else None,
-        "snapshot_prefix": message.snapshot_prefix,
-        "snapshot_interval": message.snapshot,
-        "weights": [str(path) for path in weights],
-        "resume": str(Path(resume).resolve()) if resume is not None else None,
-        "gpu": gpu,
-        "concerned": doubtful,
-        "force": force,
-        "report_every": max(1, min(message.display or 100, message.max_iter // 100)),
-        **testing,
-    }
+        job["start"] = job["solver"] if message.random_seed >= 0 and resume is None else None
+        point_at_heads(message, kept, shuffle=features.shuffle)
+        job.update(solver=proto.to_text(message), blas_threads=blas_threads())
     suffix = ".h5" if message.snapshot_format == schema().SolverParameter.HDF5 else ""
 
     def follow(event: Event) -> None:
-        if isinstance(event, Saved) and run_head is not None and not features.head_only:
-            complete(target / f"{event.stem}.caffemodel", run_head)
+        if isinstance(event, Saved) and head is not None and not features.head_only:
+            complete(target / f"{event.stem}.caffemodel", head)
         on_event(event)
 
     end, scores = _followed(run("netbuild.train.engine:train", **job), Log(log), follow)
@@ -111,6 +89,37 @@ def train_solver(
     if not caffemodel.exists():
         raise NetbuildError(f"stopped at iteration {end.iteration}, before the first step; nothing was written")
     return Trained(end.iteration, caffemodel, solverstate, log, scores, end.interrupted)
+
+
+def _checked(solver: PathLike, weights: Sequence[PathLike], resume: Optional[PathLike]) -> Message:
+    """Return the solver, its nets found; raise NetbuildError for what Caffe would abort on."""
+    for path in weights:
+        prepare.require_kind(path, "caffemodel", "weights", "resume")
+    if resume is not None:
+        prepare.require_kind(resume, "solverstate", "resume", "weights")
+    message = proto.read_solver(solver)
+    prepare.resolve_nets(message, Path(solver).parent)
+    prepare.require_trainable(message)
+    return message
+
+
+def _job(message: Message, target: Path, gpu: Optional[int]) -> Dict[str, Any]:
+    """Direct the solver's output to `target`; return what the child process needs of it."""
+    job: Dict[str, Any] = {
+        "test_interval": message.test_interval or prepare.NEVER,
+        "test_iter": list(message.test_iter),
+        "test_initialization": message.test_initialization,
+        "concerned": concerned(prepare.phases_of_nets(message)),
+    }
+    prepare.direct(message, target, gpu)
+    return {
+        **job,
+        "solver": proto.to_text(message),
+        "snapshot_prefix": message.snapshot_prefix,
+        "snapshot_interval": message.snapshot,
+        "gpu": gpu,
+        "report_every": max(1, min(message.display or 100, message.max_iter // 100)),
+    }
 
 
 def _followed(
