@@ -46,7 +46,7 @@ def split(net: Message, phase: int) -> Split:
     head = [layer for index, layer in enumerate(net.layer) if index not in above or index in judging]
     made = {top: index for index in sorted(above - judging) for top in net.layer[index].top}
     blobs = _crossing(head, made)
-    needed = _needed(flow, {made[blob] for blob in blobs})
+    needed = flow.behind(made[blob] for blob in blobs)
     if not any(shapes.params[index] for index in needed):
         raise GraphError("no frozen layer with weights stands above the first that learns")
     _require_no_images(head, [net.layer[index].top[0] for index in data], blobs)
@@ -157,17 +157,6 @@ def _crossing(head: List[Message], made: Mapping[str, int]) -> List[str]:
         blobs.update((blob, None) for blob in layer.bottom if blob in made and blob not in own)
         own.update(layer.top)
     return list(blobs)
-
-
-def _needed(flow: Flow, makers: Set[int]) -> Set[int]:
-    needed: Set[int] = set()
-    waiting = list(makers)
-    while waiting:
-        index = waiting.pop()
-        if index not in needed:
-            needed.add(index)
-            waiting += flow.sources[index]
-    return needed
 
 
 def _plain(blobs: List[str], taken: Set[str]) -> Dict[str, str]:

@@ -60,14 +60,7 @@ def seams(net: Message, prefix: str) -> List[str]:
 def dependencies(net: Message, blobs: Sequence[str]) -> Set[int]:
     """Return the indices of the layers that make the blobs, directly or not, those of inputs and data included."""
     flow = _flow(net)
-    found: Set[int] = set()
-    waiting = [flow.writer[blob] for blob in blobs if blob in flow.writer]
-    while waiting:
-        index = waiting.pop()
-        if index not in found:
-            found.add(index)
-            waiting += flow.sources[index]
-    return found
+    return flow.behind(flow.writer[blob] for blob in blobs if blob in flow.writer)
 
 
 def classifiers(net: Message) -> List[Classifier]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from difflib import get_close_matches
-from typing import Collection, Dict, List, Sequence, Set, Tuple
+from typing import Collection, Dict, Iterable, List, Sequence, Set, Tuple
 
 from .._caffe import Message
 
@@ -68,6 +68,17 @@ class Flow:
         while waiting:
             index = waiting.pop()
             if index not in found and index not in beyond and self.sources[index]:
+                found.add(index)
+                waiting += self.sources[index]
+        return found
+
+    def behind(self, layers: Iterable[int]) -> Set[int]:
+        """Return these layers and all that they depend on, inputs and data layers included."""
+        found: Set[int] = set()
+        waiting = list(layers)
+        while waiting:
+            index = waiting.pop()
+            if index not in found:
                 found.add(index)
                 waiting += self.sources[index]
         return found
