@@ -63,7 +63,10 @@ def _package(folder: Path) -> Optional[str]:
 
 def _loaded_blas() -> List[str]:
     """Return the BLAS libraries mapped into this process, without those that numpy and scipy bring for themselves."""
-    paths = {line.split(maxsplit=5)[-1].strip() for line in Path("/proc/self/maps").read_text().splitlines()}
+    maps = Path("/proc/self/maps")
+    # There is none in a chroot without /proc, and on other systems than Linux.
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    paths = {line.split(maxsplit=5)[-1].strip() for line in lines}
     return sorted(path for path in paths if _BLAS.search(path) and not _OTHERS.search(path))
 
 
