@@ -32,6 +32,7 @@ ROOMS = [
     "doctor",
     "features",
     "train",
+    "show",
     "demo",
 ]
 INNER = {
@@ -58,7 +59,19 @@ INNER = {
         *("lengths", "arity", "sources", "spatial", "pointwise", "arrange", "learned", "recurrent", "losses"),
         *("rules", "engine"),
     ],
-    "graph": ["flow", "definition", "check", "feed", "cut", "rename", "freeze", "share", "frozen"],
+    "graph": [
+        "flow",
+        "definition",
+        "check",
+        "feed",
+        "cut",
+        "rename",
+        "freeze",
+        "share",
+        "frozen",
+        "branches",
+        "learns",
+    ],
     "branches": [
         *("branch", "lenet", "alexnet", "vgg", "googlenet", "squeezenet", "mobilenet", "resnet", "table"),
         *("written", "prototxt", "source"),

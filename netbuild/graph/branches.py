@@ -1,0 +1,53 @@
+"""The branches of a net that is there already, known by the names of its layers."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Sequence
+
+from .. import names
+from .._caffe import Message
+from ..errors import GraphError
+from ..proto import of_phase, phases
+
+
+def prefixes(net: Message) -> List[str]:
+    """Return the prefixes of the branches that the net joins, in its order; none where no layer joins any.
+
+    A layer joins branches where it reads blobs of several layer groups `PREFIX/...` and belongs to none of them. So the
+    modules inside a net (`inception_3a/1x1`) are no branches. Branches one behind the other, and prefixes that do
+    not end in `/`, cannot be told from a net's own names: whoever knows them says so.
+    """
+    found: Dict[str, None] = {}
+    for phase in phases(net):
+        makers: Dict[str, str] = {}
+        for _, layer in of_phase(net, phase):
+            own = _first(layer.name)
+            read = dict.fromkeys(makers.get(blob, "") for blob in layer.bottom)
+            read.pop("", None)
+            if len(read) > 1 and own not in read:
+                found.update(read)
+            makers.update(dict.fromkeys(layer.top, own))
+    order = dict.fromkeys(_first(layer.name) for layer in net.layer)
+    return [prefix for prefix in order if prefix in found]
+
+
+def require_prefixes(net: Message, given: Sequence[str]) -> List[str]:
+    """Return the prefixes that were given, or those that the net shows; GraphError where one has no layer."""
+    for prefix in given:
+        if not any(names.local(prefix, layer.name) for layer in net.layer):
+            front, shown = names.stem(prefix), ", ".join(prefixes(net)) or "none"
+            raise GraphError(
+                f"prefix {prefix!r}: no layer's name begins with {front!r}; the net shows the prefixes: {shown}"
+            )
+    return list(given) or prefixes(net)
+
+
+def owner(name: str, known: Sequence[str]) -> str:
+    """Return the prefix of the branch that a layer of this name belongs to, '' where it belongs to none."""
+    fitting = [prefix for prefix in known if names.local(prefix, name)]
+    return max(fitting, key=len, default="")
+
+
+def _first(name: str) -> str:
+    first, slash, _ = name.partition("/")
+    return first if slash else ""

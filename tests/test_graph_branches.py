@@ -1,0 +1,80 @@
+"""Branches known by names, and layers told to learn: against nets written by hand."""
+
+import pytest
+from nets import conv, data, fc, layer, net, relu
+
+from netbuild.branches.googlenet import googlenet
+from netbuild.branches.lenet import lenet
+from netbuild.errors import GraphError
+from netbuild.fusion import Fusion, build
+from netbuild.graph.branches import owner, prefixes, require_prefixes
+from netbuild.graph.learns import learns
+
+
+def two(join="concat"):
+    own = [data(), conv("odd/conv1", "data"), relu("odd/relu1", "odd/conv1"), conv("even/conv1", "data")]
+    return net("".join(own) + layer(join, "Concat", "odd/conv1 even/conv1") + fc("fc10", join))
+
+
+def test_the_joined_prefixes_are_the_branches():
+    assert prefixes(two()) == ["odd", "even"]
+
+
+def test_a_module_is_no_branch():
+    assert prefixes(two("odd/concat")) == []
+    assert prefixes(build(Fusion({"": googlenet}, 10, frozen=False)).message) == []
+
+
+def test_only_the_outermost_branches_of_a_fusion_of_fusions():
+    inner = "".join([data(), conv("a/odd/conv1", "data"), conv("a/even/conv1", "data"), conv("b/conv1", "data")])
+    joined = layer("a/concat", "Concat", "a/odd/conv1 a/even/conv1") + layer("sum", "Eltwise", "a/concat b/conv1")
+    assert prefixes(net(inner + joined)) == ["a", "b"]
+
+
+def test_a_built_fusion():
+    assert prefixes(build(Fusion({"odd": lenet, "even": lenet}, 10)).message) == ["odd", "even"]
+
+
+def test_a_join_of_one_phase_counts():
+    own = [data(), conv("odd/conv1", "data"), conv("even/conv1", "data")]
+    join = layer("concat", "Concat", "odd/conv1 even/conv1", more="include { phase: TEST }")
+    assert prefixes(net("".join(own) + join)) == ["odd", "even"]
+
+
+def test_what_is_given_goes_before_what_is_found():
+    assert require_prefixes(two(), ["odd"]) == ["odd"]
+    assert require_prefixes(two(), []) == ["odd", "even"]
+    with pytest.raises(GraphError, match=r"'ood': no layer's name begins with 'ood/'.* odd, even$"):
+        require_prefixes(two(), ["ood"])
+
+
+def test_the_longest_prefix_owns_a_layer():
+    assert owner("a/odd/conv1", ["a", "a/odd"]) == "a/odd"
+    assert owner("odd_conv1", ["odd_"]) == "odd_"
+    assert owner("fc10", ["odd", "even"]) == ""
+
+
+SPEC = "param { lr_mult: %d decay_mult: %d }"
+STATISTICS = "batch_norm_param { use_global_stats: %s }"
+
+
+@pytest.mark.parametrize(
+    ("text", "blobs", "expected"),
+    [
+        (relu("relu1", "x"), 0, None),
+        (conv("conv1", "x"), 2, True),
+        (conv("conv1", "x", more=SPEC % (0, 0)), 2, True),
+        (conv("conv1", "x", more=SPEC % (0, 0) * 2), 2, False),
+        # The decay goes through the rate: lr_mult 0 alone keeps a blob as it is.
+        (conv("conv1", "x", more=SPEC % (0, 1) * 2), 2, False),
+        (conv("conv1", "x", more=SPEC % (0, 0) + SPEC % (2, 0)), 2, True),
+        (conv("conv1", "x", more=SPEC % (0, 0) + SPEC % (2, 0)), 1, False),
+        (layer("bn", "BatchNorm", "x", more=SPEC % (0, 0) * 3), 3, True),
+        (layer("bn", "BatchNorm", "x", more=STATISTICS % "true"), 3, False),
+        (layer("bn", "BatchNorm", "x", more="phase: TEST"), 3, False),
+        (layer("own", "Python", "x"), None, None),
+        (layer("own", "Python", "x", more=SPEC % (1, 0)), None, True),
+    ],
+)
+def test_learning(text, blobs, expected):
+    assert learns(net(text).layer[0], blobs) is expected
