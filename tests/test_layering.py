@@ -21,7 +21,9 @@ ROOMS = [
     "branches",
     "fusion",
     "data",
+    "costs",
     "emit",
+    "named",
     "embedded",
     "provenance",
     "fuse",
@@ -78,12 +80,13 @@ INNER = {
     ],
     "fusion": ["preparation", "wiring", "learning", "joins", "heads", "assemble"],
     "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
+    "costs": ["multiply", "memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "branches", "engine"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "engine"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
     "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
-    "show": ["memory", "summary", "drawing", "report"],
+    "show": ["drawing", "report"],
     "train": ["events", "engine", "log", "prepare", "head", "run", "grid"],
 }
 

@@ -9,7 +9,7 @@ from .._caffe import Message
 from ..errors import GraphError
 from ..proto import of_phase, phases
 from .arity import misfit
-from .lengths import Shape, Shapes, UnfitError, text
+from .lengths import Length, Shape, Shapes, UnfitError, text
 from .rules import RULES
 
 
@@ -22,6 +22,10 @@ class Inferred:
     params: Mapping[int, Optional[List[Shape]]]
     """Per layer index the shapes of its parameter blobs; None where not even their number is known: for Python
     layers, for layer types not known here, and in a `survey` for layers that do not fit."""
+    bottoms: Mapping[int, List[Shape]]
+    """Per layer index the shapes that the layer reads."""
+    tops: Mapping[int, List[Shape]]
+    """Per layer index the shapes that the layer makes."""
 
 
 class Fault(NamedTuple):
@@ -33,7 +37,7 @@ class Fault(NamedTuple):
 
 
 def survey(
-    net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]] = None
+    net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None
 ) -> Tuple[Inferred, List[Fault]]:
     """Return the shapes of one phase and the layers that do not fit, in the net's order.
 
@@ -41,20 +45,23 @@ def survey(
     """
     blobs: Dict[str, Shape] = {}
     params: Dict[int, Optional[List[Shape]]] = {}
+    bottoms: Dict[int, List[Shape]] = {}
+    tops: Dict[int, List[Shape]] = {}
     wrong: List[Fault] = []
     for index, layer in of_phase(net, phase):
-        bottoms = [blobs.get(name) for name in layer.bottom]
-        tops: List[Shape] = []
+        bottoms[index] = [blobs.get(name) for name in layer.bottom]
+        made: List[Shape] = []
         try:
-            tops, params[index] = _shapes(layer, bottoms)
+            made, params[index] = _shapes(layer, bottoms[index])
         except UnfitError as error:
             params[index] = None
             wrong.append(Fault(index, f"layer {layer.name!r} ({layer.type}): {error}"))
         for position, name in enumerate(layer.top):
-            blobs[name] = tops[position] if position < len(tops) else None
+            blobs[name] = made[position] if position < len(made) else None
             if not layer.bottom and inputs and name in inputs:
                 blobs[name] = tuple(inputs[name])
-    return Inferred(blobs, params), wrong
+        tops[index] = [blobs[name] for name in layer.top]
+    return Inferred(blobs, params, bottoms, tops), wrong
 
 
 def _shapes(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -72,7 +79,7 @@ def _shapes(layer: Message, bottoms: List[Shape]) -> Shapes:
         raise UnfitError(f"{error}; its bottoms are {found}") from None
 
 
-def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]] = None) -> Inferred:
+def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None) -> Inferred:
     """Return the shapes of a net's blobs and parameters in one phase.
 
     `inputs` gives shapes for blobs that data layers feed, (N, C, H, W). Raises GraphError at the first layer that
@@ -84,7 +91,7 @@ def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]
     return found
 
 
-def faults(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[int]]] = None) -> List[str]:
+def faults(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None) -> List[str]:
     """Return one sentence for each layer of the phase that does not fit its bottoms or lacks an option."""
     return [fault.sentence for fault in survey(net, phase, inputs)[1]]
 

@@ -1,0 +1,49 @@
+"""The shapes of what a net reads, for reckoning: as it tells, as the caller says, or as its first image is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, Mapping, Optional, Sequence, Tuple
+
+from .._caffe import Message
+from ..data.images import pillow
+from ..errors import GraphError, NetbuildError
+from ..graph.feed import is_input
+from ..proto import of_phase
+from ..shapes import survey
+
+
+def input_sizes(
+    net: Message, phase: int, given: Mapping[str, Sequence[int]], batch: Optional[int]
+) -> Dict[str, Tuple[Optional[int], ...]]:
+    """Return the shape of each blob that inputs and data layers of the phase make, as far as it can be told.
+
+    `given` gives shapes, (N, C, H, W), `batch` another first axis for all. Of a list of images of any size, the first
+    image is looked at where it is there. Raises GraphError for a shape given to a blob that is no input.
+    """
+    layers = [layer for _, layer in of_phase(net, phase) if is_input(layer) or layer.type == "DummyData"]
+    tops = [top for layer in layers for top in layer.top]
+    for name in given:
+        if name not in tops:
+            raise GraphError(f"--shape {name}: the net has no such input; it has {', '.join(tops)}")
+    told = {**survey(net, phase)[0].blobs, **given}
+    found = {name: tuple(shape) for name, shape in told.items() if name in tops and shape is not None}
+    for layer in layers:
+        first = layer.top[0]
+        if layer.type == "ImageData" and None in found[first]:
+            found[first] = (*found[first][:2], *_first_image(layer))
+    if batch is None and given:
+        batch = next(iter(given.values()))[0]
+    return {name: (batch or shape[0], *shape[1:]) for name, shape in found.items()}
+
+
+def _first_image(layer: Message) -> Tuple[Optional[int], Optional[int]]:
+    """Return height and width of the first image on the layer's list, as Caffe does when it sets the layer up."""
+    options = layer.image_data_param
+    try:
+        with Path(options.source).open("rb") as lines:
+            name = lines.readline().rstrip(b"\n").rpartition(b" ")[0].decode()
+        with pillow().open(options.root_folder + name) as image:
+            return int(image.height), int(image.width)
+    except (OSError, UnicodeDecodeError, NetbuildError):
+        return None, None

@@ -1,0 +1,206 @@
+"""What a net is made of and costs: each layer, each branch, the whole, and the batch that fits into a memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .. import proto
+from .._caffe import TEST, TRAIN, Message
+from ..graph.branches import owner, require_prefixes
+from ..graph.learns import learns
+from ..shapes import Inferred, Shape, survey
+from .memory import FLOAT, TRAINING_COPIES, Bytes, is_loss, layer_memory, own_parameters
+from .multiply import multiply_adds, values
+from .sizes import input_sizes
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer. None stands for what the definition does not tell."""
+
+    branch: str
+    """The prefix of its branch, '' where it belongs to none."""
+    name: str
+    type: str
+    phases: Tuple[str, ...]
+    """'TRAIN', 'TEST' or both."""
+    shape: Shape
+    """Of its first top, in TRAIN where it is there."""
+    parameters: Optional[int]
+    """Values in its blobs, those that it shares with an earlier layer left out."""
+    learns: Optional[bool]
+    """Whether training changes them; None where it has none, and in a net without a loss, which nothing trains."""
+    multiply_adds: Optional[int]
+    """For one item of the batch."""
+    train_bytes: Optional[int]
+    """What Caffe takes for it in TRAIN besides the parameters: values, gradients, what it keeps."""
+    test_bytes: Optional[int]
+
+
+@dataclass(frozen=True)
+class Total:
+    """A branch, what belongs to none (''), or the whole net (None). What is not known counts as nothing."""
+
+    branch: Optional[str]
+    layers: int
+    parameters: int
+    learning: int
+    """How many of them training changes."""
+    multiply_adds: int
+    train_bytes: int
+    test_bytes: int
+
+
+class Need(NamedTuple):
+    """Memory that Caffe takes for a net on the CPU; what Python and Caffe take without one is not in it."""
+
+    batch: int
+    parameters: int
+    """Bytes of the parameters: in training their values, gradients and history."""
+    columns: int
+    """Bytes that convolutions lay one image out in, whatever the batch."""
+    tested: int
+    """In training, bytes of the net in TEST phase, which a solver holds besides, at that net's own batch."""
+    growing: int
+    """Bytes that grow with the batch, at this batch."""
+
+    @property
+    def fixed(self) -> int:
+        """Bytes that do not depend on the batch."""
+        return self.parameters + self.columns + self.tested
+
+    @property
+    def total(self) -> int:
+        """Bytes in all."""
+        return self.fixed + self.growing
+
+    def largest_batch(self, memory: int) -> int:
+        """Return the largest batch that needs no more than so many bytes, 0 where not even one item fits."""
+        return max(0, (memory - self.fixed) * self.batch // max(1, self.growing))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A net, looked at."""
+
+    name: str
+    branches: Tuple[str, ...]
+    layers: List[LayerCost]
+    totals: List[Total]
+    """Of each branch, of the rest, and of the whole net, which is the last."""
+    training: Optional[Need]
+    """Of one step of SGD; None for a net without a TRAIN phase, and where shapes are not known."""
+    testing: Optional[Need]
+    """Of one forward pass in TEST."""
+    unknown: Tuple[str, ...]
+    """The layers of whose memory nothing is known."""
+    faults: Tuple[str, ...]
+    """What does not fit, a sentence for each layer."""
+
+
+class _Phase(NamedTuple):
+    shapes: Inferred
+    memory: Dict[int, Optional[Bytes]]
+    batch: Optional[int]
+    faults: Tuple[str, ...]
+
+
+def summarize(
+    net: Message,
+    *,
+    prefixes: Sequence[str] = (),
+    sizes: Optional[Mapping[str, Sequence[int]]] = None,
+    batch: Optional[int] = None,
+) -> Summary:
+    """Return what each layer of a net costs, without Caffe's engine; of data, at most the first image is looked at.
+
+    `prefixes` names the branches where the layers' names do not tell, `sizes` gives shapes of inputs, (N, C, H, W),
+    `batch` another number of items in all of them.
+    """
+    branches = require_prefixes(net, prefixes)
+    trains = any(map(is_loss, net.layer))
+    # A net that makes no difference between phases is the same in both.
+    known = {TRAIN, TEST} if trains and proto.phases(net) == (TEST,) else set(proto.phases(net))
+    phases = {phase: _phase(net, phase, sizes or {}, batch) for phase in sorted(known)}
+    blobs = {index: shapes for one in phases.values() for index, shapes in one.shapes.params.items()}
+    owned = own_parameters(net, dict(sorted(blobs.items())))
+    layers = [
+        _layer(index, layer, owner(layer.name, branches), phases, owned.get(index, []), trains=trains)
+        for index, layer in enumerate(net.layer)
+        if any(index in one.shapes.params for one in phases.values())
+    ]
+    groups = dict.fromkeys([*branches, ""]) if branches else {}
+    totals = [_total(branch, (one for one in layers if one.branch == branch)) for branch in groups]
+    testing = _need(phases[TEST], owned) if TEST in phases else None
+    training = _need(phases[TRAIN], owned) if TRAIN in phases else None
+    if training is not None:
+        beside = 0 if testing is None else testing.columns + testing.growing
+        training = training._replace(parameters=training.parameters * TRAINING_COPIES, tested=beside)
+    unknown = [net.layer[i].name for one in phases.values() for i, memory in one.memory.items() if memory is None]
+    return Summary(
+        net.name,
+        tuple(branches),
+        layers,
+        [*(total for total in totals if total.layers), _total(None, layers)],
+        training,
+        testing,
+        tuple(dict.fromkeys(unknown)),
+        tuple(dict.fromkeys(fault for one in phases.values() for fault in one.faults)),
+    )
+
+
+def _phase(net: Message, phase: int, given: Mapping[str, Sequence[int]], batch: Optional[int]) -> _Phase:
+    sizes = input_sizes(net, phase, given, batch)
+    shapes, faults = survey(net, phase, sizes)
+    first = next((shape[0] for shape in sizes.values() if shape[0]), None)
+    return _Phase(shapes, layer_memory(net, phase, shapes), first, tuple(fault.sentence for fault in faults))
+
+
+def _layer(
+    index: int, layer: Message, branch: str, phases: Mapping[int, _Phase], owned: Sequence[Shape], *, trains: bool
+) -> LayerCost:
+    here = {phase: one for phase, one in phases.items() if index in one.shapes.params}
+    first = next(iter(here.values()))
+    blobs = first.shapes.params[index]
+    work = multiply_adds(layer, first.shapes.bottoms[index], first.shapes.tops[index], blobs)
+    sizes = [values(shape) for shape in owned]
+    known = [size for size in sizes if size is not None]
+    memory = {phase: one.memory[index] for phase, one in here.items()}
+    taken = {phase: None if found is None else found.total for phase, found in memory.items()}
+    return LayerCost(
+        branch,
+        layer.name,
+        layer.type,
+        tuple(map(proto.phase_name, here)),
+        next(iter(first.shapes.tops[index]), None),
+        None if blobs is None or len(known) < len(sizes) else sum(known),
+        learns(layer, None if blobs is None else len(blobs)) if trains else None,
+        None if work is None or first.batch is None else work // first.batch,
+        taken.get(TRAIN),
+        taken.get(TEST),
+    )
+
+
+def _total(branch: Optional[str], layers: Iterable[LayerCost]) -> Total:
+    own = list(layers)
+    return Total(
+        branch,
+        len(own),
+        sum(one.parameters or 0 for one in own),
+        sum(one.parameters or 0 for one in own if one.learns),
+        sum(one.multiply_adds or 0 for one in own),
+        sum(one.train_bytes or 0 for one in own),
+        sum(one.test_bytes or 0 for one in own),
+    )
+
+
+def _need(one: _Phase, owned: Mapping[int, Sequence[Shape]]) -> Optional[Need]:
+    """Return what a net of this phase takes with its parameters once; None where a shape is not known."""
+    parameters = [values(shape) for index in one.shapes.params for shape in owned[index]]
+    known = [size for size in parameters if size is not None]
+    memory = [taken for taken in one.memory.values() if taken is not None]
+    if one.batch is None or len(known) < len(parameters) or len(memory) < len(one.memory):
+        return None
+    columns, growing = (sum(column) for column in zip(*((taken.columns, taken.batch) for taken in memory)))
+    return Need(one.batch, FLOAT * sum(known), columns, 0, growing)
