@@ -186,6 +186,39 @@ def test_a_frozen_part_has_no_gradients():
     assert gradients["even/conv2"] == 4 * 8 * 50 * 8 * 8
 
 
+def test_memory_of_layers_by_hand():
+    text = "".join(
+        [
+            data(),
+            layer("label", "Input", more="input_param { shape { dim: 2 } }"),
+            conv("conv1", "data"),
+            layer("conv2", "Convolution", "conv1", more="convolution_param { num_output: 3 kernel_size: 1 }"),
+            layer("flat", "Flatten", "conv2"),
+            layer("drop", "Dropout", "flat"),
+            layer("pool", "Pooling", "conv1", more="pooling_param { kernel_size: 2 stride: 2 }"),
+            fc("fc1", "drop"),
+            layer("loss", "SoftmaxWithLoss", "fc1 label"),
+        ]
+    )
+    message = net(text)
+    taken = layer_memory(message, TRAIN, survey(message, TRAIN)[0])
+    told = {message.layer[index].name: tuple(one) for index, one in taken.items()}
+    image = 2 * 36 * 4
+    assert told == {
+        "data": (4 * image, 0, 0, 0),
+        "label": (8, 0, 0, 0),
+        # Read by two layers: a gradient for each, and their sum; columns of one image, 9 values of 4 channels.
+        "conv1": (4 * image, 3 * 4 * image, 0, 36 * 9 * 4 * 4),
+        "conv2": (3 * image, 3 * image, 0, 0),
+        "flat": (0, 0, 0, 0),
+        "drop": (3 * image, 3 * image, 3 * image, 0),
+        # Under no loss: nothing goes back. Where each maximum was is kept.
+        "pool": (image, 0, image, 0),
+        "fc1": (24, 24, 0, 0),
+        "loss": (4, 4, 24, 0),
+    }
+
+
 def test_the_largest_batch_is_the_largest():
     message = trainable("squeezenet1_1", 4, IMAGE, a=True, b=True)
     memory = 1 << 30
