@@ -9,6 +9,7 @@ from netbuild import DataSource, Fusion, Scorer, emit_files, lenet, proto, score
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import CaffeError, GraphError, NetbuildError, WeightsError
 from netbuild.train import events as ev
+from netbuild.train import prepare
 from netbuild.train.log import draw_curves, read_log
 
 
@@ -243,3 +244,13 @@ def test_curves_are_drawn(solver, tmp_path):
     with Image.open(tmp_path / "curves.png") as image:
         assert image.size == (1100, 440)
         assert len(set(image.convert("RGB").getdata())) > 50
+
+
+def test_a_training_that_does_not_fit_is_told_before(solver, monkeypatch):
+    message = proto.read_solver(solver)
+    assert prepare.memory_note(message) is None
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3000}.get)
+    note = prepare.memory_note(message)
+    assert note.startswith("training at batch 50 takes about 0.0 GiB, and this machine has 0.0: the largest batch ")
+    largest = int(note.split("that fits is ")[1].split()[0])
+    assert 0 < largest < 50

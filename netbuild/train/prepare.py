@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
+from ..costs.summary import summarize
 from ..errors import GraphError, NetbuildError, WeightsError
 from ..files import PathLike, existing_file
 from ..graph.check import require_savable, require_sound
@@ -129,6 +131,18 @@ def weight_notes(solver: Message, weights: Sequence[PathLike]) -> Iterator[str]:
     empty = [name for name in frozen_layers(net) if name not in filled]
     if empty:
         yield f"{len(empty)} frozen layers get no trained weights (first {empty[0]!r}): give them with --weights"
+
+
+def memory_note(solver: Message) -> Optional[str]:
+    """Return what to say where a training on the CPU takes more memory than the machine has."""
+    need = summarize(proto.read_net(train_net(solver))).training
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if need is None or need.total <= there:
+        return None
+    return (
+        f"training at batch {need.batch} takes about {need.total / 2**30:.1f} GiB, and this machine has "
+        f"{there / 2**30:.1f}: the largest batch that fits is {need.largest_batch(there)} (netbuild summary)"
+    )
 
 
 def train_net(solver: Message) -> str:

@@ -63,6 +63,8 @@ def train_solver(
     notes += [note] if note else []
     if message.HasField("solver_mode") and message.solver_mode == message.GPU and gpu is None:
         notes.append("the solver asks for a GPU; training on the CPU, since none was named (--gpu 0)")
+    too_much = prepare.memory_note(message) if head is None and gpu is None else None
+    notes += [too_much] if too_much else []
     target = output_folder(folder)
     log = target / "train_log.csv"
     prepare.require_untouched(target, Path(message.snapshot_prefix).name or "snapshot", log, resume)
