@@ -20,6 +20,7 @@ _COMMANDS = {
     "convert": "Bring a weight file up to date, or from caffemodel to HDF5 and back.",
     "data": "Make images and list files of MNIST or of scikit-learn's digits.",
     "demo": "Fuse two trained LeNets, from data to accuracy, in one command.",
+    "diff": "Tell what differs between two nets, as nets.",
     "doctor": "Tell which Caffe there is, and test that it computes what netbuild relies on.",
     "emit": "Write a net, or branches fused into one, as prototxt files.",
     "eval": "Tell how often nets are right on a list of images: fused, branches alone, ensembles.",

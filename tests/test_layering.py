@@ -73,6 +73,7 @@ INNER = {
         "frozen",
         "branches",
         "learns",
+        "differences",
     ],
     "branches": [
         *("branch", "lenet", "alexnet", "vgg", "googlenet", "squeezenet", "mobilenet", "resnet", "table"),

@@ -1,0 +1,174 @@
+"""What differs between two nets, as nets: order, defaults spelled out and other ways to write the same do not count."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+
+from .._caffe import TEST, TRAIN, Message
+from ..proto import in_phase, phase_name
+
+_OWN = ("name", "bottom", "top", "include", "exclude")
+"""Fields of a layer that are no options of it."""
+_PLAIN = {"stride": (1,), "pad": (0,), "dilation": (1,)}
+"""What a window does where nothing is said."""
+
+
+class Change(NamedTuple):
+    """One field that differs; None where it is at its default."""
+
+    field: str
+    """As in prototxt: 'convolution_param.num_output', 'param[0].lr_mult', 'bottom[1]', 'phase'."""
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What has to be done to one net to get the other."""
+
+    net: List[Change]
+    """Fields of the net itself."""
+    removed: List[str]
+    """Layers of the first net that the second has not."""
+    added: List[str]
+    renamed: List[Tuple[str, str]]
+    """Layers that do the same on the same input under another name."""
+    changed: Dict[str, List[Change]]
+    """Layers of both nets, by the name in the second."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a difference at all."""
+        return bool(self.net or self.removed or self.added or self.renamed or self.changed)
+
+
+def differences(old: Message, new: Message) -> Differences:
+    """Compare two nets layer by layer: by name and phase, then, of the others, by what they do to which blobs."""
+    olds, news = _keyed(old), _keyed(new)
+    pairs = {key: key for key in olds if key in news}
+    blobs = {blob: blob for layer in old.layer for blob in layer.top}
+    for key in pairs:
+        blobs.update(zip(olds[key].top, news[key].top))
+    renamed = _renamed(olds, news, blobs)
+    pairs.update(renamed)
+    changed = {news[after].name: list(_changes(olds[before], news[after], blobs)) for before, after in pairs.items()}
+    left = set(pairs.values())
+    return Differences(
+        list(_compared(_fields(old, ("layer", "layers")), _fields(new, ("layer", "layers")))),
+        [olds[key].name for key in olds if key not in pairs],
+        [news[key].name for key in news if key not in left],
+        [(olds[before].name, news[after].name) for before, after in renamed.items()],
+        {name: found for name, found in changed.items() if found},
+    )
+
+
+_Key = Tuple[str, str, int]
+"""A layer's name, the phases that it is in, and which of several such it is."""
+
+
+def _keyed(net: Message) -> Dict[_Key, Message]:
+    found: Dict[_Key, Message] = {}
+    # Where a net tells nothing apart by phases, a layer of one name is a layer of one name.
+    count: Dict[str, int] = {}
+    for layer in net.layer:
+        count[layer.name] = count.get(layer.name, 0) + 1
+    for layer in net.layer:
+        number = 0
+        phase = _phases(layer) if count[layer.name] > 1 else ""
+        while (layer.name, phase, number) in found:
+            number += 1
+        found[layer.name, phase, number] = layer
+    return found
+
+
+def _renamed(olds: Mapping[_Key, Message], news: Mapping[_Key, Message], blobs: Dict[str, str]) -> Dict[_Key, _Key]:
+    """Pair the layers that only one net has by name; `blobs` is told what the blobs of the first are in the second."""
+    waiting = {key: (_deeds(layer), list(layer.bottom)) for key, layer in news.items() if key not in olds}
+    found: Dict[_Key, _Key] = {}
+    for key, layer in olds.items():
+        if key in news:
+            continue
+        wanted = (_deeds(layer), [blobs.get(blob, blob) for blob in layer.bottom])
+        tops = len(layer.top)
+        twin = next((one for one, told in waiting.items() if told == wanted and len(news[one].top) == tops), None)
+        if twin is not None:
+            del waiting[twin]
+            found[key] = twin
+            blobs.update(zip(layer.top, news[twin].top))
+    return found
+
+
+def _changes(old: Message, new: Message, blobs: Mapping[str, str]) -> Iterator[Change]:
+    yield from _compared(
+        {**_options(old), **_numbered("bottom", [blobs.get(blob, blob) for blob in old.bottom])},
+        {**_options(new), **_numbered("bottom", new.bottom)},
+    )
+    if old.name == new.name:
+        yield from _compared(_numbered("top", old.top), _numbered("top", new.top))
+
+
+def _numbered(field: str, values: Any) -> Dict[str, str]:
+    return {f"{field}[{position}]": value for position, value in enumerate(values)}
+
+
+def _compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    for field in dict.fromkeys([*old, *new]):
+        if old.get(field) != new.get(field):
+            yield Change(field, old.get(field), new.get(field))
+
+
+def _options(layer: Message) -> Dict[str, Any]:
+    fields = _fields(layer, _OWN)
+    for rule in (*layer.include, *layer.exclude):
+        fields.update({f"rule.{name}": value for name, value in _fields(rule, ("phase",)).items()})
+    if _phases(layer) != _phases(type(layer)()):
+        fields["phase"] = _phases(layer)
+    return fields
+
+
+def _deeds(layer: Message) -> Dict[str, Any]:
+    """Return the layer's options without the names of its parameters, which go with its own."""
+    return {name: value for name, value in _options(layer).items() if not re.fullmatch(r"param\[\d+\]\.name", name)}
+
+
+def _phases(layer: Message) -> str:
+    return " ".join(phase_name(phase) for phase in (TRAIN, TEST) if in_phase(layer, phase))
+
+
+def _fields(message: Message, without: Tuple[str, ...] = ()) -> Dict[str, Any]:
+    """Return the fields that are not at their default, those of messages inside by their path."""
+    found: Dict[str, Any] = {}
+    for field, value in message.ListFields():
+        if field.name in without:
+            continue
+        if field.label == field.LABEL_REPEATED and field.message_type is None:
+            found[field.name] = tuple(_told(field, one) for one in value)
+        elif field.message_type is not None:
+            several = field.label == field.LABEL_REPEATED
+            for position, one in enumerate(value if several else [value]):
+                path = f"{field.name}[{position}]" if several else field.name
+                found.update({f"{path}.{name}": inner for name, inner in _windows(_fields(one)).items()})
+        elif value != field.default_value:
+            found[field.name] = _told(field, value)
+    return found
+
+
+def _told(field: Any, value: Any) -> Any:
+    return value if field.enum_type is None else field.enum_type.values_by_number[value].name
+
+
+def _windows(fields: Dict[str, Any]) -> Dict[str, Any]:
+    """Write the window of a convolution or pooling in one way: `kernel_h` and `kernel_w` as `kernel_size`."""
+    for stem in ("kernel", "stride", "pad", "dilation"):
+        name = "kernel_size" if stem == "kernel" else stem
+        height, width = fields.pop(f"{stem}_h", None), fields.pop(f"{stem}_w", None)
+        sides = fields.pop(name, None) if height is None and width is None else (height or 0, width or 0)
+        if sides is None:
+            continue
+        sides = sides if isinstance(sides, tuple) else (sides,)
+        sides = sides[:1] if len(set(sides)) == 1 else sides
+        if sides != _PLAIN.get(stem):
+            fields[name] = sides
+    return fields
