@@ -107,6 +107,16 @@ def test_another_wiring_is_found():
     assert found.changed == {"c": [Change("bottom[0]", "a", "b")]}
 
 
+def test_what_counts_of_a_shared_parameter_is_who_shares_it():
+    text = data() + "".join(conv(name, "data", more="param { name: '%s' }") for name in "abc")
+    old = net(text % ("w", "w", "x"))
+    assert not differences(old, net(text % ("v", "v", "w"))).any
+    assert differences(old, net(text % ("w", "x", "w"))).changed == {
+        "b": [Change("param[0] shared with", "a", None)],
+        "c": [Change("param[0] shared with", None, "a")],
+    }
+
+
 def test_the_net_itself():
     found = differences(net("name: 'A'"), net("force_backward: true"))
     assert found.net == [Change("name", "A", None), Change("force_backward", None, True)]

@@ -11,6 +11,7 @@ from ..proto import in_phase, phase_name
 
 _OWN = ("name", "bottom", "top", "include", "exclude")
 """Fields of a layer that are no options of it."""
+_NAME = re.compile(r"param\[\d+\]\.name").fullmatch
 _PLAIN = {"stride": (1,), "pad": (0,), "dilation": (1,)}
 """What a window does where nothing is said."""
 
@@ -53,7 +54,13 @@ def differences(old: Message, new: Message) -> Differences:
         blobs.update(zip(olds[key].top, news[key].top))
     renamed = _renamed(olds, news, blobs)
     pairs.update(renamed)
-    changed = {news[after].name: list(_changes(olds[before], news[after], blobs)) for before, after in pairs.items()}
+    called = {olds[before].name: news[after].name for before, after in pairs.items()}
+    shared, sharing = _sharing(old, called), _sharing(new, {})
+    changed: Dict[str, List[Change]] = {}
+    for before, after in pairs.items():
+        one, other = olds[before], news[after]
+        told = [*_changes(one, other, blobs), *_compared(shared.get(one.name, {}), sharing.get(other.name, {}))]
+        changed.setdefault(other.name, []).extend(told)
     left = set(pairs.values())
     return Differences(
         list(_compared(_fields(old, ("layer", "layers")), _fields(new, ("layer", "layers")))),
@@ -85,12 +92,12 @@ def _keyed(net: Message) -> Dict[_Key, Message]:
 
 def _renamed(olds: Mapping[_Key, Message], news: Mapping[_Key, Message], blobs: Dict[str, str]) -> Dict[_Key, _Key]:
     """Pair the layers that only one net has by name; `blobs` is told what the blobs of the first are in the second."""
-    waiting = {key: (_deeds(layer), list(layer.bottom)) for key, layer in news.items() if key not in olds}
+    waiting = {key: (_options(layer), list(layer.bottom)) for key, layer in news.items() if key not in olds}
     found: Dict[_Key, _Key] = {}
     for key, layer in olds.items():
         if key in news:
             continue
-        wanted = (_deeds(layer), [blobs.get(blob, blob) for blob in layer.bottom])
+        wanted = (_options(layer), [blobs.get(blob, blob) for blob in layer.bottom])
         tops = len(layer.top)
         twin = next((one for one, told in waiting.items() if told == wanted and len(news[one].top) == tops), None)
         if twin is not None:
@@ -120,7 +127,7 @@ def _compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change
 
 
 def _options(layer: Message) -> Dict[str, Any]:
-    fields = _fields(layer, _OWN)
+    fields = {name: value for name, value in _fields(layer, _OWN).items() if not _NAME(name)}
     for rule in (*layer.include, *layer.exclude):
         fields.update({f"rule.{name}": value for name, value in _fields(rule, ("phase",)).items()})
     if _phases(layer) != _phases(type(layer)()):
@@ -128,9 +135,21 @@ def _options(layer: Message) -> Dict[str, Any]:
     return fields
 
 
-def _deeds(layer: Message) -> Dict[str, Any]:
-    """Return the layer's options without the names of its parameters, which go with its own."""
-    return {name: value for name, value in _options(layer).items() if not re.fullmatch(r"param\[\d+\]\.name", name)}
+def _sharing(net: Message, called: Mapping[str, str]) -> Dict[str, Dict[str, str]]:
+    """Return, by layer, the parameters that it shares: each with the first layer that has it, by its name in `called`.
+
+    What the parameter is called says nothing more.
+    """
+    users: Dict[str, List[Tuple[str, str]]] = {}
+    for layer in net.layer:
+        for position, spec in enumerate(layer.param):
+            if spec.name:
+                users.setdefault(spec.name, []).append((layer.name, f"param[{position}] shared with"))
+    found: Dict[str, Dict[str, str]] = {}
+    for (first, _), *others in users.values():
+        for name, field in others:
+            found.setdefault(name, {})[field] = called.get(first, first)
+    return found
 
 
 def _phases(layer: Message) -> str:
