@@ -22,6 +22,7 @@ _COMMANDS = {
     "demo": "Fuse two trained LeNets, from data to accuracy, in one command.",
     "diff": "Tell what differs between two nets, as nets.",
     "doctor": "Tell which Caffe there is, and test that it computes what netbuild relies on.",
+    "draw": "Draw a net: branches, what is frozen, shapes.",
     "emit": "Write a net, or branches fused into one, as prototxt files.",
     "eval": "Tell how often nets are right on a list of images: fused, branches alone, ensembles.",
     "extract": "Take a branch out of a fused net, graph and weights, names restored.",

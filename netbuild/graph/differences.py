@@ -92,12 +92,12 @@ def _keyed(net: Message) -> Dict[_Key, Message]:
 
 def _renamed(olds: Mapping[_Key, Message], news: Mapping[_Key, Message], blobs: Dict[str, str]) -> Dict[_Key, _Key]:
     """Pair the layers that only one net has by name; `blobs` is told what the blobs of the first are in the second."""
-    waiting = {key: (_options(layer), list(layer.bottom)) for key, layer in news.items() if key not in olds}
+    waiting = {key: (options(layer), list(layer.bottom)) for key, layer in news.items() if key not in olds}
     found: Dict[_Key, _Key] = {}
     for key, layer in olds.items():
         if key in news:
             continue
-        wanted = (_options(layer), [blobs.get(blob, blob) for blob in layer.bottom])
+        wanted = (options(layer), [blobs.get(blob, blob) for blob in layer.bottom])
         tops = len(layer.top)
         twin = next((one for one, told in waiting.items() if told == wanted and len(news[one].top) == tops), None)
         if twin is not None:
@@ -109,8 +109,8 @@ def _renamed(olds: Mapping[_Key, Message], news: Mapping[_Key, Message], blobs: 
 
 def _changes(old: Message, new: Message, blobs: Mapping[str, str]) -> Iterator[Change]:
     yield from _compared(
-        {**_options(old), **_numbered("bottom", [blobs.get(blob, blob) for blob in old.bottom])},
-        {**_options(new), **_numbered("bottom", new.bottom)},
+        {**options(old), **_numbered("bottom", [blobs.get(blob, blob) for blob in old.bottom])},
+        {**options(new), **_numbered("bottom", new.bottom)},
     )
     if old.name == new.name:
         yield from _compared(_numbered("top", old.top), _numbered("top", new.top))
@@ -126,7 +126,8 @@ def _compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change
             yield Change(field, old.get(field), new.get(field))
 
 
-def _options(layer: Message) -> Dict[str, Any]:
+def options(layer: Message) -> Dict[str, Any]:
+    """Return what the layer does: its fields that are not at their default, names and blobs left out."""
     fields = {name: value for name, value in _fields(layer, _OWN).items() if not _NAME(name)}
     for rule in (*layer.include, *layer.exclude):
         fields.update({f"rule.{name}": value for name, value in _fields(rule, ("phase",)).items()})

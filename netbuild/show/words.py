@@ -1,0 +1,47 @@
+"""Layers in a few words, as drawings tell them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Iterable
+
+from .._caffe import Message
+from ..graph.differences import options
+
+_TOLD = (
+    ("convolution_param.num_output", "{}"),
+    ("inner_product_param.num_output", "{}"),
+    ("pooling_param.pool", "{}"),
+    ("pooling_param.global_pooling", "global"),
+    ("convolution_param.kernel_size", "{} window"),
+    ("pooling_param.kernel_size", "{} window"),
+    ("convolution_param.stride", "stride {}"),
+    ("pooling_param.stride", "stride {}"),
+    ("convolution_param.group", "{} groups"),
+    ("dropout_param.dropout_ratio", "{}"),
+    ("eltwise_param.operation", "{}"),
+    ("lrn_param.local_size", "over {}"),
+)
+"""Options that say what a layer does, and how they are told."""
+
+_USUAL = {"Pooling": {"pooling_param.pool": "MAX"}, "Eltwise": {"eltwise_param.operation": "SUM"}}
+"""Defaults that are worth telling."""
+
+
+def detail(layer: Message) -> str:
+    """Return the layer's type and what distinguishes it: 'Convolution, 64, 7 x 7 window, stride 2'."""
+    said = {**_USUAL.get(layer.type, {}), **options(layer)}
+    told = [form.format(_value(name, said[name])) for name, form in _TOLD if name in said]
+    return ", ".join([layer.type, *told])
+
+
+def kinds(layers: Iterable[Message]) -> str:
+    """Return how many layers of each type there are: '3 Convolution, 1 Eltwise'."""
+    return ", ".join(f"{number} {kind}" for kind, number in Counter(layer.type for layer in layers).items())
+
+
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        sides = value * 2 if len(value) == 1 and name.endswith("kernel_size") else value
+        return " x ".join(map(str, sides))
+    return f"{value:g}" if isinstance(value, float) else str(value)

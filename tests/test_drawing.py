@@ -1,0 +1,164 @@
+"""Drawings: read back by Graphviz itself where it is there."""
+
+import json
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from commands import run
+from hypothesis import given
+from hypothesis import strategies as st
+from nets import conv, data, fc, layer, net, nets, relu, small
+
+from netbuild import Fusion, Part, build, lenet
+from netbuild._caffe import TEST, TRAIN
+from netbuild.branches.table import find_builder
+from netbuild.errors import NetbuildError
+from netbuild.graph.feed import with_inputs
+from netbuild.show.drawing import dot, draw_net, svg
+from netbuild.show.picture import picture
+
+needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz (dot) is not installed")
+
+
+def fused(builder=lenet, size=(1, 28, 28), **parts):
+    branches = {prefix: Part(builder, frozen=frozen) for prefix, frozen in parts.items()}
+    return with_inputs(build(Fusion(branches, 10)).message, {"data": (2, *size), "label": (2,)})
+
+
+def drawn(message, **options):
+    """Return what Graphviz understands: nodes by their text, edges as (from, to, shape), frames by their text."""
+    text = dot(message, phase=TRAIN, **options)
+    found = json.loads(subprocess.run(["dot", "-Tjson"], input=text.encode(), capture_output=True, check=True).stdout)
+    words = {
+        one["_gvid"]: "".join(op["text"] + "\n" for op in one["_ldraw_"] if op["op"] == "T") for one in found["objects"]
+    }
+    nodes = {words[one["_gvid"]]: one for one in found["objects"] if "nodes" not in one and "subgraphs" not in one}
+    frames = {
+        words[one["_gvid"]].strip(): {words[node] for node in one["nodes"]}
+        for one in found["objects"]
+        if "nodes" in one
+    }
+    title = {number: text.split("\n")[0] for number, text in words.items()}
+    edges = {(title[one["tail"]], title[one["head"]], one.get("label", "").strip()) for one in found["edges"]}
+    return nodes, edges, frames
+
+
+@needs_dot
+def test_two_lenets():
+    nodes, edges, frames = drawn(fused(odd=True, even=False))
+    assert {text.split("\n")[0] for text in nodes} == {
+        *("data", "label", "conv1", "pool1", "conv2", "pool2", "ip1", "concat", "ip2", "loss"),
+    }
+    frozen = [one for text, one in nodes.items() if "[frozen]" in text]
+    trainable = [one for text, one in nodes.items() if "[trainable]" in text]
+    assert {"dashed" in one["style"] for one in frozen} == {True}
+    assert {"dashed" in one["style"] for one in trainable} == {False}
+    assert {one["fillcolor"] for one in frozen} & {one["fillcolor"] for one in trainable} == set()
+    assert ("conv1", "pool1", "20 x 24 x 24") in edges
+    assert ("ip1", "concat", "500") in edges
+    assert ("concat", "ip2", "1000") in edges
+    headings = {" ".join(text.split()): texts for text, texts in frames.items()}
+    assert set(headings) == {"odd frozen, 426,070 parameters", "even trainable, 426,070 parameters"}
+    assert any("relu1: ReLU" in text for text in headings["odd frozen, 426,070 parameters"])
+
+
+@needs_dot
+def test_names_with_markup_are_text(tmp_path):
+    odd = '<b>&amp;"\\|{é\x07'
+    message = net(data())
+    message.layer.add(name=odd, type="TanH", bottom=["data"], top=["x"])
+    nodes, _, _ = drawn(message)
+    assert any(text.startswith('<b>&amp;"\\|{é?\n') for text in nodes)
+    # dot may or may not refuse text that is no XML: the SVG has to be read by a parser.
+    ElementTree.fromstring(svg(message))
+
+
+@given(nets(), st.booleans())
+def test_every_layer_is_in_one_box(message, collapse):
+    found = picture(message, phase=TEST, collapse=collapse)
+    assert sorted(index for box in found.boxes for index in box.layers) == list(range(len(message.layer)))
+    assert all(arrow.source != arrow.target for arrow in found.arrows)
+    read = {(arrow.source, arrow.target) for arrow in found.arrows}
+    place = {index: number for number, box in enumerate(found.boxes) for index in box.layers}
+    maker = {}
+    for index, one in enumerate(message.layer):
+        for blob in one.bottom:
+            assert (place[maker[blob]], place[index]) in read or place[maker[blob]] == place[index]
+        maker.update(dict.fromkeys(one.top, index))
+
+
+def titles(message, **options):
+    return [box.title for box in picture(message, phase=TRAIN, collapse=True, **options).boxes]
+
+
+def test_two_resnets_fit_on_a_page():
+    message = fused(find_builder("resnet152"), (3, 224, 224), a=True, b=True)
+    found = picture(message, phase=TRAIN, collapse=True)
+    own = [box for box in found.boxes if box.branch == "a"]
+    # He et al. 2016, table 1: blocks of three convolutions, 3, 8, 36 and 3 of them, the first of each with a projection.
+    assert [box.title for box in own] == [
+        "conv1 ... pool1",
+        *("res2a_branch1 ... res2a", "res2b ... res2c", "res3a_branch1 ... res3a", "res3b1 ... res3b7"),
+        *("res4a_branch1 ... res4a", "res4b1 ... res4b35", "res5a_branch1 ... res5a", "res5b ... res5c", "pool5"),
+    ]
+    assert own[6].lines[0] == "35 times: 3 Convolution, 3 BatchNorm, 3 Scale, 3 ReLU, 1 Eltwise"
+    assert {box.state for box in own} == {"frozen", ""}
+    assert len(found.boxes) == 2 * 10 + 5
+
+
+def test_modules_and_auxiliary_heads_of_a_net_alone():
+    message = build(Fusion({"": find_builder("googlenet")}, 10, frozen=False)).message
+    found = titles(with_inputs(message, {"data": (2, 3, 224, 224), "label": (2,)}))
+    assert [title.split("/")[0] for title in found if "/output" in title] == [
+        f"inception_{name}" for name in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+    ]
+    assert "loss1/ave_pool ... loss1/classifier" in found
+
+
+def block(name, bottom, outputs=4):
+    return conv(f"{name}x", bottom, outputs) + layer(name, "Eltwise", f"{name}x {bottom}") + relu(f"{name}r", name)
+
+
+def test_only_equal_modules_are_one():
+    text = data() + "".join([block("a", "data"), block("b", "a"), block("c", "b"), fc("end", "c")])
+    assert titles(net(text)) == ["data", "a ... c", "end"]
+    other = text.replace('name: "bx"', 'name: "bx" param { lr_mult: 0 }')
+    assert titles(net(other)) == ["data", "ax ... a", "bx ... b", "cx ... c", "end"]
+    # The same layers on another input: c reads a as well.
+    rewired = text.replace('bottom: "cx" bottom: "b"', 'bottom: "cx" bottom: "a"')
+    assert titles(net(rewired)) == ["data", "ax ... a", "bx ... c", "end"]
+
+
+@needs_dot
+def test_the_files(tmp_path):
+    message = fused(odd=True, even=True)
+    for name, begins in (("n.svg", b"<?xml"), ("n.png", b"\x89PNG"), ("n.pdf", b"%PDF"), ("n.dot", b"digraph")):
+        draw_net(message, tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(begins)
+    assert dot(message) == (tmp_path / "n.dot").read_text() == dot(message)
+    root = ElementTree.fromstring(svg(message))
+    assert root.tag.endswith("svg")
+    assert root.get("viewBox")
+
+
+def test_without_graphviz(in_tmp, monkeypatch):
+    pytest.importorskip("graphviz")
+    (in_tmp / "net.prototxt").write_text(small())
+    (in_tmp / "net.svg").write_text("mine")
+    monkeypatch.setenv("PATH", "")
+    told = run("draw", "net.prototxt", "-o", "net.svg", code=1).output
+    assert "Graphviz is not installed" in told
+    assert "dot -Tsvg -o net.svg net.dot" in told
+    assert (in_tmp / "net.svg").read_text() == "mine"
+    assert (in_tmp / "net.dot").read_text().startswith("digraph")
+    with pytest.raises(NetbuildError, match="need Graphviz"):
+        svg(net(small()))
+    assert run("draw", "net.prototxt", "-o", "other.dot").output == "other.dot\n"
+
+
+def test_what_cannot_be_drawn(in_tmp):
+    (in_tmp / "net.prototxt").write_text(small())
+    assert "one of .svg, .png, .pdf, .dot" in run("draw", "net.prototxt", "-o", "net.jpg", code=1).output
+    assert not list(in_tmp.glob("net.d*"))
