@@ -131,6 +131,14 @@ def test_only_equal_modules_are_one():
     assert titles(net(rewired)) == ["data", "ax ... a", "bx ... c", "end"]
 
 
+def test_modules_that_grow_are_not_equal():
+    def dense(name, bottom):
+        return conv(f"{name}x", bottom) + layer(name, "Concat", f"{bottom} {name}x")
+
+    text = data() + dense("a", "data") + dense("b", "a") + fc("end", "b")
+    assert titles(net(text)) == ["data", "ax ... a", "bx ... b", "end"]
+
+
 @needs_dot
 def test_the_files(tmp_path):
     message = fused(odd=True, even=True)
