@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 install: $(VENV)/installed
 
 $(VENV)/installed: setup.cfg pyproject.toml .ci/venv
-	sh .ci/venv $(VENV) '.[caffe,dask,demo,draw,hdf5,opencv,plot,view,dev]'
+	sh .ci/venv $(VENV) '.[caffe,dask,demo,draw,hdf5,opencv,plot,report,view,dev]'
 	touch $@
 
 demo: install

@@ -46,3 +46,4 @@ def command(
     click.echo("\nwritten:")
     for path in result.files:
         click.echo(f"  {path}")
+    click.echo(f"\nopen {result.report} in a browser: all of it on one page")

@@ -28,8 +28,10 @@ _COMMANDS = {
     "extract": "Take a branch out of a fused net, graph and weights, names restored.",
     "features": "Compute what the head of a net reads, once, and keep it.",
     "fuse": "Copy the trained blobs of several branches into one caffemodel.",
+    "report": "Write one page that tells all there is to tell of a fusion.",
     "summary": "Tell what a net is made of and costs: layers, parameters, multiply-adds, memory.",
     "train": "Train with Caffe's own solver: log, curves, snapshots, resume.",
+    "view": "Open a net or a weight file in Netron.",
     "weights": "List a weight file: layers, blobs, shapes, their values in figures.",
     "verify": "Prove that each branch computes in the fused net what it did alone.",
 }

@@ -19,12 +19,15 @@ from .evaluation.scorer import Scorer
 from .files import PathLike, output_folder, write_text
 from .fuse import fuse_weights
 from .fusion import Fusion
+from .show.findings import look
+from .show.report import write_report
 from .train.log import draw_curves
 from .train.run import Trained, train_solver
 from .verify.branches import Original, verify_branches
 from .weights.index import index
 
-BRANCHES = ("odd", "even")
+BRANCHES = {"odd": (1, 3, 5, 7, 9), "even": (0, 2, 4, 6, 8)}
+"""The digits that each branch tells apart."""
 ITERATIONS = {"digits": (600, 500), "mnist": (2000, 1000)}
 """For each branch and for the head: the bundled digits are few, and soon learnt."""
 MARKER = ".netbuild-demo"
@@ -50,6 +53,8 @@ class Demonstration:
 
     scores: List[Score]
     files: List[Path]
+    report: Path
+    """The page that tells all of it."""
 
 
 def run_demo(
@@ -93,7 +98,8 @@ def run_demo(
     report = fuse_weights(written["train_val"], trained, init)
     say(f"{report.plan.blob_count()} blobs bit-equal to their sources")
     originals = {p: Original(str(root / p / "train_val.prototxt"), str(trained[p])) for p in BRANCHES}
-    for found in verify_branches(written["train_val"], init, originals):
+    comparisons = verify_branches(written["train_val"], init, originals)
+    for found in comparisons:
         if not found.equal:
             raise NetbuildError(
                 f"branch {found.prefix}: the fused net differs from layer {found.first_difference!r} on"
@@ -106,7 +112,12 @@ def run_demo(
     nets: Dict[str, Tuple[Path, Path]] = {prefix: (root / prefix, trained[prefix]) for prefix in BRANCHES}
     nets["fused"] = (fused, head.caffemodel)
     scores = [_score(name, net / "train_val.prototxt", model, lists) for name, (net, model) in nets.items()]
-    return Demonstration(scores, [*written.values(), init, head.caffemodel, head.log, fused / "curves.png"])
+    alone = {p: Scorer(root / p / "train_val.prototxt", trained[p], labels) for p, labels in BRANCHES.items()}
+    evaluation = score_nets(Scorer(written["train_val"], head.caffemodel), lists.path("test_all"), alone)
+    page = root / "report.html"
+    write_report(look(root), page, comparisons=comparisons, evaluation=evaluation)
+    files = [*written.values(), init, head.caffemodel, head.log, fused / "curves.png"]
+    return Demonstration(scores, files, page)
 
 
 def _emptied(folder: Path, force: bool, inputs: Sequence[Path]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, Tuple
 
 from .errors import NetbuildError
@@ -27,3 +28,13 @@ def save_png(figure: Any, path: PathLike) -> None:
     """Write a figure as PNG, replacing the file only when the new one is complete."""
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=110)
+
+
+def svg_bytes(figure: Any) -> bytes:
+    """Return a figure as an SVG file, the same bytes for the same figure."""
+    import matplotlib
+
+    drawn = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "netbuild"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return drawn.getvalue()

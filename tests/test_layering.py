@@ -87,7 +87,7 @@ INNER = {
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "engine"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
     "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
-    "show": ["words", "modules", "picture", "drawing", "report"],
+    "show": ["words", "modules", "picture", "drawing", "findings", "report"],
     "train": ["events", "engine", "log", "prepare", "head", "run", "grid"],
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ..files import PathLike, write_text
-from ..pictures import new_figure, save_png
+from ..pictures import new_figure, save_png, svg_bytes
 from .events import Event, Started, Stepped, Tested
 
 FIELDS = ("iteration", "seconds", "phase", "name", "value")
@@ -59,7 +59,15 @@ def read_log(path: PathLike) -> Dict[Tuple[str, str], List[Tuple[int, float]]]:
 
 def draw_curves(log: PathLike, picture: PathLike, title: str = "") -> None:
     """Draw a log's losses and accuracies over the iterations, as PNG."""
+    save_png(_curves(log, title), picture)
 
+
+def curves_svg(log: PathLike) -> bytes:
+    """Return the same picture as an SVG file."""
+    return svg_bytes(_curves(log, ""))
+
+
+def _curves(log: PathLike, title: str) -> Any:
     def draw(losses: Any, accuracies: Any) -> None:
         for (phase, name), points in read_log(log).items():
             if name != "lr":
@@ -67,7 +75,7 @@ def draw_curves(log: PathLike, picture: PathLike, title: str = "") -> None:
                 axes, dashed = (losses, phase == "TEST") if is_loss else (accuracies, False)
                 _plot(axes, points, f"{name} ({phase})", dashed=dashed)
 
-    _draw(draw, picture, title)
+    return _figure(draw, title)
 
 
 def draw_grid(logs: Mapping[str, PathLike], picture: PathLike, title: str = "") -> None:
@@ -81,10 +89,10 @@ def draw_grid(logs: Mapping[str, PathLike], picture: PathLike, title: str = "") 
                 elif phase == "TEST" and "accuracy" in name:
                     _plot(accuracies, points, label, dashed=False)
 
-    _draw(draw, picture, title)
+    save_png(_figure(draw, title), picture)
 
 
-def _draw(draw: Callable[[Any, Any], None], picture: PathLike, title: str) -> None:
+def _figure(draw: Callable[[Any, Any], None], title: str) -> Any:
     figure = new_figure("curves", (10, 4))
     losses, accuracies = figure.subplots(1, 2)
     draw(losses, accuracies)
@@ -96,7 +104,7 @@ def _draw(draw: Callable[[Any, Any], None], picture: PathLike, title: str) -> No
             axes.legend(fontsize="small")
     if title:
         figure.suptitle(title)
-    save_png(figure, picture)
+    return figure
 
 
 def _plot(axes: Any, points: List[Tuple[int, float]], label: str, *, dashed: bool) -> None:

@@ -1,0 +1,34 @@
+"""netbuild view."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from netbuild.errors import NetbuildError
+from netbuild.files import existing_file
+
+_SUFFIXES = (".prototxt", ".pbtxt", ".caffemodel", ".h5")
+
+
+@click.command("view")
+@click.argument("file", metavar="FILE")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port on this machine.  [default: a free one]")
+@click.option("--browser/--no-browser", default=True, help="Open a browser.  [default: browser]")
+def command(file: str, port: int, browser: bool) -> None:
+    """Open a prototxt or a weight file in Netron, in the browser, until Ctrl-C. Only this machine can see it."""
+    path = existing_file(file, "file")
+    if path.suffix not in _SUFFIXES:
+        raise NetbuildError(f"file {file!r}: Netron knows a Caffe file by its suffix, one of {', '.join(_SUFFIXES)}")
+    try:
+        import netron
+    except ImportError:
+        raise NetbuildError("viewing needs Netron: pip install 'netbuild[view]'") from None
+    host, number = netron.start(str(path), address=("127.0.0.1", port or 0), browse=browser)
+    click.echo(f"http://{host}:{number} shows {file}; Ctrl-C ends it")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        netron.stop()

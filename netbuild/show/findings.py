@@ -1,0 +1,149 @@
+"""What there is to tell of a fusion: everything that its folder holds, and what nothing there tells."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
+
+from .. import names, proto
+from .._caffe import Message
+from ..costs.summary import Summary, summarize
+from ..errors import NetbuildError
+from ..files import PathLike
+from ..provenance import Checked, check_sources, recorded, sidecar
+from ..train.log import curves_svg, read_log
+from .drawing import svg
+
+_NETS = ("train_val.prototxt", "test.prototxt", "deploy.prototxt")
+_LOG = "train_log.csv"
+_NUMBER = re.compile(r"_iter_(\d+)\.caffemodel").search
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why something is not there, and how to get it."""
+
+    sentence: str
+
+
+Maybe = Union[Found, Missing]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training's log."""
+
+    name: str
+    """Its folder, seen from the report's."""
+    curves: Maybe[bytes]
+    """As an SVG file."""
+    scores: Dict[str, float]
+    """The last value of each output of the test net."""
+    iteration: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a folder tells of a fusion."""
+
+    folder: Path
+    net_file: Path
+    net: Message
+    summary: Summary
+    picture: Maybe[str]
+    """An <svg> element."""
+    weights: Maybe[Tuple[Path, Mapping[str, Any]]]
+    """The weight file that training starts from, and what its sidecar says."""
+    sources: Maybe[List[Checked]]
+    trainings: List[Training]
+    trained: Optional[Path]
+    """The last snapshot."""
+    filled: List[str] = field(default_factory=list)
+    """Layers with parameters that no source gave: they begin as their fillers say."""
+
+
+def look(folder: PathLike, prefixes: Sequence[str] = ()) -> Findings:
+    """Look at the folder of a fusion, as emit, fuse and train leave it, or at that of a demo.
+
+    Raises NetbuildError where it holds no net.
+    """
+    folder = Path(folder)
+    home = next((place for place in (folder, folder / "fused") if any((place / name).exists() for name in _NETS)), None)
+    if home is None:
+        raise NetbuildError(
+            f"folder {str(folder)!r}: holds no fusion (none of {', '.join(_NETS)}); netbuild emit fusion ... -o DIR "
+            "makes one"
+        )
+    net_file = next(home / name for name in _NETS if (home / name).exists())
+    net = proto.read_net(net_file)
+    weights = _weights(home)
+    if not prefixes and not isinstance(weights, Missing):
+        layers = {layer.name for layer in net.layer}
+        prefixes = [prefix for prefix in weights[1]["branches"] if prefix and _has(layers, prefix)]
+    summary = summarize(net, prefixes=prefixes)
+    logs = dict.fromkeys([*home.glob(_LOG), *sorted(home.glob(f"*/{_LOG}")), *sorted(folder.glob(f"*/{_LOG}"))])
+    return Findings(
+        folder,
+        net_file,
+        net,
+        summary,
+        _or_why(lambda: svg(net, prefixes=prefixes, collapse=len(net.layer) > _MANY)),
+        weights,
+        _sources(weights),
+        [_training(log, folder) for log in logs],
+        _last_snapshot(home),
+        [] if isinstance(weights, Missing) else _filled(summary, weights[1]),
+    )
+
+
+_MANY = 40
+"""A net of more layers is drawn with its modules as one box each."""
+
+
+def _has(layers: Iterable[str], prefix: str) -> bool:
+    return any(names.local(prefix, layer) is not None for layer in layers)
+
+
+def _or_why(look: Callable[[], Found]) -> Maybe[Found]:
+    try:
+        return look()
+    except NetbuildError as error:
+        return Missing(f"{error}.")
+
+
+def _weights(home: Path) -> Maybe[Tuple[Path, Mapping[str, Any]]]:
+    """Return the weight file that tells where its values come from."""
+    files = [path.with_suffix("") for path in sorted(home.glob("*.json")) if path.with_suffix("").exists()]
+    told = [path for path in files if sidecar(path) == f"{path}.json" and path.suffix in (".caffemodel", ".h5")]
+    if not told:
+        return Missing("No weights were copied yet: netbuild fuse TARGET --weights PREFIX=FILE ... -o init.caffemodel.")
+    return _or_why(lambda: (told[0], recorded(told[0])))
+
+
+def _sources(weights: Maybe[Tuple[Path, Mapping[str, Any]]]) -> Maybe[List[Checked]]:
+    if isinstance(weights, Missing):
+        return weights
+    path = weights[0]
+    return _or_why(lambda: check_sources(path))
+
+
+def _filled(summary: Summary, told: Mapping[str, Any]) -> List[str]:
+    copied = {one["layer"] for branch in told["branches"].values() for one in branch["layers"]}
+    return [one.name for one in summary.layers if one.parameters and one.name not in copied]
+
+
+def _training(log: Path, folder: Path) -> Training:
+    curves = read_log(log)
+    scores = {name: points[-1][1] for (phase, name), points in curves.items() if phase == "TEST"}
+    last = max((points[-1][0] for points in curves.values()), default=0)
+    return Training(str(log.parent.relative_to(folder)), _or_why(lambda: curves_svg(log)), scores, last)
+
+
+def _last_snapshot(home: Path) -> Optional[Path]:
+    found = {path: _NUMBER(path.name) for path in [*home.glob("*.caffemodel"), *home.glob("*/*.caffemodel")]}
+    numbers = {path: int(match[1]) for path, match in found.items() if match}
+    return max(numbers, key=lambda path: numbers[path], default=None)

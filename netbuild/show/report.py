@@ -1,0 +1,64 @@
+"""One page that tells all there is to tell of a fusion, in one file that needs no other and no network."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+from .. import __version__
+from ..errors import NetbuildError
+from ..evaluation.score import Evaluation
+from ..files import PathLike, write_text
+from ..shapes import shape_text
+from ..verify.branches import Comparison
+from .findings import Findings, Missing
+
+_TEMPLATE = Path(__file__).with_name("report.html")
+_SECTIONS = ("Picture", "Summary", "Weights", "Verification", "Training", "Accuracy")
+
+
+def write_report(
+    found: Findings,
+    path: PathLike,
+    *,
+    comparisons: Sequence[Comparison] = (),
+    evaluation: Optional[Evaluation] = None,
+) -> None:
+    """Write the page of what was found in the folder of a fusion (`show.findings.look`).
+
+    It has a drawing, the summary, where the weights come from and whether they still are those, curves; with
+    `comparisons` (of verify_branches) what Caffe computed, with an `evaluation` (of score_nets) accuracies and
+    confusion matrix. What is not there, the page says, and how to get it. Raises NetbuildError where Jinja2 is missing.
+    """
+    write_text(path, _page(found, comparisons, evaluation))
+
+
+def _page(found: Findings, comparisons: Sequence[Comparison], evaluation: Optional[Evaluation]) -> str:
+    newest = max(file.stat().st_mtime for file in found.net_file.parent.iterdir())
+    told = " and ".join(found.summary.branches)
+    page = _environment().from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return str(
+        page.render(
+            title=f"{found.net.name or 'The net'}: {told}" if told else found.net.name or str(found.net_file),
+            found=found,
+            comparisons=comparisons,
+            evaluation=evaluation,
+            matrix=[] if evaluation is None else evaluation.confusion().tolist(),
+            sections=[(heading.lower(), heading) for heading in _SECTIONS],
+            date=datetime.fromtimestamp(newest, timezone.utc).strftime("%Y-%m-%d"),
+            version=__version__,
+            shape_text=shape_text,
+            is_missing=lambda one: isinstance(one, Missing),
+            base64=lambda content: base64.b64encode(content).decode(),
+        )
+    )
+
+
+def _environment() -> Any:
+    try:
+        import jinja2
+    except ImportError:
+        raise NetbuildError("reports need Jinja2: pip install 'netbuild[report]'") from None
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
