@@ -1,0 +1,43 @@
+"""netbuild view: Netron serves the file on this machine until it is told to end."""
+
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from commands import run
+from nets import small
+
+
+@pytest.fixture()
+def prototxt(in_tmp):
+    (in_tmp / "net.prototxt").write_text(small())
+    return in_tmp / "net.prototxt"
+
+
+def test_the_file_is_served_until_ctrl_c(prototxt):
+    pytest.importorskip("netron", reason="Netron is not installed")
+    command = [sys.executable, "-m", "netbuild_cli.main", "view", "net.prototxt", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
+        lines = iter(serving.stdout.readline, "")
+        address = next(line for line in lines if "Ctrl-C ends it" in line).split()[0]
+        assert address.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            assert "Netron" in answer.read().decode()
+        with urllib.request.urlopen(f"{address}/data/net.prototxt", timeout=30) as answer:
+            assert answer.read() == prototxt.read_bytes()
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(timeout=30) == 0
+        assert "Traceback" not in serving.stderr.read()
+
+
+def test_what_is_no_file_of_caffe(prototxt):
+    prototxt.rename("net.txt")
+    assert "Netron knows a Caffe file by its suffix, one of .prototxt" in run("view", "net.txt", code=1).output
+    assert "no such file" in run("view", "gone.prototxt", code=1).output
+
+
+def test_without_netron(prototxt, monkeypatch):
+    monkeypatch.setitem(sys.modules, "netron", None)
+    assert "pip install 'netbuild[view]'" in run("view", "net.prototxt", code=1).output
