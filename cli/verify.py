@@ -12,6 +12,7 @@ import click
 from netbuild.errors import GraphError, WeightsError
 from netbuild.provenance import check_sources, sidecar
 from netbuild.verify.branches import Comparison, Original, verify_branches
+from netbuild.verify.engines import TOLERANCE, compare_engines
 
 from .options import branch_option, json_option, pairs, require_weights, weights_option, whose
 
@@ -29,16 +30,44 @@ from .options import branch_option, json_option, pairs, require_weights, weights
     help="Shape of an input.  [default: as the nets tell, or what fits the weights]",
 )
 @click.option("--image", "images", metavar="FILE", multiple=True, help="Feed this image; repeat for a batch.")
+@click.option(
+    "--engine",
+    type=click.Choice(["caffe", "opencv"]),
+    default="caffe",
+    show_default=True,
+    help="Engine to compare Caffe with: itself, running the originals, or OpenCV, running the same net.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    help=f"How far OpenCV may be off, as a share of a blob's largest value.  [default: {TOLERANCE:g}]",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random input.")
 @json_option
 def command(
-    files: Sequence[str], branches: Dict[str, str], weights: Dict[str, str], as_json: bool, **feeding: Any
+    files: Sequence[str],
+    branches: Dict[str, str],
+    weights: Dict[str, str],
+    engine: str,
+    tolerance: Optional[float],
+    as_json: bool,
+    **feeding: Any,
 ) -> None:
     """Run each original net and the fused one in Caffe on the same input and compare them bit by bit.
+
+    With --engine opencv the net alone is run in Caffe and in OpenCV, which shares no code with it: NET.prototxt (deploy
+    or train_val) and FILE.caffemodel, without --branch.
 
     With INIT.caffemodel alone, its blobs are compared with those of the files that it was made of, as
     INIT.caffemodel.json tells them; Caffe is not needed. Ends with status 1 if anything differs.
     """
+    if tolerance is not None and engine != "opencv":
+        raise click.UsageError("--tolerance goes with --engine opencv: Caffe is compared with itself bit by bit")
+    if engine == "opencv":
+        if branches or weights or len(files) != 2:
+            raise click.UsageError("--engine opencv takes NET.prototxt and FILE.caffemodel, no --branch or --weights")
+        _verify_engines(files[0], files[1], TOLERANCE if tolerance is None else tolerance, as_json, **feeding)
+        return
     if len(files) == 1:
         if branches or weights:
             raise click.UsageError("--branch and --weights go with a TARGET.prototxt before INIT.caffemodel")
@@ -88,6 +117,32 @@ def _verify_nets(
                 click.echo(f"    {layer:24} largest difference {difference:g}")
     if not all(comparison.equal for comparison in found):
         raise GraphError("the fused net does not compute what its branches did alone")
+
+
+def _verify_engines(
+    net: str,
+    caffemodel: str,
+    tolerance: float,
+    as_json: bool,
+    shapes: Dict[str, str],
+    images: Sequence[str],
+    seed: int,
+) -> None:
+    found = compare_engines(net, caffemodel, shapes=_parsed(shapes), images=images, seed=seed, tolerance=tolerance)
+    if as_json:
+        told = [{**dataclasses.asdict(one), "equal": one.equal} for one in found]
+        click.echo(
+            json.dumps([{**one, "largest_difference": _number(one["largest_difference"])} for one in told], indent=2)
+        )
+    for one in [] if as_json else found:
+        size = " x ".join(map(str, one.shape))
+        verdict = "agrees with" if one.equal else "DIFFERS from"
+        click.echo(
+            f"{one.blob} ({size}): OpenCV {verdict} Caffe: largest difference {one.largest_difference:.2g}, largest "
+            f"value {one.largest_value:.2g}"
+        )
+    if not all(one.equal for one in found):
+        raise GraphError(f"OpenCV and Caffe differ by more than {tolerance:g} of the largest value")
 
 
 def _as_dict(found: Comparison) -> Dict[str, object]:

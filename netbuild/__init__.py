@@ -53,6 +53,7 @@ _CONTENTS = {
     "copy_branch": "weights.live",
     # proof, evaluation and training
     "verify_branches": "verify.branches",
+    "compare_engines": "verify.engines",
     "score_nets": "evaluation.score",
     "Scorer": "evaluation.scorer",
     "Preparation": "evaluation.scorer",
@@ -61,6 +62,12 @@ _CONTENTS = {
     "Features": "train.head",
     "train_solver": "train.run",
     "examine": "doctor.report",
+    # pictures and figures
+    "summarize": "costs.summary",
+    "differences": "graph.differences",
+    "draw_net": "show.drawing",
+    "look": "show.findings",
+    "write_report": "show.report",
     "run_demo": "demo",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -24,6 +25,7 @@ from .show.report import write_report
 from .train.log import draw_curves
 from .train.run import Trained, train_solver
 from .verify.branches import Original, verify_branches
+from .verify.engines import compare_engines
 from .weights.index import index
 
 BRANCHES = {"odd": (1, 3, 5, 7, 9), "even": (0, 2, 4, 6, 8)}
@@ -108,6 +110,7 @@ def run_demo(
     say(f"training the head: {head_iterations} iterations, the branches frozen")
     head = _finished(train_solver(written["solver"], fused, weights=[init]))
     draw_curves(head.log, fused / "curves.png", title="head of the fused net")
+    say(_second_engine(written["deploy"], head.caffemodel))
     say("evaluating")
     nets: Dict[str, Tuple[Path, Path]] = {prefix: (root / prefix, trained[prefix]) for prefix in BRANCHES}
     nets["fused"] = (fused, head.caffemodel)
@@ -118,6 +121,16 @@ def run_demo(
     write_report(look(root), page, comparisons=comparisons, evaluation=evaluation)
     files = [*written.values(), init, head.caffemodel, head.log, fused / "curves.png"]
     return Demonstration(scores, files, page)
+
+
+def _second_engine(net: Path, weights: Path) -> str:
+    """Return what OpenCV has to say of the fused net; where it is not there, that it was not asked."""
+    if find_spec("cv2") is None:
+        return "OpenCV is not here to run the fused net as well: pip install 'netbuild[opencv]'"
+    found = compare_engines(net, weights)[-1]
+    if not found.equal:
+        raise NetbuildError(f"OpenCV's {found.blob} differs from Caffe's by {found.largest_difference:g}")
+    return f"OpenCV computes the same: its {found.blob} differs from Caffe's by {found.largest_difference:.1g} at most"
 
 
 def _emptied(folder: Path, force: bool, inputs: Sequence[Path]) -> Path:

@@ -3,8 +3,8 @@
 import pytest
 from nets import conv, data, fc, layer, net, relu
 
-from netbuild.branches.googlenet import googlenet
 from netbuild.branches.lenet import lenet
+from netbuild.branches.table import BUILDERS
 from netbuild.errors import GraphError
 from netbuild.fusion import Fusion, build
 from netbuild.graph.branches import owner, prefixes, require_prefixes
@@ -22,7 +22,13 @@ def test_the_joined_prefixes_are_the_branches():
 
 def test_a_module_is_no_branch():
     assert prefixes(two("odd/concat")) == []
-    assert prefixes(build(Fusion({"": googlenet}, 10, frozen=False)).message) == []
+
+
+def test_a_module_that_adds_the_one_before_joins_nothing():
+    text = "".join([data(), conv("m1/conv", "data"), conv("m2/conv", "m1/conv")])
+    assert prefixes(net(text + layer("sum", "Eltwise", "m1/conv m2/conv"))) == []
+    for name in BUILDERS:
+        assert prefixes(build(Fusion({"": BUILDERS[name]}, 10, frozen=False)).message) == [], name
 
 
 def test_only_the_outermost_branches_of_a_fusion_of_fusions():

@@ -83,7 +83,7 @@ INNER = {
     "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
     "costs": ["multiply", "memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
-    "verify": ["inputs", "branches", "engine"],
+    "verify": ["inputs", "branches", "engine", "engines", "opencv"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "engine"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
     "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
@@ -152,6 +152,11 @@ def test_only_the_door_imports_caffe():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             assert not any(name.split(".")[0] == "caffe" for name in names), module
+
+
+def test_only_the_other_engine_imports_opencv():
+    found = {module for path, module in modules() if "import cv2" in path.read_text()}
+    assert found == {"verify.opencv"}
 
 
 def test_importing_netbuild_loads_nothing_heavy():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Set, Tuple
 
 from .. import names
 from .._caffe import Message
@@ -13,20 +13,22 @@ from ..proto import of_phase, phases
 def prefixes(net: Message) -> List[str]:
     """Return the prefixes of the branches that the net joins, in its order; none where no layer joins any.
 
-    A layer joins branches where it reads blobs of several layer groups `PREFIX/...` and belongs to none of them. So the
-    modules inside a net (`inception_3a/1x1`) are no branches. Branches one behind the other, and prefixes that do
-    not end in `/`, cannot be told from a net's own names: whoever knows them says so.
+    A layer joins branches where it reads blobs of several layer groups `PREFIX/...`, none of which depends on another,
+    and belongs to none of them. So the modules inside a net (`inception_3a/1x1`) are no branches. Branches one behind
+    the other, and prefixes that do not end in `/`, cannot be told from a net's own names: whoever knows them says so.
     """
     found: Dict[str, None] = {}
     for phase in phases(net):
-        makers: Dict[str, str] = {}
+        behind: Dict[str, Tuple[str, Set[str]]] = {}
         for _, layer in of_phase(net, phase):
             own = _first(layer.name)
-            read = dict.fromkeys(makers.get(blob, "") for blob in layer.bottom)
-            read.pop("", None)
-            if len(read) > 1 and own not in read:
-                found.update(read)
-            makers.update(dict.fromkeys(layer.top, own))
+            read = [behind[blob] for blob in layer.bottom if behind.get(blob, ("",))[0]]
+            joined = dict.fromkeys(first for first, _ in read)
+            apart = not any((groups - {first}) & set(joined) for first, groups in read)
+            if len(joined) > 1 and apart and own not in joined:
+                found.update(joined)
+            all_of_them = {own}.union(*(behind[blob][1] for blob in layer.bottom if blob in behind))
+            behind.update(dict.fromkeys(layer.top, (own, all_of_them)))
     order = dict.fromkeys(_first(layer.name) for layer in net.layer)
     return [prefix for prefix in order if prefix in found]
 

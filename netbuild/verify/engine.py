@@ -39,6 +39,16 @@ def compare(
         yield _comparison(original.prefix, original.seam, expected, found)
 
 
+def outputs(text: str, weights: str, feed: Mapping[str, Any], blobs: Sequence[str]) -> Iterator[Tuple[str, Any]]:
+    """Yield blobs of a net with their values, fed so."""
+    net = load_net(text, weights)
+    for blob, values in feed.items():
+        net.blobs[blob].data[...] = values
+    net.forward()
+    for blob in blobs:
+        yield blob, net.blobs[blob].data.copy()
+
+
 def _feed(net: Any, inputs: Mapping[str, Any], seed: int) -> Dict[str, Any]:
     """Return an array for each input of the net: the images given, zeros for labels, else random values."""
     feed: Dict[str, Any] = {}

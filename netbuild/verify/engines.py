@@ -1,0 +1,117 @@
+"""A net in Caffe against the same net in another engine, OpenCV's, which shares no code with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .. import proto
+from .._caffe import TEST, Message
+from .._child import run
+from ..data.images import load_images
+from ..errors import WeightsError
+from ..files import PathLike
+from ..graph.branches import prefixes
+from ..graph.check import require_sound
+from ..graph.cut import cut, seams
+from ..graph.feed import fed
+from ..graph.flow import Flow
+from ..weights.index import index, kind_of
+from .inputs import Weighted, shapes_to_feed
+
+TOLERANCE = 1e-4
+"""How far a blob may be apart, as a share of its largest value. Engines that add in another order differ by about
+1e-6 of it after a hundred layers; a layer that means something else, by far more than this."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One blob, as both engines compute it."""
+
+    blob: str
+    shape: Tuple[int, ...]
+    """In Caffe."""
+    largest_difference: float
+    """The largest absolute difference; infinite where the shapes differ or a value is not finite."""
+    largest_value: float
+    """The largest absolute value in Caffe."""
+    tolerance: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether the engines agree within the tolerance."""
+        return self.largest_difference <= self.tolerance * self.largest_value
+
+
+def compare_engines(
+    net: PathLike,
+    weights: PathLike,
+    *,
+    shapes: Optional[Mapping[str, Sequence[int]]] = None,
+    images: Sequence[PathLike] = (),
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+) -> List[Agreement]:
+    """Run a net in Caffe and in OpenCV on the same input; compare the seams of its branches and all it puts out.
+
+    The net is a deploy net, or the TEST phase of a train_val net: data layers become inputs, and where a loss or an
+    accuracy ends it, the scores that these read are compared. Input as for `verify_branches`. Raises CaffeError
+    where OpenCV is missing, and where it does not know a layer type of the net, naming the layers.
+    """
+    if kind_of(weights) != "caffemodel":
+        raise WeightsError(f"weights {str(weights)!r}: OpenCV reads a .caffemodel; netbuild convert makes one of it")
+    whole = proto.read_net(net)
+    require_sound(whole, str(net))
+    weighted = Weighted(str(net), whole, index(weights))
+    known = shapes_to_feed(weighted, {}, shapes or {})
+    if images:
+        known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
+    given: Dict[str, Any] = load_images(images, known, whole) if images else {}
+    alone = fed(whole, TEST, known, str(net))
+    blobs = list(dict.fromkeys([*_seams(alone), *_answers(alone)]))
+    part = cut(alone, blobs)
+    # What the engines get is one text: weights go to layers by name in both.
+    text = proto.to_text(proto.only_phase(part, TEST))
+    feed = _feed(part, given, seed)
+    makers = Flow(proto.of_phase(part, TEST)).writer
+    job: Dict[str, Any] = {"text": text, "weights": weighted.model.path, "feed": feed}
+    caffe = dict(run("netbuild.verify.engine:outputs", **job, blobs=blobs))
+    layers = {blob: part.layer[makers[blob]].name for blob in blobs}
+    types = {layer.name: layer.type for layer in part.layer}
+    opencv = dict(run("netbuild.verify.opencv:outputs", **job, layers=layers, types=types))
+    return [_agreement(blob, caffe[blob], opencv[blob], tolerance) for blob in blobs]
+
+
+def _seams(net: Message) -> Iterator[str]:
+    for prefix in prefixes(net):
+        yield from seams(net, prefix)
+
+
+def _answers(net: Message) -> Iterator[str]:
+    """Yield the blobs that no layer reads; of a layer that judges scores by a label, these scores."""
+    flow = Flow(proto.of_phase(net, TEST))
+    for number, layer in enumerate(net.layer):
+        if layer.type == "Accuracy" or layer.type.endswith("Loss"):
+            yield layer.bottom[0]
+        elif layer.bottom:
+            yield from (top for top in layer.top if flow.writer[top] == number and (top, number) not in flow.readers)
+
+
+def _feed(net: Message, given: Mapping[str, Any], seed: int) -> Dict[str, Any]:
+    """Return an array for each Input layer: the images given, or random values in -1..1, each from `seed`."""
+    feed: Dict[str, Any] = {}
+    for layer in net.layer:
+        if layer.type == "Input":
+            shape = tuple(layer.input_param.shape[0].dim)
+            random = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+            feed[layer.top[0]] = given.get(layer.top[0], random)
+    return feed
+
+
+def _agreement(blob: str, caffe: Any, opencv: Any, tolerance: float) -> Agreement:
+    same = caffe.size == opencv.size
+    largest = float(np.max(np.abs(caffe - opencv.reshape(caffe.shape)))) if same else float("inf")
+    value = float(np.max(np.abs(caffe)))
+    return Agreement(blob, caffe.shape, largest if np.isfinite(largest) else float("inf"), value, tolerance)
