@@ -16,11 +16,12 @@ from netbuild.errors import GraphError
 from netbuild.graph.check import problems
 from netbuild.shapes import unknown_types
 
+from .builders import complete_net
 from .options import json_option
 
 
 @click.command("check")
-@click.argument("net", metavar="NET")
+@click.argument("net", metavar="NET", shell_complete=complete_net)
 @click.option("--seams", "list_seams", is_flag=True, help="List the blobs where the net can be cut, with their shapes.")
 @json_option
 def command(net: str, list_seams: bool, as_json: bool) -> None:

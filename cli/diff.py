@@ -12,6 +12,7 @@ import click
 from netbuild.graph.differences import Differences, differences
 from netbuild.named import named_net
 
+from .builders import complete_net
 from .options import counted, json_option
 
 _DIFFERENT = 1
@@ -19,8 +20,8 @@ _DIFFERENT = 1
 
 
 @click.command("diff")
-@click.argument("old", metavar="A")
-@click.argument("new", metavar="B")
+@click.argument("old", metavar="A", shell_complete=complete_net)
+@click.argument("new", metavar="B", shell_complete=complete_net)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, old: str, new: str, as_json: bool) -> None:

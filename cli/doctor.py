@@ -10,11 +10,14 @@ import click
 
 from netbuild.doctor.facts import Facts
 from netbuild.doctor.report import Examination, examine
-from netbuild.doctor.selftest import FAILED
+from netbuild.doctor.selftest import FAILED, PASSED
 from netbuild.doctor.table import SELF_TESTS
 from netbuild.errors import CaffeError
 
+from .console import BAD, GOOD, ODD
 from .options import counted, gpu_option, json_option
+
+_COLOURS = {PASSED: GOOD, FAILED: BAD}
 
 
 @click.command("doctor")
@@ -50,7 +53,8 @@ def _lines(found: Examination) -> Iterator[str]:
         types = found.caffe.layer_types
         yield click.wrap_text(f"{counted(len(types), 'layer type')}: {', '.join(types)}", 100, "", "  ")
     for outcome in found.outcomes:
-        yield f"{outcome.status:8} {outcome.name}" + (f": {outcome.told}" if outcome.told else "")
+        status = click.style(f"{outcome.status:8}", fg=_COLOURS.get(outcome.status, ODD))
+        yield f"{status} {outcome.name}" + (f": {outcome.told}" if outcome.told else "")
         if outcome.status == FAILED:
             test = SELF_TESTS[outcome.name]
             yield f"         concerns {test.whom}"

@@ -10,9 +10,11 @@ from netbuild._caffe import TEST, TRAIN
 from netbuild.named import named_net
 from netbuild.show.drawing import draw_net
 
+from .builders import complete_net
+
 
 @click.command("draw")
-@click.argument("net", metavar="NET")
+@click.argument("net", metavar="NET", shell_complete=complete_net)
 @click.option("-o", "--output", metavar="FILE", required=True, help="What to write: a .svg, .png, .pdf or .dot.")
 @click.option("--collapse", is_flag=True, help="Draw chains, modules and equal modules in a row as one box each.")
 @click.option("--phase", type=click.Choice(["train", "test"]), help="Phase to draw.  [default: train, if there is one]")

@@ -11,12 +11,17 @@ from netbuild.data.source import KINDS, DataSource
 from netbuild.emit import emit_files, list_length
 from netbuild.fusion import Built, Fusion, build
 
+from .builders import complete_net, list_builders
+from .console import note
 from .fusing import fusion, fusion_options
 from .options import dry_run_option, keyed, numbers, output_folder_option, pairs
 
 
 @click.command("emit")
-@click.argument("net")
+@click.argument("net", shell_complete=complete_net)
+@click.option(
+    "--list", is_flag=True, is_eager=True, expose_value=False, callback=list_builders, help="List the builders."
+)
 @fusion_options
 @output_folder_option
 @click.option("--data", "kind", type=click.Choice(KINDS), default="image", show_default=True, help="Kind of source.")
@@ -69,8 +74,7 @@ def command(
 ) -> None:
     """Write train_val.prototxt, deploy.prototxt and solver.prototxt of a net.
 
-    NET is a builder (lenet, alexnet, caffenet, vgg16, vgg19, googlenet, squeezenet1_0, squeezenet1_1, mobilenet_v1,
-    mobilenet_v2, resnet18, resnet34, resnet50, resnet101, resnet152), your own as package.module:function, a prototxt
+    NET is a builder (--list tells which there are), your own as package.module:function, a prototxt
     (deploy or train_val, with @BLOB to cut it there; two files, one per phase, with a comma between them), or the word
     fusion, which joins the branches given with --branch under a new head.
     """
@@ -81,12 +85,11 @@ def command(
     if test_iter is not None:
         solver_options["test_iter"] = str(test_iter)
     elif wanted.all_heads and "test_iter" not in solver_options and list_length(first) is None:
-        click.echo(f"note: {first.test_source} is not there to be counted; test_iter is set to 500", err=True)
+        note(f"{first.test_source} is not there to be counted; test_iter is set to 500")
     if first.kind in ("hdf5", "input") and (first.input.mean or first.input.scale != 1):
-        click.echo(
-            f"note: data of kind {first.kind} is taken as it is; give values (x - mean) * scale with mean "
-            f"{first.input.mean} and scale {first.input.scale:g}",
-            err=True,
+        note(
+            f"data of kind {first.kind} is taken as it is; give values (x - mean) * scale with mean "
+            f"{first.input.mean} and scale {first.input.scale:g}"
         )
     written = emit_files(
         wanted,

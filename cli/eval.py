@@ -14,6 +14,7 @@ from netbuild.evaluation.results import PICTURE, draw_confusion, require_free, w
 from netbuild.evaluation.score import Evaluation, score_nets
 from netbuild.evaluation.scorer import Preparation, Scorer
 
+from .console import note, wrote
 from .options import (
     aligned,
     branch_option,
@@ -140,7 +141,7 @@ def command(
         click.echo(json.dumps({**_as_dict(evaluation), "written": list(map(str, written))}, indent=2))
         return
     for path in written:
-        click.echo(f"wrote {path}")
+        wrote(path)
 
 
 def _require_known(told: Mapping[str, Mapping[str, Any]], branches: Mapping[str, str]) -> None:
@@ -186,7 +187,7 @@ def _write(evaluation: Evaluation, folder: str) -> List[Path]:
     try:
         draw_confusion(evaluation, picture)
     except NetbuildError as error:
-        click.echo(f"note: {error}", err=True)
+        note(error)
         return written
     return [*written, picture]
 

@@ -9,6 +9,7 @@ import click
 
 from netbuild.extract import extract_branch
 
+from .console import wrote
 from .options import counted, json_option, output_folder_option
 
 
@@ -29,5 +30,5 @@ def command(prefix: str, target: str, weights: str, output: str, as_json: bool) 
         return
     for blob, shape in found.inputs.items():
         click.echo(f"input {blob}: {' x '.join(map(str, shape))}")
-    click.echo(f"wrote {found.net} and {found.weights}")
+    wrote(f"{found.net} and {found.weights}")
     click.echo(f"{found.blobs} of {found.blobs} blobs, in {counted(found.layers, 'layer')}, bit-equal to {weights}")

@@ -10,6 +10,7 @@ import click
 
 from netbuild.features.make import Kept, Need, Progress, Ways, make_features
 
+from .console import wrote
 from .options import dry_run_option, gpu_option, json_option, output_folder_option, progress, workers_options
 
 
@@ -57,7 +58,7 @@ def command(
         blobs = ", ".join(f"{blob} {' x '.join(map(str, shape)) or 'number'}" for blob, shape in kept.blobs.items())
         click.echo(f"{name}: {kept.images:,} images, {blobs}: {_size(kept.size)} in {kept.files} files, {kept.new} new")
     for name in () if dry_run else found:
-        click.echo(f"wrote {Path(output) / f'head_{name}.prototxt'}")
+        wrote(Path(output) / f"head_{name}.prototxt")
 
 
 def _as_dict(kept: Kept) -> Dict[str, object]:

@@ -13,10 +13,13 @@ from typing import Any, Iterator, List, Optional
 import click
 
 from netbuild import __version__
-from netbuild.errors import NetbuildError, NetbuildWarning
+from netbuild.errors import NetbuildError, NetbuildWarning, did_you_mean
+
+from .console import BAD, COMPLETING, no_colours, note, verbosity_options
 
 _COMMANDS = {
     "check": "Tell everything that Caffe would refuse in a net, and where it can be cut.",
+    "completion": "Print what lets your shell complete netbuild's commands and options.",
     "convert": "Bring a weight file up to date, or from caffemodel to HDF5 and back.",
     "data": "Make images and list files of MNIST or of scikit-learn's digits.",
     "demo": "Fuse two trained LeNets, from data to accuracy, in one command.",
@@ -37,6 +40,14 @@ _COMMANDS = {
 }
 
 
+class _Failure(click.ClickException):
+    """An error of the user's, told in one message."""
+
+    def show(self, file: Any = None) -> None:
+        color = False if no_colours() else None
+        click.echo(f"{click.style('Error:', fg=BAD)} {self.format_message()}", file=file, err=True, color=color)
+
+
 class _Netbuild(click.Group):
     """Knows its commands by a table, and turns what a user can cause into one message and exit status 1."""
 
@@ -47,26 +58,50 @@ class _Netbuild(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = import_module(f".{cmd_name}", __package__).command
+        known = {option for param in command.params for option in param.opts}
+        command.params += [param for param in verbosity_options() if not known & set(param.opts)]
         return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        if COMPLETING in os.environ:
+            # Before click completes: its own way with bash does not see through PREFIX=VALUE.
+            import_module(".completion", __package__)
+        return super().main(*args, **kwargs)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> List[Any]:
+        from click.shell_completion import CompletionItem
+
+        # A group's own way would import each command, to see whether it is hidden.
+        fitting = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=_COMMANDS[name]) for name in fitting), *options]
+
+    def resolve_command(self, ctx: click.Context, args: List[str]) -> Any:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], _COMMANDS) or "netbuild --help lists all"
+            raise click.UsageError(f"No such command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, _COMMANDS[name]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> Any:
+        if no_colours():
+            ctx.color = False
         try:
             with _ending_cleanly(), warnings.catch_warnings():
                 warnings.simplefilter("always", NetbuildWarning)
                 warnings.showwarning = _note
                 return super().invoke(ctx)
         except NetbuildError as error:
-            raise click.ClickException(str(error)) from error
+            raise _Failure(str(error)) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends in silence where its reader (head, less) has gone
         except Exception as error:
             if os.environ.get("NETBUILD_DEBUG"):
                 raise
-            raise click.ClickException(
+            raise _Failure(
                 f"unexpected {type(error).__name__}: {error}\nNETBUILD_DEBUG=1 shows where; please report it."
             ) from error
 
@@ -93,10 +128,10 @@ def _ending_cleanly() -> Iterator[None]:
 
 
 def _note(message: Any, *_where: Any, **_more: Any) -> None:
-    click.echo(f"note: {message}", err=True)
+    note(message)
 
 
-@click.group(cls=_Netbuild, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Netbuild, context_settings={"help_option_names": ["-h", "--help"]}, params=verbosity_options())
 @click.version_option(__version__, prog_name="netbuild")
 def main() -> None:
     """Write Caffe networks as programs, fuse trained branches into one net, prove it equal, train its head."""

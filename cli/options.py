@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TextIO, Tuple, TypeVar
 
 import click
+
+from .builders import complete_file, complete_net, complete_pair
+from .console import is_quiet
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Value = TypeVar("Value")
@@ -61,7 +64,13 @@ def keyed(convert: Callable[[str], Value], *, repeat: bool = False) -> Callable[
 def branch_option(help_text: str, metavar: str = "PREFIX=NET[@SEAM]") -> Callable[[Function], Function]:
     """--branch PREFIX=NET[@SEAM], repeated."""
     return click.option(
-        "--branch", "branches", metavar=metavar, multiple=True, callback=pairs("prefix"), help=help_text
+        "--branch",
+        "branches",
+        metavar=metavar,
+        multiple=True,
+        callback=pairs("prefix"),
+        shell_complete=complete_pair(complete_net),
+        help=help_text,
     )
 
 
@@ -73,6 +82,7 @@ def weights_option(help_text: str, *, required: bool = False, repeat: bool = Fal
         multiple=True,
         required=required,
         callback=pairs("prefix", repeat=repeat),
+        shell_complete=complete_pair(complete_file),
         help=help_text,
     )
 
@@ -181,7 +191,11 @@ def numbers(count: Sequence[int]) -> Callable[[click.Context, click.Parameter, O
 def progress(total: int, label: str) -> Any:
     """Return click's progress bar on stderr; it is silent where that is no terminal."""
     stderr = click.get_text_stream("stderr")
-    return click.progressbar(length=total, label=label, file=stderr if stderr.isatty() else io.StringIO())
+    return click.progressbar(length=total, label=label, file=stderr if _shows(stderr) else io.StringIO())
+
+
+def _shows(stream: TextIO) -> bool:
+    return stream.isatty() and not is_quiet()
 
 
 def byte_progress(label: str) -> Callable[[int, int], None]:
@@ -195,7 +209,7 @@ def byte_progress(label: str) -> Callable[[int, int], None]:
 
     def show(done: int, size: int) -> None:
         nonlocal shown
-        shown = shown or (stderr.isatty() and time.monotonic() - began > 1)
+        shown = shown or (_shows(stderr) and time.monotonic() - began > 1)
         if shown:
             share = f" of {size / 2**20:.1f}" if size else ""
             click.echo(f"\r{label} {done / 2**20:.1f}{share} MiB", err=True, nl=done == size)

@@ -14,6 +14,8 @@ from netbuild.costs.summary import LayerCost, Need, Summary, Total, summarize
 from netbuild.named import named_net
 from netbuild.shapes import shape_text
 
+from .builders import complete_net
+from .console import note
 from .options import aligned, counted, json_option, keyed, lengths
 
 _MEMORIES = (2, 4, 8, 12, 16, 24)
@@ -21,7 +23,7 @@ _MEMORIES = (2, 4, 8, 12, 16, 24)
 
 
 @click.command("summary")
-@click.argument("net", metavar="NET")
+@click.argument("net", metavar="NET", shell_complete=complete_net)
 @click.option("--prefix", "prefixes", multiple=True, help="A branch, where the names do not tell; repeat for several.")
 @click.option("--classes", type=click.IntRange(1), help="Of a builder: the net that trains, with so many classes.")
 @click.option(
@@ -156,14 +158,12 @@ def _fits(need: Need, budgets: Sequence[int]) -> str:
 
 def _remarks(found: Summary, net: str) -> None:
     for sentence in found.faults:
-        click.secho(f"note: {sentence}", fg="yellow", err=True)
+        note(sentence)
     if found.unknown:
         open_ones = ", ".join(found.unknown[:3]) + (" ..." if len(found.unknown) > 3 else "")
-        click.secho(
-            f"note: {net}: {counted(len(found.unknown), 'layer')} of unknown shape ({open_ones}): not in the totals; "
-            "where it is the input that is unknown, give its shape, as in --shape data=1,3,224,224",
-            fg="yellow",
-            err=True,
+        note(
+            f"{net}: {counted(len(found.unknown), 'layer')} of unknown shape ({open_ones}): not in the totals; "
+            "where it is the input that is unknown, give its shape, as in --shape data=1,3,224,224"
         )
 
 

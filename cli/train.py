@@ -17,6 +17,7 @@ from netbuild.train.head import Features
 from netbuild.train.log import draw_curves, draw_grid
 from netbuild.train.run import Trained, train_solver
 
+from .console import note, wrote
 from .features import FeaturesReporter
 from .options import gpu_option, output_folder_option, pairs, progress, workers_options
 
@@ -95,7 +96,7 @@ def _report(result: Trained, title: str, plot: bool) -> None:
     scores = ", ".join(f"{name} {value:.4f}" for name, value in result.scores.items())
     click.echo(f"{ended} at iteration {result.iteration}" + (f": {scores}" if scores else ""))
     for path in (result.caffemodel, result.solverstate, result.log, *([picture] if drawn else [])):
-        click.echo(f"wrote {path}")
+        wrote(path)
 
 
 def _report_grid(tried: Sequence[Tried], folder: Path, plot: bool) -> None:
@@ -109,7 +110,7 @@ def _report_grid(tried: Sequence[Tried], folder: Path, plot: bool) -> None:
     best = tried[0]
     click.echo(f"best: {setting_name(best.setting)}")
     for path in (best.trained.caffemodel, best.trained.solverstate, folder / TABLE, *([picture] if drawn else [])):
-        click.echo(f"wrote {path}")
+        wrote(path)
 
 
 def _print_table(rows: List[List[str]]) -> None:
@@ -123,7 +124,7 @@ def _drawn(draw: Callable[[], None]) -> bool:
     try:
         draw()
     except NetbuildError as error:
-        click.echo(f"note: {error}", err=True)
+        note(error)
         return False
     return True
 
@@ -145,7 +146,7 @@ class Reporter:
     def show(self, event: Event) -> None:
         """Show one event."""
         if isinstance(event, Note):
-            click.echo(f"note: {event.text}", err=True)
+            note(event.text)
         elif isinstance(event, (Need, Progress)):
             self._features.show(event)
         elif isinstance(event, Started):

@@ -15,6 +15,7 @@ from netbuild.provenance import recorded, sidecar
 from netbuild.weights.fit import shape_text
 from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
 
+from .console import ODD
 from .options import aligned, counted, json_option, whose
 
 
@@ -44,7 +45,7 @@ def command(file: str, pattern: str, as_json: bool) -> None:
         for source in branch["files"]:
             click.echo(f"{whose(prefix)}: from {source['path']} (SHA-256 {source['sha256'][:12]}...)")
     for remark in report.remarks:
-        click.secho(_printable(remark), fg="yellow")
+        click.secho(_printable(remark), fg=ODD)
 
 
 def _table(blobs: List[BlobFigures]) -> List[str]:

@@ -36,6 +36,9 @@ _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
 
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """What tells the BLAS libraries that Caffe is built with how many threads to use."""
+LOG_LEVEL = "GLOG_minloglevel"
+_SHOWN = ("0", "1")
+"""Levels of Caffe's log, from which on the caller wants to read along."""
 _DEATHS = 3
 """So many processes may die on one task before it is given up."""
 
@@ -112,17 +115,27 @@ class _Child:
             environment.update(dict.fromkeys(BLAS_THREADS, str(blas_threads)))
         start = "import sys; del sys.path[0]; from netbuild._child import main; main(sys.argv[1])"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+        shown = os.environ.get(LOG_LEVEL) in _SHOWN
         self.process = subprocess.Popen(
             [sys.executable, "-c", start, function],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._log,
+            stderr=subprocess.PIPE if shown else self._log,
             env=environment,
             # A session of its own: the terminal's Ctrl-C reaches the child once, through us.
             start_new_session=True,
         )
         assert self.process.stdout is not None
         self.events: IO[bytes] = self.process.stdout
+        self._relay = threading.Thread(target=self._pass_on_log, daemon=True) if shown else None
+        if self._relay is not None:
+            self._relay.start()
+
+    def _pass_on_log(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._log.write(line)
+            sys.stderr.write(line.decode("utf-8", "replace"))
 
     def __enter__(self) -> _Child:
         return self
@@ -132,6 +145,7 @@ class _Child:
         self.close_input()
         self.events.close()
         self.process.wait()
+        self._end_relay()
         self._log.close()
 
     def send(self, item: Any) -> None:
@@ -147,8 +161,14 @@ class _Child:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
 
+    def _end_relay(self) -> None:
+        if self._relay is not None and self.process.stderr is not None:
+            self._relay.join()
+            self.process.stderr.close()
+
     def last_words(self) -> str:
         """Return why a child that has ended did so."""
+        self._end_relay()
         return _last_words(self._log, self.process.returncode)
 
 

@@ -14,7 +14,7 @@ from ._caffe import TEST, TRAIN, Message, schema
 from .data.layers import data_layers
 from .data.lists import count_images
 from .data.source import DataSource
-from .errors import GraphError
+from .errors import GraphError, did_you_mean
 from .files import PathLike, output_folder
 from .fusion import Built, Fusion, build, require_fitting
 from .graph.check import require_savable, require_sound
@@ -167,7 +167,8 @@ def set_field(message: Message, name: str, value: str) -> None:
     """Set a field of a solver to its value in prototxt, quotes left out; GraphError where it has no such one."""
     field = message.DESCRIPTOR.fields_by_name.get(name)
     if field is None:
-        raise GraphError(f"solver: no field {name!r} in SolverParameter")
+        hint = did_you_mean(name, message.DESCRIPTOR.fields_by_name) or "caffe.proto lists them"
+        raise GraphError(f"solver: no field {name!r} in SolverParameter; {hint}")
     if field.type == field.TYPE_STRING:
         value = '"{}"'.format(value.replace("\\", "\\\\").replace('"', '\\"'))
     elif field.type == field.TYPE_BOOL:

@@ -6,7 +6,16 @@ expected, what was found and what to do. The command line prints that text and n
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Iterable, Sequence
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the question whether the most similar of the known words was meant, '' where none is similar."""
+    # Imported where it is needed: it costs a tenth of what netbuild --help takes.
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), 1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def some(names: Sequence[str], limit: int = 4) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Dict
 
-from ..errors import GraphError
+from ..errors import GraphError, did_you_mean
 from .alexnet import alexnet, caffenet
 from .branch import Builder
 from .googlenet import googlenet
@@ -43,8 +42,7 @@ def find_builder(name: str) -> Builder:
         return BUILDERS[name]
     module_name, colon, function_name = name.partition(":")
     if not colon:
-        near = get_close_matches(name, BUILDERS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(BUILDERS))}"
+        hint = did_you_mean(name, BUILDERS) or f"known are {', '.join(sorted(BUILDERS))}"
         raise GraphError(f"no builder called {name!r}: {hint} (your own: package.module:function)")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from difflib import get_close_matches
 from typing import Collection, Dict, Iterable, List, Sequence, Set, Tuple
 
 from .._caffe import Message
+from ..errors import did_you_mean
 
 Layers = Sequence[Tuple[int, Message]]
 """Layers of one phase, each with its index in the net."""
@@ -57,8 +57,7 @@ class Flow:
     def _hint(self, blob: str) -> str:
         if blob in self._tops:
             return "the layer that makes it comes later; move it up"
-        near = get_close_matches(blob, self._tops, 1)
-        return f"did you mean {near[0]!r}?" if near else "no layer of this phase has it as a top"
+        return did_you_mean(blob, self._tops) or "no layer of this phase has it as a top"
 
     def above(self, blob: str, beyond: Collection[int] = ()) -> Set[int]:
         """Return the layers that the blob depends on, data layers left out, and the layers of `beyond` with all that

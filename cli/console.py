@@ -1,0 +1,84 @@
+"""What the command line says besides its results: one manner for notes, colours and how much is said.
+
+Results go to stdout; notes and progress to stderr. Colours only repeat what words say: green what is proved, yellow
+what deserves a look, red what is wrong. They are left out where the output is no terminal, and where NO_COLOR is set.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, List
+
+import click
+
+GOOD, ODD, BAD = "green", "yellow", "red"
+COMPLETING = "_NETBUILD_COMPLETE"
+"""What a shell sets that wants a command line completed."""
+_LOG_LEVEL = "GLOG_minloglevel"
+"""What Caffe's log library, and netbuild where it runs Caffe, go by: 0 is all of it."""
+_QUIET = "netbuild.quiet"
+
+
+def verbosity_options() -> List[click.Parameter]:
+    """Return -v and -q, which every command takes, before its name and after."""
+    quiet = click.Option(
+        ["-q", "--quiet"],
+        is_flag=True,
+        expose_value=False,
+        callback=_when_given(_be_quiet),
+        help="Say only results and errors: no notes, no progress.",
+    )
+    verbose = click.Option(
+        ["-v", "--verbose"],
+        is_flag=True,
+        expose_value=False,
+        callback=_when_given(_be_verbose),
+        help="Show Caffe's own log too.",
+    )
+    return [quiet, verbose]
+
+
+def _when_given(act: Callable[[click.Context], None]) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def callback(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+        if given:
+            act(ctx)
+
+    return callback
+
+
+def _be_quiet(ctx: click.Context) -> None:
+    ctx.find_root().meta[_QUIET] = True
+
+
+def _be_verbose(ctx: click.Context) -> None:
+    before = os.environ.get(_LOG_LEVEL)
+    os.environ[_LOG_LEVEL] = "0"
+
+    def restore() -> None:
+        os.environ.pop(_LOG_LEVEL)
+        os.environ.update({} if before is None else {_LOG_LEVEL: before})
+
+    ctx.find_root().call_on_close(restore)
+
+
+def is_quiet() -> bool:
+    """Tell whether only results and errors are wanted."""
+    ctx = click.get_current_context(silent=True)
+    return bool(ctx and ctx.find_root().meta.get(_QUIET))
+
+
+def note(text: Any) -> None:
+    """Say on stderr what deserves a look."""
+    if not is_quiet():
+        click.secho(f"note: {text}", fg=ODD, err=True)
+
+
+def wrote(path: Any) -> None:
+    """Say that a file was written."""
+    if not is_quiet():
+        click.echo(f"wrote {path}")
+
+
+def no_colours() -> bool:
+    """Tell whether the environment asks for none (no-color.org), or the terminal has none."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
