@@ -1,5 +1,5 @@
 # Every target works first in a fresh clone: each makes the environment it needs.
-.PHONY: install demo test test-upstream lint bench fuzz clean
+.PHONY: install demo test test-upstream lint docs bench fuzz clean
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -28,6 +28,14 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy netbuild cli
 
+# The documentation as a site, in site/.
+docs: $(VENV)/docs-installed
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+$(VENV)/docs-installed: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 bench: install
 	$(BIN)/python bench/fuse.py
 	$(BIN)/python bench/train.py
@@ -44,4 +52,4 @@ $(VENV)/fuzz-installed: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) .upstream demo-out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .upstream demo-out site build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
