@@ -14,7 +14,6 @@ from ..errors import GraphError, NetbuildError, WeightsError
 from ..files import PathLike, existing_file
 from ..graph.check import require_savable, require_sound
 from ..graph.feed import data_layers
-from ..graph.learns import learns
 from ..shapes import parameter_shapes
 from ..weights.index import index, kind_of, read_state
 
@@ -151,9 +150,9 @@ def train_net(solver: Message) -> str:
 
 
 def frozen_layers(net: Message) -> List[str]:
-    """Return the layers with parameters none of which changes in training."""
+    """Return the layers with parameters whose entries say of each that it does not learn."""
     return [
         layer.name
         for layer, shapes in zip(net.layer, parameter_shapes(net))
-        if shapes and learns(layer, len(shapes)) is False
+        if shapes and len(layer.param) >= len(shapes) and not any(spec.lr_mult for spec in layer.param)
     ]
