@@ -104,6 +104,8 @@ def test_what_is_broken_is_said_in_its_place(done, trained, monkeypatch):
     found = page(done)
     assert "is not one of netbuild's; remove or rename it" in found.text
     assert "20 iterations" in found.text
+    (done / "train_log.csv").write_text("iteration,phase\nx,y\n")
+    assert "train_log.csv': is not one of netbuild's" in page(done).text
     monkeypatch.setenv("PATH", "")
     assert isinstance(look(done).picture, Missing)
     assert "need Graphviz" in page(done).text

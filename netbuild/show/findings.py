@@ -18,6 +18,8 @@ from .drawing import svg
 
 _NETS = ("train_val.prototxt", "test.prototxt", "deploy.prototxt")
 _LOG = "train_log.csv"
+_MANY = 40
+"""A net of more layers is drawn with its modules as one box each."""
 _NUMBER = re.compile(r"_iter_(\d+)\.caffemodel").search
 
 Found = TypeVar("Found")
@@ -100,25 +102,21 @@ def look(folder: PathLike, prefixes: Sequence[str] = ()) -> Findings:
     )
 
 
-_MANY = 40
-"""A net of more layers is drawn with its modules as one box each."""
-
-
 def _has(layers: Iterable[str], prefix: str) -> bool:
     return any(names.local(prefix, layer) is not None for layer in layers)
 
 
-def _or_why(look: Callable[[], Found]) -> Maybe[Found]:
+def _or_why(get: Callable[[], Found]) -> Maybe[Found]:
     try:
-        return look()
+        return get()
     except NetbuildError as error:
         return Missing(f"{error}.")
 
 
 def _weights(home: Path) -> Maybe[Tuple[Path, Mapping[str, Any]]]:
     """Return the weight file that tells where its values come from."""
-    files = [path.with_suffix("") for path in sorted(home.glob("*.json")) if path.with_suffix("").exists()]
-    told = [path for path in files if sidecar(path) == f"{path}.json" and path.suffix in (".caffemodel", ".h5")]
+    files = sorted([*home.glob("*.caffemodel"), *home.glob("*.h5")])
+    told = [path for path in files if Path(sidecar(path)).exists()]
     if not told:
         return Missing("No weights were copied yet: netbuild fuse TARGET --weights PREFIX=FILE ... -o init.caffemodel.")
     return _or_why(lambda: (told[0], recorded(told[0])))
@@ -137,10 +135,13 @@ def _filled(summary: Summary, told: Mapping[str, Any]) -> List[str]:
 
 
 def _training(log: Path, folder: Path) -> Training:
-    curves = read_log(log)
-    scores = {name: points[-1][1] for (phase, name), points in curves.items() if phase == "TEST"}
+    name = str(log.parent.relative_to(folder)) if log.parent != folder else folder.resolve().name
+    curves = _or_why(lambda: read_log(log))
+    if isinstance(curves, Missing):
+        return Training(name, curves, {}, 0)
+    scores = {output: points[-1][1] for (phase, output), points in curves.items() if phase == "TEST"}
     last = max((points[-1][0] for points in curves.values()), default=0)
-    return Training(str(log.parent.relative_to(folder)), _or_why(lambda: curves_svg(log)), scores, last)
+    return Training(name, _or_why(lambda: curves_svg(log)), scores, last)
 
 
 def _last_snapshot(home: Path) -> Optional[Path]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
+from ..errors import NetbuildError
 from ..files import PathLike, write_text
 from ..pictures import new_figure, save_png, svg_bytes
 from .events import Event, Started, Stepped, Tested
@@ -49,11 +51,17 @@ class Log:
 
 
 def read_log(path: PathLike) -> Dict[Tuple[str, str], List[Tuple[int, float]]]:
-    """Return the curves of a log: (phase, name) -> [(iteration, value), ...]."""
+    """Return the curves of a log: (phase, name) -> [(iteration, value), ...].
+
+    Raises NetbuildError where it is another file.
+    """
     curves: Dict[Tuple[str, str], List[Tuple[int, float]]] = {}
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            curves.setdefault((row["phase"], row["name"]), []).append((int(row["iteration"]), float(row["value"])))
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                curves.setdefault((row["phase"], row["name"]), []).append((int(row["iteration"]), float(row["value"])))
+    except (KeyError, TypeError, ValueError):
+        raise NetbuildError(f"log {os.fspath(path)!r}: is not one of netbuild's; remove or rename it") from None
     return curves
 
 
