@@ -11,7 +11,7 @@ from netbuild.errors import NetbuildError
 from netbuild.evaluation.score import Evaluation, score_nets
 from netbuild.evaluation.scorer import Scorer
 from netbuild.files import require_output
-from netbuild.show.findings import Findings, Missing, look
+from netbuild.show.findings import Findings, Missing, look_at
 from netbuild.show.report import write_report
 from netbuild.verify.branches import Comparison, Original, verify_branches
 
@@ -43,7 +43,7 @@ def command(
     if Path(output).suffix.lower() not in (".html", ".htm"):
         raise click.UsageError(f"-o {output}: a report is a page; name it report.html")
     require_output(output, [])
-    found = look(folder, prefixes)
+    found = look_at(folder, prefixes)
     comparisons = _compared(found, branches, weights) if branches else []
     evaluation = _evaluated(found, source, gpu) if source else None
     write_report(found, output, comparisons=comparisons, evaluation=evaluation)

@@ -66,7 +66,7 @@ _CONTENTS = {
     "summarize": "costs.summary",
     "differences": "graph.differences",
     "draw_net": "show.drawing",
-    "look": "show.findings",
+    "look_at": "show.findings",
     "write_report": "show.report",
     "run_demo": "demo",
 }

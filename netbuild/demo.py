@@ -20,7 +20,7 @@ from .evaluation.scorer import Scorer
 from .files import PathLike, output_folder, write_text
 from .fuse import fuse_weights
 from .fusion import Fusion
-from .show.findings import look
+from .show.findings import look_at
 from .show.report import write_report
 from .train.log import draw_curves
 from .train.run import Trained, train_solver
@@ -118,7 +118,7 @@ def run_demo(
     alone = {p: Scorer(root / p / "train_val.prototxt", trained[p], labels) for p, labels in BRANCHES.items()}
     evaluation = score_nets(Scorer(written["train_val"], head.caffemodel), lists.path("test_all"), alone)
     page = root / "report.html"
-    write_report(look(root), page, comparisons=comparisons, evaluation=evaluation)
+    write_report(look_at(root), page, comparisons=comparisons, evaluation=evaluation)
     files = [*written.values(), init, head.caffemodel, head.log, fused / "curves.png"]
     return Demonstration(scores, files, page)
 

@@ -9,7 +9,7 @@ from commands import run
 from nets import small
 
 from netbuild import train_solver
-from netbuild.show.findings import Missing, look
+from netbuild.show.findings import Missing, look_at
 from netbuild.show.report import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -41,7 +41,7 @@ class Page(HTMLParser):
 
 
 def page(folder, **more):
-    write_report(look(folder), folder / "report.html", **more)
+    write_report(look_at(folder), folder / "report.html", **more)
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
@@ -107,7 +107,7 @@ def test_what_is_broken_is_said_in_its_place(done, trained, monkeypatch):
     (done / "train_log.csv").write_text("iteration,phase\nx,y\n")
     assert "train_log.csv': is not one of netbuild's" in page(done).text
     monkeypatch.setenv("PATH", "")
-    assert isinstance(look(done).picture, Missing)
+    assert isinstance(look_at(done).picture, Missing)
     assert "need Graphviz" in page(done).text
 
 

@@ -1,1 +1,1 @@
-"""What people look at: summaries, differences, drawings, the report page."""
+"""What people look at: drawings, and the page that tells all of a fusion."""

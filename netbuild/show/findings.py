@@ -68,7 +68,7 @@ class Findings:
     """Layers with parameters that no source gave: they begin as their fillers say."""
 
 
-def look(folder: PathLike, prefixes: Sequence[str] = ()) -> Findings:
+def look_at(folder: PathLike, prefixes: Sequence[str] = ()) -> Findings:
     """Look at the folder of a fusion, as emit, fuse and train leave it, or at that of a demo.
 
     Raises NetbuildError where it holds no net.

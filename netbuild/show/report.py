@@ -26,7 +26,7 @@ def write_report(
     comparisons: Sequence[Comparison] = (),
     evaluation: Optional[Evaluation] = None,
 ) -> None:
-    """Write the page of what was found in the folder of a fusion (`show.findings.look`).
+    """Write the page of what was found in the folder of a fusion (`show.findings.look_at`).
 
     It has a drawing, the summary, where the weights come from and whether they still are those, curves; with
     `comparisons` (of verify_branches) what Caffe computed, with an `evaluation` (of score_nets) accuracies and
