@@ -4,10 +4,22 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
 from commands import run
 from nets import small
+
+
+@contextmanager
+def serving_until_told(command):
+    """A process that Ctrl-C reaches, also where these tests themselves run in the background."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes) as serving:
+        try:
+            yield serving
+        finally:
+            serving.kill()
 
 
 @pytest.fixture()
@@ -19,7 +31,7 @@ def prototxt(in_tmp):
 def test_the_file_is_served_until_ctrl_c(prototxt):
     pytest.importorskip("netron", reason="Netron is not installed")
     command = [sys.executable, "-m", "netbuild_cli.main", "view", "net.prototxt", "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
+    with serving_until_told(command) as serving:
         lines = iter(serving.stdout.readline, "")
         address = next(line for line in lines if "Ctrl-C ends it" in line).split()[0]
         assert address.startswith("http://127.0.0.1:")
