@@ -22,6 +22,7 @@ from .options import (
     gpu_option,
     json_option,
     keyed,
+    labels_option,
     lengths,
     mean_option,
     progress,
@@ -34,10 +35,6 @@ _LISTED = 20
 """Up to so many classes are listed in full; of more, the worst."""
 _WORST = 10
 _PREPARING = ("mean", "scale", "mean_file", "crop", "resize")
-
-
-def _labels(text: str) -> Tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
 
 
 def _side(text: str) -> int:
@@ -56,13 +53,7 @@ def _size(text: str) -> Tuple[int, int]:
 @click.option("--source", metavar="LIST", required=True, help="List of images: a line PATH LABEL for each.")
 @branch_option("A branch to compare with: its own prototxt. Once for each branch.", "PREFIX=NET")
 @weights_option("The trained weights of a branch; once for each branch.")
-@click.option(
-    "--labels",
-    metavar="[PREFIX=]L,L,...",
-    multiple=True,
-    callback=keyed(_labels),
-    help="The list's label for each output of a branch, or of NET: odd=1,3,5,7,9.  [default: 0,1,2,...]",
-)
+@labels_option("The list's label for each output of a branch, or of NET: odd=1,3,5,7,9.  [default: 0,1,2,...]")
 @click.option(
     "--scores",
     metavar="[PREFIX=]BLOB",

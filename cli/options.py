@@ -102,6 +102,15 @@ def lengths(text: str) -> Tuple[int, ...]:
     return parsed
 
 
+def _labels(text: str) -> Tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def labels_option(help_text: str) -> Callable[[Function], Function]:
+    """--labels [PREFIX=]L,L,..., repeated."""
+    return click.option("--labels", metavar="[PREFIX=]L,L,...", multiple=True, callback=keyed(_labels), help=help_text)
+
+
 def _mean(text: str) -> Tuple[float, ...]:
     return () if text == "none" else tuple(float(part) for part in text.split(","))
 

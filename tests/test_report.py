@@ -54,10 +54,12 @@ def done(fused):
 
 def test_the_command_tells_all(done, trained, small_lists):
     output = done / "r.html"
-    lenet = trained / "lenet.prototxt"
+    lists = ("--train-source", small_lists.path("train_odd"), "--test-source", small_lists.path("val_odd"))
+    run("emit", "lenet", "--classes", "5", *lists, "-o", done / "alone")
+    alone = done / "alone" / "train_val.prototxt"
     result = run(
-        *("report", done, "-o", output, "--branch", f"a={lenet}", "--branch", f"b={lenet}"),
-        *("--source", small_lists.path("test_all")),
+        *("report", done, "-o", output, "--branch", f"a={alone}", "--branch", f"b={trained / 'lenet.prototxt'}"),
+        *("--source", small_lists.path("test_all"), "--labels", "a=1,3,5,7,9"),
     )
     assert result.stdout == f"{output}\n"
     found = Page(output.read_text(encoding="utf-8"))
@@ -66,6 +68,8 @@ def test_the_command_tells_all(done, trained, small_lists):
     assert "Begin as their fillers say: ip2." in found.text
     assert "20 iterations" in found.text
     assert "40 images, each counted once" in found.text
+    assert "a branch, own labels 20" in found.text
+    assert "b branch" not in found.text
     # 862,150: twice LeNet's 426,070 up to ip1, and 1000 x 10 + 10.
     assert "whole net 18 862,150 10,010 4,586,000" in found.text
     matrix = re.search(r'class="matrix">.*?<tbody>(.*?)</tbody>', output.read_text(encoding="utf-8"), re.DOTALL)[1]
@@ -95,6 +99,7 @@ def test_what_is_not_there_is_said(in_tmp):
     ):
         assert told in found.text
     assert "holds no fusion" in run("report", in_tmp / "empty", "-o", "r.html", code=1).output
+    assert "--labels PREFIX" in run("report", in_tmp, "-o", "r.html", "--labels", "a=1", code=2).output
     assert "name it report.html" in run("report", in_tmp, "-o", "deploy.prototxt", code=2).output
     assert (in_tmp / "deploy.prototxt").read_text() == small()
 
