@@ -6,9 +6,16 @@ from click.testing import CliRunner
 from netbuild_cli.main import main
 
 
-def run(*arguments, code=0):
-    """Call netbuild and return what it prints; an error of it never is a traceback."""
-    result = CliRunner().invoke(main, list(map(os.fspath, arguments)))
+def invoke(*arguments, code=0):
+    """Call netbuild and return click's result; an error of a user's never is a traceback."""
+    result = CliRunner().invoke(
+        main, [os.fspath(one) if isinstance(one, os.PathLike) else str(one) for one in arguments]
+    )
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
     return result
+
+
+def run(*arguments, code=0):
+    """Call netbuild and return all that it prints."""
+    return invoke(*arguments, code=code).output

@@ -4,20 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from netbuild_cli.main import main
+from commands import run
 from nets import conv, data, fc, layer, relu, small
 
 from netbuild import proto
 
 EMIT = ["emit", "fusion", "--data", "input", "-o", "net"]
 TWO = [*EMIT, "--branch", "a=small.prototxt", "--branch", "b=small.prototxt"]
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result.output
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import run
+from commands import invoke
 from nets import conv, data, fc, layer, net, relu, small
 
 from netbuild import Fusion, Part, build, proto
@@ -268,7 +268,7 @@ def test_the_size_of_the_first_image(tmp_path):
 @pytest.fixture()
 def summary(in_tmp):
     (in_tmp / "net.prototxt").write_text(small())
-    return lambda *words, code=0: run("summary", "net.prototxt", *words, code=code)
+    return lambda *words, code=0: invoke("summary", "net.prototxt", *words, code=code)
 
 
 def test_the_command(summary):
@@ -299,5 +299,5 @@ def test_the_command_refuses(summary, words, code, told):
 
 
 def test_a_net_by_name():
-    assert "did you mean 'lenet'" in run("summary", "lenett", code=1).output
-    assert "431,080" in run("summary", "lenet", "--classes", "10").stdout
+    assert "did you mean 'lenet'" in invoke("summary", "lenett", code=1).output
+    assert "431,080" in invoke("summary", "lenet", "--classes", "10").stdout

@@ -4,7 +4,7 @@ import json
 from functools import partial
 
 import pytest
-from commands import run
+from commands import invoke
 from hypothesis import given
 from hypothesis import strategies as st
 from nets import conv, data, fc, layer, net, nets, relu, small
@@ -135,8 +135,8 @@ def test_the_command(in_tmp):
     (in_tmp / "a.prototxt").write_text(small())
     (in_tmp / "same.prototxt").write_text("# a comment\n" + small())
     (in_tmp / "b.prototxt").write_text(small(classes=5).replace('"fc1"', '"ip1"').replace('"drop"', '"dropout"'))
-    assert run("diff", "a.prototxt", "same.prototxt").output == "the same net\n"
-    told = run("diff", "a.prototxt", "b.prototxt", code=1).output.splitlines()
+    assert invoke("diff", "a.prototxt", "same.prototxt").output == "the same net\n"
+    told = invoke("diff", "a.prototxt", "b.prototxt", code=1).output.splitlines()
     assert told == [
         "= fc1 -> ip1",
         "= drop -> dropout",
@@ -145,6 +145,9 @@ def test_the_command(in_tmp):
         "",
         "2 layers renamed, 2 layers changed",
     ]
-    assert json.loads(run("diff", "a.prototxt", "b.prototxt", "--json", code=1).output)["renamed"][0] == ["fc1", "ip1"]
+    assert json.loads(invoke("diff", "a.prototxt", "b.prototxt", "--json", code=1).output)["renamed"][0] == [
+        "fc1",
+        "ip1",
+    ]
     proto.write("c.prototxt", renamed(net(small()), partial(qualify, "odd"), {"data": "data"}))
-    assert run("diff", "a.prototxt", "c.prototxt", code=1).output.splitlines()[0] == "= * -> odd/* (11 layers)"
+    assert invoke("diff", "a.prototxt", "c.prototxt", code=1).output.splitlines()[0] == "= * -> odd/* (11 layers)"

@@ -6,7 +6,7 @@ import subprocess
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from commands import run
+from commands import invoke
 from hypothesis import given
 from hypothesis import strategies as st
 from nets import conv, data, fc, layer, net, nets, relu, small
@@ -156,17 +156,17 @@ def test_without_graphviz(in_tmp, monkeypatch):
     (in_tmp / "net.prototxt").write_text(small())
     (in_tmp / "net.svg").write_text("mine")
     monkeypatch.setenv("PATH", "")
-    told = run("draw", "net.prototxt", "-o", "net.svg", code=1).output
+    told = invoke("draw", "net.prototxt", "-o", "net.svg", code=1).output
     assert "Graphviz is not installed" in told
     assert "dot -Tsvg -o net.svg net.dot" in told
     assert (in_tmp / "net.svg").read_text() == "mine"
     assert (in_tmp / "net.dot").read_text().startswith("digraph")
     with pytest.raises(NetbuildError, match="need Graphviz"):
         svg(net(small()))
-    assert run("draw", "net.prototxt", "-o", "other.dot").output == "other.dot\n"
+    assert invoke("draw", "net.prototxt", "-o", "other.dot").output == "other.dot\n"
 
 
 def test_what_cannot_be_drawn(in_tmp):
     (in_tmp / "net.prototxt").write_text(small())
-    assert "one of .svg, .png, .pdf, .dot" in run("draw", "net.prototxt", "-o", "net.jpg", code=1).output
+    assert "one of .svg, .png, .pdf, .dot" in invoke("draw", "net.prototxt", "-o", "net.jpg", code=1).output
     assert not list(in_tmp.glob("net.d*"))

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from commands import run
+from commands import invoke
 from nets import conv, data, fc, layer, small
 
 from netbuild import DataSource, Fusion, compare_engines, emit_files, proto
@@ -66,10 +66,10 @@ def test_another_result_is_a_difference(caffe, tmp_path):
     found = compare_engines(path, weights)
     assert [one.equal for one in found] == [False]
     assert compare_engines(path, weights, tolerance=1e9)[0].equal
-    told = run("verify", path, weights, "--engine", "opencv", code=1).output
+    told = invoke("verify", path, weights, "--engine", "opencv", code=1).output
     assert "end (1 x 3): OpenCV DIFFERS from Caffe: largest difference " in told
     assert "differ by more than 0.0001" in told
-    assert json.loads(run("verify", path, weights, "--engine", "opencv", "--json", "--tolerance", "1e9").stdout)[0][
+    assert json.loads(invoke("verify", path, weights, "--engine", "opencv", "--json", "--tolerance", "1e9").stdout)[0][
         "equal"
     ]
 
@@ -88,8 +88,8 @@ def test_input_that_is_no_use(caffe, tmp_path, monkeypatch):
     (tmp_path / "w.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(9))
     with pytest.raises(WeightsError, match=r"OpenCV reads a \.caffemodel; netbuild convert"):
         compare_engines(path, tmp_path / "w.h5")
-    assert "no --branch or --weights" in run("verify", weights, "--engine", "opencv", code=2).output
-    assert "--tolerance goes with" in run("verify", path, weights, "--tolerance", "1", code=2).output
+    assert "no --branch or --weights" in invoke("verify", weights, "--engine", "opencv", code=2).output
+    assert "--tolerance goes with" in invoke("verify", path, weights, "--tolerance", "1", code=2).output
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(CaffeError, match=r"pip install 'netbuild\[opencv\]'"):
         next(outputs("", "", {}, {}, {}))

@@ -3,12 +3,12 @@
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from netbuild_cli.main import main
 from nets import fc, layer, net
 from PIL import Image
 from sklearn import metrics
@@ -322,11 +322,7 @@ def test_what_caffe_alone_can_find_is_told_in_its_words(models, tmp_path):
         score_nets(scorer(models, "all"), tmp_path / "list.txt")
 
 
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, ["eval", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result.output
+run = partial(commands.run, "eval")
 
 
 def arguments(models, source):

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from netbuild_cli.main import main
+from commands import run
 from nets import layer
 
 from netbuild.errors import WeightsError
@@ -46,12 +45,6 @@ def saved(caffe, tmp_path):
         return tmp_path / f"{name}.caffemodel", net
 
     return save
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, list(map(str, arguments)))
-    assert result.exit_code == code, result.output
-    return result.output
 
 
 def loaded(caffe, target, weights):

@@ -8,8 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from netbuild_cli.main import main
+from commands import run
 
 from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
 from netbuild.branches.lenet import MNIST
@@ -31,13 +30,6 @@ def fused(trained, tmp_path, monkeypatch):
     fuse_weights(tmp_path / "net" / "deploy.prototxt", weights, tmp_path / "net" / "init.caffemodel")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, list(map(str, arguments)))
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result.output
 
 
 def test_the_sidecar_names_sources_seams_and_digests(fused):

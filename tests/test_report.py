@@ -5,7 +5,7 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
-from commands import run
+from commands import invoke
 from nets import small
 
 from netbuild import train_solver
@@ -55,9 +55,9 @@ def done(fused):
 def test_the_command_tells_all(done, trained, small_lists):
     output = done / "r.html"
     lists = ("--train-source", small_lists.path("train_odd"), "--test-source", small_lists.path("val_odd"))
-    run("emit", "lenet", "--classes", "5", *lists, "-o", done / "alone")
+    invoke("emit", "lenet", "--classes", "5", *lists, "-o", done / "alone")
     alone = done / "alone" / "train_val.prototxt"
-    result = run(
+    result = invoke(
         *("report", done, "-o", output, "--branch", f"a={alone}", "--branch", f"b={trained / 'lenet.prototxt'}"),
         *("--source", small_lists.path("test_all"), "--labels", "a=1,3,5,7,9"),
     )
@@ -98,9 +98,9 @@ def test_what_is_not_there_is_said(in_tmp):
         "were not run against their originals for this page",
     ):
         assert told in found.text
-    assert "holds no fusion" in run("report", in_tmp / "empty", "-o", "r.html", code=1).output
-    assert "--labels PREFIX" in run("report", in_tmp, "-o", "r.html", "--labels", "a=1", code=2).output
-    assert "name it report.html" in run("report", in_tmp, "-o", "deploy.prototxt", code=2).output
+    assert "holds no fusion" in invoke("report", in_tmp / "empty", "-o", "r.html", code=1).output
+    assert "--labels PREFIX" in invoke("report", in_tmp, "-o", "r.html", "--labels", "a=1", code=2).output
+    assert "name it report.html" in invoke("report", in_tmp, "-o", "deploy.prototxt", code=2).output
     assert (in_tmp / "deploy.prototxt").read_text() == small()
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import run
+from commands import invoke
 from nets import small
 
 from netbuild._child import LOG_LEVEL
@@ -140,7 +140,7 @@ def test_verbose_shows_caffes_log(in_tmp, trained):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
         assert ("Creating Layer conv1" in done.stderr) is shown
     before = os.environ.get(LOG_LEVEL)
-    run("-v", "completion", "bash")
+    invoke("-v", "completion", "bash")
     assert os.environ.get(LOG_LEVEL) == before
 
 
@@ -156,11 +156,11 @@ def test_verbose_shows_caffes_log(in_tmp, trained):
 )
 def test_what_was_meant(in_tmp, words, code, meant):
     Path("net.prototxt").write_text(small())
-    assert meant in run(*words, code=code).output
+    assert meant in invoke(*words, code=code).output
 
 
 def test_the_list_of_builders():
-    lines = run("emit", "--list").stdout.splitlines()
+    lines = invoke("emit", "--list").stdout.splitlines()
     told = {line.split()[0]: line for line in lines if "(N, " in line}
     # Published: ResNet-50 without its classifier, statistics included; VGG-16 without fc8.
     assert "pool5" in told["resnet50"]

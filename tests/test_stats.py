@@ -5,25 +5,20 @@ import math
 import os
 import subprocess
 import sys
+from functools import partial
 
+import commands
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from netbuild_cli.main import main
 
 from netbuild import fuse_weights, weight_report
 from netbuild.weights import stats
 from netbuild.weights.wire import encode_bytes
 
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, ["weights", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result.output
+run = partial(commands.run, "weights")
 
 
 def write(path, net):

@@ -7,7 +7,7 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
-from commands import run
+from commands import invoke
 from nets import small
 
 
@@ -46,10 +46,10 @@ def test_the_file_is_served_until_ctrl_c(prototxt):
 
 def test_what_is_no_file_of_caffe(prototxt):
     prototxt.rename("net.txt")
-    assert "Netron knows a Caffe file by its suffix, one of .prototxt" in run("view", "net.txt", code=1).output
-    assert "no such file" in run("view", "gone.prototxt", code=1).output
+    assert "Netron knows a Caffe file by its suffix, one of .prototxt" in invoke("view", "net.txt", code=1).output
+    assert "no such file" in invoke("view", "gone.prototxt", code=1).output
 
 
 def test_without_netron(prototxt, monkeypatch):
     monkeypatch.setitem(sys.modules, "netron", None)
-    assert "pip install 'netbuild[view]'" in run("view", "net.prototxt", code=1).output
+    assert "pip install 'netbuild[view]'" in invoke("view", "net.prototxt", code=1).output
