@@ -6,13 +6,14 @@ import sys
 
 import numpy as np
 import pytest
-from commands import invoke
-from nets import conv, data, fc, layer, small
+from commands import run
+from nets import conv, data, layer, small
 
 from netbuild import DataSource, Fusion, compare_engines, emit_files, proto
 from netbuild.branches.source import alone
 from netbuild.branches.table import find_builder
 from netbuild.errors import CaffeError, WeightsError
+from netbuild.verify.engines import _agreement
 from netbuild.verify.opencv import outputs
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
@@ -57,21 +58,31 @@ def test_a_fused_net_with_its_seams(fused, caffe):
         assert all(one.equal for one in found)
 
 
-BATCH = layer("bn", "BatchNorm", "conv1", more="batch_norm_param { use_global_stats: false }")
-
-
-def test_another_result_is_a_difference(caffe, tmp_path):
-    # Of this field OpenCV makes another layer: normalisation by each image's own statistics.
-    path, weights = filled(caffe, tmp_path, data(shape=(1, 4, 6, 6)) + conv("conv1", "data") + BATCH + fc("end", "bn"))
-    found = compare_engines(path, weights)
+def test_a_difference_is_told(trained, caffe):
+    # Both engines add 500 products and more, each in its own order: to the last bit they never agree.
+    net, weights = trained / "lenet.prototxt", trained / "a.caffemodel"
+    found = compare_engines(net, weights, tolerance=0)
     assert [one.equal for one in found] == [False]
-    assert compare_engines(path, weights, tolerance=1e9)[0].equal
-    told = invoke("verify", path, weights, "--engine", "opencv", code=1).output
-    assert "end (1 x 3): OpenCV DIFFERS from Caffe: largest difference " in told
-    assert "differ by more than 0.0001" in told
-    assert json.loads(invoke("verify", path, weights, "--engine", "opencv", "--json", "--tolerance", "1e9").stdout)[0][
-        "equal"
-    ]
+    assert 0 < found[0].largest_difference < 1e-4 * found[0].largest_value
+    told = run("verify", net, weights, "--engine", "opencv", "--tolerance", "0", code=1)
+    assert "ip2 (20 x 5): OpenCV DIFFERS from Caffe: largest difference " in told
+    assert "differ by more than 0 of" in told
+    assert json.loads(run("verify", net, weights, "--engine", "opencv", "--json"))[0]["equal"]
+
+
+@pytest.mark.parametrize(
+    ("opencv", "difference", "equal"),
+    [
+        ([1, -4, 2.0003], 0.0003, True),
+        ([1, -4, 2.0005], 0.0005, False),
+        ([1, -4, np.nan], np.inf, False),
+        ([1, -4], np.inf, False),
+    ],
+)
+def test_agreement_is_a_share_of_the_largest_value(opencv, difference, equal):
+    found = _agreement("x", np.array([[1, -4, 2]], np.float32), np.array(opencv, np.float32), 1e-4)
+    assert found.largest_difference == pytest.approx(difference, rel=0.01)
+    assert (found.largest_value, found.equal) == (4, equal)
 
 
 def test_layer_types_that_opencv_does_not_read(caffe, tmp_path):
@@ -88,8 +99,8 @@ def test_input_that_is_no_use(caffe, tmp_path, monkeypatch):
     (tmp_path / "w.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(9))
     with pytest.raises(WeightsError, match=r"OpenCV reads a \.caffemodel; netbuild convert"):
         compare_engines(path, tmp_path / "w.h5")
-    assert "no --branch or --weights" in invoke("verify", weights, "--engine", "opencv", code=2).output
-    assert "--tolerance goes with" in invoke("verify", path, weights, "--tolerance", "1", code=2).output
+    assert "no --branch or --weights" in run("verify", weights, "--engine", "opencv", code=2)
+    assert "--tolerance goes with" in run("verify", path, weights, "--tolerance", "1", code=2)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(CaffeError, match=r"pip install 'netbuild\[opencv\]'"):
         next(outputs("", "", {}, {}, {}))

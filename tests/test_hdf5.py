@@ -137,6 +137,18 @@ def test_a_damaged_file_is_read_as_h5py_reads_it_or_refused_in_words(tmp_path, s
         weight_report(path)
 
 
+def test_a_float_with_its_bits_arranged_otherwise_is_refused(tmp_path):
+    # An exponent of one bit: numpy calls that float32 too, and HDF5 would convert it.
+    odd = h5py.h5t.IEEE_F32LE.copy()
+    odd.set_fields(31, 23, 1, 0, 23)
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        group = file.create_group("data/conv")
+        h5py.h5d.create(group.id, b"0", odd, h5py.h5s.create_simple((4,)))
+        assert file["data/conv/0"].dtype == "<f4"
+    with pytest.raises(WeightsError, match="Caffe writes float or double"):
+        index(tmp_path / "m.h5")
+
+
 def test_a_name_that_is_no_text_is_refused(tmp_path):
     with h5py.File(tmp_path / "m.h5", "w") as file:
         h5py.h5g.create(file.create_group("data").id, b"n\xff")

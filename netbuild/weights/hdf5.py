@@ -16,7 +16,8 @@ from ..files import PathLike, existing_file
 from .model import MAX_VALUES, Blob, Layer, Model, Shape, Span, oversized
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
-_ITEM_SIZES = {"<f4": 4, "<f8": 8}
+_FLOATS = {"IEEE_F32LE": 4, "IEEE_F64LE": 8}
+"""HDF5's names of the types that are read, with their bytes."""
 
 
 def read_hdf5(path: PathLike) -> Model:
@@ -30,7 +31,7 @@ def read_hdf5(path: PathLike) -> Model:
             raise WeightsError(f"weights {str(file)!r}: the name {name!r} is not UTF-8")
         if isinstance(item, h5py.Dataset):
             layer, _, number = name.rpartition("/")
-            blobs.setdefault(layer, {})[number] = _blob(item, file, f"blob {number} of layer {layer!r}")
+            blobs.setdefault(layer, {})[number] = _blob(h5py, item, file, f"blob {number} of layer {layer!r}")
 
     try:
         with h5py.File(file, "r") as stored:
@@ -46,8 +47,10 @@ def read_hdf5(path: PathLike) -> Model:
     return Model(str(file), layers)
 
 
-def _blob(dataset: Any, file: Path, where: str) -> Blob:
-    item_size = _ITEM_SIZES.get(dataset.dtype.str)
+def _blob(h5py: Any, dataset: Any, file: Path, where: str) -> Blob:
+    # numpy's name for the type is not enough: it is the same for floats whose bits are arranged otherwise.
+    stored = dataset.id.get_type()
+    item_size = next((size for name, size in _FLOATS.items() if stored.equal(getattr(h5py.h5t, name))), None)
     if item_size is None:
         raise WeightsError(f"weights {str(file)!r}: {where} holds {dataset.dtype}; Caffe writes float or double")
     if dataset.shape is None:
