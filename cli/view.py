@@ -17,7 +17,11 @@ _SUFFIXES = (".prototxt", ".pbtxt", ".caffemodel", ".h5")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port on this machine.  [default: a free one]")
 @click.option("--browser/--no-browser", default=True, help="Open a browser.  [default: browser]")
 def command(file: str, port: int, browser: bool) -> None:
-    """Open a prototxt or a weight file in Netron, in the browser, until Ctrl-C. Only this machine can see it."""
+    """Open a prototxt or a weight file in Netron, in the browser, until Ctrl-C.
+
+    The file is served to this machine only. Where there is a network, Netron's own page asks it for your country and
+    reports to Netron's makers how it is used: a file's suffix, size and format, the number of its layers.
+    """
     path = existing_file(file, "file")
     if path.suffix not in _SUFFIXES:
         raise NetbuildError(f"file {file!r}: Netron knows a Caffe file by its suffix, one of {', '.join(_SUFFIXES)}")
@@ -25,7 +29,10 @@ def command(file: str, port: int, browser: bool) -> None:
         import netron
     except ImportError:
         raise NetbuildError("viewing needs Netron: pip install 'netbuild[view]'") from None
-    host, number = netron.start(str(path), address=("127.0.0.1", port or 0), browse=browser)
+    try:
+        host, number = netron.start(str(path), address=("127.0.0.1", port or 0), browse=browser)
+    except OSError as error:
+        raise NetbuildError(f"port {port or 0}: cannot be listened on ({error.strerror}); choose another --port") from None
     click.echo(f"http://{host}:{number} shows {file}; Ctrl-C ends it")
     try:
         while True:

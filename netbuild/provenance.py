@@ -84,9 +84,25 @@ def recorded(path: PathLike) -> Mapping[str, Any]:
         raw = stream.read(_MAX_BYTES)
     try:
         told = json.loads(raw)
-        return {"branches": told["branches"], "bytes": told["bytes"], "netbuild": told["netbuild"]}
-    except (ValueError, KeyError, TypeError):
+        branches = {prefix: _complete(branch) for prefix, branch in told["branches"].items()}
+        return {"branches": branches, "bytes": int(told["bytes"]), "netbuild": str(told["netbuild"])}
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise WeightsError(f"sidecar {str(file)!r}: is not one of netbuild's; remove or rename it") from None
+
+
+def _complete(branch: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what a sidecar says of a branch; raises where it does not say all of it, or means no file of its own."""
+    files = [{"path": str(f["path"]), "bytes": int(f["bytes"]), "sha256": str(f["sha256"])} for f in branch["files"]]
+    layers = [
+        {
+            "layer": str(one["layer"]),
+            "file": range(len(files))[one["file"]],
+            "from": str(one["from"]),
+            "channels": one["channels"],
+        }
+        for one in branch["layers"]
+    ]
+    return {"seams": [str(seam) for seam in branch["seams"]], "files": files, "layers": layers}
 
 
 def check_sources(path: PathLike) -> List[Checked]:
@@ -96,13 +112,10 @@ def check_sources(path: PathLike) -> List[Checked]:
     folder = Path(sidecar(path)).resolve().parent
     stored = {layer.name: layer for layer in model.layers}
     found: List[Checked] = []
-    try:
-        for prefix, branch in told["branches"].items():
-            for number, file in enumerate(branch["files"]):
-                layers = [one for one in branch["layers"] if one["file"] == number]
-                found.append(_checked(prefix, model.path, stored, _located(folder, file["path"]), file, layers))
-    except (KeyError, TypeError, AttributeError):
-        raise WeightsError(f"sidecar {sidecar(path)!r}: is not one of netbuild's; remove or rename it") from None
+    for prefix, branch in told["branches"].items():
+        for number, file in enumerate(branch["files"]):
+            layers = [one for one in branch["layers"] if one["file"] == number]
+            found.append(_checked(prefix, model.path, stored, _located(folder, file["path"]), file, layers))
     return found
 
 

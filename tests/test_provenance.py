@@ -77,7 +77,10 @@ def test_a_source_that_was_trained_on_is_found(fused, trained):
 def test_a_file_without_a_sidecar_or_with_anothers(fused):
     init, sidecar = fused / "net" / "init.caffemodel", fused / "net" / "init.caffemodel.json"
     assert "init.caffemodel.json is not beside it" in (sidecar.unlink() or run("verify", init, code=1))
-    for text in ("", "{", "[]", '{"netbuild": "1", "bytes": 2, "branches": {"odd": {}}}', '{"branches": 3}'):
+    beyond = '{"seams": [], "files": [], "layers": [{"layer": "a", "file": 4, "from": "a", "channels": null}]}'
+    branches = ('{"odd": {}}', "3", '{"odd": 3}', f'{{"odd": {beyond}}}')
+    others = [f'{{"netbuild": "1", "bytes": 2, "branches": {one}}}' for one in branches]
+    for text in ("", "{", "[]", '{"branches": 3}', *others):
         sidecar.write_text(text)
         assert "Error: " in run("verify", init, code=1)
         if text:

@@ -1,6 +1,7 @@
 """netbuild view: Netron serves the file on this machine until it is told to end."""
 
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -48,6 +49,14 @@ def test_what_is_no_file_of_caffe(prototxt):
     prototxt.rename("net.txt")
     assert "Netron knows a Caffe file by its suffix, one of .prototxt" in invoke("view", "net.txt", code=1).output
     assert "no such file" in invoke("view", "gone.prototxt", code=1).output
+
+
+def test_a_port_that_is_taken(prototxt):
+    pytest.importorskip("netron", reason="Netron is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        told = run("view", "net.prototxt", "--no-browser", "--port", str(port), code=1).output
+    assert f"port {port}: cannot be listened on (Address already in use); choose another --port" in told
 
 
 def test_without_netron(prototxt, monkeypatch):
