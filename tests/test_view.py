@@ -55,7 +55,7 @@ def test_a_port_that_is_taken(prototxt):
     pytest.importorskip("netron", reason="Netron is not installed")
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        told = run("view", "net.prototxt", "--no-browser", "--port", str(port), code=1).output
+        told = invoke("view", "net.prototxt", "--no-browser", "--port", str(port), code=1).output
     assert f"port {port}: cannot be listened on (Address already in use); choose another --port" in told
 
 
