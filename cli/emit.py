@@ -9,6 +9,7 @@ import click
 
 from netbuild.data.source import KINDS, DataSource
 from netbuild.emit import emit_files, list_length
+from netbuild.errors import did_you_mean
 from netbuild.fusion import Built, Fusion, build
 
 from .builders import complete_net, list_builders
@@ -111,7 +112,8 @@ def _sources(wanted: Fusion, options: Mapping[str, Any]) -> Dict[str, DataSource
     blobs = [*built.inputs, *[blob for blob in built.labels if blob in listed]]
     for blob in listed:
         if blob and blob not in blobs:
-            raise click.UsageError(f"no input or label of the net is called {blob!r}; it reads {', '.join(blobs)}")
+            hint = did_you_mean(blob, blobs, f"it reads {', '.join(blobs)}")
+            raise click.UsageError(f"no input or label of the net is called {blob!r}; {hint}")
     return {blob: _source(built, blob, options) for blob in blobs}
 
 

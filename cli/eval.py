@@ -28,6 +28,7 @@ from .options import (
     progress,
     require_weights,
     scale_option,
+    unknown_prefix,
     weights_option,
 )
 
@@ -139,8 +140,7 @@ def _require_known(told: Mapping[str, Mapping[str, Any]], branches: Mapping[str,
     for option, values in told.items():
         unknown = [prefix for prefix in values if prefix and prefix not in branches]
         if unknown:
-            known = f"the branches are {', '.join(branches)}" if branches else "there is no --branch"
-            raise click.UsageError(f"--{option.replace('_', '-')} {unknown[0]}: no branch has this prefix; {known}")
+            raise unknown_prefix(option, unknown[0], branches)
 
 
 def _scorer(prefix: str, net: str, weights: str, told: Mapping[str, Any], usual: Mapping[str, Any]) -> Scorer:

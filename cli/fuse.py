@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence
 import click
 
 from netbuild import names
-from netbuild.errors import some
+from netbuild.errors import did_you_mean, some
 from netbuild.fuse import Fused, Planned, fuse_weights
 from netbuild.weights.fit import shape_text
 from netbuild.weights.plan import CHANNELS, Choices, Copy, Start
@@ -100,7 +100,8 @@ def _choices(
 ) -> Choices:
     unknown = sorted(set(head) - set(weights))
     if unknown:
-        raise click.UsageError(f"--init-head {unknown[0]}: no --weights are given for this prefix")
+        hint = did_you_mean(unknown[0], weights, f"they are given for {', '.join(weights)}")
+        raise click.UsageError(f"--init-head {unknown[0]}: no --weights are given for this prefix; {hint}")
     for layer, how in given["channels"].items():
         if how not in CHANNELS:
             raise click.BadParameter(f"{layer}={how}: expected {' or '.join(CHANNELS)}", param_hint="--channels")

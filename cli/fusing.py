@@ -7,13 +7,14 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 import click
 
 from netbuild.branches.source import find_branch
+from netbuild.errors import did_you_mean
 from netbuild.fusion import Fusion
 from netbuild.fusion.heads import LOSSES, Head
 from netbuild.fusion.joins import KINDS, Join
 from netbuild.fusion.wiring import DATA, Part
 from netbuild.graph.freeze import BATCH_NORM
 
-from .options import Function, branch_option, keyed, lengths, mean_option, scale_option
+from .options import Function, branch_option, keyed, lengths, mean_option, scale_option, unknown_prefix
 
 
 def _one_of(known: Sequence[str]) -> Callable[[str], str]:
@@ -163,10 +164,10 @@ def _require_known(option: str, keys: Iterable[str], nets: Mapping[str, str]) ->
     for key in keys:
         if key in nets or (not key and option in _FOR_ALL):
             continue
+        if key:
+            raise unknown_prefix(named, key, filter(None, nets))
         known = f"the branches are {', '.join(nets)}" if "" not in nets else "a net alone has none"
-        if not key:
-            raise click.UsageError(f"--{named}: say for which branch, as in --{named} PREFIX=VALUE; {known}")
-        raise click.UsageError(f"--{named} {key}: no branch has this prefix; {known}")
+        raise click.UsageError(f"--{named}: say for which branch, as in --{named} PREFIX=VALUE; {known}")
 
 
 def _part(prefix: str, text: str, nets: Mapping[str, str], given: Mapping[str, Any]) -> Any:
@@ -196,7 +197,7 @@ def _reads(prefix: str, nets: Mapping[str, str], given: Mapping[str, Any]) -> Un
     wires: List[Tuple[str, str]] = list(given["wires"].get(prefix, []))
     if prefix in after:
         if after[prefix] not in nets:
-            raise click.UsageError(f"--after {after[prefix]}: no branch has this prefix")
+            raise unknown_prefix("after", after[prefix], nets)
         wires.append(("", after[prefix]))
     if len(dict(wires)) < len(wires):
         raise click.UsageError(f"branch {prefix!r}: one of its inputs is given two sources")
@@ -216,7 +217,8 @@ def _heads(given: Mapping[str, Any]) -> List[Head]:
     for option in ("loss", "loss_weight"):
         unknown = [key for key in given[option] if key not in ("", *(name for name, _, _ in named))]
         if unknown:
-            raise click.UsageError(f"--{option.replace('_', '-')} {unknown[0]}: no head has this name")
+            hint = did_you_mean(unknown[0], [name for name, _, _ in named])
+            raise click.UsageError(f"--{option.replace('_', '-')} {unknown[0]}: no head has this name; {hint}")
     heads: List[Head] = []
     for name, _, count in named:
         options = {option: given[option].get(name, given[option].get("")) for option in ("loss", "loss_weight")}

@@ -78,7 +78,7 @@ class _Netbuild(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: List[str]) -> Any:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], _COMMANDS) or "netbuild --help lists all"
+            hint = did_you_mean(args[0], _COMMANDS, "netbuild --help lists them all")
             raise click.UsageError(f"No such command {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TextIO, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, TextIO, Tuple, TypeVar
 
 import click
+
+from netbuild.errors import did_you_mean
 
 from .builders import complete_file, complete_net, complete_pair
 from .console import is_quiet
@@ -92,6 +94,13 @@ def require_weights(branches: Mapping[str, str], weights: Mapping[str, str]) -> 
     if set(branches) != set(weights):
         odd_ones = ", ".join(sorted(set(branches) ^ set(weights)))
         raise click.UsageError(f"each branch needs --branch and --weights; one of them is missing for {odd_ones}")
+
+
+def unknown_prefix(option: str, key: str, branches: Iterable[str]) -> click.UsageError:
+    """Return the error of an option that is given for a prefix which no branch has."""
+    known = list(branches)
+    hint = did_you_mean(key, known, f"the branches are {', '.join(known)}" if known else "there is no --branch")
+    return click.UsageError(f"--{option.replace('_', '-')} {key}: no branch has this prefix; {hint}")
 
 
 def lengths(text: str) -> Tuple[int, ...]:

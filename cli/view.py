@@ -32,7 +32,9 @@ def command(file: str, port: int, browser: bool) -> None:
     try:
         host, number = netron.start(str(path), address=("127.0.0.1", port or 0), browse=browser)
     except OSError as error:
-        raise NetbuildError(f"port {port or 0}: cannot be listened on ({error.strerror}); choose another --port") from None
+        raise NetbuildError(
+            f"port {port or 0}: cannot be listened on ({error.strerror}); choose another --port"
+        ) from None
     click.echo(f"http://{host}:{number} shows {file}; Ctrl-C ends it")
     try:
         while True:

@@ -10,7 +10,7 @@ from typing import List, Optional
 
 import click
 
-from netbuild.errors import WeightsError, some
+from netbuild.errors import WeightsError, did_you_mean, some
 from netbuild.provenance import recorded, sidecar
 from netbuild.weights.fit import shape_text
 from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
@@ -33,7 +33,8 @@ def command(file: str, pattern: str, as_json: bool) -> None:
     shown = [blob for blob in report.blobs if fnmatchcase(blob.layer, pattern)]
     if report.blobs and not shown:
         names = list(dict.fromkeys(blob.layer for blob in report.blobs))
-        raise WeightsError(f"--layer {pattern!r}: no layer with blobs in {file} is called so; there are {some(names)}")
+        hint = did_you_mean(pattern, names, f"there are {some(names)}")
+        raise WeightsError(f"--layer {pattern!r}: no layer with blobs in {file} is called so; {hint}")
     made_of = recorded(file) if Path(sidecar(file)).exists() else None
     if as_json:
         told = {**dataclasses.asdict(report), "values": report.values, "made_of": made_of}

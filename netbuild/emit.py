@@ -167,7 +167,7 @@ def set_field(message: Message, name: str, value: str) -> None:
     """Set a field of a solver to its value in prototxt, quotes left out; GraphError where it has no such one."""
     field = message.DESCRIPTOR.fields_by_name.get(name)
     if field is None:
-        hint = did_you_mean(name, message.DESCRIPTOR.fields_by_name) or "caffe.proto lists them"
+        hint = did_you_mean(name, message.DESCRIPTOR.fields_by_name, "its fields are those of caffe.proto")
         raise GraphError(f"solver: no field {name!r} in SolverParameter; {hint}")
     if field.type == field.TYPE_STRING:
         value = '"{}"'.format(value.replace("\\", "\\\\").replace('"', '\\"'))
@@ -176,4 +176,7 @@ def set_field(message: Message, name: str, value: str) -> None:
     try:
         text_format.Merge(f"{name}: {value}", message)
     except text_format.ParseError as error:
+        if field.enum_type is not None:
+            hint = did_you_mean(value, field.enum_type.values_by_name)
+            raise GraphError(f"solver: {name}: {value} is not a value of this field; {hint}") from None
         raise GraphError(f"solver: {name}: {value} is not a value of this field ({error})") from None

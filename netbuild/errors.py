@@ -6,22 +6,28 @@ expected, what was found and what to do. The command line prints that text and n
 
 from __future__ import annotations
 
-from typing import Iterable, Sequence
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the question whether the most similar of the known words was meant, '' where none is similar."""
-    # Imported where it is needed: it costs a tenth of what netbuild --help takes.
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, list(known), 1)
-    return f"did you mean {near[0]!r}?" if near else ""
+from typing import Iterable, Optional, Sequence
 
 
 def some(names: Sequence[str], limit: int = 4) -> str:
     """Return the first few names, and how many more there are."""
     more = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: Optional[str] = None) -> str:
+    """Return the end of a sentence about a word that is not among the known ones: 'did you mean ...?'.
+
+    Where none is close it is `otherwise`, or the list of all.
+    """
+    # Imported where it is needed: it costs a tenth of what netbuild --help takes.
+    from difflib import get_close_matches
+
+    names = list(known)
+    near = get_close_matches(word, names, 1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known are {', '.join(names)}" if otherwise is None else otherwise
 
 
 class NetbuildError(Exception):

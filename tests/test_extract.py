@@ -186,7 +186,7 @@ def test_refusals_write_nothing(trained, tmp_path):
     emit_files(Fusion({"odd": lenet, "even": lenet}, 10), source(MNIST), tmp_path / "net")
     target = tmp_path / "net" / "deploy.prototxt"
     fuse_weights(target, {"odd": trained / "a.caffemodel", "even": trained / "b.caffemodel"}, tmp_path / "init")
-    with pytest.raises(GraphError, match="no layer whose name begins with 'od/'; prefixes there are: even, odd"):
+    with pytest.raises(GraphError, match="no layer whose name begins with 'od/'; did you mean 'odd'"):
         extract_branch("od", target, tmp_path / "init", tmp_path / "out")
     with pytest.raises(WeightsError, match="missing +conv1 .*: odd/conv1 +no such layer"):
         extract_branch("odd", target, trained / "a.caffemodel", tmp_path / "out")

@@ -1,15 +1,13 @@
-"""What makes the command line pleasant: completion, colours, how much it says, and what it thinks was meant."""
+"""What makes the command line pleasant: completion, colours, how much it says, the list of builders."""
 
 import os
 import pty
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from commands import invoke
-from nets import small
 
 from netbuild._child import LOG_LEVEL
 
@@ -145,21 +143,6 @@ def test_verbose_shows_caffes_log(in_tmp, trained):
     before = os.environ.get(LOG_LEVEL)
     invoke("-v", "completion", "bash")
     assert os.environ.get(LOG_LEVEL) == before
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "meant"),
-    [
-        (["emti"], 2, "did you mean 'emit'?"),
-        (["emit", "lenett", "-o", "x"], 1, "did you mean 'lenet'?"),
-        (["emit", "lenet", "--clases", "3", "-o", "x"], 2, "--classes"),
-        (["emit", "net.prototxt@pool11", "--classes", "3", "-o", "x"], 1, "did you mean 'pool1'?"),
-        (["emit", "lenet", "--classes", "3", "--solver", "base_rl=1", "-o", "x"], 1, "did you mean 'base_lr'?"),
-    ],
-)
-def test_what_was_meant(in_tmp, words, code, meant):
-    Path("net.prototxt").write_text(small())
-    assert meant in invoke(*words, code=code).output
 
 
 def test_the_list_of_builders():

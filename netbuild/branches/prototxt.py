@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Uni
 
 from .. import names, proto
 from .._caffe import TEST, TRAIN, Message, caffe
-from ..errors import GraphError
+from ..errors import GraphError, did_you_mean
 from ..files import PathLike
 from ..graph.check import require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
@@ -170,7 +170,8 @@ def _write(
     own = list(source.inputs)
     unknown = sorted(set(inputs) - set(own))
     if unknown:
-        raise GraphError(f"{source.path}: has no input {unknown[0]!r}; it reads {', '.join(own)}")
+        hint = did_you_mean(unknown[0], own, f"it reads {', '.join(own)}")
+        raise GraphError(f"{source.path}: has no input {unknown[0]!r}; {hint}")
     given = {**({} if bottom is None else {own[0]: bottom}), **inputs}
     fed = {blob: given[blob] if blob in given else _open_input(net, blob) for blob in own}
     outside = {blob: blob_of(net, top) for blob, top in fed.items()}

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Dict
 
-from ..errors import GraphError, did_you_mean
+from ..errors import GraphError, did_you_mean, some
 from .alexnet import alexnet, caffenet
 from .branch import Builder
 from .googlenet import googlenet
@@ -42,7 +42,7 @@ def find_builder(name: str) -> Builder:
         return BUILDERS[name]
     module_name, colon, function_name = name.partition(":")
     if not colon:
-        hint = did_you_mean(name, BUILDERS) or f"known are {', '.join(sorted(BUILDERS))}"
+        hint = did_you_mean(name, sorted(BUILDERS))
         raise GraphError(f"no builder called {name!r}: {hint} (your own: package.module:function)")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
@@ -55,6 +55,8 @@ def find_builder(name: str) -> Builder:
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise GraphError(f"builder {name!r}: the module {module_name!r} has no function {function_name!r}")
+        others = [other for other, value in vars(module).items() if callable(value) and not other.startswith("_")]
+        hint = did_you_mean(function_name, others, f"it has {some(others) or 'none'}")
+        raise GraphError(f"builder {name!r}: the module {module_name!r} has no function {function_name!r}; {hint}")
     builder: Builder = function
     return builder

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
-import numpy as np
-
 from .._caffe import TEST, Message
 from ..errors import NetbuildError
 from ..files import PathLike, existing_file
@@ -27,6 +25,8 @@ def load_images(paths: Sequence[PathLike], shapes: Mapping[str, Sequence[int]], 
     blob = next((name for name, shape in shapes.items() if len(shape) == 4), None)
     if blob is None:
         raise NetbuildError("images were given, but no input of the net has the shape (N, C, H, W)")
+    import numpy as np
+
     _, channels, height, width = shapes[blob]
     pixels = np.stack([_load(path, (channels, height, width)) for path in paths]).astype(np.float32)
     transforms = [layer.transform_param for layer in data_layers(net, TEST)]
@@ -41,6 +41,8 @@ def load_images(paths: Sequence[PathLike], shapes: Mapping[str, Sequence[int]], 
 
 
 def _load(path: PathLike, shape: Tuple[int, int, int]) -> Any:
+    import numpy as np
+
     channels, height, width = shape
     image_class = pillow()
     try:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
-import numpy as np
-
 from ..errors import NetbuildError
 from ..files import PathLike, existing_file, output_folder, write_text
 from .images import pillow
@@ -120,6 +118,8 @@ def read_list(path: PathLike, root_folder: str = "") -> Listing:
         )
     if not listed:
         raise NetbuildError(f"list {str(file)!r}: names no image")
+    import numpy as np
+
     return Listing([name for name, _ in listed], np.array([label for _, label in listed], np.int64))
 
 
@@ -130,6 +130,8 @@ def total(splits: Mapping[str, Digits]) -> int:
 
 def checked(pixels: Any, labels: Any, source: str) -> Digits:
     """Return the arrays as Digits; raise NetbuildError where they are no labelled digits of one size."""
+    import numpy as np
+
     pixels, labels = np.asarray(pixels), np.asarray(labels)
     if pixels.ndim != 3 or labels.ndim != 1 or len(pixels) != len(labels) or not len(labels):
         raise NetbuildError(f"{source}: {pixels.shape} pixels and {labels.shape} labels are not labelled images")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Collection, Mapping
 
 from .._caffe import Message
-from ..errors import GraphError
+from ..errors import GraphError, did_you_mean
 from ..graph.cut import dependencies
 from ..graph.freeze import frozen, normalised_by, slowed
 from ..graph.share import shared
-from ..names import qualify
+from ..names import local, qualify
 from .wiring import Part
 
 
@@ -28,7 +28,11 @@ def _learning(net: Message, prefix: str, part: Part, members: Collection[str]) -
     if part.frozen_to is not None:
         blob = qualify(prefix, part.frozen_to)
         if not any(blob in layer.top for layer in net.layer if layer.name in members):
-            raise GraphError(f"branch {prefix!r}: is to be frozen up to {part.frozen_to!r}, which is no blob of it")
+            own = dict.fromkeys(local(prefix, top) or top for index in sorted(free) for top in net.layer[index].top)
+            hint = did_you_mean(part.frozen_to, own, "netbuild check NET --seams lists where a net can be cut")
+            raise GraphError(
+                f"branch {prefix!r}: is to be frozen up to {part.frozen_to!r}, which is no blob of it; {hint}"
+            )
         fixed = free & dependencies(net, [blob])
         net, free = frozen(net, fixed), free - fixed
     if part.batch_norm is not None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from .. import names
 from .._caffe import caffe
 from ..branches.branch import Branch, Builder, Input
-from ..branches.written import Top, top_of
-from ..errors import GraphError, NetbuildError
+from ..branches.written import Top, blob_of, top_of
+from ..errors import GraphError, NetbuildError, did_you_mean
 from ..graph.freeze import BATCH_NORM
 from ..names import qualify
 from . import preparation
@@ -135,7 +136,11 @@ def owner(prefixes: Iterable[str], blob: str) -> Optional[str]:
 def _require_known(prefix: str, parts: Mapping[str, Part]) -> None:
     shares = parts[prefix].shares
     if shares is not None and (shares == prefix or shares not in parts):
-        raise GraphError(f"branch {prefix!r} is to share the parameters of {shares!r}, which is no other branch")
+        others = [other for other in parts if other != prefix]
+        hint = did_you_mean(shares, others, f"the others are {', '.join(others) or 'none'}")
+        raise GraphError(
+            f"branch {prefix!r} is to share the parameters of {shares!r}, which is no other branch; {hint}"
+        )
 
 
 def _placed(
@@ -159,7 +164,9 @@ def _source_blob(net: Any, prefix: str, blob: str, placed: Mapping[str, Placed])
         return qualify(blob, placed[blob].branch.seam)
     if top_of(net, blob) is None:
         if any(one and names.local(one, blob) is not None for one in placed):
-            raise GraphError(f"branch {prefix!r} is to read {blob!r}, which is no blob of that branch")
+            blobs = [name for name in map(partial(blob_of, net), net.tops.values()) if owner(placed, name)]
+            hint = did_you_mean(blob, dict.fromkeys(blobs), "name one of its blobs, or the branch itself for its seam")
+            raise GraphError(f"branch {prefix!r} is to read {blob!r}, which is no blob of that branch; {hint}")
         net[blob] = caffe().layers.Input()
     return blob
 

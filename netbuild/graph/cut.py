@@ -6,12 +6,11 @@ works in place on it: to cut LeNet at `ip1` is to keep `relu1`.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Set
 
 from .. import names
 from .._caffe import Message
-from ..errors import GraphError
+from ..errors import GraphError, did_you_mean
 from .flow import Flow
 
 _JUDGES = ("Softmax", "SoftmaxWithLoss", "ArgMax", "Accuracy")
@@ -37,9 +36,8 @@ def cut(net: Message, blobs: Sequence[str]) -> Message:
     flow = _flow(net)
     missing = [blob for blob in blobs if blob not in flow.writer]
     if missing:
-        near = sorted({match for blob in missing for match in get_close_matches(blob, flow.writer, 2)})
         last = next(reversed(list(flow.writer)), "none")
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"its last blob is {last!r}"
+        hint = did_you_mean(missing[0], flow.writer, f"its last blob is {last!r}")
         raise GraphError(f"no blob {' and no '.join(map(repr, missing))} in the net; {hint}")
     kept = dependencies(net, blobs)
     return type(net)(name=net.name, layer=[layer for index, layer in enumerate(net.layer) if index in kept])

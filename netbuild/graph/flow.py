@@ -57,7 +57,7 @@ class Flow:
     def _hint(self, blob: str) -> str:
         if blob in self._tops:
             return "the layer that makes it comes later; move it up"
-        return did_you_mean(blob, self._tops) or "no layer of this phase has it as a top"
+        return did_you_mean(blob, dict.fromkeys(self._tops), "no layer of this phase has it as a top")
 
     def above(self, blob: str, beyond: Collection[int] = ()) -> Set[int]:
         """Return the layers that the blob depends on, data layers left out, and the layers of `beyond` with all that

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Callable, Collection, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import names
+from ..errors import did_you_mean
 from .fit import AnyShape, fits, mixed, reshaped, resolved, shapes_text
 from .model import Blob, Layer, Model, Shape
 from .problem import Problem, require_none
@@ -184,7 +184,7 @@ def _unclaimed(
     """Yield the prefixes that no layer of the target bears."""
     fronts = sorted({layer.name.partition("/")[0] + "/" for layer in target if "/" in layer.name})
     for prefix in sorted(set(models) - {place.prefix for place in places if place is not None}):
-        there = ", ".join(fronts) or "no prefix"
+        there = did_you_mean(names.stem(prefix), fronts, ", ".join(fronts) or "no prefix")
         yield Problem("no layer", f"{names.stem(prefix)}*", "a branch of this prefix", models[prefix][-1].path, there)
 
 
@@ -193,7 +193,7 @@ def _unheard(target: Sequence[Declared], places: Sequence[Optional[_Place]], cho
     known = [layer.name for layer, place in zip(target, places) if place is not None and layer.shapes != []]
     for option, named in (("map", choices.maps), ("reshape", choices.reshape), ("channels", choices.channels)):
         for name in sorted(set(named) - set(known)):
-            near = ", ".join(get_close_matches(name, known, 2)) or "no such layer"
+            near = did_you_mean(name, known, "no such layer")
             yield Problem(f"--{option}", name, "a layer with weights", "the target", near)
 
 
