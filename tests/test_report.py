@@ -116,6 +116,11 @@ def test_what_is_broken_is_said_in_its_place(done, trained, monkeypatch):
     assert "need Graphviz" in page(done).text
 
 
+def test_a_snapshot_of_another_net_is_not_the_trained_one(done, trained):
+    shutil.copy(trained / "a.caffemodel", done / "lenet_iter_9000.caffemodel")
+    assert look_at(done).trained == done / "s_iter_20.caffemodel"
+
+
 def test_names_are_text(in_tmp):
     evil = "<script>alert(1)</script>"
     (in_tmp / "deploy.prototxt").write_text(small().replace('"fc1"', f'"{evil}"').replace('"Small"', f'"{evil}"'))

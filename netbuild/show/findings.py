@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, TypeVar, Union
 
 from .. import names, proto
 from .._caffe import Message
@@ -14,6 +14,7 @@ from ..errors import NetbuildError
 from ..files import PathLike
 from ..provenance import Checked, check_sources, recorded, sidecar
 from ..train.log import curves_svg, read_log
+from ..weights.index import index
 from .drawing import svg
 
 _NETS = ("train_val.prototxt", "test.prototxt", "deploy.prototxt")
@@ -63,7 +64,7 @@ class Findings:
     sources: Maybe[List[Checked]]
     trainings: List[Training]
     trained: Optional[Path]
-    """The last snapshot."""
+    """The last snapshot of this net."""
     filled: List[str] = field(default_factory=list)
     """Layers with parameters that no source gave: they begin as their fillers say."""
 
@@ -97,7 +98,7 @@ def look_at(folder: PathLike, prefixes: Sequence[str] = ()) -> Findings:
         weights,
         _sources(weights),
         [_training(log, folder) for log in logs],
-        _last_snapshot(home),
+        _last_snapshot(home, summary),
         [] if isinstance(weights, Missing) else _filled(summary, weights[1]),
     )
 
@@ -144,7 +145,18 @@ def _training(log: Path, folder: Path) -> Training:
     return Training(name, _or_why(lambda: curves_svg(log)), scores, last)
 
 
-def _last_snapshot(home: Path) -> Optional[Path]:
+def _last_snapshot(home: Path, summary: Summary) -> Optional[Path]:
+    """Return the snapshot of the most iterations that is one of this net: one of a branch may lie beside it."""
     found = {path: _NUMBER(path.name) for path in [*home.glob("*.caffemodel"), *home.glob("*/*.caffemodel")]}
     numbers = {path: int(match[1]) for path, match in found.items() if match}
-    return max(numbers, key=lambda path: numbers[path], default=None)
+    needed = {one.name for one in summary.layers if one.parameters}
+    by_number = sorted(numbers, key=lambda path: numbers[path], reverse=True)
+    return next((path for path in by_number if needed <= _layers(path)), None)
+
+
+def _layers(path: Path) -> Set[str]:
+    """Return the layers that a weight file has, none where it cannot be read."""
+    try:
+        return {layer.name for layer in index(path).layers}
+    except NetbuildError:
+        return set()
