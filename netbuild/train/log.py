@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ..errors import NetbuildError
-from ..files import PathLike, write_text
+from ..files import PathLike, existing_file, write_text
 from ..pictures import new_figure, save_png, svg_bytes
 from .events import Event, Started, Stepped, Tested
 
@@ -53,11 +53,11 @@ class Log:
 def read_log(path: PathLike) -> Dict[Tuple[str, str], List[Tuple[int, float]]]:
     """Return the curves of a log: (phase, name) -> [(iteration, value), ...].
 
-    Raises NetbuildError where it is another file.
+    Raises NetbuildError where it is another file, or none.
     """
     curves: Dict[Tuple[str, str], List[Tuple[int, float]]] = {}
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
+        with existing_file(path, "log").open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 curves.setdefault((row["phase"], row["name"]), []).append((int(row["iteration"]), float(row["value"])))
     except (KeyError, TypeError, ValueError):
@@ -104,7 +104,9 @@ def _figure(draw: Callable[[Any, Any], None], title: str) -> Any:
     figure = new_figure("curves", (10, 4))
     losses, accuracies = figure.subplots(1, 2)
     draw(losses, accuracies)
-    losses.set(title="loss", xlabel="iteration", yscale="log")
+    # Losses that are all zero, infinite or NaN have no logarithm to draw.
+    has_logarithms = any(0 < value < float("inf") for line in losses.lines for value in line.get_ydata())
+    losses.set(title="loss", xlabel="iteration", yscale="log" if has_logarithms else "linear")
     accuracies.set(title="test scores", xlabel="iteration")
     for axes in (losses, accuracies):
         axes.grid(alpha=0.3)
