@@ -31,10 +31,10 @@ def save_png(figure: Any, path: PathLike) -> None:
 
 
 def svg_bytes(figure: Any) -> bytes:
-    """Return a figure as an SVG file, the same bytes for the same figure."""
+    """Return a figure as an SVG file without a ground of its own, the same bytes for the same figure."""
     import matplotlib
 
     drawn = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "netbuild"}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
+        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
     return drawn.getvalue()

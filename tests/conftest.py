@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import shutil
 from pathlib import Path
 from typing import Dict
 
@@ -55,6 +56,19 @@ def mnist() -> Path:
     if not folder.is_dir():
         pytest.skip("MNIST is not on this machine")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, by playwright; not longer than a module, as its event loop stands in the way of others (Dask's)."""
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    with sync.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture()

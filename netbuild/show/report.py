@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from .. import __version__
 from ..errors import NetbuildError
@@ -36,7 +36,7 @@ def write_report(
 
 
 def _page(found: Findings, comparisons: Sequence[Comparison], evaluation: Optional[Evaluation]) -> str:
-    newest = max(file.stat().st_mtime for file in found.net_file.parent.iterdir())
+    newest = max(file.stat().st_mtime for file in _told_by(found))
     told = " and ".join(found.summary.branches)
     page = _environment().from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return str(
@@ -45,6 +45,7 @@ def _page(found: Findings, comparisons: Sequence[Comparison], evaluation: Option
             found=found,
             comparisons=comparisons,
             evaluation=evaluation,
+            head=[one.name for one in found.summary.layers if told and not one.branch and one.parameters],
             matrix=[] if evaluation is None else evaluation.confusion().tolist(),
             sections=[(heading.lower(), heading) for heading in _SECTIONS],
             date=datetime.fromtimestamp(newest, timezone.utc).strftime("%Y-%m-%d"),
@@ -54,6 +55,12 @@ def _page(found: Findings, comparisons: Sequence[Comparison], evaluation: Option
             base64=lambda content: base64.b64encode(content).decode(),
         )
     )
+
+
+def _told_by(found: Findings) -> List[Path]:
+    """Return the files that date the page; it may lie beside them itself."""
+    weights = [] if isinstance(found.weights, Missing) else [found.weights[0]]
+    return [found.net_file, *weights, *([found.trained] if found.trained else [])]
 
 
 def _environment() -> Any:
