@@ -30,7 +30,7 @@ lint: install
 
 # The documentation as a site, in site/.
 docs: $(VENV)/docs-installed
-	$(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m mkdocs build --strict
 
 $(VENV)/docs-installed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
