@@ -10,7 +10,7 @@ from typing import List, Optional
 
 import click
 
-from netbuild.errors import WeightsError, did_you_mean, some
+from netbuild.errors import WeightsError, did_you_mean, printable, some
 from netbuild.provenance import recorded, sidecar
 from netbuild.weights.fit import shape_text
 from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
@@ -41,12 +41,12 @@ def command(file: str, pattern: str, as_json: bool) -> None:
         click.echo(json.dumps({**told, "blobs": [dataclasses.asdict(blob) for blob in shown]}, indent=2))
         return
     for line in [*(_table(shown) if shown else ()), _total(report)]:
-        click.echo(_printable(line))
+        click.echo(printable(line))
     for prefix, branch in (made_of or {"branches": {}})["branches"].items():
         for source in branch["files"]:
             click.echo(f"{whose(prefix)}: from {source['path']} (SHA-256 {source['sha256'][:12]}...)")
     for remark in report.remarks:
-        click.secho(_printable(remark), fg=ODD)
+        click.secho(printable(remark), fg=ODD)
 
 
 def _table(blobs: List[BlobFigures]) -> List[str]:
@@ -55,7 +55,7 @@ def _table(blobs: List[BlobFigures]) -> List[str]:
         ["LAYER", "TYPE", "BLOB", "SHAPE", "VALUES", "BYTES", "MIN", "MAX", "MEAN", *(["NAN", "INF"] if bad else [])]
     ]
     for blob in blobs:
-        named = ["", ""] if blob.number else [_printable(blob.layer), _printable(blob.type)]
+        named = ["", ""] if blob.number else [printable(blob.layer), printable(blob.type)]
         figures = [_number(blob.min), _number(blob.max), _number(blob.mean)]
         counts = [str(blob.nan), str(blob.infinite)] if bad else []
         size = [f"{blob.values:,}", f"{blob.bytes:,}"]
@@ -72,8 +72,3 @@ def _total(report: WeightReport) -> str:
         f"{report.path}: {report.format}, {report.bytes:,} bytes, {counted(report.layers, 'layer')} with "
         f"{counted(len(report.blobs), 'blob')} of {counted(report.values, 'value')}"
     )
-
-
-def _printable(text: str) -> str:
-    """Return the text with control characters escaped: a file's names must not command the terminal."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -15,6 +15,14 @@ def some(names: Sequence[str], limit: int = 4) -> str:
     return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
+def printable(text: str) -> str:
+    """Return the text with its control characters escaped, as Python writes them.
+
+    Names and paths come from files of others: shown as they are, they could command the terminal or forge a line.
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def did_you_mean(word: str, known: Iterable[str], otherwise: Optional[str] = None) -> str:
     """Return the end of a sentence about a word that is not among the known ones: 'did you mean ...?'.
 

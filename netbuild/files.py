@@ -38,6 +38,16 @@ def _status(path: Path, what: str) -> Optional[os.stat_result]:
         raise NetbuildError(f"{what} {str(path)!r}: cannot be reached ({error.strerror})") from None
 
 
+def plain_name(name: str, where: str) -> str:
+    """Return `name` where it is that of a file in a folder; NetbuildError where it could lead out of the folder.
+
+    For names that come out of a file: `where` says which.
+    """
+    if name in ("", ".", "..") or any(mark in name for mark in "/\\\0\r\n"):
+        raise NetbuildError(f"{where}: {name!r} is no plain name of a file, and may lead out of the folder")
+    return name
+
+
 def output_folder(path: PathLike) -> Path:
     """Return `path` as an existing folder, made if need be."""
     folder = Path(path)

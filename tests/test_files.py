@@ -3,7 +3,7 @@ import os
 import pytest
 
 from netbuild.errors import NetbuildError
-from netbuild.files import existing_file, output_folder, replacing, write_text
+from netbuild.files import existing_file, output_folder, plain_name, replacing, write_text
 
 
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -54,3 +54,10 @@ def test_the_content_is_synced_before_the_name_and_the_folder_after_it(tmp_path,
     assert file.endswith(".tmp")
     assert not named
     assert folder == (os.fspath(tmp_path), True)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/etc", "../up", "a/b", "a\\b", "a\0", "a\nb"])
+def test_a_name_from_a_file_cannot_lead_out_of_its_folder(name):
+    assert plain_name("train.sha256", "features.json") == "train.sha256"
+    with pytest.raises(NetbuildError, match=r"^features\.json: .* may lead out of the folder$"):
+        plain_name(name, "features.json")
