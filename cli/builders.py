@@ -8,6 +8,8 @@ from typing import Callable, List
 import click
 from click.shell_completion import CompletionItem
 
+from .console import say
+
 Complete = Callable[[click.Context, click.Parameter, str], List[CompletionItem]]
 
 
@@ -47,9 +49,10 @@ def list_builders(ctx: click.Context, _param: click.Parameter, wanted: bool) -> 
     if not wanted or ctx.resilient_parsing:
         return
     for line in _table():
-        click.echo(line)
-    click.echo("\nThe figures are those up to the seam, which a new classifier reads.")
-    click.echo("NET is also your own builder (package.module:function), a prototxt, or the word fusion.")
+        say(line)
+    say("")
+    say("The figures are those up to the seam, which a new classifier reads.")
+    say("NET is also your own builder (package.module:function), a prototxt, or the word fusion.")
     ctx.exit()
 
 

@@ -17,6 +17,7 @@ from netbuild.graph.check import problems
 from netbuild.shapes import unknown_types
 
 from .builders import complete_net
+from .console import say
 from .options import json_option
 
 
@@ -43,15 +44,13 @@ def command(net: str, list_seams: bool, as_json: bool) -> None:
             click.echo(json.dumps(report, indent=2))
             continue
         for sentence in wrong:
-            click.echo(f"{name}: {sentence}")
+            say(f"{name}: {sentence}")
         for layer, kind in unknown.items():
-            click.echo(
-                f"{name}: note: layer {layer!r}: the type {kind!r} is not known here; shapes after it are unknown"
-            )
+            say(f"{name}: note: layer {layer!r}: the type {kind!r} is not known here; shapes after it are unknown")
         for line in cuts:
-            click.echo(line)
+            say(line)
         if not wrong and not list_seams:
             listed = " and ".join(map(proto.phase_name, sorted(phases)))
-            click.echo(f"{name}: {len(message.layer)} layers, nothing wrong in phase {listed}")
+            say(f"{name}: {len(message.layer)} layers, nothing wrong in phase {listed}")
     if found:
         raise GraphError(f"{len(found)} things are wrong" if len(found) > 1 else "one thing is wrong")

@@ -7,9 +7,11 @@ what deserves a look, red what is wrong. They are left out where the output is n
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Optional
 
 import click
+
+from netbuild.errors import printable
 
 GOOD, ODD, BAD = "green", "yellow", "red"
 COMPLETING = "_NETBUILD_COMPLETE"
@@ -67,16 +69,21 @@ def is_quiet() -> bool:
     return bool(ctx and ctx.find_root().meta.get(_QUIET))
 
 
+def say(line: Any, *, colour: Optional[str] = None, err: bool = False) -> None:
+    """Print one line, whatever names and paths it holds: what would command the terminal or begin a line is escaped."""
+    click.secho(printable(str(line)), fg=colour, err=err)
+
+
 def note(text: Any) -> None:
     """Say on stderr what deserves a look."""
     if not is_quiet():
-        click.secho(f"note: {text}", fg=ODD, err=True)
+        say(f"note: {text}", colour=ODD, err=True)
 
 
 def wrote(path: Any) -> None:
     """Say that a file was written."""
     if not is_quiet():
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def no_colours() -> bool:

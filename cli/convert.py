@@ -9,7 +9,7 @@ import click
 
 from netbuild.convert import convert_weights
 
-from .console import wrote
+from .console import say, wrote
 from .options import byte_progress, counted, json_option, over_2gb_option
 
 
@@ -29,8 +29,8 @@ def command(source: str, output: str, over_2gb: bool, as_json: bool) -> None:
         click.echo(json.dumps(dataclasses.asdict(done), indent=2))
         return
     if done.renewed:
-        click.echo(f"brought up to date: {counted(done.renewed, 'layer')} of before 2015")
+        say(f"brought up to date: {counted(done.renewed, 'layer')} of before 2015")
     if not done.defined:
-        click.echo("the layers have names and blobs only: HDF5 holds no definitions")
+        say("the layers have names and blobs only: HDF5 holds no definitions")
     wrote(f"{done.output} ({done.bytes_written:,} bytes)")
-    click.echo(f"{done.blobs} of {done.blobs} blobs, in {counted(done.layers, 'layer')}, bit-equal to {source}")
+    say(f"{done.blobs} of {done.blobs} blobs, in {counted(done.layers, 'layer')}, bit-equal to {source}")

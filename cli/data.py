@@ -9,6 +9,7 @@ import click
 
 from netbuild.data.lists import FORMATS, Digits, total, write_images
 
+from .console import say
 from .options import Function, byte_progress, progress
 
 
@@ -48,4 +49,4 @@ def _write(splits: Dict[str, Digits], folder: str, image_format: str) -> None:
     with progress(total(splits), "writing images") as bar:
         written = write_images(splits, folder, image_format=image_format, progress=bar.update)
     for name, count in written.counts.items():
-        click.echo(f"{written.path(name)}  {count:,} images")
+        say(f"{written.path(name)}  {count:,} images")

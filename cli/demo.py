@@ -9,6 +9,7 @@ import click
 
 from netbuild.demo import run_demo
 
+from .console import say
 from .options import output_folder_option, weights_option
 
 
@@ -38,12 +39,15 @@ def command(
         branch_iterations=branch_iterations,
         head_iterations=head_iterations,
         force=force,
-        say=lambda line: click.echo(f"[{time.monotonic() - start:5.1f} s] {line}"),
+        say=lambda line: say(f"[{time.monotonic() - start:5.1f} s] {line}"),
     )
-    click.echo(f"\n{'net':8} {'task':12} {'validation':>10} {'test':>8}")
+    say("")
+    say(f"{'net':8} {'task':12} {'validation':>10} {'test':>8}")
     for score in result.scores:
-        click.echo(f"{score.net:8} {score.task:12} {score.validation:10.4f} {score.test:8.4f}")
-    click.echo("\nwritten:")
+        say(f"{score.net:8} {score.task:12} {score.validation:10.4f} {score.test:8.4f}")
+    say("")
+    say("written:")
     for path in result.files:
-        click.echo(f"  {path}")
-    click.echo(f"\nopen {result.report} in a browser: all of it on one page")
+        say(f"  {path}")
+    say("")
+    say(f"open {result.report} in a browser: all of it on one page")

@@ -13,6 +13,7 @@ from netbuild.graph.differences import Differences, differences
 from netbuild.named import named_net
 
 from .builders import complete_net
+from .console import say
 from .options import counted, json_option
 
 _DIFFERENT = 1
@@ -36,7 +37,7 @@ def command(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
         click.echo(json.dumps(dataclasses.asdict(found), indent=2))
     else:
         for line in _lines(found):
-            click.echo(line)
+            say(line)
     ctx.exit(_DIFFERENT if found.any else 0)
 
 

@@ -12,7 +12,7 @@ from netbuild.doctor.facts import Facts
 from netbuild.doctor.report import Examination, examine
 from netbuild.doctor.selftest import FAILED, PASSED
 from netbuild.doctor.table import SELF_TESTS
-from netbuild.errors import CaffeError
+from netbuild.errors import CaffeError, printable
 
 from .console import BAD, GOOD, ODD
 from .options import counted, gpu_option, json_option
@@ -54,7 +54,7 @@ def _lines(found: Examination) -> Iterator[str]:
         yield click.wrap_text(f"{counted(len(types), 'layer type')}: {', '.join(types)}", 100, "", "  ")
     for outcome in found.outcomes:
         status = click.style(f"{outcome.status:8}", fg=_COLOURS.get(outcome.status, ODD))
-        yield f"{status} {outcome.name}" + (f": {outcome.told}" if outcome.told else "")
+        yield f"{status} {outcome.name}" + printable(f": {outcome.told}" if outcome.told else "")
         if outcome.status == FAILED:
             test = SELF_TESTS[outcome.name]
             yield f"         concerns {test.whom}"

@@ -11,6 +11,7 @@ from netbuild.named import named_net
 from netbuild.show.drawing import draw_net
 
 from .builders import complete_net
+from .console import say
 
 
 @click.command("draw")
@@ -30,4 +31,4 @@ def command(
     """
     phases = {"train": TRAIN, "test": TEST, None: None}
     draw_net(named_net(net, classes), output, phase=phases[phase], prefixes=prefixes, collapse=collapse)
-    click.echo(output)
+    say(output)

@@ -13,7 +13,7 @@ from netbuild.errors import did_you_mean
 from netbuild.fusion import Built, Fusion, build
 
 from .builders import complete_net, list_builders
-from .console import note
+from .console import note, say
 from .fusing import fusion, fusion_options
 from .options import dry_run_option, keyed, numbers, output_folder_option, pairs
 
@@ -102,7 +102,7 @@ def command(
         dry_run=dry_run,
     )
     for path in written:
-        click.echo(f"would write {path}" if dry_run else path)
+        say(f"would write {path}" if dry_run else path)
 
 
 def _sources(wanted: Fusion, options: Mapping[str, Any]) -> Dict[str, DataSource]:

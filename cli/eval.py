@@ -14,7 +14,7 @@ from netbuild.evaluation.results import PICTURE, draw_confusion, require_free, w
 from netbuild.evaluation.score import Evaluation, score_nets
 from netbuild.evaluation.scorer import Preparation, Scorer
 
-from .console import note, wrote
+from .console import note, say, wrote
 from .options import (
     aligned,
     branch_option,
@@ -127,7 +127,7 @@ def command(
         )
     if not as_json:
         for line in _report(evaluation):
-            click.echo(line)
+            say(line)
     written = _write(evaluation, output) if output else []
     if as_json:
         click.echo(json.dumps({**_as_dict(evaluation), "written": list(map(str, written))}, indent=2))

@@ -9,7 +9,7 @@ import click
 
 from netbuild.extract import extract_branch
 
-from .console import wrote
+from .console import say, wrote
 from .options import counted, json_option, output_folder_option
 
 
@@ -29,6 +29,6 @@ def command(prefix: str, target: str, weights: str, output: str, as_json: bool) 
         click.echo(json.dumps(dataclasses.asdict(found), indent=2))
         return
     for blob, shape in found.inputs.items():
-        click.echo(f"input {blob}: {' x '.join(map(str, shape))}")
+        say(f"input {blob}: {' x '.join(map(str, shape))}")
     wrote(f"{found.net} and {found.weights}")
-    click.echo(f"{found.blobs} of {found.blobs} blobs, in {counted(found.layers, 'layer')}, bit-equal to {weights}")
+    say(f"{found.blobs} of {found.blobs} blobs, in {counted(found.layers, 'layer')}, bit-equal to {weights}")

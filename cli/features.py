@@ -10,7 +10,7 @@ import click
 
 from netbuild.features.make import Kept, Need, Progress, Ways, make_features
 
-from .console import wrote
+from .console import say, wrote
 from .options import dry_run_option, gpu_option, json_option, output_folder_option, progress, workers_options
 
 
@@ -56,7 +56,7 @@ def command(
         return
     for name, kept in found.items():
         blobs = ", ".join(f"{blob} {' x '.join(map(str, shape)) or 'number'}" for blob, shape in kept.blobs.items())
-        click.echo(f"{name}: {kept.images:,} images, {blobs}: {_size(kept.size)} in {kept.files} files, {kept.new} new")
+        say(f"{name}: {kept.images:,} images, {blobs}: {_size(kept.size)} in {kept.files} files, {kept.new} new")
     for name in () if dry_run else found:
         wrote(Path(output) / f"head_{name}.prototxt")
 
@@ -86,7 +86,7 @@ class FeaturesReporter:
     def show(self, event: Union[Need, Progress]) -> None:
         """Show one event."""
         if isinstance(event, Need):
-            click.echo(
+            say(
                 f"features of {event.images:,} images: {_size(event.size)} on disk, {_size(event.free)} are free",
                 err=True,
             )

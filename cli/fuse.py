@@ -13,6 +13,7 @@ from netbuild.fuse import Fused, Planned, fuse_weights
 from netbuild.weights.fit import shape_text
 from netbuild.weights.plan import CHANNELS, Choices, Copy, Start
 
+from .console import say
 from .options import byte_progress, dry_run_option, json_option, keyed, over_2gb_option, pairs, weights_option, whose
 
 
@@ -89,7 +90,7 @@ def command(
         click.echo(json.dumps(_as_dict(fused, weights, output, dry_run), indent=2))
         return
     for line in [*_decided(fused.planned, weights, in_full=dry_run), *_outcome(fused, weights, dry_run, split)]:
-        click.echo(line)
+        say(line)
 
 
 def _choices(

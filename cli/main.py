@@ -13,7 +13,7 @@ from typing import Any, Iterator, List, Optional
 import click
 
 from netbuild import __version__
-from netbuild.errors import NetbuildError, NetbuildWarning, did_you_mean
+from netbuild.errors import NetbuildError, NetbuildWarning, did_you_mean, printable
 
 from .console import BAD, COMPLETING, no_colours, note, verbosity_options
 
@@ -46,6 +46,11 @@ class _Failure(click.ClickException):
     def show(self, file: Any = None) -> None:
         color = False if no_colours() else None
         click.echo(f"{click.style('Error:', fg=BAD)} {self.format_message()}", file=file, err=True, color=color)
+
+
+def _shown(message: str) -> str:
+    """Return a message as it can be printed. Its own line breaks stay: names in it are quoted, which escapes theirs."""
+    return "\n".join(map(printable, message.split("\n")))
 
 
 class _Netbuild(click.Group):
@@ -95,15 +100,17 @@ class _Netbuild(click.Group):
                 warnings.showwarning = _note
                 return super().invoke(ctx)
         except NetbuildError as error:
-            raise _Failure(str(error)) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise _Failure(_shown(str(error))) from error
+        except click.ClickException as error:
+            error.message = _shown(error.message)
+            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends in silence where its reader (head, less) has gone
         except Exception as error:
             if os.environ.get("NETBUILD_DEBUG"):
                 raise
-            raise _Failure(
-                f"unexpected {type(error).__name__}: {error}\nNETBUILD_DEBUG=1 shows where; please report it."
-            ) from error
+            told = f"unexpected {type(error).__name__}: {printable(str(error))}"
+            raise _Failure(f"{told}\nNETBUILD_DEBUG=1 shows where; please report it.") from error
 
 
 @contextmanager

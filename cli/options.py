@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 import click
 
-from netbuild.errors import did_you_mean
+from netbuild.errors import did_you_mean, printable
 
 from .builders import complete_file, complete_net, complete_pair
 from .console import is_quiet
@@ -158,9 +158,10 @@ def counted(number: int, what: str) -> str:
 
 def aligned(rows: Sequence[Sequence[str]], left: Sequence[str]) -> List[str]:
     """Return the lines of a table whose first row is its heading; columns headed by one of `left` begin on the left."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
+    cells = [list(map(printable, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
     fit = [str.ljust if name in left else str.rjust for name in rows[0]]
-    return ["  ".join(pad(cell, width) for pad, cell, width in zip(fit, row, widths)).rstrip() for row in rows]
+    return ["  ".join(pad(cell, width) for pad, cell, width in zip(fit, row, widths)).rstrip() for row in cells]
 
 
 def output_folder_option(function: Function) -> Function:

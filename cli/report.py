@@ -16,6 +16,7 @@ from netbuild.show.findings import Findings, Missing, look_at
 from netbuild.show.report import write_report
 from netbuild.verify.branches import Original, verify_branches
 
+from .console import say
 from .options import branch_option, gpu_option, labels_option, weights_option
 
 
@@ -53,7 +54,7 @@ def command(
     comparisons = verify_branches(found.net_file, _init(found)[0], originals) if originals else []
     evaluation = _evaluated(found, source, originals, labels, gpu) if source else None
     write_report(found, output, comparisons=comparisons, evaluation=evaluation)
-    click.echo(output)
+    say(output)
 
 
 def _init(found: Findings) -> Tuple[Path, Mapping[str, Any]]:

@@ -11,11 +11,12 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import click
 
 from netbuild.costs.summary import LayerCost, Need, Summary, Total, summarize
+from netbuild.errors import printable, some
 from netbuild.named import named_net
 from netbuild.shapes import shape_text
 
 from .builders import complete_net
-from .console import note
+from .console import note, say
 from .options import aligned, counted, json_option, keyed, lengths
 
 _MEMORIES = (2, 4, 8, 12, 16, 24)
@@ -75,7 +76,7 @@ def command(
         click.echo(_csv(found.layers), nl=False)
         return
     for line in [*([] if totals else [*_layers(found), ""]), *_totals(found), *_needs(found, budgets)]:
-        click.echo(line)
+        say(line)
     _remarks(found, net)
 
 
@@ -160,7 +161,7 @@ def _remarks(found: Summary, net: str) -> None:
     for sentence in found.faults:
         note(sentence)
     if found.unknown:
-        open_ones = ", ".join(found.unknown[:3]) + (" ..." if len(found.unknown) > 3 else "")
+        open_ones = some(found.unknown, 3)
         note(
             f"{net}: {counted(len(found.unknown), 'layer')} of unknown shape ({open_ones}): not in the totals; "
             "where it is the input that is unknown, give its shape, as in --shape data=1,3,224,224"
@@ -182,9 +183,8 @@ def _csv(layers: Sequence[LayerCost]) -> str:
     writer.writerow([field.name for field in dataclasses.fields(LayerCost)])
     for cost in layers:
         shape = "" if cost.shape is None else "x".join("?" if one is None else str(one) for one in cost.shape)
-        writer.writerow(
-            [cost.branch, cost.name, cost.type, " ".join(cost.phases), shape, *dataclasses.astuple(cost)[5:]]
-        )
+        named = map(printable, (cost.branch, cost.name, cost.type))
+        writer.writerow([*named, " ".join(cost.phases), shape, *dataclasses.astuple(cost)[5:]])
     return text.getvalue()
 
 

@@ -17,7 +17,7 @@ from netbuild.train.head import Features
 from netbuild.train.log import draw_curves, draw_grid
 from netbuild.train.run import Trained, train_solver
 
-from .console import note, wrote
+from .console import note, say, wrote
 from .features import FeaturesReporter
 from .options import gpu_option, output_folder_option, pairs, progress, workers_options
 
@@ -94,7 +94,7 @@ def _report(result: Trained, title: str, plot: bool) -> None:
     drawn = plot and _drawn(lambda: draw_curves(result.log, picture, title))
     ended = "interrupted" if result.interrupted else "finished"
     scores = ", ".join(f"{name} {value:.4f}" for name, value in result.scores.items())
-    click.echo(f"{ended} at iteration {result.iteration}" + (f": {scores}" if scores else ""))
+    say(f"{ended} at iteration {result.iteration}" + (f": {scores}" if scores else ""))
     for path in (result.caffemodel, result.solverstate, result.log, *([picture] if drawn else [])):
         wrote(path)
 
@@ -108,7 +108,7 @@ def _report_grid(tried: Sequence[Tried], folder: Path, plot: bool) -> None:
     picture = folder / "grid.png"
     drawn = plot and _drawn(lambda: draw_grid(logs, picture))
     best = tried[0]
-    click.echo(f"best: {setting_name(best.setting)}")
+    say(f"best: {setting_name(best.setting)}")
     for path in (best.trained.caffemodel, best.trained.solverstate, folder / TABLE, *([picture] if drawn else [])):
         wrote(path)
 
@@ -116,7 +116,7 @@ def _report_grid(tried: Sequence[Tried], folder: Path, plot: bool) -> None:
 def _print_table(rows: List[List[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
-        click.echo("  ".join(value.ljust(width) for value, width in zip(row, widths)).rstrip())
+        say("  ".join(value.ljust(width) for value, width in zip(row, widths)).rstrip())
 
 
 def _drawn(draw: Callable[[], None]) -> bool:
@@ -160,4 +160,4 @@ class Reporter:
             self._at = event.iteration
         elif isinstance(event, Tested):
             scores = "  ".join(f"{name} {value:.4f}" for name, value in event.scores.items())
-            click.echo(f"iteration {event.iteration}: {scores}")
+            say(f"iteration {event.iteration}: {scores}")

@@ -14,7 +14,7 @@ from netbuild.provenance import check_sources, sidecar
 from netbuild.verify.branches import Comparison, Original, verify_branches
 from netbuild.verify.engines import TOLERANCE, compare_engines
 
-from .console import BAD, GOOD
+from .console import BAD, GOOD, say
 from .options import branch_option, json_option, pairs, require_weights, weights_option, whose
 
 
@@ -89,12 +89,12 @@ def _verify_sources(path: str, as_json: bool) -> None:
     else:
         for one in found:
             if one.faults:
-                click.secho(f"{whose(one.prefix)}: DIFFERS from {one.path}: {'; '.join(one.faults)}", fg=BAD)
+                say(f"{whose(one.prefix)}: DIFFERS from {one.path}: {'; '.join(one.faults)}", colour=BAD)
             else:
                 found_in = f"{one.path}, whose SHA-256 is still {one.sha256[:12]}..."
-                click.secho(f"{whose(one.prefix)}: {one.blobs} blobs as in {found_in}", fg=GOOD)
+                say(f"{whose(one.prefix)}: {one.blobs} blobs as in {found_in}", colour=GOOD)
         if not found:
-            click.echo(f"{path} holds nothing that was copied from another file as it was")
+            say(f"{path} holds nothing that was copied from another file as it was")
     if any(one.faults for one in found):
         raise WeightsError(f"weights {path!r}: not what {sidecar(path)} says that it is made of")
 
@@ -114,9 +114,9 @@ def _verify_nets(
     else:
         for comparison in found:
             sentence = _sentence(comparison, originals[comparison.prefix])
-            click.secho(sentence, fg=GOOD if comparison.equal else BAD)
+            say(sentence, colour=GOOD if comparison.equal else BAD)
             for layer, difference in comparison.differences:
-                click.echo(f"    {layer:24} largest difference {difference:g}")
+                say(f"    {layer:24} largest difference {difference:g}")
     if not all(comparison.equal for comparison in found):
         raise GraphError("the fused net does not compute what its branches did alone")
 
@@ -139,10 +139,10 @@ def _verify_engines(
     for one in [] if as_json else found:
         size = " x ".join(map(str, one.shape))
         verdict = "agrees with" if one.equal else "DIFFERS from"
-        click.secho(
+        say(
             f"{one.blob} ({size}): OpenCV {verdict} Caffe: largest difference {one.largest_difference:.2g}, largest "
             f"value {one.largest_value:.2g}",
-            fg=GOOD if one.equal else BAD,
+            colour=GOOD if one.equal else BAD,
         )
     if not all(one.equal for one in found):
         raise GraphError(f"OpenCV and Caffe differ by more than {tolerance:g} of the largest value")

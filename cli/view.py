@@ -9,6 +9,8 @@ import click
 from netbuild.errors import NetbuildError
 from netbuild.files import existing_file
 
+from .console import say
+
 _SUFFIXES = (".prototxt", ".pbtxt", ".caffemodel", ".h5")
 
 
@@ -35,7 +37,7 @@ def command(file: str, port: int, browser: bool) -> None:
         raise NetbuildError(
             f"port {port or 0}: cannot be listened on ({error.strerror}); choose another --port"
         ) from None
-    click.echo(f"http://{host}:{number} shows {file}; Ctrl-C ends it")
+    say(f"http://{host}:{number} shows {file}; Ctrl-C ends it")
     try:
         while True:
             time.sleep(3600)

@@ -10,12 +10,12 @@ from typing import List, Optional
 
 import click
 
-from netbuild.errors import WeightsError, did_you_mean, printable, some
+from netbuild.errors import WeightsError, did_you_mean, some
 from netbuild.provenance import recorded, sidecar
 from netbuild.weights.fit import shape_text
 from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
 
-from .console import ODD
+from .console import ODD, say
 from .options import aligned, counted, json_option, whose
 
 
@@ -41,12 +41,12 @@ def command(file: str, pattern: str, as_json: bool) -> None:
         click.echo(json.dumps({**told, "blobs": [dataclasses.asdict(blob) for blob in shown]}, indent=2))
         return
     for line in [*(_table(shown) if shown else ()), _total(report)]:
-        click.echo(printable(line))
+        say(line)
     for prefix, branch in (made_of or {"branches": {}})["branches"].items():
         for source in branch["files"]:
-            click.echo(f"{whose(prefix)}: from {source['path']} (SHA-256 {source['sha256'][:12]}...)")
+            say(f"{whose(prefix)}: from {source['path']} (SHA-256 {source['sha256'][:12]}...)")
     for remark in report.remarks:
-        click.secho(printable(remark), fg=ODD)
+        say(remark, colour=ODD)
 
 
 def _table(blobs: List[BlobFigures]) -> List[str]:
@@ -55,7 +55,7 @@ def _table(blobs: List[BlobFigures]) -> List[str]:
         ["LAYER", "TYPE", "BLOB", "SHAPE", "VALUES", "BYTES", "MIN", "MAX", "MEAN", *(["NAN", "INF"] if bad else [])]
     ]
     for blob in blobs:
-        named = ["", ""] if blob.number else [printable(blob.layer), printable(blob.type)]
+        named = ["", ""] if blob.number else [blob.layer, blob.type]
         figures = [_number(blob.min), _number(blob.max), _number(blob.mean)]
         counts = [str(blob.nan), str(blob.infinite)] if bad else []
         size = [f"{blob.values:,}", f"{blob.bytes:,}"]

@@ -9,18 +9,20 @@ from __future__ import annotations
 from typing import Iterable, Optional, Sequence
 
 
-def some(names: Sequence[str], limit: int = 4) -> str:
-    """Return the first few names, and how many more there are."""
-    more = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
-
-
 def printable(text: str) -> str:
     """Return the text with its control characters escaped, as Python writes them.
 
     Names and paths come from files of others: shown as they are, they could command the terminal or forge a line.
     """
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def some(names: Sequence[str], limit: int = 4) -> str:
+    """Return the first few names, and how many more there are."""
+    more = len(names) - limit
+    return ", ".join(map(printable, names[:limit])) + (f" and {more} more" if more > 0 else "")
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: Optional[str] = None) -> str:
@@ -35,7 +37,7 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: Optional[str] = Non
     near = get_close_matches(word, names, 1)
     if near:
         return f"did you mean {near[0]!r}?"
-    return f"known are {', '.join(names)}" if otherwise is None else otherwise
+    return f"known are {', '.join(map(printable, names))}" if otherwise is None else otherwise
 
 
 class NetbuildError(Exception):

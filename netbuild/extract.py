@@ -9,7 +9,7 @@ from typing import Dict, List, Mapping, Tuple
 
 from . import names, proto
 from ._caffe import TEST, Message
-from .errors import GraphError, did_you_mean
+from .errors import GraphError, did_you_mean, some
 from .files import PathLike, output_folder, require_output
 from .fuse import declare
 from .graph.check import require_sound
@@ -79,7 +79,7 @@ def _alone(prefix: str, fused: Message) -> Tuple[Message, Dict[str, str]]:
     own = [layer for layer in fused.layer if names.local(prefix, layer.name) is not None and not is_input(layer)]
     if not own:
         known = sorted({layer.name.rpartition("/")[0] for layer in fused.layer if "/" in layer.name})
-        hint = did_you_mean(prefix, known, f"prefixes there are: {', '.join(known) or 'none'}")
+        hint = did_you_mean(prefix, known, f"prefixes there are: {some(known) or 'none'}")
         raise GraphError(f"the net has no layer whose name begins with {names.stem(prefix)!r}; {hint}")
     tops = {names.local(prefix, top) or top for layer in own for top in layer.top}
     made: List[str] = []

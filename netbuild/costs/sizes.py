@@ -7,7 +7,7 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from .._caffe import Message
 from ..data.images import pillow
-from ..errors import GraphError, NetbuildError
+from ..errors import GraphError, NetbuildError, some
 from ..graph.feed import is_input
 from ..proto import of_phase
 from ..shapes import survey
@@ -25,7 +25,7 @@ def input_sizes(
     tops = [top for layer in layers for top in layer.top]
     for name in given:
         if name not in tops:
-            raise GraphError(f"--shape {name}: the net has no such input; it has {', '.join(tops)}")
+            raise GraphError(f"--shape {name}: the net has no such input; it has {some(list(tops))}")
     told = {**survey(net, phase)[0].blobs, **given}
     found = {name: tuple(shape) for name, shape in told.items() if name in tops and shape is not None}
     for layer in layers:

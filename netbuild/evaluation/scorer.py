@@ -151,7 +151,7 @@ def _scores(net: Message, name: str) -> str:
     found = list(_judged(net, flow)) or list(_answers(net, flow)) or [one.scores for one in classifiers(net)]
     blobs = list(dict.fromkeys(found))
     if len(blobs) != 1:
-        count = f"{len(blobs)} classifiers, with the scores {', '.join(blobs)}" if blobs else "no classifier"
+        count = f"{len(blobs)} classifiers, with the scores {some(blobs)}" if blobs else "no classifier"
         raise GraphError(f"{name}: has {count}; name the blob of the scores with --scores BLOB")
     return blobs[0]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._caffe import Message
-from ..errors import GraphError
+from ..errors import GraphError, printable
 from ..proto import of_phase, phases
 from .arity import misfit
 from .lengths import Length, Shape, Shapes, UnfitError, text
@@ -75,7 +75,7 @@ def _shapes(layer: Message, bottoms: List[Shape]) -> Shapes:
     except UnfitError as error:
         if not bottoms:
             raise
-        found = ", ".join(f"{name} {text(shape)}" for name, shape in zip(layer.bottom, bottoms))
+        found = ", ".join(f"{printable(name)} {text(shape)}" for name, shape in zip(layer.bottom, bottoms))
         raise UnfitError(f"{error}; its bottoms are {found}") from None
 
 

@@ -10,7 +10,7 @@ from typing import Dict, Iterator, List, Optional, Sequence
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
 from ..costs.summary import summarize
-from ..errors import GraphError, NetbuildError, WeightsError
+from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
 from ..graph.check import require_savable, require_sound
 from ..graph.feed import data_layers
@@ -123,7 +123,7 @@ def weight_notes(solver: Message, weights: Sequence[PathLike]) -> Iterator[str]:
         found = {layer.name for layer in index(path).layers}
         if not found & named:
             raise WeightsError(
-                f"weights {str(path)!r}: no layer of it is in the net (it has {', '.join(sorted(found)[:3])} ...); are "
+                f"weights {str(path)!r}: no layer of it is in the net (it has {some(sorted(found), 3)}); are "
                 "the names prefixed? netbuild fuse does that"
             )
         filled |= found

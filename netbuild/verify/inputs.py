@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, Iterator, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from .._caffe import TEST, Message
-from ..errors import GraphError
+from ..errors import GraphError, some
 from ..graph.feed import data_layers, input_shapes, is_input
 from ..shapes import infer
 from ..weights.fit import fits
@@ -53,7 +53,7 @@ def _require_usable(fused: Weighted, given: Mapping[str, Tuple[int, ...]]) -> No
     inputs = _inputs(fused)
     for blob, shape in given.items():
         if blob not in inputs:
-            raise GraphError(f"--shape {blob}: the fused net has no such input; it has {', '.join(sorted(inputs))}")
+            raise GraphError(f"--shape {blob}: the fused net has no such input; it has {some(sorted(inputs))}")
         if min(shape, default=0) < 1:
             raise GraphError(f"--shape {blob}: {shape} is no shape; each length is at least 1")
 

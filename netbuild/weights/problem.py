@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Sequence
 
-from ..errors import WeightsError
+from ..errors import WeightsError, printable
 
 _REMEDIES = {
     "missing": "Where a file calls a layer otherwise: --map PREFIX:LAYER=NAME; to leave it to its filler: --partial.",
@@ -27,7 +27,7 @@ def require_none(problems: Sequence[Problem]) -> None:
     if not problems:
         return
     heading = Problem("PROBLEM", "TARGET LAYER", "EXPECTED", "SOURCE", "FOUND")
-    rows = [heading, *problems]
+    rows = [[printable(cell) for cell in row] for row in (heading, *problems)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
