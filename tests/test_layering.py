@@ -79,7 +79,7 @@ INNER = {
         *("branch", "lenet", "alexnet", "vgg", "googlenet", "squeezenet", "mobilenet", "resnet", "table"),
         *("written", "prototxt", "source"),
     ],
-    "fusion": ["preparation", "wiring", "learning", "joins", "heads", "assemble"],
+    "fusion": ["naming", "preparation", "wiring", "learning", "joins", "heads", "assemble"],
     "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
     "costs": ["multiply", "memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.

@@ -163,7 +163,7 @@ def _source_blob(net: Any, prefix: str, blob: str, placed: Mapping[str, Placed])
     if blob in placed:
         return qualify(blob, placed[blob].branch.seam)
     if top_of(net, blob) is None:
-        if any(one and names.local(one, blob) is not None for one in placed):
+        if any(one and names.local(one, blob) is not None for one in (*placed, prefix)):
             blobs = [name for name in map(partial(blob_of, net), net.tops.values()) if owner(placed, name)]
             hint = did_you_mean(blob, dict.fromkeys(blobs), "name one of its blobs, or the branch itself for its seam")
             raise GraphError(f"branch {prefix!r} is to read {blob!r}, which is no blob of that branch; {hint}")
