@@ -111,9 +111,13 @@ def test_what_makes_way_is_said_once(in_tmp):
     said = run("emit", "net.prototxt", "--classes", 2, "--data", "input", "-o", "out")
     assert said.count("net.prototxt: 'data' is a name of its own, so that its input keeps the name 'image'") == 1
     (in_tmp / "net.prototxt").write_text(EVERY_NAME)
-    said = run("emit", "net.prototxt@ip", "--classes", 2, "--head", "h=2", "--hidden", 3, "--data", "input", "-o", "out")
+    said = run(
+        "emit", "net.prototxt@ip", "--classes", 2, "--head", "h=2", "--hidden", 3, "--data", "input", "-o", "out"
+    )
     for name in ("label", "loss", "accuracy", "prob"):
-        assert said.count(f"'{name}' is a name of the net's own; what is added under this name is called '{name}_2'") == 1
+        assert (
+            said.count(f"'{name}' is a name of the net's own; what is added under this name is called '{name}_2'") == 1
+        )
 
 
 def test_a_published_net_whose_classifier_would_be_one_of_its_layers(in_tmp):
@@ -148,7 +152,9 @@ def test_two_inputs_never_become_one(in_tmp, wires, sentence):
 def test_renaming_lets_no_two_blobs_meet():
     message = net(OWN_BLOB)
     del message.layer[0]
-    with pytest.raises(GraphError, match="its input 'image' is called 'data', and so would be the top of its layer 'c0'"):
+    with pytest.raises(
+        GraphError, match="its input 'image' is called 'data', and so would be the top of its layer 'c0'"
+    ):
         renamed(message, str, {"image": "data"})
     in_place = net(layer("r", "ReLU", "image", "image"))
     assert list(renamed(in_place, str, {"image": "data"}).layer[0].bottom) == ["data"]

@@ -15,14 +15,14 @@ from ..graph.check import require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import is_input, without_inputs
 from ..graph.freeze import frozen as frozen_net
-from ..graph.rename import renamed
+from ..graph.rename import names_in, renamed
 from ..names import qualify
 from ..shapes import Shape, infer, shape_text
 from .branch import Branch, Builder, Input, OwnHead
 from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
-_SILENT = ("Input", "HDF5Data", "Python")
+_SILENT = ("DummyData", "Input", "HDF5Data", "Python")
 """Layers whose values come prepared, nobody tells how."""
 _SHOWN = 12
 
@@ -107,13 +107,18 @@ def seams(net: Message) -> List[str]:
 
 def _features(net: Message, seam: str) -> Any:
     kept = cut(net, [seam])
-    sources = [layer for layer in kept.layer if is_input(layer)]
+    # Of a net that nothing else feeds, DummyData is what stands for its data.
+    sources = [layer for layer in kept.layer if is_input(layer)] or [
+        layer for layer in kept.layer if layer.type == "DummyData"
+    ]
     known = infer(net, TEST).blobs
     made = {top: layer for layer in sources for top in layer.top}
-    features = without_inputs(kept)
+    features = type(kept)(name=kept.name, layer=[layer for layer in kept.layer if layer not in sources])
     read = dict.fromkeys(blob for layer in features.layer for blob in layer.bottom if blob in made)
     if not features.layer:
         raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
+    if not read:
+        raise GraphError(f"the seam {seam!r} depends on no input of the net")
     return features, {blob: _input(made[blob], known.get(blob)) for blob in read}
 
 
@@ -190,9 +195,7 @@ def _write(
     )
 
 
-def _fed(
-    source: _Source, net: Any, bottom: Optional[Top], prefix: str, inputs: Mapping[str, Top]
-) -> Dict[str, Top]:
+def _fed(source: _Source, net: Any, bottom: Optional[Top], prefix: str, inputs: Mapping[str, Top]) -> Dict[str, Top]:
     """Return what feeds each of the net's inputs, by its name in the file."""
     own = list(source.inputs)
     unknown = sorted(set(inputs) - set(own))
@@ -215,7 +218,7 @@ def _fed(
 def _keep_apart(source: _Source, net: Any, bottom: Top) -> None:
     """Let the Input that feeds a net alone be called as the net calls it, where its name is one of the net's own."""
     outer, (blob, *others) = blob_of(net, bottom), source.inputs
-    own = {name for layer in without_inputs(source.net).layer for name in (layer.name, *layer.top)}
+    own = names_in(_without_inputs(source, source.net))
     if outer != blob and outer in own.union(others):
         warnings.warn(
             f"{source.path}: {outer!r} is a name of its own, so that its input keeps the name {blob!r}",
@@ -226,10 +229,15 @@ def _keep_apart(source: _Source, net: Any, bottom: Top) -> None:
     bottom.fn.params.update(_input_name(source, blob))
 
 
+def _without_inputs(source: _Source, net: Message) -> Message:
+    feeding = {told.layer for told in source.inputs.values() if told is not None}
+    return type(net)(layer=[layer for layer in without_inputs(net).layer if layer.name not in feeding])
+
+
 def _input_name(source: _Source, blob: str) -> Dict[str, str]:
     """Return what to call an Input layer by where another layer is called as its blob is."""
     told = source.inputs[blob]
-    others = {layer.name for layer in without_inputs(source.net).layer}
+    others = {layer.name for layer in _without_inputs(source, source.net).layer}
     return {"name": told.layer} if told is not None and blob in others else {}
 
 
@@ -264,7 +272,7 @@ def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> OwnHead:
     classifier = source.classifier
     features = {layer.name for layer in source.features.layer}
     kept = cut(source.net, [classifier.scores])
-    after = type(kept)(layer=[layer for layer in without_inputs(kept).layer if layer.name not in features])
+    after = type(kept)(layer=[one for one in _without_inputs(source, kept).layer if one.name not in features])
 
     def head(net: Any, classes: int) -> Top:
         written = renamed(after, partial(names.qualify, prefix))

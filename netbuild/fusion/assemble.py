@@ -15,6 +15,7 @@ from ..graph.check import require_sound
 from ..graph.feed import with_inputs
 from ..graph.freeze import frozen
 from ..graph.frozen import require_frozen
+from ..graph.rename import names_in
 from ..names import local, qualify, stem
 from ..proto import only_phase
 from ..shapes import shape_text, survey
@@ -22,7 +23,7 @@ from . import preparation
 from .heads import Head, add_answer, add_loss, add_scores
 from .joins import CONCAT, Join, join, require_joinable
 from .learning import learning
-from .naming import Naming, names_in
+from .naming import Naming
 from .wiring import DATA, LABEL, Part, Placed, open_reads, owner, place
 
 

@@ -9,8 +9,9 @@ from .. import blocks
 from .._caffe import caffe
 from ..branches.branch import Branch
 from ..errors import GraphError
+from ..graph.rename import names_in
 from ..shapes import Shape, shape_text
-from .naming import Naming, names_in
+from .naming import Naming
 
 KINDS = ("concat", "sum", "mean", "product", "max")
 _ELTWISE = {"sum": "SUM", "mean": "SUM", "product": "PROD", "max": "MAX"}

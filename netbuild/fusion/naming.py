@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from typing import Collection, Set
+from typing import Collection
 
 from .. import names
-from .._caffe import Message
 from ..errors import GraphError, NetbuildWarning
 
 
@@ -41,8 +40,3 @@ class Naming:
         if name in self._taken:
             raise GraphError(f"{option} {name!r}: a layer or blob of the net is called so already; choose another name")
         return name
-
-
-def names_in(net: Message) -> Set[str]:
-    """Return the names of a net's layers and blobs."""
-    return {name for layer in net.layer for name in (layer.name, *layer.top)}

@@ -14,9 +14,9 @@ from ..branches.branch import Branch, Builder, Input
 from ..branches.written import Top, blob_of, top_of
 from ..errors import GraphError, NetbuildError, did_you_mean
 from ..graph.freeze import BATCH_NORM
+from ..graph.rename import names_in
 from ..names import local, qualify
 from . import preparation
-from .naming import names_in
 
 DATA, LABEL = "data", "label"
 """The blobs that feed a net of one input; names given by the caller are not prefixed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import Callable, Dict, List, Mapping, Optional, Set
 
 from .._caffe import Message
 from ..errors import GraphError
@@ -43,3 +43,8 @@ def renamed(net: Message, change: Change, inputs: Mapping[str, str] = {}) -> Mes
 def _maker(net: Message, change: Change, blob: str, outer: str) -> Optional[Message]:
     """Return the layer whose top would get the name `outer`, but for those that work in place on the input `blob`."""
     return next((layer for layer in net.layer for top in layer.top if change(top) == outer and top != blob), None)
+
+
+def names_in(net: Message) -> Set[str]:
+    """Return the names of a net's layers and blobs."""
+    return {name for layer in net.layer for name in (layer.name, *layer.top)}
