@@ -73,6 +73,7 @@ INNER = {
         "frozen",
         "branches",
         "learns",
+        "makers",
         "differences",
     ],
     "branches": [
