@@ -8,7 +8,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Set
 
 import click
 
@@ -97,7 +97,7 @@ class _Netbuild(click.Group):
         try:
             with _ending_cleanly(), warnings.catch_warnings():
                 warnings.simplefilter("always", NetbuildWarning)
-                warnings.showwarning = _note
+                warnings.showwarning = _noting_once()
                 return super().invoke(ctx)
         except NetbuildError as error:
             raise _Failure(_shown(str(error))) from error
@@ -134,8 +134,16 @@ def _ending_cleanly() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _note(message: Any, *_where: Any, **_more: Any) -> None:
-    note(message)
+def _noting_once() -> Callable[..., None]:
+    """Return what shows a warning as a note, once in a command: several of its steps may build the same net."""
+    said: Set[str] = set()
+
+    def show(message: Any, *_where: Any, **_more: Any) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            note(message)
+
+    return show
 
 
 @click.group(cls=_Netbuild, context_settings={"help_option_names": ["-h", "--help"]}, params=verbosity_options())

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Union
 
 from google.protobuf import text_format
 
-from . import proto
+from . import names, proto
 from ._caffe import TEST, TRAIN, Message, schema
 from .data.layers import data_layers
 from .data.lists import count_images
@@ -48,6 +48,9 @@ def train_val(fusion: Fusion, source: Sources) -> Message:
     sources = _by_input(built, source)
     net = type(built.message)(name=built.message.name)
     net.layer.extend([*data_layers(sources, built.labels), *built.message.layer])
+    taken = {layer.name for layer in built.message.layer}
+    for layer in net.layer[: -len(built.message.layer)]:
+        layer.name = names.free(layer.name, taken)
     require_sound(net, "the train_val net")
     for phase in (TRAIN, TEST):
         batch = next(iter(sources.values())).batch(phase)
@@ -119,8 +122,8 @@ def emit_files(
         messages = {"test.prototxt": proto.only_phase(train_val(fusion, source), TEST), **messages}
     elif fusion.all_heads:
         net = train_val(fusion, source)
-        names = {"train": TRAIN, "test": TEST} if split_phases else {}
-        nets = {f"{name}.prototxt": proto.only_phase(net, phase) for name, phase in names.items()}
+        phases = {"train": TRAIN, "test": TEST} if split_phases else {}
+        nets = {f"{name}.prototxt": proto.only_phase(net, phase) for name, phase in phases.items()}
         messages = {**(nets or {"train_val.prototxt": net}), **messages}
         messages["solver.prototxt"] = _solver(fusion, source, net, Path(folder), split_phases, solver_options or {})
         require_savable(messages["solver.prototxt"], net)

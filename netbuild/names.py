@@ -6,7 +6,7 @@ other character is used verbatim (``odd_`` -> ``odd_conv1``), the empty prefix c
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Collection, Optional
 
 
 def stem(prefix: str) -> str:
@@ -23,3 +23,12 @@ def local(prefix: str, name: str) -> Optional[str]:
     """Return the branch's own name for `name`, or None where `name` is not of that branch."""
     front = stem(prefix)
     return name[len(front) :] if name.startswith(front) and name != front else None
+
+
+def free(name: str, taken: Collection[str]) -> str:
+    """Return the name, or where it is taken, the first of `name_2`, `name_3` ... that is not."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    return found

@@ -3,13 +3,14 @@
 import json
 from functools import partial
 
+import numpy as np
 import pytest
 from commands import invoke
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from nets import conv, data, fc, layer, net, nets, relu, small
 
-from netbuild import proto
+from netbuild import problems, proto
 from netbuild.graph.differences import Change, differences
 from netbuild.graph.rename import renamed
 from netbuild.names import qualify
@@ -105,6 +106,103 @@ def test_another_wiring_is_found():
     text = data() + conv("a", "data") + conv("b", "a") + conv("c", "%s")
     found = differences(net(text % "a"), net(text % "b"))
     assert found.changed == {"c": [Change("bottom[0]", "a", "b")]}
+
+
+def test_what_is_read_is_told_by_its_maker_not_by_its_name():
+    image = (
+        data("image", (1, 3, 8, 8)) + layer("r", "ReLU", "image", "data") + layer("sum", "Eltwise", "image data", "z")
+    )
+    in_place = data("data", (1, 3, 8, 8)) + relu("r", "data") + layer("sum", "Eltwise", "data data", "z")
+    in_place = in_place.replace('name: "data"', 'name: "in"')
+    image = image.replace('name: "image"', 'name: "in"')
+    found = differences(net(image), net(in_place))
+    assert found.changed["sum"] == [Change("bottom[0]", "data of in", "data of r")]
+    assert differences(net(in_place), net(image)).changed["sum"] == [Change("bottom[0]", "data", "image")]
+    # A layer that works in place comes between: what follows reads something else under the same name.
+    text = data() + conv("c", "data") + "%s" + fc("f", "c")
+    found = differences(net(text % ""), net(text % relu("r", "c")))
+    assert (found.added, found.changed) == (["r"], {"f": [Change("bottom[0]", "c of c", "c of r")]})
+
+
+def test_another_position_of_a_shared_parameter_is_found():
+    scale = 'scale_param { bias_term: true } param { name: "%s" } param { name: "%s" }'
+    text = data() + layer("a", "Scale", "data", more=scale % ("v", "w")) + layer("b", "Scale", "data", more=scale)
+    found = differences(net(text % ("v", "w")), net(text % ("w", "v")))
+    assert found.changed["b"][0] == Change("param[0] shared with", "a", "a (param[1])")
+
+
+def names_of(message):
+    return sorted({name for one in message.layer for name in (one.name, *one.top)})
+
+
+@st.composite
+def pairs_of_nets(draw):
+    """A sound net, and another made of it: names dealt anew among the same ones, a bottom wired to another blob, a
+    layer in place where it was not and the reverse, a layer less; or nothing of these."""
+    old = draw(nets())
+    new = proto.copied(old)
+    for one in new.layer:
+        if one.type == "ReLU" and draw(st.booleans()):
+            one.top[0] = one.bottom[0] if one.top[0] != one.bottom[0] else one.name
+    blobs = [blob for one in new.layer for blob in one.top]
+    for _ in range(draw(st.integers(0, 2))):
+        one = draw(st.sampled_from([one for one in new.layer if one.bottom]))
+        one.bottom[draw(st.integers(0, len(one.bottom) - 1))] = draw(st.sampled_from(blobs))
+    if draw(st.booleans()):
+        dealt = dict(zip(names_of(new), draw(st.permutations(names_of(new)))))
+        new = renamed(new, lambda name: dealt.get(name, name))
+    assume(not problems(new))
+    return old, new
+
+
+def outputs(caffe, folder, message, weights, images):
+    """What Caffe computes: each blob that nothing reads, with the parameters of each layer and its first input."""
+    (folder / "n.prototxt").write_text(proto.to_text(message))
+    alone = caffe.Net(str(folder / "n.prototxt"), caffe.TEST)
+    for name, blobs in weights.items():
+        for blob, values in zip(alone.params[name], blobs):
+            blob.data[...] = values
+    for blob in alone.inputs:
+        alone.blobs[blob].data[...] = images
+    alone.forward()
+    return {blob: alone.blobs[blob].data.copy() for blob in alone.outputs}
+
+
+@settings(max_examples=300)
+@given(pairs_of_nets())
+def test_what_is_the_same_but_for_its_names_computes_the_same(caffe, tmp_path_factory, both):
+    old, new = both
+    found = differences(old, new)
+    told = [change.field for changes in found.changed.values() for change in changes]
+    if found.removed or found.added or not all(field.startswith("top") for field in told):
+        return
+    folder = tmp_path_factory.mktemp("n", numbered=True)
+    random = np.random.RandomState(0)
+    (folder / "n.prototxt").write_text(proto.to_text(old))
+    called = {**{one.name: one.name for one in old.layer}, **dict(found.renamed)}
+    params = {
+        name: [random.randn(*blob.data.shape) for blob in blobs]
+        for name, blobs in caffe.Net(str(folder / "n.prototxt"), caffe.TEST).params.items()
+    }
+    images = random.randn(2, 4, 6, 6)
+    one = outputs(caffe, folder, old, params, images)
+    other = outputs(caffe, folder, new, {called[name]: blobs for name, blobs in params.items()}, images)
+    tops = {one.name: list(one.top) for one in new.layer}
+    blobs = {blob: tops[called[one.name]][number] for one in old.layer for number, blob in enumerate(one.top)}
+    for blob, values in one.items():
+        np.testing.assert_array_equal(values, other[blobs[blob]])
+
+
+@given(nets(), st.data())
+def test_each_rewiring_is_found(message, draw):
+    new = proto.copied(message)
+    index = draw.draw(st.sampled_from([n for n, one in enumerate(new.layer) if one.bottom]))
+    position = draw.draw(st.integers(0, len(new.layer[index].bottom) - 1))
+    before = list(new.layer)[:index]
+    blobs = sorted({blob for one in before for blob in one.top} - {new.layer[index].bottom[position]})
+    assume(blobs)
+    new.layer[index].bottom[position] = draw.draw(st.sampled_from(blobs))
+    assert f"bottom[{position}]" in [one.field for one in differences(message, new).changed[new.layer[index].name]]
 
 
 def test_what_counts_of_a_shared_parameter_is_who_shares_it():

@@ -120,7 +120,7 @@ def test_faults_of_builders_are_found_before_caffe_sees_the_net(builder, reason)
 
 @pytest.mark.parametrize(("head", "blob"), [("loss", None), ("ip1_fused", None), (None, "ip2"), ("data", None)])
 def test_names_that_would_push_others_out_are_refused(head, blob):
-    with pytest.raises(GraphError, match="automatic name|not assigned|unknown bottom|already made"):
+    with pytest.raises(GraphError, match="automatic name|not assigned|unknown bottom|called so already"):
         build(Fusion({"a": lenet, "b": lenet}, heads=[Head(10, head)], join=Join(blob=blob)))
 
 

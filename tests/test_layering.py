@@ -73,13 +73,14 @@ INNER = {
         "frozen",
         "branches",
         "learns",
+        "makers",
         "differences",
     ],
     "branches": [
         *("branch", "lenet", "alexnet", "vgg", "googlenet", "squeezenet", "mobilenet", "resnet", "table"),
         *("written", "prototxt", "source"),
     ],
-    "fusion": ["preparation", "wiring", "learning", "joins", "heads", "assemble"],
+    "fusion": ["naming", "preparation", "wiring", "learning", "joins", "heads", "assemble"],
     "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
     "costs": ["multiply", "memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.

@@ -365,3 +365,24 @@ def test_a_fused_net_is_a_branch_of_another(tmp_path, trained):
     originals = {"a": Original(os.fspath(inner), os.fspath(own["a"])), "b": Original("lenet", os.fspath(own["b"]))}
     found = verify_branches(outer, tmp_path / "outer.caffemodel", originals)
     assert [(one.seam, one.equal) for one in found] == [("a/ip1_fused", True), ("b/ip1", True)]
+
+
+def test_dummy_data_is_an_input_where_nothing_else_feeds_the_net(tmp_path):
+    dummy = layer("data", "DummyData", more="dummy_data_param { shape { dim: 1 dim: 3 } }")
+    rest = fc("ip", "data", 4) + fc("fc", "ip", 2)
+    _, branch = branch_of(prototxt(written(tmp_path / "d.prototxt", dummy + rest)), "")
+    assert branch.input == Input((3,), prepared=False)
+    emitted = emit_files(
+        Fusion({"": prototxt(tmp_path / "d.prototxt")}, 2, frozen=False), DataSource(branch.input, "input"), tmp_path
+    )
+    alone = proto.parsed(data(shape=(1, 3)) + rest + layer("prob", "Softmax", "fc"))
+    assert [proto.without_fillers(one) for one in alone.layer] == list(proto.read_net(emitted[1]).layer)
+    # Beside an input it is what it says: a constant.
+    both = (
+        data(shape=(1, 5)) + dummy.replace('"data"', '"ones"') + fc("ip", "data", 3) + layer("s", "Eltwise", "ip ones")
+    )
+    message, branch = branch_of(prototxt(written(tmp_path / "d.prototxt", both), "s"))
+    assert (sorted(names(message)), branch.input.shape) == (["a/ip", "a/ones", "a/s", "data"], (5,))
+    with pytest.raises(GraphError, match="'c' depends on no input of the net"):
+        weight = layer("w", "Parameter", more="parameter_param { shape { dim: 1 dim: 4 } }")
+        prototxt(written(tmp_path / "d.prototxt", weight + layer("c", "ReLU", "w")), "c")

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .. import names, proto
 from .._caffe import TEST, TRAIN, Message, caffe
-from ..errors import GraphError, did_you_mean
+from ..errors import GraphError, NetbuildWarning, did_you_mean
 from ..files import PathLike
 from ..graph.check import require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import is_input, without_inputs
 from ..graph.freeze import frozen as frozen_net
-from ..graph.rename import renamed
+from ..graph.rename import names_in, renamed
 from ..names import qualify
 from ..shapes import Shape, infer, shape_text
 from .branch import Branch, Builder, Input, OwnHead
 from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
-_SILENT = ("Input", "HDF5Data", "Python")
+_SILENT = ("DummyData", "Input", "HDF5Data", "Python")
 """Layers whose values come prepared, nobody tells how."""
 _SHOWN = 12
 
@@ -106,13 +107,18 @@ def seams(net: Message) -> List[str]:
 
 def _features(net: Message, seam: str) -> Any:
     kept = cut(net, [seam])
-    sources = [layer for layer in kept.layer if is_input(layer)]
+    # Of a net that nothing else feeds, DummyData is what stands for its data.
+    sources = [layer for layer in kept.layer if is_input(layer)] or [
+        layer for layer in kept.layer if layer.type == "DummyData"
+    ]
     known = infer(net, TEST).blobs
     made = {top: layer for layer in sources for top in layer.top}
-    features = without_inputs(kept)
+    features = type(kept)(name=kept.name, layer=[layer for layer in kept.layer if layer not in sources])
     read = dict.fromkeys(blob for layer in features.layer for blob in layer.bottom if blob in made)
     if not features.layer:
         raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
+    if not read:
+        raise GraphError(f"the seam {seam!r} depends on no input of the net")
     return features, {blob: _input(made[blob], known.get(blob)) for blob in read}
 
 
@@ -168,12 +174,7 @@ def _write(
             "can be used only frozen"
         )
     own = list(source.inputs)
-    unknown = sorted(set(inputs) - set(own))
-    if unknown:
-        hint = did_you_mean(unknown[0], own, f"it reads {', '.join(own)}")
-        raise GraphError(f"{source.path}: has no input {unknown[0]!r}; {hint}")
-    given = {**({} if bottom is None else {own[0]: bottom}), **inputs}
-    fed = {blob: given[blob] if blob in given else _open_input(net, blob) for blob in own}
+    fed = _fed(source, net, bottom, prefix, inputs)
     outside = {blob: blob_of(net, top) for blob, top in fed.items()}
     change = partial(names.qualify, prefix)
     features = frozen_net(source.features) if frozen else source.in_training
@@ -194,9 +195,55 @@ def _write(
     )
 
 
-def _open_input(net: Any, blob: str) -> Top:
+def _fed(source: _Source, net: Any, bottom: Optional[Top], prefix: str, inputs: Mapping[str, Top]) -> Dict[str, Top]:
+    """Return what feeds each of the net's inputs, by its name in the file."""
+    own = list(source.inputs)
+    unknown = sorted(set(inputs) - set(own))
+    if unknown:
+        hint = did_you_mean(unknown[0], own, f"it reads {', '.join(own)}")
+        raise GraphError(f"{source.path}: has no input {unknown[0]!r}; {hint}")
+    if bottom is not None and not prefix and bottom.fn.type_name == "Input":
+        _keep_apart(source, net, bottom)
+    given = {**({} if bottom is None else {own[0]: bottom}), **inputs}
+    taken = {blob_of(net, top): blob for blob, top in given.items()}
+    for blob in own:
+        if blob in taken and blob not in given:
+            raise GraphError(
+                f"{source.path}: nothing is given for its input {blob!r}, and {blob!r} feeds another, "
+                f"{taken[blob]!r}: feed one of them by another name, as in --input {prefix}={taken[blob]}:NAME"
+            )
+    return {blob: given[blob] if blob in given else _open_input(source, net, blob) for blob in own}
+
+
+def _keep_apart(source: _Source, net: Any, bottom: Top) -> None:
+    """Let the Input that feeds a net alone be called as the net calls it, where its name is one of the net's own."""
+    outer, (blob, *others) = blob_of(net, bottom), source.inputs
+    own = names_in(_without_inputs(source, source.net))
+    if outer != blob and outer in own.union(others):
+        warnings.warn(
+            f"{source.path}: {outer!r} is a name of its own, so that its input keeps the name {blob!r}",
+            NetbuildWarning,
+            stacklevel=2,
+        )
+        net[blob] = net.tops.pop(outer)
+    bottom.fn.params.update(_input_name(source, blob))
+
+
+def _without_inputs(source: _Source, net: Message) -> Message:
+    feeding = {told.layer for told in source.inputs.values() if told is not None}
+    return type(net)(layer=[layer for layer in without_inputs(net).layer if layer.name not in feeding])
+
+
+def _input_name(source: _Source, blob: str) -> Dict[str, str]:
+    """Return what to call an Input layer by where another layer is called as its blob is."""
+    told = source.inputs[blob]
+    others = {layer.name for layer in _without_inputs(source, source.net).layer}
+    return {"name": told.layer} if told is not None and blob in others else {}
+
+
+def _open_input(source: _Source, net: Any, blob: str) -> Top:
     if blob not in net.tops:
-        net[blob] = caffe().layers.Input()
+        net[blob] = caffe().layers.Input(**_input_name(source, blob))
     return net.tops[blob]
 
 
@@ -225,7 +272,7 @@ def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> OwnHead:
     classifier = source.classifier
     features = {layer.name for layer in source.features.layer}
     kept = cut(source.net, [classifier.scores])
-    after = type(kept)(layer=[layer for layer in without_inputs(kept).layer if layer.name not in features])
+    after = type(kept)(layer=[one for one in _without_inputs(source, kept).layer if one.name not in features])
 
     def head(net: Any, classes: int) -> Top:
         written = renamed(after, partial(names.qualify, prefix))

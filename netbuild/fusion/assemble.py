@@ -15,13 +15,15 @@ from ..graph.check import require_sound
 from ..graph.feed import with_inputs
 from ..graph.freeze import frozen
 from ..graph.frozen import require_frozen
-from ..names import qualify, stem
+from ..graph.rename import names_in
+from ..names import local, qualify, stem
 from ..proto import only_phase
 from ..shapes import shape_text, survey
 from . import preparation
 from .heads import Head, add_answer, add_loss, add_scores
 from .joins import CONCAT, Join, join, require_joinable
 from .learning import learning
+from .naming import Naming
 from .wiring import DATA, LABEL, Part, Placed, open_reads, owner, place
 
 
@@ -104,8 +106,9 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
             require_frozen(branches, prefix)
     read = {blob for one in placed.values() for blob in one.reads}
     joined = tuple(prefix for prefix, one in placed.items() if qualify(prefix, one.branch.seam) not in read)
-    top = join(net, [placed[prefix].branch for prefix in joined], _named(fusion))
-    labels = _add_ends(net, fusion, [placed[prefix].branch for prefix in joined], top, deploy)
+    naming = Naming(names_in(branches))
+    top = join(net, [placed[prefix].branch for prefix in joined], _named(fusion, naming), naming)
+    labels = _add_ends(net, fusion, [placed[prefix].branch for prefix in joined], top, naming, deploy=deploy)
     message = _message(net)
     built = Built(net, _opened(message, placed, labels), placed, joined, labels)
     _require_sound(built, fusion, message)
@@ -178,55 +181,62 @@ def _classified(
         scores = branch.head(net, count)
     else:
         scores = blocks.fc(net, qualify(prefix, branch.classifier.format(classes=count)), branch.top, count)
-    name = qualify(prefix, "prob")
-    net[name] = caffe().layers.Softmax(scores)
-    return dataclasses.replace(branch, seam="prob", top=net[name], channels=count)
+    seam = Naming(names_in(_message(net)), stem(prefix)).free("prob")
+    net[seam] = caffe().layers.Softmax(scores)
+    return dataclasses.replace(branch, seam=local(prefix, seam) or seam, top=net[seam], channels=count)
 
 
-def _named(fusion: Fusion) -> Join:
+def _named(fusion: Fusion, naming: Naming) -> Join:
     """Return the join; that of an ensemble is called `prob`, for it is the answer."""
     if fusion.ensemble and fusion.join.blob is None:
-        return dataclasses.replace(fusion.join, blob="prob")
+        return dataclasses.replace(fusion.join, blob=naming.free("prob"))
     return fusion.join
 
 
-def _add_ends(net: Any, fusion: Fusion, joined: Sequence[Branch], top: Any, deploy: bool) -> Dict[str, int]:
+def _add_ends(
+    net: Any, fusion: Fusion, joined: Sequence[Branch], top: Any, naming: Naming, *, deploy: bool
+) -> Dict[str, int]:
     """Add what follows the join: heads with their losses, or the answers to deploy. Return the labels that they read,
     each with the numbers that one image has in it."""
     labels: Dict[str, int] = {}
     if fusion.ensemble and not deploy:
-        labels[LABEL] = 1
-        _open(net, LABEL)
-        net.accuracy = caffe().layers.Accuracy(top, net[LABEL], include={"phase": TEST})
+        label = _open(net, naming)
+        labels[label] = 1
+        net[naming.free("accuracy")] = caffe().layers.Accuracy(top, net[label], include={"phase": TEST})
     for head in fusion.all_heads:
-        front = f"{head.name}_" if len(fusion.all_heads) > 1 else ""
-        scores = _scores(net, joined, top, head)
+        scores, naming = _scores(net, joined, top, head, naming)
+        ends = naming.behind(f"{head.name}_") if len(fusion.all_heads) > 1 else naming
         if deploy:
-            add_answer(net, scores, head, front)
+            add_answer(net, scores, head, ends)
             continue
-        label = f"{front}{LABEL}"
+        label = _open(net, ends)
         labels[label] = head.label_length
-        _open(net, label)
-        add_loss(net, scores, net[label], head, front)
+        add_loss(net, scores, net[label], head, ends)
     auxiliary = joined[0].auxiliary if joined[0].prefix == "" and len(labels) == 1 else None
     if auxiliary is not None:
-        auxiliary(net, fusion.all_heads[0].classes, net[LABEL])
+        auxiliary(net, fusion.all_heads[0].classes, net[next(iter(labels))])
     return labels
 
 
-def _open(net: Any, label: str) -> None:
-    if label in net.tops:
-        raise GraphError(f"the label blob {label!r} is there already: give that input or branch another name")
+def _open(net: Any, naming: Naming) -> str:
+    """Add the input of a label and return its blob."""
+    usual = naming.full(LABEL)
+    if usual in net.tops and net.tops[usual].fn.type_name == "Input":
+        raise GraphError(f"the label blob {usual!r} is there already: give that input or branch another name")
+    label = naming.free(LABEL)
     net[label] = caffe().layers.Input()
+    return label
 
 
-def _scores(net: Any, joined: Sequence[Branch], top: Any, head: Head) -> Any:
+def _scores(net: Any, joined: Sequence[Branch], top: Any, head: Head, naming: Naming) -> Tuple[Any, Naming]:
     """Add a head up to its scores; a net alone, of which nothing else is said, gets the classifier it was published
-    with."""
+    with. Return the scores, and what gives names that are free now."""
     own = joined[0]
     if own.prefix == "" and own.head is not None and head == Head(head.classes):
-        return own.head(net, head.classes)
-    return add_scores(net, top, head, head.name or (own.classifier or "fc{classes}").format(classes=head.classes))
+        scores = own.head(net, head.classes)
+        return scores, Naming(names_in(_message(net)))
+    usual = (own.classifier or "fc{classes}").format(classes=head.classes)
+    return add_scores(net, top, head, usual, naming), naming
 
 
 def _opened(message: Message, placed: Mapping[str, Placed], labels: Mapping[str, int]) -> Message:

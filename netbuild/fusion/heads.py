@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional
 from .. import blocks
 from .._caffe import TEST, caffe
 from ..errors import GraphError
+from .naming import Naming
 
 LOSSES: Dict[str, Optional[str]] = {
     "SoftmaxWithLoss": "Softmax",
@@ -48,28 +49,30 @@ class Head:
         return 1 if self.loss in _ONE_LABEL else self.classes
 
 
-def add_scores(net: Any, top: blocks.Top, head: Head, name: str) -> blocks.Top:
-    """Add the layers of a head up to its scores, (N, classes); `name` is its last layer's."""
+def add_scores(net: Any, top: blocks.Top, head: Head, usual: str, naming: Naming) -> blocks.Top:
+    """Add the layers of a head up to its scores, (N, classes); its last layer has the head's name, or the `usual`."""
+    name = naming.require_free(head.name, "head") if head.name else naming.free(usual)
     if head.hidden:
-        top = blocks.fc(net, f"{name}_hidden", top, head.hidden)
-        top = blocks.relu(net, f"{name}_relu", top)
+        top = blocks.fc(net, naming.free(f"{name}_hidden"), top, head.hidden)
+        top = blocks.relu(net, naming.free(f"{name}_relu"), top)
         if head.dropout:
-            net[f"{name}_drop"] = caffe().layers.Dropout(top, in_place=True, dropout_ratio=head.dropout)
-            top = net[f"{name}_drop"]
+            drop = naming.free(f"{name}_drop")
+            net[drop] = caffe().layers.Dropout(top, in_place=True, dropout_ratio=head.dropout)
+            top = net[drop]
     return blocks.fc(net, name, top, head.classes)
 
 
-def add_loss(net: Any, scores: blocks.Top, label: blocks.Top, head: Head, stem: str = "") -> None:
-    """Add the loss, and in TEST phase the accuracy where a label is a class; `stem` goes before their names."""
+def add_loss(net: Any, scores: blocks.Top, label: blocks.Top, head: Head, naming: Naming) -> None:
+    """Add the loss, and in TEST phase the accuracy where a label is a class."""
     layers = caffe().layers
     if head.loss in _ONE_LABEL:
-        net[f"{stem}accuracy"] = layers.Accuracy(scores, label, include={"phase": TEST})
+        net[naming.free("accuracy")] = layers.Accuracy(scores, label, include={"phase": TEST})
     weight = {} if head.loss_weight == 1 else {"loss_weight": head.loss_weight}
-    net[f"{stem}loss"] = getattr(layers, head.loss)(scores, label, **weight)
+    net[naming.free("loss")] = getattr(layers, head.loss)(scores, label, **weight)
 
 
-def add_answer(net: Any, scores: blocks.Top, head: Head, stem: str = "") -> None:
+def add_answer(net: Any, scores: blocks.Top, head: Head, naming: Naming) -> None:
     """Add what a deployed net answers, under the name `prob`; scores that are the answer keep their own name."""
     kind = LOSSES[head.loss]
     if kind is not None:
-        net[f"{stem}prob"] = getattr(caffe().layers, kind)(scores)
+        net[naming.free("prob")] = getattr(caffe().layers, kind)(scores)

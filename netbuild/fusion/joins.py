@@ -9,7 +9,9 @@ from .. import blocks
 from .._caffe import caffe
 from ..branches.branch import Branch
 from ..errors import GraphError
+from ..graph.rename import names_in
 from ..shapes import Shape, shape_text
+from .naming import Naming
 
 KINDS = ("concat", "sum", "mean", "product", "max")
 _ELTWISE = {"sum": "SUM", "mean": "SUM", "product": "PROD", "max": "MAX"}
@@ -49,37 +51,46 @@ class Join:
 CONCAT = Join()
 
 
-def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT) -> blocks.Top:
+def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT, naming: Optional[Naming] = None) -> blocks.Top:
     """Join the seams in the order given and return the joined Top; a branch alone is its own join.
 
-    `concat`: the channels one after the other, (N, C1 + C2 + ..., ...); the others need seams of one shape.
+    `concat`: the channels one after the other, (N, C1 + C2 + ..., ...); the others need seams of one shape. `naming`
+    knows the branches' own names; without it these are those that the NetSpec has.
     """
+    naming = naming or Naming(names_in(net.to_proto()))
     unknown = sorted(set(how.weights) - {branch.prefix for branch in branches})
     if unknown:
         raise GraphError(f"a coefficient is given for {unknown[0]!r}, which is no branch that is joined")
-    tops = [_bridged(net, branch, how) for branch in branches]
+    tops = [_bridged(net, branch, how, naming) for branch in branches]
     if len(tops) == 1:
         return tops[0]
-    seams = {branch.seam for branch in branches}
-    blob = how.blob or (f"{seams.pop()}_fused" if len(seams) == 1 else "fused")
+    blob = naming.require_free(how.blob, "blob") if how.blob else naming.free(_usual_blob(branches))
+    name = naming.free(how.kind)
     if how.kind == "concat":
-        net[blob] = caffe().layers.Concat(*tops, axis=how.axis, name="concat")
+        net[blob] = caffe().layers.Concat(*tops, axis=how.axis, name=name)
     else:
         options: Dict[str, Any] = {"operation": getattr(caffe().params.Eltwise, _ELTWISE[how.kind])}
         coefficients = _coefficients(branches, how)
         if coefficients:
             options["coeff"] = coefficients
-        net[blob] = caffe().layers.Eltwise(*tops, name=how.kind, **options)
+        net[blob] = caffe().layers.Eltwise(*tops, name=name, **options)
     return net[blob]
 
 
-def _bridged(net: Any, branch: Branch, how: Join) -> blocks.Top:
+def _usual_blob(branches: Sequence[Branch]) -> str:
+    seams = {branch.seam for branch in branches}
+    return f"{seams.pop()}_fused" if len(seams) == 1 else "fused"
+
+
+def _bridged(net: Any, branch: Branch, how: Join, naming: Naming) -> blocks.Top:
+    if not how.bridge:
+        return branch.top
     # Not called after the branch: it is not in the branch's weight file, and nothing to compare with its net.
-    name = f"bridge_{branch.prefix}"
+    name = naming.free(f"bridge_{branch.prefix}")
     if how.bridge == "flatten":
         net[name] = caffe().layers.Flatten(branch.top)
         return net[name]
-    return blocks.fc(net, name, branch.top, how.bridge_outputs()) if how.bridge else branch.top
+    return blocks.fc(net, name, branch.top, how.bridge_outputs())
 
 
 def _coefficients(branches: Sequence[Branch], how: Join) -> List[float]:

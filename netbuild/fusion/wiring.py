@@ -6,7 +6,7 @@ import dataclasses
 import traceback
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from .. import names
 from .._caffe import caffe
@@ -14,7 +14,8 @@ from ..branches.branch import Branch, Builder, Input
 from ..branches.written import Top, blob_of, top_of
 from ..errors import GraphError, NetbuildError, did_you_mean
 from ..graph.freeze import BATCH_NORM
-from ..names import qualify
+from ..graph.rename import names_in
+from ..names import local, qualify
 from . import preparation
 
 DATA, LABEL = "data", "label"
@@ -86,15 +87,16 @@ def place(parts: Mapping[str, Part]) -> Tuple[Any, Dict[str, Placed]]:
     Where branches share an input of the net but not its preparation, each prepares it for itself.
     """
     net = caffe().NetSpec()
-    placed = _place(net, parts, {})
+    placed = _place(net, parts, {}, set())
     reads = open_reads(placed)
     uneven = preparation.uneven(reads)
     if not uneven:
         return net, placed
     preparation.require_told(reads)
+    taken = names_in(net.to_proto())
     by_branch = {p: {blob: told for blob, told in blobs.items() if blob in uneven} for p, blobs in reads.items()}
     net = caffe().NetSpec()
-    again = _place(net, parts, by_branch)
+    again = _place(net, parts, by_branch, taken)
     return net, {prefix: Placed(one.branch, placed[prefix].reads) for prefix, one in again.items()}
 
 
@@ -106,7 +108,10 @@ def open_reads(placed: Mapping[str, Placed]) -> Dict[str, Dict[str, Optional[Inp
     }
 
 
-def _place(net: Any, parts: Mapping[str, Part], preparations: preparation.Reads) -> Dict[str, Placed]:
+def _place(
+    net: Any, parts: Mapping[str, Part], preparations: preparation.Reads, taken: Collection[str]
+) -> Dict[str, Placed]:
+    """Write the branches; `taken` are the names that they will have, of which their preparations keep clear."""
     placed: Dict[str, Placed] = {}
     for prefix in parts:
         _require_known(prefix, parts)
@@ -116,8 +121,15 @@ def _place(net: Any, parts: Mapping[str, Part], preparations: preparation.Reads)
         if not ready:
             raise GraphError(f"the branches {' and '.join(map(repr, sorted(waiting)))} feed each other in a circle")
         for prefix in ready:
-            placed[prefix] = _placed(net, prefix, waiting.pop(prefix), placed, preparations.get(prefix, {}))
+            told = {blob: (_clear(prefix, blob, taken), one) for blob, one in preparations.get(prefix, {}).items()}
+            placed[prefix] = _placed(net, prefix, waiting.pop(prefix), placed, told)
     return {prefix: placed[prefix] for prefix in parts}
+
+
+def _clear(prefix: str, blob: str, taken: Collection[str]) -> str:
+    """Return what a preparation's layers are called after: their names begin with it, and no others of the branch."""
+    fronts = {name.rpartition("_")[0] for name in taken}
+    return local(prefix, names.free(qualify(prefix, blob), fronts)) or blob
 
 
 def feeders(parts: Mapping[str, Part], prefix: str) -> List[str]:
@@ -144,14 +156,17 @@ def _require_known(prefix: str, parts: Mapping[str, Part]) -> None:
 
 
 def _placed(
-    net: Any, prefix: str, part: Part, placed: Mapping[str, Placed], preparations: Mapping[str, Input]
+    net: Any, prefix: str, part: Part, placed: Mapping[str, Placed], preparations: Mapping[str, Tuple[str, Input]]
 ) -> Placed:
+    """Write one branch; `preparations` are those that it carries itself, with what their layers are called after."""
     outside = {own: _source_blob(net, prefix, blob, placed) for own, blob in part.wires().items()}
     tops: Dict[str, Top] = {}
     for own, blob in outside.items():
         top = top_of(net, blob)
-        told = preparations.get(blob)
-        tops[own] = top if told is None else preparation.prepared(net, prefix, blob, top, told)
+        if blob in preparations:
+            name, told = preparations[blob]
+            top = preparation.prepared(net, prefix, name, top, told)
+        tops[own] = top
     bottom = tops.pop("", None)
     branch = add_branch(net, prefix, part.builder, bottom, frozen=part.frozen, inputs=tops)
     first, *others = branch.reads or outside.values()
@@ -163,7 +178,7 @@ def _source_blob(net: Any, prefix: str, blob: str, placed: Mapping[str, Placed])
     if blob in placed:
         return qualify(blob, placed[blob].branch.seam)
     if top_of(net, blob) is None:
-        if any(one and names.local(one, blob) is not None for one in placed):
+        if any(one and names.local(one, blob) is not None for one in (*placed, prefix)):
             blobs = [name for name in map(partial(blob_of, net), net.tops.values()) if owner(placed, name)]
             hint = did_you_mean(blob, dict.fromkeys(blobs), "name one of its blobs, or the branch itself for its seam")
             raise GraphError(f"branch {prefix!r} is to read {blob!r}, which is no blob of that branch; {hint}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from .._caffe import TEST, TRAIN, Message
 from ..proto import in_phase, phase_name
+from .makers import Bottom, Wires, carried, makers, rewired
 
 _OWN = ("name", "bottom", "top", "include", "exclude")
 """Fields of a layer that are no options of it."""
@@ -46,74 +48,82 @@ class Differences:
 
 
 def differences(old: Message, new: Message) -> Differences:
-    """Compare two nets layer by layer: by name and phase, then, of the others, by what they do to which blobs."""
+    """Compare two nets layer by layer: by name and phase, then, of the others, by what they do to what.
+
+    What a layer reads is told by the layer that makes it, whatever the blob is called.
+    """
+    one, other = _Net(old, makers(old)), _Net(new, makers(new))
     olds, news = _keyed(old), _keyed(new)
-    pairs = {key: key for key in olds if key in news}
-    blobs = {blob: blob for layer in old.layer for blob in layer.top}
-    for key in pairs:
-        blobs.update(zip(olds[key].top, news[key].top))
-    renamed = _renamed(olds, news, blobs)
-    pairs.update(renamed)
-    called = {olds[before].name: news[after].name for before, after in pairs.items()}
-    shared, sharing = _sharing(old, called), _sharing(new, {})
-    changed: Dict[str, List[Change]] = {}
-    for before, after in pairs.items():
-        one, other = olds[before], news[after]
-        told = [*_changes(one, other, blobs), *_compared(shared.get(one.name, {}), sharing.get(other.name, {}))]
-        changed.setdefault(other.name, []).extend(told)
+    named = {index: news[key] for key, index in olds.items() if key in news}
+    renamed = _renamed(one, other, named)
+    pairs = {**named, **renamed}
     left = set(pairs.values())
     return Differences(
         list(_compared(_fields(old, ("layer", "layers")), _fields(new, ("layer", "layers")))),
-        [olds[key].name for key in olds if key not in pairs],
-        [news[key].name for key in news if key not in left],
-        [(olds[before].name, news[after].name) for before, after in renamed.items()],
-        {name: found for name, found in changed.items() if found},
+        [layer.name for index, layer in enumerate(old.layer) if index not in pairs],
+        [layer.name for index, layer in enumerate(new.layer) if index not in left],
+        [(old.layer[before].name, new.layer[after].name) for before, after in renamed.items()],
+        _changed(one, other, pairs),
     )
+
+
+class _Net(NamedTuple):
+    message: Message
+    made: List[List[Bottom]]
+    """What feeds each bottom of each layer."""
 
 
 _Key = Tuple[str, str, int]
 """A layer's name, the phases that it is in, and which of several such it is."""
 
 
-def _keyed(net: Message) -> Dict[_Key, Message]:
-    found: Dict[_Key, Message] = {}
+def _keyed(net: Message) -> Dict[_Key, int]:
+    """Return the index of each layer."""
+    found: Dict[_Key, int] = {}
     # Where a net tells nothing apart by phases, a layer of one name is a layer of one name.
-    count: Dict[str, int] = {}
-    for layer in net.layer:
-        count[layer.name] = count.get(layer.name, 0) + 1
-    for layer in net.layer:
+    count = Counter(layer.name for layer in net.layer)
+    for index, layer in enumerate(net.layer):
         number = 0
         phase = _phases(layer) if count[layer.name] > 1 else ""
         while (layer.name, phase, number) in found:
             number += 1
-        found[layer.name, phase, number] = layer
+        found[layer.name, phase, number] = index
     return found
 
 
-def _renamed(olds: Mapping[_Key, Message], news: Mapping[_Key, Message], blobs: Dict[str, str]) -> Dict[_Key, _Key]:
-    """Pair the layers that only one net has by name; `blobs` is told what the blobs of the first are in the second."""
-    waiting = {key: (options(layer), list(layer.bottom)) for key, layer in news.items() if key not in olds}
-    found: Dict[_Key, _Key] = {}
-    for key, layer in olds.items():
-        if key in news:
+def _renamed(old: _Net, new: _Net, named: Mapping[int, int]) -> Dict[int, int]:
+    """Pair the layers that only one net has by name; `named` are those of both. All by their indices."""
+    layers, taken = new.message.layer, set(named.values())
+    waiting = {index: options(layer) for index, layer in enumerate(layers) if index not in taken}
+    pairs, found = dict(named), {}
+    for index, layer in enumerate(old.message.layer):
+        if index in named:
             continue
-        wanted = (options(layer), [blobs.get(blob, blob) for blob in layer.bottom])
-        tops = len(layer.top)
-        twin = next((one for one, told in waiting.items() if told == wanted and len(news[one].top) == tops), None)
+        does, reads, tops = options(layer), [carried(bottom, pairs) for bottom in old.made[index]], len(layer.top)
+        alike = (one for one, told in waiting.items() if told == does and new.made[one] == reads)
+        twin = next((one for one in alike if len(layers[one].top) == tops), None)
         if twin is not None:
             del waiting[twin]
-            found[key] = twin
-            blobs.update(zip(layer.top, news[twin].top))
+            pairs[index] = found[index] = twin
     return found
 
 
-def _changes(old: Message, new: Message, blobs: Mapping[str, str]) -> Iterator[Change]:
-    yield from _compared(
-        {**options(old), **_numbered("bottom", [blobs.get(blob, blob) for blob in old.bottom])},
-        {**options(new), **_numbered("bottom", new.bottom)},
-    )
-    if old.name == new.name:
-        yield from _compared(_numbered("top", old.top), _numbered("top", new.top))
+def _changed(old: _Net, new: _Net, pairs: Mapping[int, int]) -> Dict[str, List[Change]]:
+    """Return what differs in the layers that both nets have, by their names in the second."""
+    called = {old.message.layer[before].name: new.message.layer[after].name for before, after in pairs.items()}
+    shared, sharing = _sharing(old.message, called), _sharing(new.message, {})
+    found: Dict[str, List[Change]] = {}
+    for before, after in pairs.items():
+        one, other = old.message.layer[before], new.message.layer[after]
+        wires = rewired(Wires(old.message, old.made[before]), Wires(new.message, new.made[after]), pairs)
+        told = [
+            *_compared(options(one), options(other)),
+            *(Change(f"bottom[{position}]", first or None, second or None) for position, first, second in wires),
+            *(_compared(_numbered("top", one.top), _numbered("top", other.top)) if one.name == other.name else ()),
+            *_compared(shared.get(one.name, {}), sharing.get(other.name, {})),
+        ]
+        found.setdefault(other.name, []).extend(told)
+    return {name: changes for name, changes in found.items() if changes}
 
 
 def _numbered(field: str, values: Any) -> Dict[str, str]:
@@ -141,15 +151,16 @@ def _sharing(net: Message, called: Mapping[str, str]) -> Dict[str, Dict[str, str
 
     What the parameter is called says nothing more.
     """
-    users: Dict[str, List[Tuple[str, str]]] = {}
+    users: Dict[str, List[Tuple[str, int]]] = {}
     for layer in net.layer:
         for position, spec in enumerate(layer.param):
             if spec.name:
-                users.setdefault(spec.name, []).append((layer.name, f"param[{position}] shared with"))
+                users.setdefault(spec.name, []).append((layer.name, position))
     found: Dict[str, Dict[str, str]] = {}
-    for (first, _), *others in users.values():
-        for name, field in others:
-            found.setdefault(name, {})[field] = called.get(first, first)
+    for (first, owned), *others in users.values():
+        for name, position in others:
+            place = "" if position == owned else f" (param[{owned}])"
+            found.setdefault(name, {})[f"param[{position}] shared with"] = called.get(first, first) + place
     return found
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Collection, Dict, List, Mapping, Sequence, Tuple
 
 from .._caffe import Message
 from ..errors import GraphError
+from ..names import free
 from ..proto import of_phase
 from ..shapes import infer
 
@@ -38,8 +39,9 @@ def input_shapes(net: Message, phase: int) -> Dict[str, Tuple[int, ...]]:
 def with_inputs(net: Message, shapes: Mapping[str, Sequence[int]]) -> Message:
     """Return a net whose inputs are open, with an Input layer for each, (N, C, H, W), put first."""
     result = type(net)(name=net.name)
+    taken = {layer.name for layer in net.layer}
     for blob, shape in shapes.items():
-        _add_input(result, blob, shape)
+        _add_input(result, blob, shape, taken)
     result.layer.extend(net.layer)
     return result
 
@@ -56,6 +58,7 @@ def fed(net: Message, phase: int, shapes: Mapping[str, Sequence[int]], source: s
     """
     result = type(net)(name=net.name)
     replaced = data_layers(net, phase)
+    taken = {layer.name for layer in without_inputs(net).layer}
     for _, layer in of_phase(net, phase):
         if layer not in replaced and layer.type != "Input":
             result.layer.add().CopyFrom(layer)
@@ -66,9 +69,10 @@ def fed(net: Message, phase: int, shapes: Mapping[str, Sequence[int]], source: s
                     f"{source}: the shape of the input {top!r} is not known from the definition; give it, as in "
                     f"--shape {top}=1,3,224,224"
                 )
-            _add_input(result, top, shapes[top])
+            _add_input(result, top, shapes[top], taken)
     return result
 
 
-def _add_input(net: Message, blob: str, shape: Sequence[int]) -> None:
-    net.layer.add(name=blob, type="Input", top=[blob]).input_param.shape.add(dim=list(shape))
+def _add_input(net: Message, blob: str, shape: Sequence[int], taken: Collection[str]) -> None:
+    # Weights go to the first layer of a name, which an Input would be.
+    net.layer.add(name=free(blob, taken), type="Input", top=[blob]).input_param.shape.add(dim=list(shape))
