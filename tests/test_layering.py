@@ -77,10 +77,10 @@ INNER = {
     ],
     "branches": [
         *("branch", "lenet", "alexnet", "vgg", "googlenet", "squeezenet", "mobilenet", "resnet", "table"),
-        *("written", "prototxt", "source"),
+        *("told", "written", "prototxt", "source"),
     ],
-    "fusion": ["preparation", "wiring", "learning", "joins", "heads", "assemble"],
-    "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
+    "fusion": ["preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
+    "data": ["images", "source", "doubts", "layers", "lists", "download", "mnist", "digits"],
     "costs": ["multiply", "memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "branches", "engine", "engines", "opencv"],
