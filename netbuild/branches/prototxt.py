@@ -30,8 +30,8 @@ def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = No
 
     The branch ends at the blob `seam`, after the layers that work in place on it; by default at the input of the net's
     classifier, where it has exactly one. What the seam does not depend on goes: data layers, heads, auxiliary losses.
-    Of a net with two phases the branch is that of TEST. Several files, one per phase and TRAIN's first, must agree up to
-    the seam. Raises GraphError where the net is unsound, or has no such seam.
+    Of a net with two phases the branch is that of TEST. Several files, one per phase and TRAIN's first, must agree up
+    to the seam. Raises GraphError where the net is unsound, or has no such seam.
     """
     paths = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
     sources = [_read(one, seam) for one in paths]
