@@ -130,9 +130,7 @@ def _say_images(found: Comparison, original: Original) -> None:
     if found.images.unknown:
         note(f"{found.prefix}: how its images are prepared was not compared: {found.images.unknown}")
     elif found.images.equal:
-        click.secho(
-            f"{found.prefix}: images prepared as by {original.net}, bit-equal ({found.images.images})", fg=GOOD
-        )
+        click.secho(f"{found.prefix}: images prepared as by {original.net}, bit-equal ({found.images.images})", fg=GOOD)
     else:
         click.secho(
             f"{found.prefix}: images PREPARED OTHERWISE than by {original.net} ({found.images.images}): largest "

@@ -44,6 +44,8 @@ class Input:
     """The same in TRAIN."""
     decoded: Optional[bool] = None
     """Whether the encoded images of a database are made BGR (True) or grey (False); None: as they are stored."""
+    from_database: bool = False
+    """Whether images came from a database: resized before they were stored, if at all, to a size that nothing tells."""
     root_folder: str = ""
     """What stood before each path of the source's list."""
     disputed: Tuple[Tuple[str, str], ...] = ()

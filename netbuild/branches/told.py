@@ -6,10 +6,11 @@ import dataclasses
 import warnings
 from typing import Dict, List, Optional
 
-from .._caffe import Message
+from .. import proto
+from .._caffe import TEST, TRAIN, Message
 from ..errors import NetbuildWarning
 from ..graph.feed import is_input
-from ..shapes import Shape
+from ..shapes import Shape, infer
 from .branch import Cut, Input
 
 _SILENT = ("Input", "HDF5Data", "Python")
@@ -17,6 +18,7 @@ _SILENT = ("Input", "HDF5Data", "Python")
 READ_IMAGES = ("ImageData", "Data")
 """Layers that read images and cut them: from a list, from a database."""
 _GREY, _COLOUR = 1, 3
+_IMAGE_AXES = 4
 
 
 def sources_of(net: Message) -> Dict[str, Message]:
@@ -43,6 +45,7 @@ def told_by(layer: Message, shape: Shape) -> Input:
         test=cut and cut._replace(mirror=False),
         train=cut,
         decoded=_decoded(layer),
+        from_database=layer.type == "Data",
         root_folder=layer.image_data_param.root_folder,
     )
 
@@ -54,6 +57,20 @@ def cut_of(layer: Message) -> Optional[Cut]:
     options, transform = layer.image_data_param, layer.transform_param
     resize = (options.new_height, options.new_width) if options.new_height and options.new_width else None
     return Cut(resize, transform.crop_size or None, transform.mirror)
+
+
+def images_of(whole: Message) -> Dict[str, Input]:
+    """Return what a net, in TEST where it has that phase, tells of each input that is one of images, (N, C, H, W)."""
+    phases = proto.phases(whole)
+    net = proto.only_phase(whole, TEST if TEST in phases else TRAIN)
+    trains = sources_of(proto.only_phase(whole, TRAIN)) if TRAIN in phases else {}
+    shapes = infer(net, TEST).blobs
+    found: Dict[str, Input] = {}
+    for blob, layer in sources_of(net).items():
+        shape = shapes.get(blob)
+        if (layer.type in READ_IMAGES and blob == layer.top[0]) or (shape is not None and len(shape) == _IMAGE_AXES):
+            found[blob] = in_training_too(told_by(layer, shape), trains.get(blob), "the net")
+    return found
 
 
 def in_training_too(told: Input, layer: Optional[Message], source: str) -> Input:
@@ -99,7 +116,7 @@ def cut_text(cut: Cut) -> str:
 def described(told: Input) -> str:
     """Return in words how images are prepared: 'resized to 32 x 32, cropped to 24 x 24; less 100, times 0.5'."""
     if not told.prepared:
-        return "nothing tells how they are prepared"
+        return "nothing here tells how they are prepared"
     cuts = [f"{cut_text(told.test)}"] if told.test else []
     if told.train and told.train != told.test:
         cuts.append(f"in TRAIN {cut_text(told.train)}")

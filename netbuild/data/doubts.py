@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import List, Mapping
 
 from .._caffe import TEST
@@ -18,7 +19,8 @@ def notes(blob: str, doubts: Mapping[str, str], source: DataSource) -> List[str]
     if source.kind in AS_IT_IS:
         return _to_prepare(blob, doubts, source)
     open_ones = [sentence for option, sentence in doubts.items() if not _decided(option, source)]
-    return [*(f"input {blob!r}: {sentence}" for sentence in open_ones), *_to_store(blob, source)]
+    said = [f"input {blob!r}: {sentence}" for sentence in open_ones]
+    return [*said, *_mean_file(source), *(_sizes(blob, source) if source.kind == "image" else _to_store(blob, source))]
 
 
 def _decided(option: str, source: DataSource) -> bool:
@@ -37,10 +39,26 @@ def _to_prepare(blob: str, doubts: Mapping[str, str], source: DataSource) -> Lis
     return [say, *(f"input {blob!r}: {doubts['mean']}" for _ in range("mean" in doubts))]
 
 
+def _mean_file(source: DataSource) -> List[str]:
+    file = source.input.mean_file
+    if not file or Path(file).is_file():
+        return []
+    return [f"the mean file {file!r} is not there; Caffe looks for it from the folder in which it runs ({Path.cwd()})"]
+
+
+def _sizes(blob: str, source: DataSource) -> List[str]:
+    """Return what to say of images cropped from files, where they were cropped from a database's."""
+    cut = source.cut(TEST)
+    if not (source.input.from_database and cut.crop and not cut.resize):
+        return []
+    return [
+        f"input {blob!r}: its images came from a database, and nothing tells to what size they had been resized; now "
+        f"they are cropped from files of whatever size. Say --resize H,W (often 256,256)"
+    ]
+
+
 def _to_store(blob: str, source: DataSource) -> List[str]:
     """Return in which size a database has to hold images that were resized for the branches."""
-    if source.kind == "image":
-        return []
     crop = source.cut(TEST).crop
     size = source.input.test.resize if source.input.test else None
     if size is None and source.input.resize and not crop:

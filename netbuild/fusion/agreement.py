@@ -34,6 +34,7 @@ def _agreed(blob: str, known: Readers, *, raw: bool) -> Input:
         test=_common(both["test"].values()),
         train=_common(both["train"].values()),
         decoded=next((one.decoded for one in known.values() if one.decoded is not None), None),
+        from_database=any(one.from_database for one in known.values()),
         root_folder=_only([one.root_folder for one in known.values() if one.root_folder]) or "",
         disputed=_disputed(both),
     )
