@@ -8,17 +8,23 @@ from typing import List
 import click
 
 from netbuild import proto
-from netbuild._caffe import TEST
+from netbuild._caffe import TEST, Message
 from netbuild.branches.prototxt import seams
 from netbuild.branches.source import alone, prototxts
 from netbuild.branches.table import find_builder
+from netbuild.branches.told import images_of
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems
 from netbuild.shapes import unknown_types
 
 from .builders import complete_net
-from .console import say
+from .console import note, say
 from .options import json_option
+
+
+def _untold(net: Message) -> List[str]:
+    """Return the inputs of a net of whose images nothing tells how they are prepared."""
+    return [blob for blob, told in images_of(net).items() if not told.prepared]
 
 
 @click.command("check")
@@ -38,10 +44,11 @@ def command(net: str, list_seams: bool, as_json: bool) -> None:
         phases = proto.phases(message)
         unknown = {layer: kind for phase in phases for layer, kind in unknown_types(message, phase).items()}
         cuts = seams(proto.only_phase(message, TEST if TEST in phases else phases[0])) if list_seams else []
+        untold = _untold(message) if files and not wrong else []
         found += wrong
         if as_json:
             report = {"net": name, "problems": wrong, "unknown_types": unknown, "seams": cuts if list_seams else None}
-            click.echo(json.dumps(report, indent=2))
+            click.echo(json.dumps({**report, "untold_inputs": untold}, indent=2))
             continue
         for sentence in wrong:
             say(f"{name}: {sentence}")
@@ -52,5 +59,7 @@ def command(net: str, list_seams: bool, as_json: bool) -> None:
         if not wrong and not list_seams:
             listed = " and ".join(map(proto.phase_name, sorted(phases)))
             say(f"{name}: {len(message.layer)} layers, nothing wrong in phase {listed}")
+        for blob in untold:
+            note(f"{name}: input {blob!r}: nothing here tells how its images are prepared (mean, scale, crop)")
     if found:
         raise GraphError(f"{len(found)} things are wrong" if len(found) > 1 else "one thing is wrong")

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import click
 
-from netbuild.data.source import KINDS, DataSource
+from netbuild.data.doubts import notes
+from netbuild.data.source import AS_IT_IS, KINDS, DataSource
 from netbuild.emit import emit_files, list_length
 from netbuild.errors import did_you_mean
-from netbuild.fusion import Built, Fusion, build
+from netbuild.fusion import Built, build
 
 from .builders import complete_net, list_builders
 from .console import note, say
 from .fusing import fusion, fusion_options
 from .options import dry_run_option, keyed, numbers, output_folder_option, pairs
+
+
+def _crop(_ctx: click.Context, param: click.Parameter, value: Optional[str]) -> Optional[int]:
+    if value is None:
+        return None
+    if value == "none":
+        return 0
+    if not value.isdecimal() or not int(value):
+        raise click.BadParameter(f"{value!r}: expected {param.metavar}, a whole number from 1 on")
+    return int(value)
 
 
 @click.command("emit")
@@ -45,11 +56,28 @@ from .options import dry_run_option, keyed, numbers, output_folder_option, pairs
 @click.option("--deploy-batch", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--color/--grey", "color", default=None, help="BGR or grey images.  [default: as for --shape]")
 @click.option("--mean-file", metavar="FILE", help="Mean image (binaryproto), in place of mean values.")
-@click.option("--crop", type=click.IntRange(1), metavar="SIDE", help="Square crop: at random in TRAIN.")
-@click.option("--resize", metavar="H,W", callback=numbers([2]), help="Resize images before cropping.")
-@click.option("--mirror", is_flag=True, help="Mirror images at random in TRAIN.")
+@click.option(
+    "--crop",
+    metavar="SIDE|none",
+    callback=_crop,
+    help="Square crop: at random in TRAIN, from the middle in TEST.  [default: as the branches' data layers tell]",
+)
+@click.option(
+    "--resize",
+    metavar="H,W",
+    callback=numbers([2]),
+    help="Resize images before cropping.  [default: as the branches' data layers tell, or to --shape]",
+)
+@click.option(
+    "--mirror/--no-mirror",
+    default=None,
+    help="Mirror images at random in TRAIN.  [default: as the branches' data layers tell]",
+)
 @click.option("--shuffle", is_flag=True, help="Shuffle the list each epoch in TRAIN.")
-@click.option("--root-folder", default="", help="Put in front of each path of the lists.")
+@click.option(
+    "--root-folder",
+    help="Put in front of each path of the lists.  [default: as the branches' data layers tell]",
+)
 @click.option("--split-phases", is_flag=True, help="train.prototxt and test.prototxt in place of train_val.prototxt.")
 @click.option("--solver-mode", type=click.Choice(["CPU", "GPU"]), default="CPU", show_default=True)
 @click.option("--test-iter", type=click.IntRange(1), help="Batches of a test.  [default: the test list once]")
@@ -80,18 +108,17 @@ def command(
     fusion, which joins the branches given with --branch under a new head.
     """
     wanted = fusion(net, options)
-    sources = _sources(wanted, options)
+    built = build(wanted)
+    sources = _sources(built, options)
     first = next(iter(sources.values()))
     solver_options.setdefault("solver_mode", solver_mode)
     if test_iter is not None:
         solver_options["test_iter"] = str(test_iter)
     elif wanted.all_heads and "test_iter" not in solver_options and list_length(first) is None:
         note(f"{first.test_source} is not there to be counted; test_iter is set to 500")
-    if first.kind in ("hdf5", "input") and (first.input.mean or first.input.scale != 1):
-        note(
-            f"data of kind {first.kind} is taken as it is; give values (x - mean) * scale with mean "
-            f"{first.input.mean} and scale {first.input.scale:g}"
-        )
+    for blob, doubts in built.doubts.items():
+        for sentence in notes(blob, doubts, sources[blob]):
+            note(sentence)
     written = emit_files(
         wanted,
         sources,
@@ -105,16 +132,31 @@ def command(
         say(f"would write {path}" if dry_run else path)
 
 
-def _sources(wanted: Fusion, options: Mapping[str, Any]) -> Dict[str, DataSource]:
+def _sources(built: Built, options: Mapping[str, Any]) -> Dict[str, DataSource]:
     """Return the source of each input, prepared as the branches' sources tell, changed by what the options say."""
-    built = build(wanted)
     listed = [*options["train_source"], *options["test_source"]]
     blobs = [*built.inputs, *[blob for blob in built.labels if blob in listed]]
     for blob in listed:
         if blob and blob not in blobs:
             hint = did_you_mean(blob, blobs, f"it reads {', '.join(blobs)}")
             raise click.UsageError(f"no input or label of the net is called {blob!r}; {hint}")
+    _require_own_lists(list(built.inputs), options)
     return {blob: _source(built, blob, options) for blob in blobs}
+
+
+def _require_own_lists(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse one list for several inputs of which nobody says that they read the same images."""
+    if len(inputs) < 2 or options["kind"] in AS_IT_IS:
+        return
+    for option in ("train_source", "test_source"):
+        missing = [blob for blob in inputs if blob not in options[option]]
+        if missing:
+            named = option.replace("_", "-")
+            raise click.UsageError(
+                f"the net has the inputs {' and '.join(inputs)}, and each needs a list of its own: give "
+                f"{' '.join(f'--{named} {blob}=FILE' for blob in missing)}; it may be one file where they read the "
+                "same images"
+            )
 
 
 def _source(built: Built, blob: str, options: Mapping[str, Any]) -> DataSource:
@@ -124,6 +166,11 @@ def _source(built: Built, blob: str, options: Mapping[str, Any]) -> DataSource:
     if options["mean_file"]:
         if options["mean"]:
             raise click.UsageError("--mean and --mean-file exclude each other")
+        if blob in built.uneven:
+            raise click.UsageError(
+                f"--mean-file: the branches that read {blob!r} subtract means of their own, and it would come on top; "
+                "give mean values, or --mean none, to each"
+            )
         told = dataclasses.replace(told, mean=(), mean_file=options["mean_file"])
     fields = {field.name for field in dataclasses.fields(DataSource)} - {"input", "train_source", "test_source"}
     paths = {

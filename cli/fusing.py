@@ -90,7 +90,7 @@ _OPTIONS = [
         type=click.Choice(KINDS),
         help="How the seams are joined.  [default: concat; of an ensemble mean]",
     ),
-    click.option("--axis", type=int, default=1, show_default=True, help="Axis of a concat."),
+    click.option("--axis", type=int, help="Axis of a concat.  [default: 1, the channels]"),
     click.option(
         "--coeff",
         metavar="PREFIX=FACTOR",

@@ -14,7 +14,7 @@ from netbuild.provenance import check_sources, sidecar
 from netbuild.verify.branches import Comparison, Original, verify_branches
 from netbuild.verify.engines import TOLERANCE, compare_engines
 
-from .console import BAD, GOOD, say
+from .console import BAD, GOOD, note, say
 from .options import branch_option, json_option, pairs, require_weights, weights_option, whose
 
 
@@ -114,11 +114,30 @@ def _verify_nets(
     else:
         for comparison in found:
             sentence = _sentence(comparison, originals[comparison.prefix])
-            say(sentence, colour=GOOD if comparison.equal else BAD)
+            say(sentence, colour=GOOD if comparison.computes_equal else BAD)
             for layer, difference in comparison.differences:
                 say(f"    {layer:24} largest difference {difference:g}")
-    if not all(comparison.equal for comparison in found):
+        for comparison in found:
+            _say_images(comparison, originals[comparison.prefix])
+    if not all(comparison.computes_equal for comparison in found):
         raise GraphError("the fused net does not compute what its branches did alone")
+    if not all(comparison.equal for comparison in found):
+        raise GraphError("the fused net does not give its branches the images as they got them alone")
+
+
+def _say_images(found: Comparison, original: Original) -> None:
+    """Say whether images are prepared alike in both nets."""
+    if found.images.unknown:
+        note(f"{found.prefix}: how its images are prepared was not compared: {found.images.unknown}")
+    elif found.images.equal:
+        say(f"{found.prefix}: images prepared as by {original.net}, bit-equal ({found.images.images})", colour=GOOD)
+    else:
+        say(
+            f"{found.prefix}: images PREPARED OTHERWISE than by {original.net} ({found.images.images}): largest "
+            f"difference {found.images.difference:g}; its data layer and that of the fused net differ in crop, size, "
+            "mean, scale or colour. Where that is meant, give its deploy net in its place",
+            colour=BAD,
+        )
 
 
 def _verify_engines(
@@ -155,6 +174,11 @@ def _as_dict(found: Comparison) -> Dict[str, object]:
         "differences": [{"layer": layer, "largest": _number(value)} for layer, value in found.differences],
         "first_difference": found.first_difference,
         "equal": found.equal,
+        "images": {
+            **dataclasses.asdict(found.images),
+            "difference": _number(found.images.difference),
+            "equal": found.images.equal,
+        },
     }
 
 
@@ -172,7 +196,7 @@ def _parsed(shapes: Dict[str, str]) -> Dict[str, Tuple[int, ...]]:
 
 def _sentence(found: Comparison, original: Original) -> str:
     size = " x ".join(map(str, found.shape))
-    if found.equal:
+    if found.computes_equal:
         return f"{found.prefix}: {found.layers} layers up to {found.seam} ({size}) bit-equal to {original.net}"
     if not found.finite and not found.differences:
         return f"{found.prefix}: NOTHING PROVED: the seam {found.seam} ({size}) is not finite; look at the weights"

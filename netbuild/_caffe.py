@@ -84,15 +84,15 @@ def use_device(gpu: Optional[int]) -> None:
         caffe().set_mode_gpu()
 
 
-def load_net(text: str, weights: str) -> Any:
-    """Return Caffe's Net of a prototxt's text in TEST phase, with the weights of a file.
+def load_net(text: str, weights: Optional[str] = None) -> Any:
+    """Return Caffe's Net of a prototxt's text in TEST phase, with the weights of a file where one is given.
 
     Caffe aborts on what it cannot take: for child processes only.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.prototxt"
         path.write_text(text, encoding="utf-8")
-        return caffe().Net(str(path), weights, TEST)
+        return caffe().Net(str(path), *([] if weights is None else [weights]), TEST)
 
 
 class _LoadedSchema(importlib.abc.MetaPathFinder, importlib.abc.Loader):

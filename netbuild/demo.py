@@ -103,9 +103,8 @@ def run_demo(
     comparisons = verify_branches(written["train_val"], init, originals)
     for found in comparisons:
         if not found.equal:
-            raise NetbuildError(
-                f"branch {found.prefix}: the fused net differs from layer {found.first_difference!r} on"
-            )
+            where = f"from layer {found.first_difference!r} on" if found.differences else "in how images are prepared"
+            raise NetbuildError(f"branch {found.prefix}: the fused net differs {where}")
         say(f"verified in Caffe: {found.seam} is bit-equal to what {found.prefix} computes alone")
     say(f"training the head: {head_iterations} iterations, the branches frozen")
     head = _finished(train_solver(written["solver"], fused, weights=[init]))

@@ -13,7 +13,7 @@ from . import names, proto
 from ._caffe import TEST, TRAIN, Message, schema
 from .data.layers import data_layers
 from .data.lists import count_images
-from .data.source import DataSource
+from .data.source import AS_IT_IS, DataSource
 from .errors import GraphError, did_you_mean
 from .files import PathLike, output_folder
 from .fusion import Built, Fusion, build, require_fitting
@@ -54,7 +54,8 @@ def train_val(fusion: Fusion, source: Sources) -> Message:
     require_sound(net, "the train_val net")
     for phase in (TRAIN, TEST):
         batch = next(iter(sources.values())).batch(phase)
-        sizes = {blob: (one.batch(phase), *one.size()) for blob, one in sources.items() if blob not in built.labels}
+        images = {blob: one for blob, one in sources.items() if blob not in built.labels}
+        sizes = {blob: (one.batch(phase), *one.size(phase)) for blob, one in images.items()}
         require_fitting(built, fusion.join, sizes)
         labels = {blob: (batch, *([length] if length > 1 else [])) for blob, length in built.labels.items()}
         infer(net, phase, inputs={**sizes, **labels})
@@ -76,10 +77,11 @@ def _by_input(built: Built, source: Sources) -> Dict[str, DataSource]:
     """Return the source of each input and further label, in the order in which the branches read them."""
     inputs = built.inputs
     if isinstance(source, DataSource):
-        if len(inputs) > 1 and source.kind not in ("hdf5", "input"):
+        if len(inputs) > 1 and source.kind not in AS_IT_IS:
             raise GraphError(f"the net has the inputs {' and '.join(inputs)}; give each a source of its own")
-        several = {blob: dataclasses.replace(source, input=told) for blob, told in inputs.items()}
-        return several if len(inputs) > 1 else dict.fromkeys(inputs, source)
+        if len(inputs) == 1:
+            return dict.fromkeys(inputs, source)
+        return {blob: dataclasses.replace(source, input=told) for blob, told in inputs.items()}
     missing, unknown = sorted(set(inputs) - set(source)), sorted(set(source) - set(inputs) - set(built.labels))
     if missing or (unknown and built.labels):
         raise GraphError(f"the net reads {', '.join([*inputs, *built.labels])}; the data is for {', '.join(source)}")

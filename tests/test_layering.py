@@ -78,13 +78,13 @@ INNER = {
     ],
     "branches": [
         *("branch", "lenet", "alexnet", "vgg", "googlenet", "squeezenet", "mobilenet", "resnet", "table"),
-        *("written", "prototxt", "source"),
+        *("told", "written", "prototxt", "source"),
     ],
-    "fusion": ["naming", "preparation", "wiring", "learning", "joins", "heads", "assemble"],
-    "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
+    "fusion": ["naming", "preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
+    "data": ["images", "source", "doubts", "layers", "lists", "download", "mnist", "digits"],
     "costs": ["multiply", "memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
-    "verify": ["inputs", "branches", "engine", "engines", "opencv"],
+    "verify": ["inputs", "images", "branches", "engine", "engines", "opencv"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "engine"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
     "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],

@@ -9,7 +9,7 @@ from nets import conv, data, fc, layer, nets, small
 
 from netbuild import DataSource, Fusion, Part, build, emit_files, find_branch, fuse_weights, lenet, proto, prototxt
 from netbuild._caffe import TEST, caffe
-from netbuild.branches.branch import Input
+from netbuild.branches.branch import Cut, Input
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.branches.written import add_layers
@@ -97,7 +97,9 @@ def test_a_train_val_net_gives_the_same_branch_and_tells_its_preparation(tmp_pat
     from_train, branch = branch_of(prototxt(written(tmp_path / "t.prototxt", text)))
     from_deploy, _ = branch_of(prototxt(written(tmp_path / "d.prototxt", small())))
     assert from_train == from_deploy
-    assert branch.input == Input((3, 6, 6), (104, 117, 123), 0.5, resize=True, layer="images")
+    whole = Cut(resize=(6, 6))
+    expected = Input((3, 6, 6), (104, 117, 123), 0.5, resize=True, layer="images", test=whole, train=whole)
+    assert branch.input == expected
 
 
 def test_files_of_two_phases_must_agree_up_to_the_seam(tmp_path):

@@ -172,10 +172,11 @@ def test_a_serial_net_is_verified_on_what_its_back_really_reads(caffe, tmp_path,
 
 
 def test_two_streams_with_inputs_of_their_own(caffe, tmp_path, nets):
-    parts = {"rgb": Part(lenet, reads="images"), "flow": Part(nets(small()), reads="flow", mean=(2.0,))}
+    three = small().replace("dim: 4", "dim: 3")
+    parts = {"rgb": Part(lenet, reads="images"), "flow": Part(nets(three), reads="flow", mean=(2.0,))}
     built = build(Fusion(parts, 4))
     assert built.inputs["images"] == MNIST
-    assert (built.inputs["flow"].shape, built.inputs["flow"].mean) == ((4, 6, 6), (2.0,))
+    assert (built.inputs["flow"].shape, built.inputs["flow"].mean) == ((3, 6, 6), (2.0,))
     lists = {blob: DataSource(told, train_source=f"{blob}.txt") for blob, told in built.inputs.items()}
     paths = emitted(Fusion(parts, 4), tmp_path / "net", lists)
     layers = proto.read_net(paths["train_val"]).layer
@@ -186,7 +187,7 @@ def test_two_streams_with_inputs_of_their_own(caffe, tmp_path, nets):
     ]
     assert [one.image_data_param.source for one in layers[:2]] == ["images.txt", "flow.txt"]
     net = loaded(caffe, paths["deploy"])
-    assert {blob: net.blobs[blob].data.shape for blob in net.inputs} == {"images": (2, 1, 28, 28), "flow": (2, 4, 6, 6)}
+    assert {blob: net.blobs[blob].data.shape for blob in net.inputs} == {"images": (2, 1, 28, 28), "flow": (2, 3, 6, 6)}
     with pytest.raises(GraphError, match="the net has the inputs images and flow; give each a source of its own"):
         emitted(Fusion(parts, 4), tmp_path / "other", DataSource(MNIST))
     together = emitted(Fusion(parts, 4), tmp_path / "hdf5", DataSource(MNIST, kind="hdf5"))

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
+
+
+class Cut(NamedTuple):
+    """How much of an image a net sees in one phase."""
+
+    resize: Optional[Tuple[int, int]] = None
+    """(height, width) that images are resized to; None where they come in the size in which they are stored."""
+    crop: Optional[int] = None
+    """Side of the square that is then cut out: at random in TRAIN, from the middle in TEST."""
+    mirror: bool = False
+    """Whether images are mirrored at random."""
 
 
 @dataclass(frozen=True)
@@ -11,19 +22,47 @@ class Input:
     """How the images were prepared that a net was trained on: what the data layer must do again."""
 
     shape: Optional[Tuple[int, ...]]
-    """Without N; of images (C, H, W), C being 1 for grey, 3 for BGR. None where the source does not tell it."""
+    """What the net sees, without N; of images (C, H, W), C being 1 for grey, 3 for BGR. None where the source does not
+    tell it."""
     mean: Tuple[float, ...] = ()
     """Subtracted from each pixel of value 0..255: one value, or one per channel in the order B, G, R."""
     scale: float = 1.0
     """Multiplied after the mean is subtracted."""
     resize: bool = False
-    """Whether images of other sizes are resized to `shape` as they are read."""
+    """Whether images of other sizes are resized to `shape` as they are read, where no `Cut` says otherwise."""
     layer: str = "data"
     """Name of the data layer in the published net."""
     mean_file: Optional[str] = None
     """A mean image (binaryproto) in place of mean values."""
     prepared: bool = True
     """Whether mean and scale are known: a deploy net tells only the shape."""
+    channels: Optional[int] = None
+    """1 for grey, 3 for BGR, where the source tells it; None with a `shape`, which says it too."""
+    test: Optional[Cut] = None
+    """How images are cut in TEST; None where the source does not tell."""
+    train: Optional[Cut] = None
+    """The same in TRAIN."""
+    decoded: Optional[bool] = None
+    """Whether the encoded images of a database are made BGR (True) or grey (False); None: as they are stored."""
+    from_database: bool = False
+    """Whether images came from a database: resized before they were stored, if at all, to a size that nothing tells."""
+    root_folder: str = ""
+    """What stood before each path of the source's list."""
+    disputed: Tuple[Tuple[str, str], ...] = ()
+    """'resize' and 'crop' where the branches that read this input were trained with different ones, and who with what:
+    one data layer cannot give both."""
+
+    @property
+    def seen(self) -> Tuple[Optional[int], Optional[int], Optional[int]]:
+        """Channels, height and width that the net sees in TEST, each None where nothing tells it.
+
+        Only of images: (None, None, None) for a shape of another number of axes.
+        """
+        known = self.shape or ()
+        channels, height, width = known if len(known) == 3 else (self.channels, None, None)
+        if self.test is not None and self.test.crop and len(known) in (0, 3):
+            height = width = self.test.crop
+        return channels, height, width
 
 
 OwnHead = Callable[[Any, int], Any]

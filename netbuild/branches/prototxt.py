@@ -13,17 +13,16 @@ from ..errors import GraphError, NetbuildWarning, did_you_mean
 from ..files import PathLike
 from ..graph.check import require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
-from ..graph.feed import is_input, without_inputs
+from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
 from ..graph.rename import names_in, renamed
 from ..names import qualify
-from ..shapes import Shape, infer, shape_text
+from ..shapes import infer, shape_text
 from .branch import Branch, Builder, Input, OwnHead
+from .told import in_training_too, of_both_files, sources_of, told_by
 from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
-_SILENT = ("DummyData", "Input", "HDF5Data", "Python")
-"""Layers whose values come prepared, nobody tells how."""
 _SHOWN = 12
 
 
@@ -32,16 +31,18 @@ def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = No
 
     The branch ends at the blob `seam`, after the layers that work in place on it; by default at the input of the net's
     classifier, where it has exactly one. What the seam does not depend on goes: data layers, heads, auxiliary losses.
-    Of a net with two phases the branch is that of TEST. Several files (one per phase) must agree up to the seam.
-    Raises GraphError where the net is unsound, or has no such seam.
+    Of a net with two phases the branch is that of TEST. Several files, one per phase and TRAIN's first, must agree up
+    to the seam. Raises GraphError where the net is unsound, or has no such seam.
     """
     paths = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
     sources = [_read(one, seam) for one in paths]
+    first, last = sources[0], sources[-1]
     for other in sources[1:]:
-        difference = _difference(sources[0].features, other.features)
+        difference = _difference(first.features, other.features)
         if difference:
-            raise GraphError(f"{other.path}: is not the same net as {sources[0].path} up to its seam: {difference}")
-    return partial(_write, sources[0])
+            raise GraphError(f"{other.path}: is not the same net as {first.path} up to its seam: {difference}")
+    tested = {blob: of_both_files(one, last.inputs.get(blob)) for blob, one in first.inputs.items()}
+    return partial(_write, first._replace(inputs=tested))
 
 
 class _Source(NamedTuple):
@@ -55,7 +56,7 @@ class _Source(NamedTuple):
     """None where the seam was given: what comes after it is not the branch's."""
     features: Message
     """What the seam depends on, the layers of inputs left out."""
-    inputs: Dict[str, Optional[Input]]
+    inputs: Mapping[str, Input]
     """The blobs that feed it, in the order in which they are read."""
     in_training: Message
     """The same of the net of TRAIN phase, where there is one: it may drop out what TEST does not."""
@@ -77,6 +78,8 @@ def _read(path: PathLike, seam: Optional[str]) -> _Source:
         raise GraphError(f"{path}: {error}; netbuild check {path} --seams lists where it can be cut") from None
     in_training, difference = features, ""
     if phase == TEST and TRAIN in phases:
+        trains = sources_of(proto.only_phase(whole, TRAIN))
+        inputs = {blob: in_training_too(one, trains.get(blob), str(path)) for blob, one in inputs.items()}
         try:
             in_training, _ = _features(proto.only_phase(whole, TRAIN), name)
             difference = _difference(features, in_training)
@@ -107,34 +110,16 @@ def seams(net: Message) -> List[str]:
 
 def _features(net: Message, seam: str) -> Any:
     kept = cut(net, [seam])
-    # Of a net that nothing else feeds, DummyData is what stands for its data.
-    sources = [layer for layer in kept.layer if is_input(layer)] or [
-        layer for layer in kept.layer if layer.type == "DummyData"
-    ]
+    made = sources_of(kept)
     known = infer(net, TEST).blobs
-    made = {top: layer for layer in sources for top in layer.top}
+    sources = list(made.values())
     features = type(kept)(name=kept.name, layer=[layer for layer in kept.layer if layer not in sources])
     read = dict.fromkeys(blob for layer in features.layer for blob in layer.bottom if blob in made)
     if not features.layer:
         raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
     if not read:
         raise GraphError(f"the seam {seam!r} depends on no input of the net")
-    return features, {blob: _input(made[blob], known.get(blob)) for blob in read}
-
-
-def _input(layer: Message, shape: Shape) -> Input:
-    """Return what a net tells of its input: the shape without N where it is known in full, mean and scale."""
-    tail = tuple(length for length in (shape or ())[1:] if length is not None)
-    transform = layer.transform_param
-    return Input(
-        shape=tail if shape and len(tail) == len(shape) - 1 else None,
-        mean=tuple(transform.mean_value),
-        scale=transform.scale,
-        resize=len(tail) == 3,
-        layer=layer.name,
-        mean_file=transform.mean_file or None,
-        prepared=layer.type not in _SILENT,
-    )
+    return features, {blob: told_by(made[blob], known.get(blob)) for blob in read}
 
 
 def _difference(one: Message, two: Message) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from functools import partial
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from .._caffe import TEST, Message
+from ..branches.branch import Cut
+from ..branches.told import cut_of
 from ..errors import NetbuildError
 from ..files import PathLike, existing_file
 from ..graph.feed import data_layers
@@ -20,34 +23,46 @@ def pillow() -> Any:
 
 
 def load_images(paths: Sequence[PathLike], shapes: Mapping[str, Sequence[int]], net: Message) -> Dict[str, Any]:
-    """Return the images for the net's image input as float32 (N, C, H, W): grey or BGR, resized, mean and scale as in
-    the net's first data layer."""
+    """Return the images for the net's image input as float32 (N, C, H, W): grey or BGR, resized, cropped in the middle,
+    mean and scale as in the net's first data layer; without one only resized to what the net takes."""
     blob = next((name for name, shape in shapes.items() if len(shape) == 4), None)
     if blob is None:
         raise NetbuildError("images were given, but no input of the net has the shape (N, C, H, W)")
     import numpy as np
 
     _, channels, height, width = shapes[blob]
-    pixels = np.stack([_load(path, (channels, height, width)) for path in paths]).astype(np.float32)
-    transforms = [layer.transform_param for layer in data_layers(net, TEST)]
-    if transforms:
-        if transforms[0].mean_file:
+    layer = next(iter(data_layers(net, TEST)), None)
+    cut = (cut_of(layer) if layer is not None else None) or Cut()
+    size = cut.resize if cut.crop else (height, width)
+    read = partial(_load, grey=channels == 1, size=size)
+    pixels = np.stack([_middle(read(path), height, width, str(path)) for path in paths]).astype(np.float32)
+    if layer is not None:
+        if layer.transform_param.mean_file:
             raise NetbuildError(
                 "images were given, but the net's data layer subtracts a mean file, which is not read here"
             )
-        mean = np.array(list(transforms[0].mean_value) or [0], np.float32).reshape(1, -1, 1, 1)
-        pixels = (pixels - mean) * np.float32(transforms[0].scale)
+        mean = np.array(list(layer.transform_param.mean_value) or [0], np.float32).reshape(1, -1, 1, 1)
+        pixels = (pixels - mean) * np.float32(layer.transform_param.scale)
     return {blob: pixels}
 
 
-def _load(path: PathLike, shape: Tuple[int, int, int]) -> Any:
+def _load(path: PathLike, *, grey: bool, size: Optional[Tuple[int, int]]) -> Any:
+    """Return an image as (C, H, W), resized to `size` (height, width) where it is not None."""
     import numpy as np
 
-    channels, height, width = shape
-    image_class = pillow()
     try:
-        with image_class.open(existing_file(path, "image")) as image:
-            pixels = np.asarray(image.convert("L" if channels == 1 else "RGB").resize((width, height)))
+        with pillow().open(existing_file(path, "image")) as image:
+            plain = image.convert("L" if grey else "RGB")
+            pixels = np.asarray(plain if size is None else plain.resize(size[::-1]))
     except OSError as error:
         raise NetbuildError(f"image {str(path)!r}: cannot be read ({error})") from None
-    return pixels[None] if channels == 1 else pixels[:, :, ::-1].transpose(2, 0, 1)
+    return pixels[None] if grey else pixels[:, :, ::-1].transpose(2, 0, 1)
+
+
+def _middle(pixels: Any, height: int, width: int, path: str) -> Any:
+    """Return the middle of an image (C, H, W), as Caffe's crop in TEST takes it."""
+    there = pixels.shape[1:]
+    if there[0] < height or there[1] < width:
+        raise NetbuildError(f"image {path!r}: is {there[0]} x {there[1]}, and {height} x {width} are to be cropped")
+    top, left = (there[0] - height) // 2, (there[1] - width) // 2
+    return pixels[:, top : top + height, left : left + width]

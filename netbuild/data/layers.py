@@ -7,10 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 from .._caffe import TEST, TRAIN, Message, caffe
 from ..errors import GraphError
 from ..fusion.wiring import DATA
-from .source import DataSource
-
-_TOGETHER = ("hdf5", "input")
-"""Kinds of which one layer gives all inputs and labels."""
+from .source import AS_IT_IS, DataSource
 
 
 def data_layers(sources: Mapping[str, DataSource], labels: Mapping[str, int]) -> List[Message]:
@@ -24,7 +21,8 @@ def data_layers(sources: Mapping[str, DataSource], labels: Mapping[str, int]) ->
     kinds = {source.kind for source in sources.values()}
     if len(kinds) > 1:
         raise GraphError(f"all inputs need data of one kind, found {' and '.join(sorted(kinds))}")
-    if kinds <= set(_TOGETHER):
+    if kinds <= set(AS_IT_IS):
+        # One layer gives all inputs and labels.
         return [_together(sources, labels, phase) for phase in (TRAIN, TEST)]
     _require_lists(sources, labels)
     inputs = [blob for blob in sources if blob not in labels]
@@ -72,7 +70,7 @@ def _together(sources: Mapping[str, DataSource], labels: Mapping[str, int], phas
     if first.kind == "hdf5":
         tops = caffe().layers.HDF5Data(source=first.path(phase), batch_size=batch, **common)
     else:
-        shapes = [{"dim": [batch, *source.size()]} for source in inputs.values()]
+        shapes = [{"dim": [batch, *source.size(phase)]} for source in inputs.values()]
         shapes += [{"dim": [batch, length] if length > 1 else [batch]} for length in labels.values()]
         tops = caffe().layers.Input(shape=shapes, **common)
     return _messages(dict(zip(blobs, tops if len(blobs) > 1 else [tops])))[0]

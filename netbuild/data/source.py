@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
-from .._caffe import TRAIN
-from ..branches.branch import Input
+from .._caffe import TEST, TRAIN
+from ..branches.branch import Cut, Input
 from ..errors import GraphError
 
 KINDS = ("image", "lmdb", "leveldb", "hdf5", "input")
 """Where data comes from: a list of image files, a database, a list of HDF5 files, or the caller's memory."""
+AS_IT_IS = ("hdf5", "input")
+"""Kinds whose values reach the net unchanged: whoever gives them has prepared them."""
 
 
 @dataclass(frozen=True)
@@ -24,31 +26,59 @@ class DataSource:
     train_batch: int = 50
     test_batch: int = 20
     crop: Optional[int] = None
-    """Side of a square crop: at random in TRAIN, from the middle in TEST."""
+    """Side of a square crop: at random in TRAIN, from the middle in TEST; 0 for none. This and what follows is by
+    default as the input tells."""
     resize: Optional[Tuple[int, int]] = None
     """(height, width) that images are resized to before they are cropped; ImageData only."""
-    mirror: bool = False
+    mirror: Optional[bool] = None
     """Mirror images at random in TRAIN."""
     shuffle: bool = False
-    """Shuffle the list each epoch in TRAIN; ImageData only."""
-    root_folder: str = ""
+    """Shuffle the list each epoch in TRAIN; ImageData only, by default not."""
+    root_folder: Optional[str] = None
     """Put in front of each path of the list; ImageData only."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise GraphError(f"no data kind {self.kind!r}; known are {', '.join(KINDS)}")
-        if self.kind in ("hdf5", "input") and (self.crop or self.mirror):
+        if self.kind in AS_IT_IS and (self.crop or self.mirror):
             raise GraphError(f"data of kind {self.kind!r} is taken as it is: crop and mirror do not apply")
         if self.kind != "image" and (self.resize or self.shuffle or self.root_folder):
             raise GraphError(f"resize, shuffle and root folder are for images in a list, not for data of {self.kind!r}")
-        if self.kind in ("image", "lmdb", "leveldb") and len(self.shape) != 3:
+        if self.kind not in AS_IT_IS and len(self.shape) != 3:
             raise GraphError(f"images have a shape C,H,W; found {','.join(map(str, self.shape))}")
+        if self.kind == "image" and self.shape[0] not in (1, 3):
+            raise GraphError(
+                f"images of a list have 3 channels, or 1 as grey ones, and the net reads {self.shape[0]}; take data of "
+                "kind lmdb, leveldb or hdf5"
+            )
         if len(self.input.mean) not in (0, 1, self.shape[0]):
             raise GraphError(f"{len(self.input.mean)} mean values for {self.shape[0]} channels; give one, or each's")
-        if self.crop and self.resize and self.crop > min(self.resize):
-            raise GraphError(f"a crop of {self.crop} is larger than the image, resized to {self.resize}")
+        if self.kind not in AS_IT_IS:
+            self._require_agreed()
+            self._require_croppable()
         if min(self.train_batch, self.test_batch) < 1:
             raise GraphError("a batch needs at least 1 image")
+
+    def _require_agreed(self) -> None:
+        for name, values in self.input.disputed:
+            if getattr(self, name) is None and (name == "crop" or self.kind == "image"):
+                raise GraphError(
+                    f"the branches were trained on images of another {name} each ({values}), and one data layer has "
+                    f"only one; give a branch an input of its own (--input PREFIX=NAME), which may read the same list, "
+                    f"or say --{name} for all"
+                )
+
+    def _require_croppable(self) -> None:
+        for phase in (TRAIN, TEST):
+            resize, crop, _ = self.cut(phase)
+            told = self.input.train if phase == TRAIN else self.input.test
+            # Of the shape that a net sees, a crop is made smaller; how large the images were nobody tells then.
+            limit = resize or (None if told is not None and told.crop else self.shape[1:])
+            if crop and limit and crop > min(limit):
+                raise GraphError(
+                    f"a crop of {crop} is larger than the image, {'resized to ' if resize else ''}"
+                    f"{limit[0]} x {limit[1]}; change --crop or --{'resize' if resize else 'shape'}"
+                )
 
     @property
     def shape(self) -> Tuple[int, ...]:
@@ -57,11 +87,26 @@ class DataSource:
             raise GraphError("the shape of the input is not known from the branches' nets; give it: --shape C,H,W")
         return self.input.shape
 
-    def size(self) -> Tuple[int, ...]:
-        """Return the shape as the net sees it, after cropping: of images (C, H, W)."""
-        if self.crop:
-            return self.shape[0], self.crop, self.crop
-        return (self.shape[0], *self.resize) if self.resize else self.shape
+    def cut(self, phase: int) -> Cut:
+        """Return how much of an image the net sees in a phase: as said here, else as its source told."""
+        told = (self.input.train if phase == TRAIN else self.input.test) or Cut()
+        crop = told.crop if self.crop is None else self.crop
+        resize = self.resize
+        if self.kind == "image" and resize is None:
+            resize = told.resize or (self._sides() if self.input.resize and not crop else None)
+        mirror = told.mirror if self.mirror is None else self.mirror
+        return Cut(resize, crop or None, phase == TRAIN and mirror)
+
+    def _sides(self) -> Tuple[int, int]:
+        height, width = self.shape[1:]
+        return height, width
+
+    def size(self, phase: int = TEST) -> Tuple[int, ...]:
+        """Return the shape as the net sees it in a phase, after cropping: of images (C, H, W)."""
+        if self.kind in AS_IT_IS:
+            return self.shape
+        resize, crop, _ = self.cut(phase)
+        return (self.shape[0], *((crop, crop) if crop else resize or self.shape[1:]))
 
     def batch(self, phase: int) -> int:
         """Return the batch size of a phase."""
@@ -76,13 +121,14 @@ class DataSource:
         options: Dict[str, Any] = {}
         if self.shape[0] == 1:
             options["is_color"] = False
-        resize = self.resize or (self.shape[1:] if self.input.resize and not self.crop else None)
+        resize = self.cut(phase).resize
         if resize:
             options["new_height"], options["new_width"] = resize
         if self.shuffle and phase == TRAIN:
             options["shuffle"] = True
-        if self.root_folder:
-            options["root_folder"] = self.root_folder
+        root = self.input.root_folder if self.root_folder is None else self.root_folder
+        if root:
+            options["root_folder"] = root
         return options
 
     def transform(self, phase: int) -> Dict[str, Any]:
@@ -94,8 +140,11 @@ class DataSource:
             fields["mean_value"] = list(self.input.mean)
         if self.input.scale != 1:
             fields["scale"] = self.input.scale
-        if self.crop:
-            fields["crop_size"] = self.crop
-        if self.mirror and phase == TRAIN:
+        _, crop, mirror = self.cut(phase)
+        if crop:
+            fields["crop_size"] = crop
+        if mirror:
             fields["mirror"] = True
+        if self.kind != "image" and self.input.decoded is not None:
+            fields["force_color" if self.shape[0] > 1 else "force_gray"] = True
         return fields

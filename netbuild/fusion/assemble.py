@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import blocks
 from .._caffe import TEST, Message, caffe
@@ -19,7 +19,7 @@ from ..graph.rename import names_in
 from ..names import local, qualify, stem
 from ..proto import only_phase
 from ..shapes import shape_text, survey
-from . import preparation
+from . import agreement, preparation
 from .heads import Head, add_answer, add_loss, add_scores
 from .joins import CONCAT, Join, join, require_joinable
 from .learning import learning
@@ -89,7 +89,18 @@ class Built:
 
         Raises GraphError where branches read one input in different sizes.
         """
-        return preparation.merged(open_reads(self.placed))
+        return agreement.merged(open_reads(self.placed))
+
+    @property
+    def uneven(self) -> Set[str]:
+        """The inputs whose images each branch prepares for itself."""
+        return preparation.uneven(open_reads(self.placed))
+
+    @property
+    def doubts(self) -> Dict[str, Dict[str, str]]:
+        """What no source tells of each input's images, or the sources tell differently: a sentence for each option that
+        decides it."""
+        return agreement.doubts(open_reads(self.placed))
 
 
 def build(fusion: Fusion, *, deploy: bool = False) -> Built:

@@ -22,8 +22,8 @@ class Join:
     """A kind of join and its options."""
 
     kind: str = "concat"
-    axis: int = 1
-    """The axis that a concat joins along."""
+    axis: Optional[int] = None
+    """The axis that a concat joins along; by default 1, the channels."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Coefficients of sum and mean by prefix, 1 where none is given; those of a mean are divided by their sum."""
     bridge: Optional[str] = None
@@ -35,12 +35,19 @@ class Join:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise GraphError(f"no join {self.kind!r}; known are {', '.join(KINDS)}")
+        if self.axis is not None and self.kind != "concat":
+            raise GraphError(f"a {self.kind} join has no axis; it is for concat")
         if self.weights and self.kind not in ("sum", "mean"):
             raise GraphError(f"a {self.kind} join has no coefficients; they are for sum and mean")
         if self.kind == "mean" and self.weights and sum(self.weights.values()) <= 0:
             raise GraphError("the coefficients of a mean need a sum above 0")
         if self.bridge not in (None, "flatten") and self.bridge_outputs() < 1:
             raise GraphError(f"no bridge {self.bridge!r}; known are flatten and fc=K, K being the number of outputs")
+
+    @property
+    def along(self) -> int:
+        """The axis that a concat joins along."""
+        return 1 if self.axis is None else self.axis
 
     def bridge_outputs(self) -> int:
         """Return the K of a bridge fc=K, 0 for any other."""
@@ -67,7 +74,7 @@ def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT, naming: Optio
     blob = naming.require_free(how.blob, "blob") if how.blob else naming.free(_usual_blob(branches))
     name = naming.free(how.kind)
     if how.kind == "concat":
-        net[blob] = caffe().layers.Concat(*tops, axis=how.axis, name=name)
+        net[blob] = caffe().layers.Concat(*tops, axis=how.along, name=name)
     else:
         options: Dict[str, Any] = {"operation": getattr(caffe().params.Eltwise, _ELTWISE[how.kind])}
         coefficients = _coefficients(branches, how)
@@ -106,7 +113,7 @@ def require_joinable(how: Join, seams: Mapping[str, Shape]) -> None:
     if how.bridge or len(known) < 2:
         return
     first, *others = known.values()
-    free = how.axis % len(first) if how.kind == "concat" and -len(first) <= how.axis < len(first) else None
+    free = how.along % len(first) if how.kind == "concat" and -len(first) <= how.along < len(first) else None
     fits = all(
         len(other) == len(first)
         and all(a == b or a is None or b is None or axis == free for axis, (a, b) in enumerate(zip(first, other)))
@@ -115,6 +122,6 @@ def require_joinable(how: Join, seams: Mapping[str, Shape]) -> None:
     if fits and (how.kind != "concat" or free is not None):
         return
     listed = ", ".join(f"{prefix}: {shape_text(shape)}" for prefix, shape in known.items())
-    need = f"agree on every axis but {how.axis}" if how.kind == "concat" else "be of one shape"
+    need = f"agree on every axis but {how.along}" if how.kind == "concat" else "be of one shape"
     remedy = "--bridge flatten makes each (N, K)" if how.kind == "concat" else "--bridge fc=K gives each K outputs"
     raise GraphError(f"the seams cannot be joined by {how.kind}, for which they must {need}: {listed}; {remedy}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Dict, List, Mapping, Set, Tuple
 
 from .._caffe import caffe
@@ -17,30 +16,20 @@ Reads = Mapping[str, Mapping[str, Any]]
 
 def uneven(reads: Reads) -> Set[str]:
     """Return the inputs whose readers were trained with different means or scales."""
-    return {blob for blob, told in _by_blob(reads).items() if len(set(map(_preparation, told.values()))) > 1}
+    every = readers(reads)
+    told = {blob: [one for one in known.values() if one.prepared] for blob, known in every.items()}
+    return {blob for blob, known in told.items() if len(set(map(_preparation, known))) > 1}
 
 
-def merged(reads: Reads) -> Dict[str, Input]:
-    """Return what a data layer has to give to each input of the net; a mean and scale that all readers share included.
-
-    Raises GraphError where the readers of one input need different sizes.
-    """
-    raw = uneven(reads)
-    result: Dict[str, Input] = {}
-    for blob, told in _by_blob(reads, every=True).items():
-        shapes = {prefix: one.shape for prefix, one in told.items() if one.shape is not None}
-        if len(set(shapes.values())) > 1:
-            listed = ", ".join(f"{prefix}: {shape}" for prefix, shape in shapes.items())
-            raise GraphError(
-                f"the branches read the input {blob!r} in different sizes ({listed}): give one an input of its own "
-                "(--input PREFIX=NAME), or one --shape to all"
-            )
-        first = next((one for one in told.values() if one.prepared), next(iter(told.values()), Input(None)))
-        shape = next(iter(shapes.values()), None)
-        result[blob] = dataclasses.replace(first, shape=shape)
-        if blob in raw:
-            result[blob] = dataclasses.replace(result[blob], mean=(), scale=1.0, mean_file=None)
-    return result
+def readers(reads: Reads) -> Dict[str, Dict[str, Input]]:
+    """Return, of each input, what is told by those of its readers that tell anything of it."""
+    found: Dict[str, Dict[str, Input]] = {}
+    for prefix, blobs in reads.items():
+        for blob, told in blobs.items():
+            known = found.setdefault(blob, {})
+            if told is not None:
+                known[prefix] = told
+    return found
 
 
 def require_told(reads: Reads) -> None:
@@ -53,11 +42,21 @@ def require_told(reads: Reads) -> None:
                     f"the branches that read the input {blob!r} were trained with different means or scales, and the "
                     f"net of {prefix!r} does not tell its own; give --mean {prefix}=VALUE and --scale {prefix}=VALUE"
                 )
+            if blob in raw:
+                _require_fitting_mean(prefix, told)
             if blob in raw and told.mean_file:
                 raise GraphError(
                     f"branch {prefix!r} subtracts the mean file {told.mean_file!r}, others that read {blob!r} do not, "
                     f"and no layer can do that for one branch; give mean values: --mean {prefix}=B,G,R"
                 )
+
+
+def _require_fitting_mean(prefix: str, told: Input) -> None:
+    channels, count = told.seen[0], len(told.mean)
+    if channels is not None and count not in (0, 1, channels):
+        raise GraphError(
+            f"branch {prefix!r}: {count} mean values for {channels} channel{'s' * (channels > 1)}; give one, or each's"
+        )
 
 
 def prepared(net: Any, prefix: str, blob: str, bottom: Top, told: Input) -> Top:
@@ -88,14 +87,3 @@ def _assigned(net: Any, prefix: str, name: str, top: Top) -> Top:
 
 def _preparation(told: Input) -> Tuple[Any, ...]:
     return told.mean, told.scale, told.mean_file
-
-
-def _by_blob(reads: Reads, *, every: bool = False) -> Dict[str, Dict[str, Input]]:
-    """Return the readers of each input with what they tell: those that tell mean and scale, or `every` one."""
-    found: Dict[str, Dict[str, Input]] = {}
-    for prefix, blobs in reads.items():
-        for blob, told in blobs.items():
-            readers = found.setdefault(blob, {})
-            if told is not None and (told.prepared or every):
-                readers[prefix] = told
-    return found

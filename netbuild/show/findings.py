@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from .. import names, proto
 from .._caffe import Message
+from ..branches.told import described, images_of
 from ..costs.summary import Summary, summarize
 from ..errors import NetbuildError
 from ..files import PathLike
@@ -65,6 +66,8 @@ class Findings:
     trainings: List[Training]
     trained: Optional[Path]
     """The last snapshot of this net."""
+    images: Dict[str, str] = field(default_factory=dict)
+    """How the net prepares the images of each input, in words."""
     filled: List[str] = field(default_factory=list)
     """Layers with parameters that no source gave: they begin as their fillers say."""
 
@@ -99,6 +102,7 @@ def look_at(folder: PathLike, prefixes: Sequence[str] = ()) -> Findings:
         _sources(weights),
         [_training(log, folder) for log in logs],
         _last_snapshot(home, summary),
+        {blob: described(told) for blob, told in images_of(net).items()},
         [] if isinstance(weights, Missing) else _filled(summary, weights[1]),
     )
 

@@ -5,7 +5,8 @@ Caffe runs in a child process: its abort becomes an error here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import names, proto
@@ -20,6 +21,7 @@ from ..graph.check import require_sound
 from ..graph.cut import cut, seams
 from ..graph.feed import fed, input_shapes, is_input, without_inputs
 from ..weights.index import index
+from .images import ImageComparison, compare_images
 from .inputs import Weighted, shapes_to_feed
 
 
@@ -40,6 +42,8 @@ class Comparison:
     """The layers whose outputs differ in any bit, in the order they ran, each with its largest difference."""
     finite: bool
     """Whether the seam is free of NaN and infinity: equal ones prove nothing."""
+    images: ImageComparison = field(default_factory=partial(ImageComparison, unknown="nobody looked"))
+    """Whether both nets prepare the same image files alike."""
 
     @property
     def first_difference(self) -> Optional[str]:
@@ -47,9 +51,14 @@ class Comparison:
         return self.differences[0][0] if self.differences else None
 
     @property
-    def equal(self) -> bool:
+    def computes_equal(self) -> bool:
         """Whether every compared blob is bit-equal, and the seam finite."""
         return not self.differences and self.finite
+
+    @property
+    def equal(self) -> bool:
+        """Whether that is so, and no image reaches the branch otherwise prepared than its original."""
+        return self.computes_equal and self.images.equal is not False
 
 
 @dataclass(frozen=True)
@@ -73,12 +82,14 @@ def verify_branches(
     """Run each original and the fused net in TEST phase on the same input and compare all they have in common.
 
     The input is random (uniform in -1..1, from `seed`), or the image files given, prepared as the nets' data layers
-    say. Data layers are replaced by Input layers: no data file is opened. `shapes` gives (N, C, H, W) for inputs
+    say; data layers are replaced by Input layers for it. Where both nets have data layers that read images, these are
+    compared too (`images.compare_images`). `shapes` gives (N, C, H, W) for inputs
     whose shape no net tells; without it a square is sought that fits the weights. The seam is the blob after `@` in
     the original's name, or else the blob of the branch that other layers of the fused net read.
     """
     fused = Weighted(str(target), _load(target), index(weights))
-    parts = [_alone(fused.net, prefix, original) for prefix, original in originals.items()]
+    nets = {prefix: _up_to_seam(fused.net, prefix, original) for prefix, original in originals.items()}
+    parts = [_alone(fused.net, prefix, originals[prefix], *one) for prefix, one in nets.items()]
     hints = {blob: shape for one in reversed(parts) for blob, shape in one.hints.items()}
     known = shapes_to_feed(fused, hints, shapes or {})
     if images:
@@ -89,7 +100,10 @@ def verify_branches(
         "inputs": load_images(images, known, fused.net) if images else {},
         "seed": seed,
     }
-    return list(run("netbuild.verify.engine:compare", **job))
+    found = list(run("netbuild.verify.engine:compare", **job))
+    tested = proto.only_phase(fused.net, TEST)
+    prepared = {one.prefix: compare_images(tested, nets[one.prefix][0], one.readers, images) for one in parts}
+    return [replace(one, images=prepared[one.prefix]) for one in found]
 
 
 class Alone(NamedTuple):
@@ -108,14 +122,18 @@ class Alone(NamedTuple):
     """The shapes that it tells of blobs which feed its branch in the fused net."""
 
 
-def _alone(fused: Message, prefix: str, original: Original) -> Alone:
+def _up_to_seam(fused: Message, prefix: str, original: Original) -> Tuple[Message, str]:
+    """Return an original in TEST up to its seam, its data layers included, and the seam's name in the fused net."""
     index(original.weights)
     whole = _original_net(original)
     seam = _seam(fused, prefix, original.net)
     try:
-        net = cut(proto.only_phase(whole, TEST), [names.local(prefix, seam) or seam])
+        return cut(proto.only_phase(whole, TEST), [names.local(prefix, seam) or seam]), seam
     except GraphError as error:
         raise GraphError(f"branch {prefix!r}: {original.net}: {error}") from None
+
+
+def _alone(fused: Message, prefix: str, original: Original, net: Message, seam: str) -> Alone:
     layers = {layer.name: layer for _, layer in proto.of_phase(fused, TEST)}
     readers: Dict[str, Tuple[str, int]] = {}
     hints: Dict[str, Tuple[int, ...]] = {}

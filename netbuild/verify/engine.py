@@ -39,6 +39,26 @@ def compare(
         yield _comparison(original.prefix, original.seam, expected, found)
 
 
+def prepared(own: Tuple[str, str], fused: Tuple[str, str], count: int) -> Iterator[float]:
+    """Yield the largest difference between a blob of two nets over so many batches; 0 where all bits are the same.
+
+    A net comes as (prototxt text, blob); its data layers read what both are to be compared on.
+    """
+    nets = [(load_net(text), blob) for text, blob in (own, fused)]
+    largest = 0.0
+    for _ in range(count):
+        one, two = ([_forwarded(net, blob)] for net, blob in nets)
+        if not _same(one, two):
+            # Zeros of two signs differ in a bit and not in value.
+            largest = max(largest, _largest_difference(one, two), float(np.finfo(np.float32).tiny))
+    yield largest
+
+
+def _forwarded(net: Any, blob: str) -> Any:
+    net.forward()
+    return net.blobs[blob].data.copy()
+
+
 def outputs(text: str, weights: str, feed: Mapping[str, Any], blobs: Sequence[str]) -> Iterator[Tuple[str, Any]]:
     """Yield blobs of a net with their values, fed so."""
     net = load_net(text, weights)

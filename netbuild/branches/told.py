@@ -1,0 +1,144 @@
+"""What a net's own data layers tell of the preparation of its images: the only place that reads it out of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Dict, List, Optional
+
+from .. import proto
+from .._caffe import TEST, TRAIN, Message
+from ..errors import NetbuildWarning
+from ..graph.feed import is_input
+from ..shapes import Shape, infer
+from .branch import Cut, Input
+
+_SILENT = ("DummyData", "Input", "HDF5Data", "Python")
+"""Layers whose values come prepared, nobody tells how."""
+READ_IMAGES = ("ImageData", "Data")
+"""Layers that read images and cut them: from a list, from a database."""
+_GREY, _COLOUR = 1, 3
+_IMAGE_AXES = 4
+
+
+def sources_of(net: Message) -> Dict[str, Message]:
+    """Return the layer that brings in each input blob of a net of one phase.
+
+    Of a net that nothing else feeds, DummyData is what stands for its data.
+    """
+    layers = [layer for layer in net.layer if is_input(layer)]
+    layers = layers or [layer for layer in net.layer if layer.type == "DummyData"]
+    return {top: layer for layer in layers for top in layer.top}
+
+
+def told_by(layer: Message, shape: Shape) -> Input:
+    """Return what a layer tells of the input that it brings in; `shape` is that of the blob as far as it is known."""
+    tail = tuple(length for length in (shape or ())[1:] if length is not None)
+    known = tail if shape and len(tail) == len(shape) - 1 else None
+    transform = layer.transform_param
+    cut = cut_of(layer)
+    return Input(
+        shape=known,
+        mean=tuple(transform.mean_value),
+        scale=transform.scale,
+        resize=len(tail) == 3,
+        layer=layer.name,
+        mean_file=transform.mean_file or None,
+        prepared=layer.type not in _SILENT,
+        channels=None if known else _channels(layer),
+        # By chance in TEST too, where one layer stands for both phases; netbuild's own tests give the same each time.
+        test=cut and cut._replace(mirror=False),
+        train=cut,
+        decoded=_decoded(layer),
+        from_database=layer.type == "Data",
+        root_folder=layer.image_data_param.root_folder,
+    )
+
+
+def cut_of(layer: Message) -> Optional[Cut]:
+    """Return how a layer cuts its images, None for one that reads none."""
+    if layer.type not in READ_IMAGES:
+        return None
+    options, transform = layer.image_data_param, layer.transform_param
+    resize = (options.new_height, options.new_width) if options.new_height and options.new_width else None
+    return Cut(resize, transform.crop_size or None, transform.mirror)
+
+
+def images_of(whole: Message) -> Dict[str, Input]:
+    """Return what a net, in TEST where it has that phase, tells of each input that is one of images, (N, C, H, W)."""
+    phases = proto.phases(whole)
+    net = proto.only_phase(whole, TEST if TEST in phases else TRAIN)
+    trains = sources_of(proto.only_phase(whole, TRAIN)) if TRAIN in phases else {}
+    shapes = infer(net, TEST).blobs
+    found: Dict[str, Input] = {}
+    for blob, layer in sources_of(net).items():
+        shape = shapes.get(blob)
+        if (layer.type in READ_IMAGES and blob == layer.top[0]) or (shape is not None and len(shape) == _IMAGE_AXES):
+            found[blob] = in_training_too(told_by(layer, shape), trains.get(blob), "the net")
+    return found
+
+
+def in_training_too(told: Input, layer: Optional[Message], source: str) -> Input:
+    """Return what a net tells of an input whose data in TRAIN another layer brings in; `source` names it in a note."""
+    if layer is None:
+        return told
+    other = told_by(layer, None)
+    if other.prepared and told.prepared and _values(other) != _values(told):
+        warnings.warn(
+            f"{source}: its data layers of TRAIN and TEST prepare images differently (TRAIN: {values_text(other)}; "
+            f"TEST: {values_text(told)}); what TEST does is taken for both",
+            NetbuildWarning,
+            stacklevel=2,
+        )
+    return dataclasses.replace(told, train=other.train or told.train)
+
+
+def of_both_files(first: Input, last: Optional[Input]) -> Input:
+    """Return what two files of one net tell of an input, that of TRAIN being the first."""
+    if last is None:
+        return first
+    return dataclasses.replace(last, train=first.train or last.train, shape=last.shape or first.shape)
+
+
+def values_text(told: Input) -> str:
+    """Return in words what is done to the values 0..255 of an image."""
+    done: List[str] = []
+    if told.mean_file:
+        done.append(f"less the mean file {told.mean_file!r}")
+    elif any(told.mean):
+        done.append(f"less {', '.join(f'{value:g}' for value in told.mean)}")
+    if told.scale != 1:
+        done.append(f"times {told.scale:g}")
+    return ", ".join(done) or "raw pixels 0..255"
+
+
+def cut_text(cut: Cut) -> str:
+    """Return in words how much of an image is seen."""
+    size = "resized to {} x {}".format(*cut.resize) if cut.resize else "in the size in which they are stored"
+    return size + (f", cropped to {cut.crop} x {cut.crop}" if cut.crop else "") + (", mirrored" if cut.mirror else "")
+
+
+def described(told: Input) -> str:
+    """Return in words how images are prepared: 'resized to 32 x 32, cropped to 24 x 24; less 100, times 0.5'."""
+    if not told.prepared:
+        return "nothing here tells how they are prepared"
+    cuts = [f"{cut_text(told.test)}"] if told.test else []
+    if told.train and told.train != told.test:
+        cuts.append(f"in TRAIN {cut_text(told.train)}")
+    return "; ".join([*cuts, values_text(told)])
+
+
+def _values(told: Input) -> object:
+    return told.mean, told.scale, told.mean_file
+
+
+def _channels(layer: Message) -> Optional[int]:
+    if layer.type == "ImageData":
+        return _COLOUR if layer.image_data_param.is_color else _GREY
+    decoded = _decoded(layer)
+    return None if decoded is None else _COLOUR if decoded else _GREY
+
+
+def _decoded(layer: Message) -> Optional[bool]:
+    transform = layer.transform_param
+    return bool(transform.force_color) if transform.force_color or transform.force_gray else None

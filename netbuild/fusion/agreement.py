@@ -1,0 +1,161 @@
+"""What a data layer has to give to each input of a net: what its readers tell of their images, put together."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from ..branches.branch import Cut, Input
+from ..branches.told import values_text
+from ..errors import GraphError
+from .preparation import Reads, readers, uneven
+
+Readers = Mapping[str, Input]
+"""What the branches that read one input tell of it, by prefix."""
+
+
+def merged(reads: Reads) -> Dict[str, Input]:
+    """Return what a data layer has to give to each input of the net; a mean and scale that all readers share included.
+
+    Raises GraphError where the readers of one input need different sizes. Where they were cut differently to one size
+    the result says so (`Input.disputed`): whoever makes the data layer must be told which it is to be.
+    """
+    raw = uneven(reads)
+    return {blob: _agreed(blob, known, raw=blob in raw) for blob, known in readers(reads).items()}
+
+
+def _agreed(blob: str, known: Readers, *, raw: bool) -> Input:
+    first = next((one for one in known.values() if one.prepared), next(iter(known.values()), Input(None)))
+    both = {phase: _cuts(known, phase) for phase in ("test", "train")}
+    agreed = dataclasses.replace(
+        first,
+        shape=_shape(blob, known),
+        channels=None,
+        test=_common(both["test"].values()),
+        train=_common(both["train"].values()),
+        decoded=next((one.decoded for one in known.values() if one.decoded is not None), None),
+        from_database=any(one.from_database for one in known.values()),
+        root_folder=_only([one.root_folder for one in known.values() if one.root_folder]) or "",
+        disputed=_disputed(both),
+    )
+    return dataclasses.replace(agreed, mean=(), scale=1.0, mean_file=None) if raw else agreed
+
+
+def _shape(blob: str, known: Readers) -> Optional[Tuple[int, ...]]:
+    """Return the shape that all readers see, as far as each tells it; GraphError where they see different ones."""
+    shapes = {prefix: _seen(one) for prefix, one in known.items()}
+    told = [shape for shape in shapes.values() if shape is not None]
+    if not told:
+        return None
+    lengths = [{length for length in axis if length is not None} for axis in zip(*told)]
+    if len(set(map(len, told))) > 1 or any(len(found) > 1 for found in lengths):
+        listed = _listed({prefix: _size_text(shape) for prefix, shape in shapes.items() if shape is not None})
+        raise GraphError(
+            f"the branches read the input {blob!r} in different sizes ({listed}): give one an input of its own "
+            "(--input PREFIX=NAME), or one --shape to all"
+        )
+    return tuple(found.pop() for found in lengths) if all(lengths) else None
+
+
+def _size_text(shape: Sequence[Optional[int]]) -> str:
+    return f"({', '.join('?' if length is None else str(length) for length in shape)})"
+
+
+def _seen(told: Input) -> Optional[Tuple[Optional[int], ...]]:
+    if told.shape is not None and len(told.shape) != 3:
+        return told.shape
+    return told.seen if any(told.seen) else None
+
+
+def _cuts(known: Readers, phase: str) -> Dict[str, Cut]:
+    cuts: Dict[str, Optional[Cut]] = {prefix: getattr(one, phase) for prefix, one in known.items()}
+    return {prefix: cut for prefix, cut in cuts.items() if cut is not None}
+
+
+def _common(cuts: Iterable[Cut]) -> Optional[Cut]:
+    """Return the cut that all agree on, as far as they do; mirrored only where all are."""
+    known = list(cuts)
+    if not known:
+        return None
+    return Cut(_only(_sizes(known)), _only([cut.crop for cut in known]), all(cut.mirror for cut in known))
+
+
+def _sizes(cuts: Iterable[Cut]) -> List[Tuple[int, int]]:
+    """Return the sizes that are told: who takes images as they are stored does not know their size."""
+    return [cut.resize for cut in cuts if cut.resize]
+
+
+def _only(values: Iterable[Any]) -> Any:
+    """Return the one value that all are, None where there are several or none."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
+
+
+def _disputed(both: Mapping[str, Mapping[str, Cut]]) -> Tuple[Tuple[str, str], ...]:
+    found: Dict[str, str] = {}
+    for cuts in both.values():
+        if len(set(_sizes(cuts.values()))) > 1:
+            found["resize"] = _listed({p: "{} x {}".format(*cut.resize) for p, cut in cuts.items() if cut.resize})
+        if len({cut.crop for cut in cuts.values()}) > 1:
+            found["crop"] = _listed({p: f"{cut.crop} x {cut.crop}" if cut.crop else "none" for p, cut in cuts.items()})
+    return tuple(found.items())
+
+
+def _listed(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{prefix}: {value}" for prefix, value in values.items())
+
+
+def doubts(reads: Reads) -> Dict[str, Dict[str, str]]:
+    """Return, of each input, what no source tells of its images or the sources tell differently, and what is done then:
+    a sentence for each option that decides it ('mean', 'mirror', 'resize', 'root_folder')."""
+    found = {}
+    for blob, known in readers(reads).items():
+        untold = _untold({prefix: blobs[blob] for prefix, blobs in reads.items() if blob in blobs})
+        said = {"mean": untold, "mirror": _mirrored(known), "resize": _stored(known), "root_folder": _roots(known)}
+        found[blob] = {option: sentence for option, sentence in said.items() if sentence}
+    return found
+
+
+def _untold(those: Mapping[str, Optional[Input]]) -> str:
+    """Return a sentence for the branches whose source does not tell mean and scale."""
+    untold = [prefix for prefix, told in those.items() if told is None or not told.prepared]
+    if not untold:
+        return ""
+    teller = next(((prefix, told) for prefix, told in those.items() if told is not None and told.prepared), None)
+    who = f"the source of {' and of '.join(map(repr, untold))}" if untold != [""] else "the net"
+    taken = f"prepared as for {teller[0]!r} ({values_text(teller[1])})" if teller else "taken as raw pixels 0..255"
+    front = f"{untold[0]}=" if untold[0] else ""
+    return (
+        f"{who} does not tell how images were prepared; they are {taken}. Say --mean {front}VALUE and --scale "
+        f"{front}FACTOR as in its training, or --mean {front}none for raw pixels"
+    )
+
+
+def _mirrored(known: Readers) -> str:
+    cuts = _cuts(known, "train")
+    those = [prefix for prefix, cut in cuts.items() if cut.mirror]
+    if not those or len(those) == len(cuts):
+        return ""
+    return f"only {' and '.join(map(repr, those))} was trained on mirrored images; none is mirrored without --mirror"
+
+
+def _stored(known: Readers) -> str:
+    """Return a sentence where some cropped images of whatever size they had, and others say of which."""
+    cuts = {prefix: cut for prefix, cut in _cuts(known, "test").items() if cut.crop}
+    size = _only(_sizes(cuts.values()))
+    those = [prefix for prefix, cut in cuts.items() if not cut.resize]
+    if not size or not those:
+        return ""
+    return (
+        f"{' and '.join(map(repr, those))} cropped images of the size in which they were stored; they are resized to "
+        "{} x {} before, as for the others (--resize H,W)".format(*size)
+    )
+
+
+def _roots(known: Readers) -> str:
+    roots = {prefix: one.root_folder for prefix, one in known.items() if one.root_folder}
+    if not roots:
+        return ""
+    only = _only(roots.values())
+    done = f"{only!r} is put in front of the lists' paths" if only else "nothing is put in front of the lists' paths"
+    return f"{done} (root_folder of {_listed(roots)}); --root-folder FOLDER says otherwise"
