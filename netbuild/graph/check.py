@@ -6,17 +6,20 @@ a layer name that stands twice (weights go to the first) or an in-place layer th
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from itertools import combinations
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import names
-from .._caffe import Message, schema
-from ..errors import GraphError
+from .._caffe import TEST, TRAIN, Message, schema
+from ..errors import GraphError, NetbuildWarning
 from ..proto import of_phase, phase_name, phases
 from ..shapes import survey
+from .backward import backward, is_loss
 from .definition import definition_faults, doubled_names, nameless, rule_faults, sharing_faults
 from .flow import Flow, Layers, in_place
+from .overwriting import Overwriting
 
 
 def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None) -> List[str]:
@@ -44,6 +47,7 @@ def _of_phase(net: Message, phase: int, seams: Mapping[str, str]) -> Iterator[Tu
         *nameless(layers),
         *doubled_names(layers),
         *flow.faults,
+        *Overwriting(layers, inferred).faults,
         *definition_faults(layers, inferred.params),
         *_sharers(layers, seams),
         *sharing_faults(layers, inferred.params),
@@ -57,6 +61,25 @@ def _of_phase(net: Message, phase: int, seams: Mapping[str, str]) -> Iterator[Tu
     for misfit in misfits:
         # The same layer's sentence may differ between the phases in no more than the batch size.
         yield misfit.layer, misfit.sentence
+
+
+def remarks(net: Message) -> List[str]:
+    """Return what Caffe takes, and trains on another gradient than the net's: layers in place over what one reads.
+
+    Only where the backward pass comes by: a frozen branch, or a net to deploy, is as good as any.
+    """
+    if TRAIN not in phases(net) and not (phases(net) == (TEST,) and any(map(is_loss, net.layer))):
+        return []
+    layers = of_phase(net, TRAIN)
+    inferred, _ = survey(net, TRAIN)
+    reached = backward(net, TRAIN, inferred, Flow(layers))
+    return list(dict.fromkeys(Overwriting(layers, inferred).wrong_gradients(reached)))
+
+
+def warn(net: Message, what: str) -> None:
+    """Give a NetbuildWarning for each of the net's `remarks`."""
+    for remark in remarks(net):
+        warnings.warn(f"{what}: {remark}", NetbuildWarning, stacklevel=2)
 
 
 def require_sound(
