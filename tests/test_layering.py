@@ -59,7 +59,7 @@ INNER = {
     ],
     "shapes": [
         *("lengths", "arity", "sources", "spatial", "pointwise", "arrange", "learned", "recurrent", "losses"),
-        *("rules", "engine", "in_place"),
+        *("rules", "engine", "in_place", "fillers"),
     ],
     "graph": [
         "flow",

@@ -15,9 +15,9 @@ from .. import names
 from .._caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildWarning
 from ..proto import of_phase, phase_name, phases
-from ..shapes import survey
+from ..shapes import Fault, Inferred, survey
 from .backward import backward, is_loss
-from .definition import definition_faults, doubled_names, nameless, rule_faults, sharing_faults
+from .definition import definition_faults, doubled_names, nameless, phase_faults, rule_faults, sharing_faults
 from .flow import Flow, Layers, in_place
 from .overwriting import Overwriting
 
@@ -31,24 +31,27 @@ def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional
     """
     found: Dict[Union[int, str], Tuple[str, List[str]]] = {}
     looked_at = phases(net) if in_phases is None else in_phases
-    for phase in looked_at:
-        for key, sentence in _of_phase(net, phase, seams):
+    surveyed = {phase: survey(net, phase) for phase in looked_at}
+    for phase, (inferred, misfits) in surveyed.items():
+        for key, sentence in _of_phase(of_phase(net, phase), inferred, misfits, seams):
             found.setdefault(key, (sentence, []))[1].append(phase_name(phase))
     told = [text if len(named) == len(looked_at) else f"{text} (phase {named[0]})" for text, named in found.values()]
+    if {TRAIN, TEST} <= set(looked_at):
+        told += phase_faults(net, surveyed[TRAIN][0].params, surveyed[TEST][0].params)
     return [*rule_faults(net), *told]
 
 
-def _of_phase(net: Message, phase: int, seams: Mapping[str, str]) -> Iterator[Tuple[Union[int, str], str]]:
+def _of_phase(
+    layers: Layers, inferred: Inferred, misfits: Sequence[Fault], seams: Mapping[str, str]
+) -> Iterator[Tuple[Union[int, str], str]]:
     """Yield the problems of one phase, each with a key by which the other phase's is known to be the same one."""
-    layers = of_phase(net, phase)
     flow = Flow(layers)
-    inferred, misfits = survey(net, phase)
     for sentence in (
         *nameless(layers),
         *doubled_names(layers),
         *flow.faults,
         *Overwriting(layers, inferred).faults,
-        *definition_faults(layers, inferred.params),
+        *definition_faults(layers, inferred),
         *_sharers(layers, seams),
         *sharing_faults(layers, inferred.params),
         *(

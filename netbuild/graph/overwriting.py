@@ -7,6 +7,7 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 from .._caffe import Message
 from ..shapes import Inferred
 from ..shapes.in_place import (
+    ABORTS,
     GRADIENT,
     gradient_reads_bottoms,
     gradient_reads_tops,
@@ -75,9 +76,13 @@ class Overwriting:
     def _judge(self, index: int, layer: Message, blob: str, before: _Blob) -> None:
         where = f"layer {layer.name!r} ({layer.type}) works in place on {blob!r}"
         deed = in_place_deed(layer, self._shapes.bottoms[index], self._shapes.tops[index])
-        source = self._layers[before.writers[0]]
+        source, last = self._layers[before.writers[0]], self._layers[before.writers[before.written - 1]]
         if deed not in (None, GRADIENT):
             self.faults.append(f"{where}: {deed}; {_REMEDY}")
+        elif any(weight for top, weight in zip(last.top, last.loss_weight) if top == blob):
+            self.faults.append(
+                f"{where}, which layer {last.name!r} makes a loss of by its loss_weight: {ABORTS}; {_REMEDY}"
+            )
         elif keeps_memory(source):
             self.faults.append(
                 f"{where}, memory that layer {source.name!r} ({source.type}) fills once: from its second pass on Caffe "
