@@ -14,7 +14,7 @@ from netbuild.branches.source import alone, prototxts
 from netbuild.branches.table import find_builder
 from netbuild.branches.told import images_of
 from netbuild.errors import GraphError
-from netbuild.graph.check import problems
+from netbuild.graph.check import problems, remarks
 from netbuild.shapes import unknown_types
 
 from .builders import complete_net
@@ -40,18 +40,27 @@ def command(net: str, list_seams: bool, as_json: bool) -> None:
     nets = {file: proto.read_net(file) for file in files} if files else {net: alone(find_builder(net))[0]}
     found: List[str] = []
     for name, message in nets.items():
-        wrong = problems(message)
+        wrong, notes = problems(message), remarks(message)
         phases = proto.phases(message)
         unknown = {layer: kind for phase in phases for layer, kind in unknown_types(message, phase).items()}
         cuts = seams(proto.only_phase(message, TEST if TEST in phases else phases[0])) if list_seams else []
         untold = _untold(message) if files and not wrong else []
         found += wrong
         if as_json:
-            report = {"net": name, "problems": wrong, "unknown_types": unknown, "seams": cuts if list_seams else None}
-            click.echo(json.dumps({**report, "untold_inputs": untold}, indent=2))
+            report = {
+                "net": name,
+                "problems": wrong,
+                "notes": notes,
+                "unknown_types": unknown,
+                "seams": cuts if list_seams else None,
+                "untold_inputs": untold,
+            }
+            click.echo(json.dumps(report, indent=2))
             continue
         for sentence in wrong:
             say(f"{name}: {sentence}")
+        for sentence in notes:
+            say(f"{name}: note: {sentence}")
         for layer, kind in unknown.items():
             say(f"{name}: note: layer {layer!r}: the type {kind!r} is not known here; shapes after it are unknown")
         for line in cuts:

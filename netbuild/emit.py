@@ -17,7 +17,7 @@ from .data.source import AS_IT_IS, DataSource
 from .errors import GraphError, did_you_mean
 from .files import PathLike, output_folder
 from .fusion import Built, Fusion, build, require_fitting
-from .graph.check import require_savable, require_sound
+from .graph.check import require_savable, require_sound, warn
 from .graph.feed import with_inputs
 from .shapes import infer
 
@@ -52,6 +52,7 @@ def train_val(fusion: Fusion, source: Sources) -> Message:
     for layer in net.layer[: -len(built.message.layer)]:
         layer.name = names.free(layer.name, taken)
     require_sound(net, "the train_val net")
+    warn(net, "the train_val net")
     for phase in (TRAIN, TEST):
         batch = next(iter(sources.values())).batch(phase)
         images = {blob: one for blob, one in sources.items() if blob not in built.labels}

@@ -4,7 +4,8 @@ import pytest
 from shape_nets import INPUT, LABEL, engine, layer, net, source
 
 from netbuild._caffe import TEST, TRAIN
-from netbuild.errors import GraphError
+from netbuild._child import apart
+from netbuild.errors import CaffeError, GraphError
 from netbuild.graph.check import problems, require_sound
 
 pytestmark = pytest.mark.usefixtures("slim")
@@ -81,7 +82,113 @@ WRONG = [
         "shared parameter 'w': layer 'InnerProduct' has it with the shape (5, 594), layer 'InnerProduct' with (5)",
     ),
 ]
+
+
+def filled(filler, kind="Convolution", options="kernel_size: 3", field="weight_filler"):
+    param = "convolution_param" if "volution" in kind else f"{kind.lower()}_param"
+    numbers = "num_output: 2 " * (param == "convolution_param")
+    return layer(kind, f"{param} {{ {numbers}{options} {field} {{ {filler} }} }}")
+
+
+FILLERS = [
+    (filled("type: 'gabor'"), "weight_filler 'gabor': there is no such filler; known are bilinear, constant"),
+    (filled("type: 'Xavier'"), "weight_filler 'Xavier': there is no such filler"),
+    (filled("type: ''"), "weight_filler '': there is no such filler"),
+    (filled("type: 'foo'", field="bias_filler"), "bias_filler 'foo'"),
+    (filled("type: 'foo'", "Deconvolution"), "weight_filler 'foo'"),
+    (layer("InnerProduct", FIVE.replace("}", "weight_filler { type: 'foo' } }")), "weight_filler 'foo'"),
+    (layer("Embed", "embed_param { num_output: 2 input_dim: 3 bias_filler { type: 'foo' } }"), "bias_filler 'foo'"),
+    (filled("type: 'foo'", "Scale", "", "filler"), "filler 'foo'"),
+    (filled("type: 'foo'", "Scale", "bias_term: true", "bias_filler"), "bias_filler 'foo'"),
+    (
+        layer("Scale", "scale_param { axis: 0 bias_term: true bias_filler { type: 'foo' } }", "data data"),
+        "bias_filler 'foo'",
+    ),
+    (filled("type: 'foo'", "Bias", "", "filler"), "filler 'foo'"),
+    (filled("type: 'foo'", "PReLU", "", "filler"), "filler 'foo'"),
+    (filled("type: 'xavier'", "PReLU", "channel_shared: true", "filler"), "the blob is a single number"),
+    (filled("type: 'msra'", "Scale", "num_axes: 0", "filler"), "the blob is a single number"),
+    (filled("type: 'positive_unitball'", "Scale", "num_axes: 0", "filler"), "the blob is a single number"),
+    (filled("type: 'gaussian' sparse: 1", "Scale", "num_axes: 0", "filler"), "sparse needs a blob with axes"),
+    (filled("type: 'uniform' sparse: 3"), "weight_filler 'uniform': sparse goes with gaussian only"),
+    *((filled(f"type: '{kind}' sparse: 1"), "sparse goes with") for kind in ("bilinear", "constant", "msra", "xavier")),
+    (filled("type: 'gaussian' sparse: 3"), "sparse 3 is more than the 2 outputs of the blob (2, 6, 3, 3)"),
+    (filled("type: 'gaussian' sparse: -2"), "sparse -2 must be at least 0"),
+    (filled("type: 'gaussian' std: 0"), "std 0 must be above 0; for equal values take constant"),
+    (filled("type: 'gaussian' std: -1"), "std -1 must be above 0"),
+    (filled("type: 'gaussian' std: nan"), "std nan must be above 0"),
+    (filled("type: 'uniform' min: 2 max: 1"), "min 2 is more than max 1"),
+    (filled("type: 'bilinear'", options="kernel_h: 3 kernel_w: 2"), "only square windows can be filled with it"),
+    (filled("type: 'bilinear'", options="kernel_size: 3 axis: 2"), "the blob is (2, 9, 3)"),
+    (layer("InnerProduct", FIVE.replace("}", "weight_filler { type: 'bilinear' } }")), "the blob is (5, 594)"),
+    (layer("DummyData", "dummy_data_param { shape { dim: 2 } data_filler { type: 'foo' } }", ""), "data_filler 'foo'"),
+    *(
+        (
+            source("s", 4, 3, 5)
+            + source("t", 4, 3)
+            + layer(kind, f"recurrent_param {{ num_output: 2 {field} {{ type: 'foo' }} }}", "s t"),
+            f"{field} 'foo'",
+        )
+        for kind in ("LSTM", "RNN")
+        for field in ("weight_filler", "bias_filler")
+    ),
+]
+NOT_ONLY_THEN = [
+    # Filled when they run, with which Caffe aborts then.
+    layer("DummyData", "dummy_data_param { shape { dim: 2 } data_filler { type: 'gaussian' std: 0 } }", ""),
+    layer("DummyData", "dummy_data_param { shape { dim: 2 } data_filler { type: 'bilinear' } }", ""),
+]
+HUGE = 2**31
+IMPOSSIBLE = [
+    (source("d", *[1] * 33), "a blob of 33 axes would be made; Caffe takes at most 32"),
+    (source("d", 1, -1), "its top 'd' would have the shape (1, -1); Caffe aborts on lengths below 1"),
+    (source("d", 0, 3) + layer("ReLU", "", "d"), "its top 'd' would have the shape (0, 3)"),
+    (source("d", 2, 0) + layer("BatchNorm", "", "d"), "its top 'd' would have the shape (2, 0)"),
+    (source("d", 65536, 32768), "2147483648 values; Caffe takes at most 2147483647"),
+    (source("d", 1000, 3, 1000, 1000), "3000000000 values"),
+    (source("d", 2**32), "4294967296 values"),
+    (layer("Tile", "tile_param { tiles: 2147483647 }"), "would have the shape (2, 12884901882, 9, 11)"),
+    (layer("InnerProduct", f"inner_product_param {{ num_output: {HUGE} }}"), "num_output is more than 2147483647"),
+    (
+        layer("Convolution", "convolution_param { num_output: 2 kernel_size: 3 stride: 4294967295 }"),
+        "stride is more than",
+    ),
+    (layer("Convolution", "convolution_param { num_output: 2 kernel_size: 3 pad: 100000 }"), "values; Caffe takes"),
+    (layer("Embed", "embed_param { num_output: 65536 input_dim: 65536 }"), "its parameter blob 0 would have the shape"),
+    (layer("DummyData", "dummy_data_param { shape { dim: 65536 dim: 65536 } }", ""), "4294967296 values"),
+    (layer("DummyData", "dummy_data_param { num: 4294967295 channels: 1 height: 1 width: 1 }", ""), "num is more than"),
+    (
+        layer("MemoryData", "memory_data_param { batch_size: 65536 channels: 65536 height: 1 width: 1 }", "", "x y"),
+        "4294967296 values",
+    ),
+    (layer("Parameter", "parameter_param { shape { dim: 65536 dim: 65536 } }", ""), "4294967296 values"),
+    (layer("Parameter", "parameter_param { shape { dim: 0 } }", ""), "lengths below 1"),
+]
+LOST = [
+    (
+        layer("InnerProduct", FIVE + " loss_weight: 1", name="ip") + layer("ReLU", "", "x", "x"),
+        "layer 'ReLU' (ReLU) works in place on 'x', which layer 'ip' makes a loss of by its loss_weight: Caffe aborts; "
+        "give it a top of its own",
+    ),
+]
 SOUND = [
+    filled("type: 'bilinear'"),
+    filled("type: 'bilinear'", "Deconvolution", "kernel_size: 4 group: 2"),
+    filled("type: 'bilinear'", "Scale", "axis: 0 num_axes: -1", "filler").replace('"data"', '"square"'),
+    filled("type: 'foo'", options="kernel_size: 3 bias_term: false", field="bias_filler"),
+    filled("type: 'xavier'", field="bias_filler"),
+    filled("type: 'gaussian' sparse: 2"),
+    filled("type: 'gaussian' sparse: 0"),
+    filled("type: 'uniform' min: 1 max: 1"),
+    filled("type: 'foo'", "Scale", "", "bias_filler"),
+    layer("Scale", "scale_param { axis: 0 filler { type: 'foo' } }", "data data"),
+    layer("Bias", "bias_param { axis: 0 filler { type: 'foo' } }", "data data"),
+    layer("Im2col", "convolution_param { kernel_size: 3 weight_filler { type: 'foo' } }"),
+    layer("Parameter", "parameter_param { shape {" + " dim: 1" * 32 + " } }", ""),
+    layer("InnerProduct", FIVE + " loss_weight: 0") + layer("ReLU", "", "x", "x"),
+    layer("InnerProduct", FIVE + " loss_weight: 1") + layer("ReLU", "", "x", "y"),
+    layer("EuclideanLoss", "", "data data") + layer("ReLU", "", "x", "x"),
+    layer("Pooling", "pooling_param { kernel_size: 3 kernel_h: 2 }"),
     layer("BatchNorm", "param { lr_mult: 0 } param { lr_mult: 0 }"),
     layer("BatchNorm", "param { lr_mult: 1 } param { lr_mult: 1 } param { lr_mult: 1 }"),
     layer("InnerProduct", FIVE + " param {} propagate_down: false loss_weight: 1"),
@@ -90,6 +197,72 @@ SOUND = [
     shared(FIVE + ' param { name: "w" }', FIVE + ' param { name: "w" }'),
     shared(FIVE + ' param { name: "w" }', TURNED + ' param { name: "w" share_mode: PERMISSIVE }'),
 ]
+
+
+@pytest.mark.parametrize(("layers", "part"), [*FILLERS, *IMPOSSIBLE, *LOST], ids=lambda text: text[-50:])
+def test_what_caffe_aborts_on_when_it_makes_the_blobs_is_told(caffe, layers, part):
+    text = INPUT + LABEL + layers
+    assert isinstance(engine(caffe, text), str), "Caffe takes it"
+    found = problems(net(text))
+    assert len(found) == 1
+    assert part in found[0], found
+
+
+@pytest.mark.parametrize("layers", NOT_ONLY_THEN)
+def test_what_caffe_aborts_on_when_it_runs_is_told(caffe, tmp_path, layers):
+    (tmp_path / "net").write_text(layers)
+
+    def run():
+        yield caffe.Net(str(tmp_path / "net"), TEST).forward() and "it runs"
+
+    with pytest.raises(CaffeError):
+        list(apart(run))
+    assert "Caffe aborts on its data_filler" in problems(net(layers))[0]
+
+
+SIZES = """
+layer { name: "data" type: "Input" top: "data" include { phase: TRAIN } input_param { shape { dim: 2 dim: %d } } }
+layer { name: "data" type: "Input" top: "data" include { phase: TEST } input_param { shape { dim: 2 dim: %d } } }
+layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 4 } }
+layer { name: "other" type: "InnerProduct" bottom: "data" top: "o" include { phase: TRAIN }
+  inner_product_param { num_output: 4 } }
+layer { name: "other" type: "InnerProduct" bottom: "data" top: "o" include { phase: TEST }
+  inner_product_param { num_output: 4 bias_term: %s } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wrong"),
+    [
+        ((3, 3, "true"), []),
+        (
+            (3, 5, "true"),
+            ["layer 'fc': its parameters have the shapes (4, 3) (4) in TRAIN and (4, 5) (4) in TEST; Caffe "],
+        ),
+        (
+            (3, 3, "false"),
+            ["layer 'other': its parameters have the shapes (4, 3) (4) in TRAIN and (4, 3) in TEST; Caffe "],
+        ),
+    ],
+)
+def test_phases_whose_parameters_a_solver_cannot_share(caffe, in_tmp, sizes, wrong):
+    (in_tmp / "net").write_text(SIZES % sizes)
+    (in_tmp / "solver").write_text(
+        'net: "net" test_iter: 1 test_interval: 1 lr_policy: "fixed" base_lr: 0.1 max_iter: 1'
+    )
+
+    def solve():
+        caffe.get_solver("solver").solve()
+        yield "done"
+
+    try:
+        assert list(apart(solve)) == ["done"]
+        assert not wrong
+    except CaffeError:
+        assert wrong
+    found = problems(net(SIZES % sizes))
+    assert [sentence[: len(wrong[0])] for sentence in found if "'fc'" in sentence or sizes[1] == sizes[0]] == wrong
+    assert problems(net(SIZES % sizes), in_phases=[TEST]) == []
 
 
 @pytest.mark.parametrize(("layers", "sentence"), WRONG, ids=lambda text: text[-50:])
@@ -103,7 +276,7 @@ def test_what_caffe_aborts_on_is_told_in_one_sentence(caffe, layers, sentence):
 
 @pytest.mark.parametrize("layers", SOUND, ids=lambda text: text[-50:])
 def test_what_caffe_takes_is_no_problem(caffe, layers):
-    text = INPUT + LABEL + layers
+    text = INPUT + LABEL + source("square", 2, 3, 4, 4) + layers
     assert not isinstance(engine(caffe, text), str)
     assert problems(net(text)) == []
 

@@ -59,10 +59,12 @@ INNER = {
     ],
     "shapes": [
         *("lengths", "arity", "sources", "spatial", "pointwise", "arrange", "learned", "recurrent", "losses"),
-        *("rules", "engine"),
+        *("rules", "engine", "in_place", "fillers"),
     ],
     "graph": [
         "flow",
+        "backward",
+        "overwriting",
         "definition",
         "check",
         "feed",

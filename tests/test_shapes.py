@@ -128,6 +128,23 @@ def test_one_kernel_size_tells_no_number_of_axes():
         assert (found.blobs["x"], found.params[1]) == (top, [weight, (4,)])
 
 
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("InnerProduct", "inner_product_param { num_output: 2 axis: 2147483647 }"),
+        ("Reduction", "reduction_param { axis: 2147483647 }"),
+        ("Scale", "scale_param { num_axes: 2147483647 }"),
+        ("Bias", "bias_param { num_axes: 33 }"),
+        ("Convolution", "convolution_param { num_output: 2 axis: 2147483647 kernel_h: 3 kernel_w: 3 }"),
+        ("SPP", "spp_param { pyramid_height: 2147483647 }"),
+    ],
+)
+def test_an_open_shape_takes_no_memory_to_speak_of(kind, options):
+    found = faults(net(layer("HDF5Data", "", "", "d") + layer(kind, options, "d")), TEST)
+    assert len(found) == 1
+    assert "Caffe takes at most 32" in found[0] or "pyramid_height must be at most" in found[0]
+
+
 def test_two_tops_of_a_softmax_loss_for_forks_that_allow_them():
     # BVLC Caffe 1.0 aborts: the Softmax within inherits both loss weights for its one top.
     text = LABEL + source("r", 2, 5) + layer("SoftmaxWithLoss", "loss_weight: 1 loss_weight: 0", "r label", "x y")

@@ -260,7 +260,7 @@ def moved(before, after):
 
 
 def test_branches_learn_as_their_parts_say(caffe, tmp_path, nets):
-    builder = nets(small().replace("Dropout", "Sigmoid"))
+    builder = nets(small().replace("Dropout", "ReLU"))
     parts = {
         "still": builder,
         "late": Part(builder, frozen=False, frozen_to="pool1"),
@@ -271,7 +271,7 @@ def test_branches_learn_as_their_parts_say(caffe, tmp_path, nets):
 
 
 def test_a_learning_rate_factor_scales_the_step(caffe, tmp_path, nets):
-    builder = nets(small().replace("Dropout", "Sigmoid"))
+    builder = nets(small().replace("Dropout", "ReLU"))
     steps = {}
     for factor in (1.0, 0.125):
         parts = {"a": Part(builder, frozen=False, lr=factor), "b": builder}
@@ -296,7 +296,7 @@ def test_batch_norm_of_a_branch_that_learns(nets):
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_siamese_branches_stay_one(caffe, tmp_path, nets, frozen):
-    builder = nets(small().replace("Dropout", "Sigmoid"))
+    builder = nets(small().replace("Dropout", "ReLU"))
     parts = {
         "left": Part(builder, frozen=frozen),
         "right": Part(builder, frozen=frozen, shares="left"),

@@ -11,15 +11,16 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from .._caffe import TRAIN, Message
+from ..graph.backward import backward
 from ..graph.flow import Flow, in_place
 from ..proto import of_phase
 from ..shapes import Inferred, Shape
+from ..shapes.in_place import hands_on
 from .multiply import values
 
 FLOAT = 4
 TRAINING_COPIES = 3
 """Of each parameter in training: its values, its gradient, and SGD's history."""
-_SHARING = ("Flatten", "Reshape", "Split")
 _PREFETCHED = ("Data", "ImageData", "WindowData")
 """Data layers that fill batches ahead, and hand them on as they are."""
 
@@ -58,7 +59,7 @@ def layer_memory(net: Message, phase: int, shapes: Inferred) -> Dict[int, Option
         if any(values(shape) is None for shape in (*tops, *bottoms)):
             found[index] = None
             continue
-        shares = layer.type in _SHARING or _passes_on(layer)
+        shares = hands_on(layer)
         sizes = {name: FLOAT * _count(shape) for name, shape in zip(layer.top, tops)}
         own = [name for name in sizes if not (shares or in_place(layer, name))]
         gradients = [size * ((name in own) + _splits(flow, index, name)) for name, size in sizes.items()]
@@ -69,25 +70,6 @@ def layer_memory(net: Message, phase: int, shapes: Inferred) -> Dict[int, Option
             FLOAT * _columns(layer, bottoms, tops),
         )
     return found
-
-
-def backward(net: Message, phase: int, shapes: Inferred, flow: Flow) -> Set[int]:
-    """Return the layers that the backward pass runs (Net::Init): under a loss, and not below all that learns.
-
-    A parameter without an entry counts as learning there, also one of a BatchNorm, whose values never learn.
-    """
-    layers = of_phase(net, phase)
-    losses = [index for index, layer in layers if is_loss(layer)]
-    under = flow.behind(losses)
-    reached: Set[int] = set()
-    for index, layer in layers:
-        blobs = shapes.params[index]
-        unsaid = len(layer.param) < (0 if blobs is None else len(blobs))
-        learns = unsaid or any(spec.lr_mult for spec in layer.param[: None if blobs is None else len(blobs)])
-        passed = [source in reached for source in flow.sources[index]]
-        if index in under and (net.force_backward or learns or any(passed)):
-            reached.add(index)
-    return reached
 
 
 def own_parameters(net: Message, shapes: Mapping[int, Optional[List[Shape]]]) -> Dict[int, List[Shape]]:
@@ -103,20 +85,10 @@ def own_parameters(net: Message, shapes: Mapping[int, Optional[List[Shape]]]) ->
     return found
 
 
-def is_loss(layer: Message) -> bool:
-    """Tell whether training makes the layer's top smaller."""
-    return any(layer.loss_weight) if layer.loss_weight else layer.type.endswith("Loss")
-
-
 def _splits(flow: Flow, index: int, blob: str) -> int:
     """Return for how many readers Caffe splits the blob: each then has a gradient of its own."""
     readers = len(flow.readers.get((blob, index), ()))
     return readers if readers > 1 else 0
-
-
-def _passes_on(layer: Message) -> bool:
-    """Tell whether the layer has nothing to do, so that its top is its bottom."""
-    return layer.type in ("Concat", "Slice") and len(layer.bottom) == len(layer.top) == 1
 
 
 def _batches_ahead(layer: Message) -> int:

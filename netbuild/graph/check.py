@@ -6,17 +6,20 @@ a layer name that stands twice (weights go to the first) or an in-place layer th
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from itertools import combinations
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import names
-from .._caffe import Message, schema
-from ..errors import GraphError
+from .._caffe import TEST, TRAIN, Message, schema
+from ..errors import GraphError, NetbuildWarning
 from ..proto import of_phase, phase_name, phases
-from ..shapes import survey
-from .definition import definition_faults, doubled_names, nameless, rule_faults, sharing_faults
+from ..shapes import Fault, Inferred, survey
+from .backward import backward, is_loss
+from .definition import definition_faults, doubled_names, nameless, phase_faults, rule_faults, sharing_faults
 from .flow import Flow, Layers, in_place
+from .overwriting import Overwriting
 
 
 def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None) -> List[str]:
@@ -28,23 +31,27 @@ def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional
     """
     found: Dict[Union[int, str], Tuple[str, List[str]]] = {}
     looked_at = phases(net) if in_phases is None else in_phases
-    for phase in looked_at:
-        for key, sentence in _of_phase(net, phase, seams):
+    surveyed = {phase: survey(net, phase) for phase in looked_at}
+    for phase, (inferred, misfits) in surveyed.items():
+        for key, sentence in _of_phase(of_phase(net, phase), inferred, misfits, seams):
             found.setdefault(key, (sentence, []))[1].append(phase_name(phase))
     told = [text if len(named) == len(looked_at) else f"{text} (phase {named[0]})" for text, named in found.values()]
+    if {TRAIN, TEST} <= set(looked_at):
+        told += phase_faults(net, surveyed[TRAIN][0].params, surveyed[TEST][0].params)
     return [*rule_faults(net), *told]
 
 
-def _of_phase(net: Message, phase: int, seams: Mapping[str, str]) -> Iterator[Tuple[Union[int, str], str]]:
+def _of_phase(
+    layers: Layers, inferred: Inferred, misfits: Sequence[Fault], seams: Mapping[str, str]
+) -> Iterator[Tuple[Union[int, str], str]]:
     """Yield the problems of one phase, each with a key by which the other phase's is known to be the same one."""
-    layers = of_phase(net, phase)
     flow = Flow(layers)
-    inferred, misfits = survey(net, phase)
     for sentence in (
         *nameless(layers),
         *doubled_names(layers),
         *flow.faults,
-        *definition_faults(layers, inferred.params),
+        *Overwriting(layers, inferred).faults,
+        *definition_faults(layers, inferred),
         *_sharers(layers, seams),
         *sharing_faults(layers, inferred.params),
         *(
@@ -57,6 +64,25 @@ def _of_phase(net: Message, phase: int, seams: Mapping[str, str]) -> Iterator[Tu
     for misfit in misfits:
         # The same layer's sentence may differ between the phases in no more than the batch size.
         yield misfit.layer, misfit.sentence
+
+
+def remarks(net: Message) -> List[str]:
+    """Return what Caffe takes, and trains on another gradient than the net's: layers in place over what one reads.
+
+    Only where the backward pass comes by: a frozen branch, or a net to deploy, is as good as any.
+    """
+    if TRAIN not in phases(net) and not (phases(net) == (TEST,) and any(map(is_loss, net.layer))):
+        return []
+    layers = of_phase(net, TRAIN)
+    inferred, _ = survey(net, TRAIN)
+    reached = backward(net, TRAIN, inferred, Flow(layers))
+    return list(dict.fromkeys(Overwriting(layers, inferred).wrong_gradients(reached)))
+
+
+def warn(net: Message, what: str) -> None:
+    """Give a NetbuildWarning for each of the net's `remarks`."""
+    for remark in remarks(net):
+        warnings.warn(f"{what}: {remark}", NetbuildWarning, stacklevel=2)
 
 
 def require_sound(

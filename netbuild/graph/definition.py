@@ -9,7 +9,8 @@ from collections import defaultdict
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .._caffe import Message, schema
-from ..shapes import Shape
+from ..shapes import Inferred, Shape
+from ..shapes.fillers import filler_faults
 from ..shapes.lengths import counted, differ, product, text
 from .flow import Layers
 
@@ -48,14 +49,16 @@ def rule_faults(net: Message) -> Iterator[str]:
             yield f"layer {layer.name!r} ({layer.type}): has include and exclude rules; remove one kind"
 
 
-def definition_faults(layers: Layers, params: Params) -> Iterator[str]:
+def definition_faults(layers: Layers, shapes: Inferred) -> Iterator[str]:
     """Yield what is wrong in each layer's own definition, in file order."""
     for index, layer in layers:
         where = f"layer {layer.name!r} ({layer.type})"
-        blobs = params.get(index)
+        blobs = shapes.params.get(index)
         for fault in (_propagate_down(layer), _loss_weight(layer), _too_many_params(layer, blobs), _statistics(layer)):
             if fault is not None:
                 yield f"{where}: {fault}"
+        for fault in filler_faults(layer, blobs, shapes.tops[index]):
+            yield f"{where}: {fault}"
 
 
 def _propagate_down(layer: Message) -> Optional[str]:
@@ -109,6 +112,32 @@ def sharing_faults(layers: Layers, params: Params) -> Iterator[str]:
                     f"shared parameter {spec.name!r}: layer {owner.name!r} has it with the shape {text(owned)}, layer "
                     f"{layer.name!r} with {text(shape)}; give one of them another name"
                 )
+
+
+def phase_faults(net: Message, trained: Params, tested: Params) -> Iterator[str]:
+    """Yield the layers whose parameters are others in TEST than in TRAIN.
+
+    A solver lets its test nets share the parameters of its train net, by the layers' names.
+    """
+    ours = {net.layer[index].name: blobs for index, blobs in reversed([*trained.items()])}
+    for index, blobs in tested.items():
+        name = net.layer[index].name
+        others = ours.get(name) if name else None
+        if blobs is None or others is None or _all_shareable(others, blobs):
+            continue
+        yield (
+            f"layer {name!r}: its parameters have the shapes {_listed(others)} in TRAIN and {_listed(blobs)} in TEST; "
+            "Caffe aborts when a solver's test net is to share them: give both phases the same sizes"
+        )
+
+
+def _all_shareable(owned: List[Shape], shapes: List[Shape]) -> bool:
+    pairs = zip(owned, shapes)
+    return len(owned) == len(shapes) and all(_shareable(one, other, permissive=False) for one, other in pairs)
+
+
+def _listed(shapes: List[Shape]) -> str:
+    return " ".join(map(text, shapes)) or "none"
 
 
 def _shareable(owned: Shape, shape: Shape, *, permissive: bool) -> bool:

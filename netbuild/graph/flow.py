@@ -17,6 +17,11 @@ def in_place(layer: Message, blob: str) -> bool:
     return any(top == bottom == blob for top, bottom in zip(layer.top, layer.bottom))
 
 
+def works_in_place(layer: Message, position: int) -> bool:
+    """Tell whether Caffe takes the top of this position to be made in place."""
+    return position < len(layer.bottom) and bool(layer.top[position] == layer.bottom[position])
+
+
 class Flow:
     """Who writes and who reads each version of each blob, an in-place layer making a new version of its blob."""
 
@@ -31,13 +36,15 @@ class Flow:
             self._write(index, layer)
         by_index = dict(layers)
         for (blob, _), readers in self.readers.items():
-            for index in readers:
-                others = [by_index[other].name for other in readers if other != index]
-                if others and in_place(by_index[index], blob):
-                    self.faults.append(
-                        f"layer {by_index[index].name!r} works in place on {blob!r}, which layer {others[0]!r} reads "
-                        "too: give it a top of its own"
-                    )
+            for index in dict.fromkeys(readers):
+                if len(readers) < 2 or not in_place(by_index[index], blob):
+                    continue
+                other = next((by_index[other].name for other in readers if other != index), None)
+                reader = "it reads twice" if other is None else f"layer {other!r} reads too"
+                self.faults.append(
+                    f"layer {by_index[index].name!r} works in place on {blob!r}, which {reader}: give it a top of its "
+                    "own"
+                )
 
     def _read(self, index: int, layer: Message) -> None:
         self.sources[index] = []
@@ -49,8 +56,8 @@ class Flow:
                 self.faults.append(f"layer {layer.name!r}: unknown bottom {blob!r}; {self._hint(blob)}")
 
     def _write(self, index: int, layer: Message) -> None:
-        for top in layer.top:
-            if top in self.writer and not in_place(layer, top):
+        for position, top in enumerate(layer.top):
+            if top in self.writer and not works_in_place(layer, position):
                 self.faults.append(f"layer {layer.name!r}: top {top!r} is already made by another layer; rename it")
             self.writer[top] = index
 

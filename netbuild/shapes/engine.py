@@ -9,7 +9,7 @@ from .._caffe import Message
 from ..errors import GraphError, printable
 from ..proto import of_phase, phases
 from .arity import misfit
-from .lengths import Length, Shape, Shapes, UnfitError, text
+from .lengths import MAX_NUMBER, Length, Shape, Shapes, UnfitError, require_possible, text
 from .rules import RULES
 
 
@@ -50,33 +50,49 @@ def survey(
     wrong: List[Fault] = []
     for index, layer in of_phase(net, phase):
         bottoms[index] = [blobs.get(name) for name in layer.bottom]
-        made: List[Shape] = []
         try:
-            made, params[index] = _shapes(layer, bottoms[index])
+            made, params[index] = _shapes(layer, bottoms[index], inputs or {})
         except UnfitError as error:
-            params[index] = None
+            made, params[index] = [], None
             wrong.append(Fault(index, f"layer {layer.name!r} ({layer.type}): {error}"))
-        for position, name in enumerate(layer.top):
-            blobs[name] = made[position] if position < len(made) else None
-            if not layer.bottom and inputs and name in inputs:
-                blobs[name] = tuple(inputs[name])
-        tops[index] = [blobs[name] for name in layer.top]
+        tops[index] = [*made, *[None] * len(layer.top)][: len(layer.top)]
+        blobs.update(zip(layer.top, tops[index]))
     return Inferred(blobs, params, bottoms, tops), wrong
 
 
-def _shapes(layer: Message, bottoms: List[Shape]) -> Shapes:
+def _shapes(layer: Message, bottoms: List[Shape], inputs: Mapping[str, Sequence[Length]]) -> Shapes:
     wrong_count = misfit(layer)
     if wrong_count:
         raise UnfitError(wrong_count)
-    if layer.type not in RULES:
-        return [], None
     try:
-        return RULES[layer.type](layer, bottoms)
+        _require_small_numbers(layer)
+        made, params = RULES[layer.type](layer, bottoms) if layer.type in RULES else ([], None)
+        if not layer.bottom:
+            made = [*made, *[None] * len(layer.top)]
+            made = [tuple(inputs[name]) if name in inputs else shape for name, shape in zip(layer.top, made)]
+        for name, shape in zip(layer.top, made):
+            require_possible(f"its top {name!r}", shape)
+        for number, shape in enumerate(params or []):
+            require_possible(f"its parameter blob {number}", shape)
     except UnfitError as error:
         if not bottoms:
             raise
         found = ", ".join(f"{printable(name)} {text(shape)}" for name, shape in zip(layer.bottom, bottoms))
         raise UnfitError(f"{error}; its bottoms are {found}") from None
+    return made, params
+
+
+def _require_small_numbers(layer: Message) -> None:
+    """Raise UnfitError for an option that Caffe would take for a negative number: it counts in C++ ints."""
+    for options, value in layer.ListFields():
+        if not options.name.endswith("_param") or options.label == options.LABEL_REPEATED:
+            continue
+        for field, given in value.ListFields():
+            if (
+                field.type == field.TYPE_UINT32
+                and max(given if field.label == field.LABEL_REPEATED else [given]) > MAX_NUMBER
+            ):
+                raise UnfitError(f"{field.name} is more than {MAX_NUMBER}, the largest number that Caffe counts with")
 
 
 def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None) -> Inferred:

@@ -16,6 +16,12 @@ Rule = Callable[[Message, List[Shape]], Shapes]
 """From a layer and its bottoms' shapes to the shapes of its tops and parameters; raises UnfitError."""
 
 
+MAX_AXES = 32
+"""Of a blob (kMaxBlobAxes)."""
+MAX_NUMBER = 2**31 - 1
+"""Caffe counts values and lengths in C++ ints."""
+
+
 class UnfitError(Exception):
     """Why a layer cannot take its bottoms, or what its own options lack."""
 
@@ -78,6 +84,28 @@ def legacy(shape: Known) -> Known:
     if len(shape) > 4:
         raise UnfitError("a bottom of at most 4 axes is needed")
     return (*shape, *(1,) * (4 - len(shape)))
+
+
+def open_axes(count: int) -> Known:
+    """Return so many open lengths; raise UnfitError for more than a blob may have."""
+    if count > MAX_AXES:
+        raise UnfitError(f"a blob of {count} axes would be made; Caffe takes at most {MAX_AXES}")
+    return (None,) * count
+
+
+def require_possible(name: str, shape: Shape) -> None:
+    """Raise UnfitError for a shape that no blob can have, or none that Caffe can compute with (Blob::Reshape)."""
+    if shape is None:
+        return
+    open_axes(len(shape))
+    known = [length for length in shape if length is not None]
+    values = math.prod(known)
+    if min(known, default=1) < 1:
+        raise UnfitError(f"{name} would have the shape {text(shape)}; Caffe aborts on lengths below 1")
+    if values > MAX_NUMBER:
+        raise UnfitError(
+            f"{name} would have the shape {text(shape)}, {values} values; Caffe takes at most {MAX_NUMBER}"
+        )
 
 
 def require_positive(name: str, values: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from .lengths import (
     UnfitError,
     canonical,
     merged,
+    open_axes,
     product,
     require_four_axes,
     require_positive,
@@ -39,7 +40,7 @@ def _of_kernel(shape: Shape, param: Message) -> Shape:
         return shape
     axes = 2 if param.HasField("kernel_h") or param.HasField("kernel_w") else len(param.kernel_size)
     # One kernel_size stands for any number of axes.
-    return (None,) * (param.axis + 1 + axes) if axes > 1 and param.axis >= 0 else None
+    return open_axes(param.axis + 1 + axes) if axes > 1 and param.axis >= 0 else None
 
 
 def _sides(values: Sequence[int]) -> str:
@@ -120,9 +121,12 @@ def im2col(layer: Message, bottoms: List[Shape]) -> Shapes:
 
 
 def _pool_sides(param: Message, stem: str, name: str, default: int) -> List[int]:
-    """Return the option for height and width: one value for both, or `_h` and `_w` together."""
+    """Return the option for height and width: one value for both, or `_h` and `_w` together.
+
+    Beside kernel_size, one of kernel_h and kernel_w alone says nothing (PoolingLayer::LayerSetUp).
+    """
     given = [param.HasField(f"{stem}_h"), param.HasField(f"{stem}_w")]
-    if not any(given):
+    if not any(given) or (stem == "kernel" and param.HasField(name) and not all(given)):
         return [getattr(param, name) if param.HasField(name) else default] * 2
     if not all(given) or param.HasField(name):
         raise UnfitError(f"give {name}, or both {stem}_h and {stem}_w")
@@ -171,10 +175,16 @@ def _pooled(
     return sizes
 
 
+_MAX_LEVELS = 16
+"""Of SPP: images that could be cut into more bins a side would have more values than a blob."""
+
+
 def spp(layer: Message, bottoms: List[Shape]) -> Shapes:
     """SPP: poolings into 1, 2 x 2, 4 x 4... bins, flattened and joined; a pyramid of height 1 stays an image."""
     height: int = layer.spp_param.pyramid_height
     require_positive("pyramid_height", [height])
+    if height > _MAX_LEVELS:
+        raise UnfitError(f"pyramid_height must be at most {_MAX_LEVELS}")
     shape = require_four_axes(bottoms[0])
     levels = [_bins(shape[2:], 2**level) for level in range(height)]
     if height == 1:

@@ -12,7 +12,7 @@ from .._caffe import TEST, TRAIN, Message
 from ..costs.summary import summarize
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
-from ..graph.check import require_savable, require_sound
+from ..graph.check import require_savable, require_sound, warn
 from ..graph.feed import data_layers
 from ..shapes import parameter_shapes
 from ..weights.index import index, kind_of, read_state
@@ -57,6 +57,7 @@ def require_trainable(solver: Message) -> None:
     for path, used in phases_of_nets(solver).items():
         net = proto.read_net(path)
         require_sound(net, path, in_phases=used)
+        warn(net, path)
         require_savable(solver, net)
         for phase in used:
             _require_data(net, phase, path)

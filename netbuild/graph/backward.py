@@ -1,0 +1,34 @@
+"""Which layers the backward pass runs."""
+
+from __future__ import annotations
+
+from typing import Set
+
+from .._caffe import Message
+from ..proto import of_phase
+from ..shapes import Inferred
+from .flow import Flow
+
+
+def backward(net: Message, phase: int, shapes: Inferred, flow: Flow) -> Set[int]:
+    """Return the layers that the backward pass runs (Net::Init): under a loss, and not below all that learns.
+
+    A parameter without an entry counts as learning there, also one of a BatchNorm, whose values never learn.
+    """
+    layers = of_phase(net, phase)
+    losses = [index for index, layer in layers if is_loss(layer)]
+    under = flow.behind(losses)
+    reached: Set[int] = set()
+    for index, layer in layers:
+        blobs = shapes.params[index]
+        unsaid = len(layer.param) < (0 if blobs is None else len(blobs))
+        learns = unsaid or any(spec.lr_mult for spec in layer.param[: None if blobs is None else len(blobs)])
+        passed = [source in reached for source in flow.sources[index]]
+        if index in under and (net.force_backward or learns or any(passed)):
+            reached.add(index)
+    return reached
+
+
+def is_loss(layer: Message) -> bool:
+    """Tell whether training makes the layer's top smaller."""
+    return any(layer.loss_weight) if layer.loss_weight else layer.type.endswith("Loss")

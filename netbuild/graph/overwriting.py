@@ -1,0 +1,107 @@
+"""Who overwrites what: blobs that are one memory under several names, and layers that work in place on it."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
+
+from .._caffe import Message
+from ..shapes import Inferred
+from ..shapes.in_place import (
+    ABORTS,
+    GRADIENT,
+    gradient_reads_bottoms,
+    gradient_reads_tops,
+    hands_on,
+    in_place_deed,
+    keeps_memory,
+    leaves_gradient,
+)
+from .flow import Layers, works_in_place
+
+_REMEDY = "give it a top of its own"
+
+
+class _Blob(NamedTuple):
+    """A blob as one layer has left it."""
+
+    writers: List[int]
+    """The layers that write its memory, in their order; the list is shared by all names of that memory."""
+    written: int
+    """How many of them had written when the blob got its values."""
+
+    def overwriters(self) -> Sequence[int]:
+        """Return who has written over these values since."""
+        return self.writers[self.written :]
+
+
+class Overwriting:
+    """The memory of one phase's blobs, followed through a forward pass."""
+
+    def __init__(self, layers: Layers, shapes: Inferred) -> None:
+        self._layers = dict(layers)
+        self._shapes = shapes
+        self._blobs: Dict[str, _Blob] = {}
+        self._read_back: List[Tuple[int, str, _Blob]] = []
+        """Layers with a blob, of the values it had then, that their backward pass will read."""
+        self.faults: List[str] = []
+        for index, layer in layers:
+            self._read(index, layer)
+            self._write(index, layer)
+
+    def _read(self, index: int, layer: Message) -> None:
+        for name in layer.bottom:
+            blob = self._blobs.get(name)
+            if blob is not None and blob.overwriters():
+                writer = self._layers[blob.overwriters()[0]]
+                self.faults.append(
+                    f"layer {writer.name!r} works in place on {writer.top[0]!r}, the same memory as {name!r}, which "
+                    f"layer {layer.name!r} reads after it: {_REMEDY}"
+                )
+            if blob is not None and gradient_reads_bottoms(layer) and name not in layer.top:
+                self._read_back.append((index, name, blob))
+
+    def _write(self, index: int, layer: Message) -> None:
+        for position, top in enumerate(layer.top):
+            within = works_in_place(layer, position)
+            first = self._blobs.get(layer.bottom[position if within else 0]) if layer.bottom else None
+            if within and first is not None:
+                self._judge(index, layer, top, first)
+                first.writers.append(index)
+            shared = first is not None and (within or hands_on(layer))
+            writers = first.writers if first is not None and shared else [index]
+            self._blobs[top] = _Blob(writers, len(writers))
+            if gradient_reads_tops(layer, in_place=within):
+                self._read_back.append((index, top, self._blobs[top]))
+
+    def _judge(self, index: int, layer: Message, blob: str, before: _Blob) -> None:
+        where = f"layer {layer.name!r} ({layer.type}) works in place on {blob!r}"
+        deed = in_place_deed(layer, self._shapes.bottoms[index], self._shapes.tops[index])
+        source, last = self._layers[before.writers[0]], self._layers[before.writers[before.written - 1]]
+        if deed not in (None, GRADIENT):
+            self.faults.append(f"{where}: {deed}; {_REMEDY}")
+        elif any(weight for top, weight in zip(last.top, last.loss_weight) if top == blob):
+            self.faults.append(
+                f"{where}, which layer {last.name!r} makes a loss of by its loss_weight: {ABORTS}; {_REMEDY}"
+            )
+        elif keeps_memory(source):
+            self.faults.append(
+                f"{where}, memory that layer {source.name!r} ({source.type}) fills once: from its second pass on Caffe "
+                f"computes something else; {_REMEDY}"
+            )
+
+    def wrong_gradients(self, reached: Set[int]) -> Iterator[str]:
+        """Yield what Caffe computes another gradient of, among the layers that the backward pass reaches."""
+        for index in sorted(reached):
+            layer = self._layers[index]
+            if in_place_deed(layer, self._shapes.bottoms[index], self._shapes.tops[index]) == GRADIENT:
+                for blob in (top for position, top in enumerate(layer.top) if works_in_place(layer, position)):
+                    yield f"layer {layer.name!r} ({layer.type}) works in place on {blob!r}: {GRADIENT}; {_REMEDY}"
+        for index, name, blob in self._read_back:
+            layer = self._layers[index]
+            writers = [self._layers[writer] for writer in blob.overwriters()]
+            spoilers = [one for one in writers if not (name in layer.top and leaves_gradient(one, layer))]
+            if spoilers and index in reached:
+                yield (
+                    f"layer {spoilers[0].name!r} works in place on {spoilers[0].top[0]!r}, and the gradient of layer "
+                    f"{layer.name!r} ({layer.type}) reads what {name!r} was before: {GRADIENT}; {_REMEDY}"
+                )
