@@ -12,6 +12,7 @@ from netbuild._caffe import TEST
 from netbuild.branches.prototxt import seams
 from netbuild.branches.source import alone, prototxts
 from netbuild.branches.table import find_builder
+from netbuild.data.sound import data_faults
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems
 from netbuild.shapes import unknown_types
@@ -27,13 +28,14 @@ from .options import json_option
 def command(net: str, list_seams: bool, as_json: bool) -> None:
     """Tell everything that Caffe would refuse in NET, or take and misread: a prototxt, or a builder.
 
-    No data is opened and no Caffe net is built. Ends with status 1 if anything is wrong.
+    No Caffe net is built. Lists of data that are there are looked at, with the images that they name. Ends with status
+    1 if anything is wrong.
     """
     files = prototxts(net)
     nets = {file: proto.read_net(file) for file in files} if files else {net: alone(find_builder(net))[0]}
     found: List[str] = []
     for name, message in nets.items():
-        wrong = problems(message)
+        wrong = [*problems(message), *(fault.sentence for fault in data_faults(message))]
         phases = proto.phases(message)
         unknown = {layer: kind for phase in phases for layer, kind in unknown_types(message, phase).items()}
         cuts = seams(proto.only_phase(message, TEST if TEST in phases else phases[0])) if list_seams else []

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from .._caffe import TRAIN, Message
-from ..graph.flow import Flow, in_place
+from ..graph.flow import SHARING, Flow, in_place
 from ..proto import of_phase
 from ..shapes import Inferred, Shape
 from .multiply import values
@@ -19,7 +19,6 @@ from .multiply import values
 FLOAT = 4
 TRAINING_COPIES = 3
 """Of each parameter in training: its values, its gradient, and SGD's history."""
-_SHARING = ("Flatten", "Reshape", "Split")
 _PREFETCHED = ("Data", "ImageData", "WindowData")
 """Data layers that fill batches ahead, and hand them on as they are."""
 
@@ -58,7 +57,7 @@ def layer_memory(net: Message, phase: int, shapes: Inferred) -> Dict[int, Option
         if any(values(shape) is None for shape in (*tops, *bottoms)):
             found[index] = None
             continue
-        shares = layer.type in _SHARING or _passes_on(layer)
+        shares = layer.type in SHARING or _passes_on(layer)
         sizes = {name: FLOAT * _count(shape) for name, shape in zip(layer.top, tops)}
         own = [name for name in sizes if not (shares or in_place(layer, name))]
         gradients = [size * ((name in own) + _splits(flow, index, name)) for name, size in sizes.items()]

@@ -8,6 +8,8 @@ from typing import Collection, Dict, Iterable, List, Sequence, Set, Tuple
 from .._caffe import Message
 from ..errors import did_you_mean
 
+SHARING = ("Flatten", "Reshape", "Split")
+"""Layers whose tops are their bottom's values, in the memory of the bottom."""
 Layers = Sequence[Tuple[int, Message]]
 """Layers of one phase, each with its index in the net."""
 
