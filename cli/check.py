@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import List
+from typing import Dict, List, NamedTuple, Optional
 
 import click
 
@@ -13,6 +13,7 @@ from netbuild.branches.prototxt import seams
 from netbuild.branches.source import alone, prototxts
 from netbuild.branches.table import find_builder
 from netbuild.branches.told import images_of
+from netbuild.data.sound import data_faults
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems, remarks
 from netbuild.shapes import unknown_types
@@ -22,9 +23,18 @@ from .console import note, say
 from .options import json_option
 
 
-def _untold(net: Message) -> List[str]:
-    """Return the inputs of a net of whose images nothing tells how they are prepared."""
-    return [blob for blob, told in images_of(net).items() if not told.prepared]
+class _Report(NamedTuple):
+    """What there is to say of one net."""
+
+    net: str
+    problems: List[str]
+    notes: List[str]
+    """What Caffe takes, and its user may not mean."""
+    unknown_types: Dict[str, str]
+    """The layers whose type is not known."""
+    seams: Optional[List[str]]
+    untold_inputs: List[str]
+    """Inputs of images of which nothing tells how they are prepared."""
 
 
 @click.command("check")
@@ -34,41 +44,46 @@ def _untold(net: Message) -> List[str]:
 def command(net: str, list_seams: bool, as_json: bool) -> None:
     """Tell everything that Caffe would refuse in NET, or take and misread: a prototxt, or a builder.
 
-    No data is opened and no Caffe net is built. Ends with status 1 if anything is wrong.
+    No Caffe net is built. Lists of data that are there are looked at, with the images that they name. Ends with status
+    1 if anything is wrong.
     """
     files = prototxts(net)
     nets = {file: proto.read_net(file) for file in files} if files else {net: alone(find_builder(net))[0]}
-    found: List[str] = []
+    wrong = 0
     for name, message in nets.items():
-        wrong, notes = problems(message), remarks(message)
-        phases = proto.phases(message)
-        unknown = {layer: kind for phase in phases for layer, kind in unknown_types(message, phase).items()}
-        cuts = seams(proto.only_phase(message, TEST if TEST in phases else phases[0])) if list_seams else []
-        untold = _untold(message) if files and not wrong else []
-        found += wrong
+        report = _looked_at(name, message, list_seams=list_seams)
+        wrong += len(report.problems)
         if as_json:
-            report = {
-                "net": name,
-                "problems": wrong,
-                "notes": notes,
-                "unknown_types": unknown,
-                "seams": cuts if list_seams else None,
-                "untold_inputs": untold,
-            }
-            click.echo(json.dumps(report, indent=2))
-            continue
-        for sentence in wrong:
-            say(f"{name}: {sentence}")
-        for sentence in notes:
-            say(f"{name}: note: {sentence}")
-        for layer, kind in unknown.items():
-            say(f"{name}: note: layer {layer!r}: the type {kind!r} is not known here; shapes after it are unknown")
-        for line in cuts:
-            say(line)
-        if not wrong and not list_seams:
-            listed = " and ".join(map(proto.phase_name, sorted(phases)))
-            say(f"{name}: {len(message.layer)} layers, nothing wrong in phase {listed}")
-        for blob in untold:
-            note(f"{name}: input {blob!r}: nothing here tells how its images are prepared (mean, scale, crop)")
-    if found:
-        raise GraphError(f"{len(found)} things are wrong" if len(found) > 1 else "one thing is wrong")
+            click.echo(json.dumps(report._asdict(), indent=2))
+        else:
+            _print(report, message)
+    if wrong:
+        raise GraphError(f"{wrong} things are wrong" if wrong > 1 else "one thing is wrong")
+
+
+def _looked_at(name: str, net: Message, *, list_seams: bool) -> _Report:
+    phases = proto.phases(net)
+    wrong = [*problems(net), *(fault.sentence for fault in data_faults(net))]
+    unknown = {layer: kind for phase in phases for layer, kind in unknown_types(net, phase).items()}
+    cuts = seams(proto.only_phase(net, TEST if TEST in phases else phases[0])) if list_seams else None
+    # A builder tells how its images are prepared by other means than a data layer.
+    images = images_of(net) if prototxts(name) and not wrong else {}
+    untold = [blob for blob, told in images.items() if not told.prepared]
+    return _Report(name, wrong, remarks(net), unknown, cuts, untold)
+
+
+def _print(report: _Report, net: Message) -> None:
+    name = report.net
+    for sentence in report.problems:
+        say(f"{name}: {sentence}")
+    for sentence in report.notes:
+        say(f"{name}: note: {sentence}")
+    for layer, kind in report.unknown_types.items():
+        say(f"{name}: note: layer {layer!r}: the type {kind!r} is not known here; shapes after it are unknown")
+    for line in report.seams or ():
+        say(line)
+    if not report.problems and report.seams is None:
+        listed = " and ".join(map(proto.phase_name, sorted(proto.phases(net))))
+        say(f"{name}: {len(net.layer)} layers, nothing wrong in phase {listed}")
+    for blob in report.untold_inputs:
+        note(f"{name}: input {blob!r}: nothing here tells how its images are prepared (mean, scale, crop)")

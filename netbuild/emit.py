@@ -13,6 +13,7 @@ from . import names, proto
 from ._caffe import TEST, TRAIN, Message, schema
 from .data.layers import data_layers
 from .data.lists import count_images
+from .data.sound import require_fit_lists
 from .data.source import AS_IT_IS, DataSource
 from .errors import GraphError, did_you_mean
 from .files import PathLike, output_folder
@@ -122,9 +123,12 @@ def emit_files(
     """
     messages: Dict[str, Message] = {"deploy.prototxt": deploy(fusion, source, deploy_batch)}
     if fusion.ensemble:
-        messages = {"test.prototxt": proto.only_phase(train_val(fusion, source), TEST), **messages}
+        net = proto.only_phase(train_val(fusion, source), TEST)
+        require_fit_lists(net, "the test net")
+        messages = {"test.prototxt": net, **messages}
     elif fusion.all_heads:
         net = train_val(fusion, source)
+        require_fit_lists(net, "the train_val net")
         phases = {"train": TRAIN, "test": TEST} if split_phases else {}
         nets = {f"{name}.prototxt": proto.only_phase(net, phase) for name, phase in phases.items()}
         messages = {**(nets or {"train_val.prototxt": net}), **messages}

@@ -68,6 +68,7 @@ INNER = {
         "definition",
         "check",
         "feed",
+        "judges",
         "cut",
         "rename",
         "freeze",
@@ -83,7 +84,10 @@ INNER = {
         *("told", "written", "prototxt", "source"),
     ],
     "fusion": ["naming", "preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
-    "data": ["images", "source", "doubts", "layers", "lists", "download", "mnist", "digits"],
+    "data": [
+        *("images", "source", "doubts", "layers", "listing", "headers", "decode", "labels", "contents", "hdf5"),
+        *("sound", "lists", "download", "mnist", "digits"),
+    ],
     "costs": ["multiply", "memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "images", "branches", "engine", "engines", "opencv"],

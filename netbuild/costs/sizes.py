@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from .._caffe import Message
 from ..data.images import pillow
+from ..data.listing import first_path
 from ..errors import GraphError, NetbuildError, some
 from ..graph.feed import is_input
 from ..proto import of_phase
@@ -41,9 +41,7 @@ def _first_image(layer: Message) -> Tuple[Optional[int], Optional[int]]:
     """Return height and width of the first image on the layer's list, as Caffe does when it sets the layer up."""
     options = layer.image_data_param
     try:
-        with Path(options.source).open("rb") as lines:
-            name = lines.readline().rstrip(b"\n").rpartition(b" ")[0].decode()
-        with pillow().open(options.root_folder + name) as image:
+        with pillow().open(first_path(options.source, options.root_folder)) as image:
             return int(image.height), int(image.width)
-    except (OSError, UnicodeDecodeError, NetbuildError):
+    except (OSError, NetbuildError):
         return None, None

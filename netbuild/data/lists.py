@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence
 
 from ..errors import NetbuildError
-from ..files import PathLike, existing_file, output_folder, write_text
+from ..files import PathLike, output_folder, write_text
 from .images import pillow
+from .listing import Entry, ImageList, read_lines
 
 FORMATS = ("png", "jpg")
 SUBSETS = ("odd", "even", "all")
@@ -90,37 +92,39 @@ def _lines(paths: List[Path], labels: Any, subset: str) -> List[str]:
 
 def count_images(path: PathLike) -> int:
     """Return how many images a list file names."""
-    with Path(path).open("rb") as file:
-        return sum(1 for line in file if line.strip())
+    return len(read_lines(path).without_blank_lines())
 
 
 def read_list(path: PathLike, root_folder: str = "") -> Listing:
     """Read a list file of lines `PATH LABEL`, the root folder put in front of each path as Caffe does it.
 
-    Raises NetbuildError for a line that is none, and where images are not there.
+    Blank lines are left out. Raises NetbuildError for a line that is none, and where images are not there.
     """
-    listed: List[Tuple[str, int]] = []
-    missing: List[str] = []
-    file = existing_file(path, "list")
-    for number, line in enumerate(file.read_text("utf-8", "surrogateescape").split("\n"), 1):
-        if not line.strip():
-            continue
-        name, space, label = line.rstrip().rpartition(" ")
-        if not space or not label.isdecimal():
-            raise NetbuildError(f"list {str(file)!r}: line {number} is {line!r}; expected PATH LABEL, a whole number")
-        listed.append((root_folder + name, int(label)))
-        if not Path(root_folder + name).is_file():
-            missing.append(f"{root_folder + name!r} in line {number}")
+    found = read_lines(path, root_folder)
+    blank = {number for number, line in enumerate(found.lines, 1) if not line.strip()}
+    entries = [entry for entry in found.entries() if entry.line not in blank]
+    wrong = [one for one in found.misread() if one.line not in blank]
+    if wrong:
+        raise NetbuildError(found.sentences(wrong)[0])
+    _require_classes(found, entries)
+    missing = [entry for entry in entries if not Path(os.fsdecode(entry.path)).is_file()]
     if missing:
-        raise NetbuildError(
-            f"list {str(file)!r}: {len(missing)} of {len(listed)} images are not there; the first is {missing[0]} "
-            f"(looked from {str(Path.cwd())!r})"
-        )
-    if not listed:
-        raise NetbuildError(f"list {str(file)!r}: names no image")
+        raise NetbuildError(found.absent(missing))
+    if not entries:
+        raise NetbuildError(f"list {str(path)!r}: names no image")
     import numpy as np
 
-    return Listing([name for name, _ in listed], np.array([label for _, label in listed], np.int64))
+    labels = np.array([entry.label for entry in entries], np.int64)
+    return Listing([os.fsdecode(entry.path) for entry in entries], labels)
+
+
+def _require_classes(found: ImageList, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        if entry.label < 0:
+            raise NetbuildError(
+                f"list {found.path!r}: line {entry.line} is {found.shown(entry.line)}; expected PATH LABEL: the label "
+                "stands for a class, and those count from 0"
+            )
 
 
 def total(splits: Mapping[str, Digits]) -> int:

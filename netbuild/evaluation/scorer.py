@@ -18,13 +18,10 @@ from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
 from ..graph.feed import is_input
 from ..graph.flow import Flow
+from ..graph.judges import ANSWERS, JUDGES
 from ..shapes import infer
 from ..weights.fit import fits, shape_text, shapes_text
 from ..weights.index import index
-
-_JUDGES = ("Accuracy", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss", "SoftmaxWithLoss")
-"""Layers that read scores of classes, and a label."""
-_ANSWERS = ("ArgMax", "Softmax")
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ def _scores(net: Message, name: str) -> str:
 
 def _judged(net: Message, flow: Flow) -> Iterator[str]:
     for layer in net.layer:
-        if layer.type in _JUDGES:
+        if layer.type in JUDGES:
             yield _before_softmax(net, flow, layer.bottom[0])
 
 
@@ -168,7 +165,7 @@ def _answers(net: Message, flow: Flow) -> Iterator[str]:
     for number, layer in enumerate(net.layer):
         if number in read or not layer.bottom:
             continue
-        if layer.type in _ANSWERS:
+        if layer.type in ANSWERS:
             yield _before_softmax(net, flow, layer.top[0] if layer.type == "Softmax" else layer.bottom[0])
         elif _from_softmax(net, flow, number):
             yield layer.top[0]

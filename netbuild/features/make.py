@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Generator, Iterator, Mapping, Optional, Sequence, Union
 
 from .. import proto
-from .._caffe import Message
+from .._caffe import TEST, TRAIN, Message
 from .._child import BLAS_THREADS, run, share
+from ..data.sound import require_readable
 from ..errors import NetbuildError
 from ..files import PathLike, write_text
 from ..graph.check import require_sound
@@ -99,6 +100,7 @@ def make_features(
     """
     message = proto.read_net(net)
     require_sound(message, os.fspath(net))
+    require_readable(message, os.fspath(net), (TRAIN, TEST))
     return keep(parts_of(message), weights, folder, ways, force=force, dry_run=dry_run, told=on_event)
 
 

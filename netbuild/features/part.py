@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tup
 
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
+from ..data.listing import ImageList
 from ..errors import GraphError, WeightsError
 from ..files import PathLike
 from ..graph.feed import data_layers
@@ -17,7 +18,7 @@ from ..weights.index import index
 from ..weights.model import Layer
 from ..weights.values import read_bytes
 from ..weights.wire import WireFile
-from .listing import Listing, data_key, listings
+from .listing import data_key, listings
 from .split import Split, split
 
 
@@ -39,12 +40,12 @@ class Part:
     name: str
     phase: int
     split: Split
-    lists: Dict[str, Listing]
+    lists: Dict[str, ImageList]
 
     @property
     def images(self) -> int:
         """Images in its lists."""
-        return len(next(iter(self.lists.values())).lines)
+        return len(next(iter(self.lists.values())))
 
     def task(self, number: int, first: int, count: int) -> Task:
         """Return the work on so many images from the `first` on."""

@@ -12,6 +12,7 @@ from .._caffe import TEST, TRAIN, Message
 from ..errors import GraphError
 from ..graph.flow import Flow
 from ..graph.freeze import is_stochastic_pooling
+from ..graph.judges import is_measure
 from ..graph.rename import renamed
 from ..shapes import Inferred, survey
 
@@ -42,7 +43,8 @@ def split(net: Message, phase: int) -> Split:
     data = {index for index, layer in enumerate(net.layer) if not layer.bottom and layer.type != "Parameter"}
     batch = _batch([net.layer[index] for index in sorted(data)], phase)
     above = _repeated(net, phase, flow, shapes)
-    judging = {index for index in above if _judges(net.layer[index])}
+    # Wherever they stand they belong to the head: what they put out is reported.
+    judging = {index for index in above if is_measure(net.layer[index])}
     head = [layer for index, layer in enumerate(net.layer) if index not in above or index in judging]
     made = {top: index for index in sorted(above - judging) for top in net.layer[index].top}
     blobs = _crossing(head, made)
@@ -135,11 +137,6 @@ def _by_chance(layer: Message, phase: int) -> Optional[str]:
     if layer.type in ("DummyData", "Python"):
         return "may give something else each time"
     return None
-
-
-def _judges(layer: Message) -> bool:
-    """Tell whether the layer belongs to the head wherever it stands: its output is reported."""
-    return bool(layer.type.endswith("Loss") or layer.type == "Accuracy")
 
 
 def _require_no_images(head: List[Message], images: List[str], blobs: List[str]) -> None:

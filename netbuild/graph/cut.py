@@ -12,8 +12,8 @@ from .. import names
 from .._caffe import Message
 from ..errors import GraphError, did_you_mean
 from .flow import Flow
+from .judges import ANSWERS, is_measure
 
-_JUDGES = ("Softmax", "SoftmaxWithLoss", "ArgMax", "Accuracy")
 _PASSING = ("Dropout", "Flatten", "Pooling", "Power", "ReLU", "Reshape", "Softmax", "Sigmoid", "Split")
 """Layers without parameters that may stand between a classifier and its loss."""
 
@@ -67,7 +67,7 @@ def classifiers(net: Message) -> List[Classifier]:
     read = {writer for _, writer in flow.readers}
     found: Dict[str, Classifier] = {}
     for index, layer in enumerate(net.layer):
-        judged = layer.type in _JUDGES or layer.type.endswith("Loss")
+        judged = layer.type in ANSWERS or is_measure(layer)
         if judged and flow.sources[index]:
             start = flow.sources[index][0]
         elif index not in read and layer.type in (*_PASSING, "InnerProduct"):

@@ -10,6 +10,7 @@ from typing import Dict, Iterator, List, Optional, Sequence
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
 from ..costs.summary import summarize
+from ..data.sound import require_readable
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
 from ..graph.check import require_savable, require_sound, warn
@@ -61,6 +62,7 @@ def require_trainable(solver: Message) -> None:
         require_savable(solver, net)
         for phase in used:
             _require_data(net, phase, path)
+        require_readable(net, path, used)
 
 
 def phases_of_nets(solver: Message) -> Dict[str, List[int]]:

@@ -18,6 +18,7 @@ from ..graph.check import require_sound
 from ..graph.cut import cut, seams
 from ..graph.feed import fed
 from ..graph.flow import Flow
+from ..graph.judges import is_measure
 from ..weights.index import index, kind_of
 from .inputs import Weighted, shapes_to_feed
 
@@ -93,7 +94,7 @@ def _answers(net: Message) -> Iterator[str]:
     """Yield the blobs that no layer reads; of a layer that judges scores by a label, these scores."""
     flow = Flow(proto.of_phase(net, TEST))
     for number, layer in enumerate(net.layer):
-        if layer.type == "Accuracy" or layer.type.endswith("Loss"):
+        if is_measure(layer):
             yield layer.bottom[0]
         elif layer.bottom:
             yield from (top for top in layer.top if flow.writer[top] == number and (top, number) not in flow.readers)

@@ -1,0 +1,47 @@
+"""Labels against what the layers that judge by them ask: found before Caffe reads beside its scores."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
+
+from ..graph.judges import Asked
+
+
+def beyond(labels: Any, asked: Sequence[Asked], where: str, at: Callable[[int], str]) -> Iterator[str]:
+    """Yield a sentence for each range that labels, numbers (N,), leave.
+
+    `where` names what holds them, `at` the place of one of them.
+    """
+    import numpy as np
+
+    for one in _by_range(asked):
+        known = (labels >= 0) & (labels < one.classes) & (labels == np.floor(labels))
+        wrong = np.flatnonzero(~known & (labels != one.ignored))
+        if len(wrong):
+            count = f", {len(wrong):,} of {len(labels):,} are such" if len(wrong) > 1 else ""
+            ignored = "" if one.ignored is None else f" (and {one.ignored}, which it ignores)"
+            yield (
+                f"{where}: {at(int(wrong[0]))} has the label {labels[wrong[0]]:.10g}{count}; layer {one.layer!r} "
+                f"({one.type}) takes labels from 0 to {one.classes - 1}{ignored}: {_remedy(labels, wrong, one)}"
+            )
+
+
+def _by_range(asked: Sequence[Asked]) -> Sequence[Asked]:
+    """Return one layer for each range that is asked for, a loss before an accuracy."""
+    found: Dict[Tuple[int, Optional[int]], Asked] = {}
+    for one in sorted(asked, key=lambda one: not one.type.endswith("Loss")):
+        found.setdefault((one.classes, one.ignored), one)
+    return list(found.values())
+
+
+def _remedy(labels: Any, wrong: Any, asked: Asked) -> str:
+    lowest, highest = (int(bound) if bound == bound // 1 else None for bound in (labels.min(), labels.max()))
+    if (lowest, highest) == (1, asked.classes):
+        return "count the classes from 0, not from 1"
+    several = (labels[wrong] != labels[wrong[0]]).any()
+    if not several and asked.option and asked.ignored is None and len(wrong) < len(labels):
+        value = f"{labels[wrong[0]]:.10g}"
+        return f"correct it, or say {asked.option} {{ ignore_label: {value} }} there if {value} stands for no class"
+    if lowest is not None and highest is not None and lowest >= 0:
+        return f"correct the labels, or give the net the {highest + 1} classes that they count up to"
+    return "correct the labels"
