@@ -11,6 +11,7 @@ ROOMS = [
     "pictures",
     "weights",
     "_caffe",
+    "_ending",
     "_child",
     "prototext",
     "upgrade",
@@ -88,7 +89,7 @@ INNER = {
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
     "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
     "show": ["words", "modules", "picture", "drawing", "findings", "report"],
-    "train": ["events", "engine", "log", "prepare", "head", "run", "grid"],
+    "train": ["events", "log", "prepare", "head", "job", "watch", "snapshots", "engine", "follow", "run", "grid"],
 }
 
 
