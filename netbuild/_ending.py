@@ -37,12 +37,13 @@ def ended_early(log: IO[bytes], code: int) -> CaffeError:
     if fatal:
         where, said = fatal[-1]
         return CaffeError(f"Caffe gave up: {printable(said.strip())} ({where})")
+    last = next(iter(text.strip().splitlines()[-1:]), None)
     if code == -signal.SIGKILL:
         return KilledError(
             "Caffe's process was killed by signal 9 (SIGKILL): probably by the system, because memory ran out (there "
             f"are {machine_memory() / 2**30:.1f} GiB); a smaller batch takes less"
+            + ("" if last is None else f"; its log ends with: {printable(last)}")
         )
-    last = next(iter(text.strip().splitlines()[-1:]), None)
     return CaffeError(f"Caffe's process ended early: {_how(code, last)}")
 
 

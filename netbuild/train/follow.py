@@ -82,13 +82,15 @@ def follow(events: Events, place: Place, tell: Callable[[Event], None], need: Op
                 raise course.with_kept(error) from error
             except BaseException as error:
                 course.finish(events)
-                warnings.warn(
-                    f"the training was ended, as its caller was ({type(error).__name__}); {course.kept()}",
-                    NetbuildWarning,
-                    stacklevel=3,
-                )
+                _say(f"the training was ended by {type(error).__name__}; {course.kept()}")
                 raise
     return course
+
+
+def _say(text: str) -> None:
+    # Where warnings are errors, this one may not take the place of the caller's own exception.
+    with contextlib.suppress(NetbuildWarning):
+        warnings.warn(text, NetbuildWarning, stacklevel=4)
 
 
 def _coming(events: Events, course: Course, need: Optional[str]) -> Iterator[Event]:
