@@ -11,6 +11,8 @@ ROOMS = [
     "pictures",
     "weights",
     "_caffe",
+    "stamp",
+    "solving",
     "_ending",
     "_child",
     "prototext",

@@ -145,7 +145,8 @@ class _Run:
         for net, batches in zip(engine.test_nets, self._rhythm.test_iter):
             net.share_with(engine.net)
             scores.update(_means(net, batches, self._stop))
-        yield Tested(engine.iter, scores)
+        if scores:  # with a test_iter of 0 there are none
+            yield Tested(engine.iter, scores)
 
 
 def _begun(solver: str, weights: Sequence[str], resume: Optional[str], start: Optional[str]) -> Any:

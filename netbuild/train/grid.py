@@ -14,6 +14,7 @@ from .. import proto
 from ..emit import set_field
 from ..errors import NetbuildError
 from ..files import PathLike, output_folder, write_text
+from ..solving import require_sensible
 from . import prepare
 from .events import Event, Note
 from .head import WHERE_IT_PAYS, Features
@@ -78,7 +79,7 @@ def train_grid(
     taken = [name for name in (*settings, TABLE) if (target / name).exists()]
     if taken:
         raise NetbuildError(f"folder {str(target)!r}: holds an earlier grid ({taken[0]}); name another folder")
-    texts = {name: _solver(solver, setting) for name, setting in settings.items()}
+    texts = {name: _solver(solver, setting, options.get("max_iter")) for name, setting in settings.items()}
     tried: List[Tried] = []
     told = _once(on_event)
     for name, setting in settings.items():
@@ -123,7 +124,7 @@ def _combined(grid: Mapping[str, Sequence[str]]) -> List[Dict[str, str]]:
     return [dict(zip(grid, values)) for values in product(*grid.values())]
 
 
-def _solver(path: PathLike, setting: Mapping[str, str]) -> str:
+def _solver(path: PathLike, setting: Mapping[str, str], max_iter: Optional[int]) -> str:
     """Return a solver with other fields, good for any folder, whose only snapshot is the last."""
     message = proto.read_solver(path)
     prepare.resolve_nets(message, Path(path).parent)
@@ -133,6 +134,9 @@ def _solver(path: PathLike, setting: Mapping[str, str]) -> str:
     for name, value in setting.items():
         message.ClearField(name) if name in message.DESCRIPTOR.fields_by_name else None
         set_field(message, name, value)
+    if max_iter is not None:
+        message.max_iter = max_iter
+    require_sensible(message)
     return proto.to_text(message)
 
 

@@ -15,6 +15,7 @@ from ..features.part import Part, part_of, untrained
 from ..files import PathLike
 from ..fuse import plan_weights
 from ..shapes import parameter_shapes
+from ..solving import type_of
 from ..weights.caffemodel import NET_NAME
 from ..weights.index import read_state
 from ..weights.plan import Choices
@@ -167,4 +168,4 @@ def _remembered(solver: Message, net: Message, layers: Collection[str]) -> int:
             for name in names[: len(shapes or ())]:
                 count += name not in shared
                 shared.update([name] if name else [])
-    return count * (2 if solver.type in _TWICE else 1)
+    return count * (2 if type_of(solver) in _TWICE else 1)

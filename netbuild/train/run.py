@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence
@@ -12,7 +13,8 @@ from .._child import run
 from ..doctor.gate import concerned
 from ..errors import NetbuildError
 from ..features.make import blas_threads, keep
-from ..files import PathLike, output_folder
+from ..files import PathLike, output_folder, plain_name
+from ..solving import idle_policy, require_sensible
 from . import prepare
 from .events import Diverged, Event, Note
 from .follow import Course, follow
@@ -126,6 +128,7 @@ def _checked(
     message = proto.read_solver(solver)
     if max_iter is not None:
         message.max_iter = max_iter
+    require_sensible(message)
     prepare.resolve_nets(message, Path(solver).parent)
     prepare.require_trainable(message)
     return message
@@ -135,7 +138,9 @@ def _place(message: Message, target: Path, head: Optional[HeadRun], features: Fe
     rest = None
     if head is not None and not features.head_only:
         rest = Rest(head.net, tuple(str(path) for path in head.weights))
-    prefix = Path(message.snapshot_prefix).name or "snapshot"
+    prefix = plain_name(Path(message.snapshot_prefix).name or "snapshot", "solver: snapshot_prefix")
+    if not os.access(target, os.W_OK):
+        raise NetbuildError(f"output folder {str(target)!r}: may not be written; name another")
     return Place(target.resolve(), prefix, message.snapshot_format == schema().SolverParameter.HDF5, rest)
 
 
@@ -146,6 +151,9 @@ def _notes(message: Message, place: Place, gpu: Optional[int], head: Optional[He
     too_much = prepare.memory_note(message) if head is None and gpu is None else None
     if too_much:
         yield too_much
+    idle = idle_policy(message)
+    if idle:
+        yield idle
     for name in place.remove_unfinished():
         yield f"removed {name}, which a training that was killed had left half-written"
 
