@@ -79,7 +79,7 @@ def _crop(_ctx: click.Context, param: click.Parameter, value: Optional[str]) -> 
     help="Put in front of each path of the lists.  [default: as the branches' data layers tell]",
 )
 @click.option("--split-phases", is_flag=True, help="train.prototxt and test.prototxt in place of train_val.prototxt.")
-@click.option("--solver-mode", type=click.Choice(["CPU", "GPU"]), default="CPU", show_default=True)
+@click.option("--solver-mode", type=click.Choice(["CPU", "GPU"]), help="[default: CPU]")
 @click.option("--test-iter", type=click.IntRange(1), help="Batches of a test.  [default: the test list once]")
 @click.option(
     "--solver",
@@ -89,15 +89,17 @@ def _crop(_ctx: click.Context, param: click.Parameter, value: Optional[str]) -> 
     callback=pairs("solver field"),
     help="Any other field of the solver: base_lr=0.001, snapshot_prefix=mnist_lenet_fused. Repeat as needed.",
 )
+@click.option("--force", is_flag=True, help="Replace a solver.prototxt that was edited since; else it is kept.")
 @dry_run_option
 def command(
     net: str,
     output: str,
-    solver_mode: str,
+    solver_mode: Optional[str],
     test_iter: Optional[int],
     solver_options: Dict[str, str],
     deploy_batch: int,
     split_phases: bool,
+    force: bool,
     dry_run: bool,
     **options: Any,
 ) -> None:
@@ -111,7 +113,8 @@ def command(
     built = build(wanted)
     sources = _sources(built, options)
     first = next(iter(sources.values()))
-    solver_options.setdefault("solver_mode", solver_mode)
+    if solver_mode is not None:
+        solver_options.setdefault("solver_mode", solver_mode)
     if test_iter is not None:
         solver_options["test_iter"] = str(test_iter)
     elif wanted.all_heads and "test_iter" not in solver_options and list_length(first) is None:
@@ -127,6 +130,7 @@ def command(
         deploy_batch=deploy_batch,
         solver_options=solver_options,
         dry_run=dry_run,
+        force=force,
     )
     for path in written:
         say(f"would write {path}" if dry_run else path)

@@ -85,7 +85,7 @@ def command(
         _report_grid(tried, Path(output), plot)
     else:
         _report(result, Path(solver).name, plot)
-    if any(one.trained.interrupted for one in tried) if grid else result.interrupted:
+    if any(one.ended == "interrupted" for one in tried) if grid else result.interrupted:
         sys.exit(_INTERRUPTED)
 
 
@@ -100,17 +100,23 @@ def _report(result: Trained, title: str, plot: bool) -> None:
 
 
 def _report_grid(tried: Sequence[Tried], folder: Path, plot: bool) -> None:
-    names = list(dict.fromkeys(name for one in tried for name in one.trained.scores))
-    scores = [[f"{one.trained.scores.get(name, math.nan):.4f}" for name in names] for one in tried]
-    rows = [[*one.setting.values(), *numbers] for one, numbers in zip(tried, scores)]
-    _print_table([[*tried[0].setting, *names], *rows])
-    logs = {setting_name(one.setting): one.trained.log for one in tried}
+    names = list(dict.fromkeys(name for one in tried for name in one.scores))
+    _print_table([[*tried[0].setting, *names], *(_row(one, names) for one in tried)])
+    logs = {setting_name(one.setting): one.log for one in tried if one.log.exists()}
     picture = folder / "grid.png"
     drawn = plot and _drawn(lambda: draw_grid(logs, picture))
-    best = tried[0]
-    say(f"best: {setting_name(best.setting)}")
-    for path in (best.trained.caffemodel, best.trained.solverstate, folder / TABLE, *([picture] if drawn else [])):
+    best = tried[0].trained
+    assert best is not None  # a grid of which all diverged is an error
+    say(f"best: {setting_name(tried[0].setting)}")
+    for path in (best.caffemodel, best.solverstate, folder / TABLE, *([picture] if drawn else [])):
         wrote(path)
+
+
+def _row(one: Tried, names: Sequence[str]) -> List[str]:
+    values = list(one.setting.values())
+    if one.trained is None:
+        return [*values, "diverged", *[""] * (len(names) - 1)]
+    return [*values, *(f"{one.scores.get(name, math.nan):.4f}" for name in names)]
 
 
 def _print_table(rows: List[List[str]]) -> None:

@@ -13,7 +13,6 @@ import contextlib
 import importlib
 import os
 import pickle
-import re
 import selectors
 import signal
 import subprocess
@@ -23,17 +22,20 @@ import threading
 import traceback
 from itertools import islice
 from pathlib import Path
+from types import GeneratorType
 from typing import IO, Any, Callable, Generator, Iterable, Iterator, List, Optional
 
+from ._ending import ended_early
 from .errors import CaffeError, NetbuildError
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end."""
 _PATIENCE = 60
 """Seconds that a fork may take: a BLAS whose threads do not survive forking would wait forever."""
-_FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
-
-
+_LAST_PATIENCE = 600
+"""Seconds that a child may take which was asked to end: for the step that it is in, and a snapshot."""
+END = "end"
+"""What a caller sends to `run` that wants no more: the child is asked to end, and its last events come."""
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """What tells the BLAS libraries that Caffe is built with how many threads to use."""
 LOG_LEVEL = "GLOG_minloglevel"
@@ -43,22 +45,25 @@ _DEATHS = 3
 """So many processes may die on one task before it is given up."""
 
 
-def run(function: str, *, blas_threads: Optional[int] = None, **arguments: Any) -> Generator[Any, None, None]:
+def run(function: str, *, blas_threads: Optional[int] = None, **arguments: Any) -> Generator[Any, Optional[str], None]:
     """Yield what `function(**arguments)` yields in a child process.
 
     Ctrl-C and the like are passed on to the child, which may end its work cleanly; a NetbuildError there is raised
-    here; an abort of Caffe becomes a CaffeError. `blas_threads` is None for the library's own choice.
+    here; an abort of Caffe becomes a CaffeError. `blas_threads` is None for the library's own choice. Closed before
+    its end, this kills the child; sent END, it asks the child to end, as Ctrl-C does, and goes on with what comes.
     """
     with _Child(function, blas_threads) as child:
         with _passing_on_interrupts(child.process) as interrupts:
             child.send(arguments)
             child.close_input()
-            yield from _events(child.events)
+            for event in _events(child.events):
+                if (yield event) == END:
+                    child.ask_to_end()
             code = child.process.wait()
         if code != 0 and interrupts:
             raise KeyboardInterrupt
         if code != 0:
-            raise CaffeError(child.last_words())
+            raise child.last_words()
 
 
 def share(
@@ -97,7 +102,7 @@ def share(
                     begin(task, deaths + 1)
                 else:
                     child.process.wait()
-                    raise CaffeError(child.last_words())
+                    raise child.last_words()
 
 
 SENT = "sent one by one"
@@ -127,6 +132,7 @@ class _Child:
         )
         assert self.process.stdout is not None
         self.events: IO[bytes] = self.process.stdout
+        self._impatient: Optional[threading.Timer] = None
         self._relay = threading.Thread(target=self._pass_on_log, daemon=True) if shown else None
         if self._relay is not None:
             self._relay.start()
@@ -135,12 +141,15 @@ class _Child:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self._log.write(line)
-            sys.stderr.write(line.decode("utf-8", "replace"))
+            with contextlib.suppress(OSError):  # nobody reads along any more
+                sys.stderr.write(line.decode("utf-8", "replace"))
 
     def __enter__(self) -> _Child:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._impatient is not None:
+            self._impatient.cancel()
         self.process.kill()
         self.close_input()
         self.events.close()
@@ -161,15 +170,22 @@ class _Child:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
 
+    def ask_to_end(self) -> None:
+        """Ask the child to end its work cleanly, and kill it where it takes too long."""
+        self.process.send_signal(signal.SIGINT)
+        self._impatient = threading.Timer(_LAST_PATIENCE, self.process.kill)
+        self._impatient.daemon = True
+        self._impatient.start()
+
     def _end_relay(self) -> None:
         if self._relay is not None and self.process.stderr is not None:
             self._relay.join()
             self.process.stderr.close()
 
-    def last_words(self) -> str:
+    def last_words(self) -> CaffeError:
         """Return why a child that has ended did so."""
         self._end_relay()
-        return _last_words(self._log, self.process.returncode)
+        return ended_early(self._log, self.process.returncode)
 
 
 @contextlib.contextmanager
@@ -204,27 +220,17 @@ def _events(stream: IO[bytes]) -> Iterator[Any]:
         yield event
 
 
-def _last_words(log: IO[bytes], code: int) -> str:
-    log.seek(0)
-    text = log.read().decode("utf-8", "replace")
-    fatal = _FATAL.findall(text)
-    if fatal:
-        where, said = fatal[-1]
-        return f"Caffe gave up: {said.strip()} ({where})"
-    last = text.strip().splitlines()[-1:] or [f"exit status {code}, and nothing in its log"]
-    return f"Caffe's process ended early: {last[0]}"
-
-
-def apart(work: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+def apart(work: Callable[[], Iterable[Any]], patience: Optional[int] = None) -> Iterator[Any]:
     """Yield what `work()` yields in a fork of this process, for a child that has Caffe loaded and is to outlive it.
 
-    The errors are those of `run`, and CaffeError for a fork that does not come to an end.
+    The errors are those of `run`, and CaffeError for a fork that does not come to an end within so many seconds.
     """
+    patience = patience or _PATIENCE
     receiving, sending = os.pipe()
     with tempfile.TemporaryFile() as log, os.fdopen(receiving, "rb") as stream:
         fork = os.fork()
         if fork == 0:
-            _be_the_fork(work, sending, log.fileno())
+            _be_the_fork(work, sending, log.fileno(), patience)
         os.close(sending)
         status = None
         try:
@@ -235,17 +241,17 @@ def apart(work: Callable[[], Iterable[Any]]) -> Iterator[Any]:
                 os.kill(fork, signal.SIGKILL)
                 os.waitpid(fork, 0)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
-            raise CaffeError(f"Caffe did not come to an end within {_PATIENCE} seconds")
+            raise CaffeError(f"Caffe did not come to an end within {patience} seconds")
         if status != 0:
-            raise CaffeError(_last_words(log, -os.WTERMSIG(status) or os.WEXITSTATUS(status)))
+            raise ended_early(log, -os.WTERMSIG(status) or os.WEXITSTATUS(status))
 
 
-def _be_the_fork(work: Callable[[], Iterable[Any]], sending: int, log: int) -> None:
+def _be_the_fork(work: Callable[[], Iterable[Any]], sending: int, log: int, patience: int) -> None:
     """Do the work and end, without the clean-up that is the original's."""
     code = 1
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(_PATIENCE)
+        signal.alarm(patience)
         os.dup2(log, 1)
         os.dup2(log, 2)
         with os.fdopen(sending, "wb") as events:
@@ -270,12 +276,15 @@ def main(function: str) -> None:
 
 
 def _send(work: Callable[[], Iterable[Any]], events: IO[bytes]) -> None:
+    produced = work()
     try:
-        for event in work():
+        for event in produced:
             pickle.dump(event, events)
             events.flush()
     except NetbuildError as error:
         pickle.dump(error, events)
     except BrokenPipeError:
-        # The caller is gone; nobody wants the rest.
+        # The caller is gone, and nobody wants the rest; what a generator keeps in hand it may still put away.
+        if isinstance(produced, GeneratorType):
+            produced.close()
         os._exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Union
 
@@ -15,12 +16,14 @@ from .data.layers import data_layers
 from .data.lists import count_images
 from .data.sound import require_fit_lists
 from .data.source import AS_IT_IS, DataSource
-from .errors import GraphError, did_you_mean
-from .files import PathLike, output_folder
+from .errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean
+from .files import PathLike, output_folder, write_text
 from .fusion import Built, Fusion, build, require_fitting
 from .graph.check import require_savable, require_sound, warn
 from .graph.feed import with_inputs
 from .shapes import infer
+from .solving import idle_policy, require_sensible
+from .stamp import is_as_written, stamped
 
 SOLVER: Mapping[str, Any] = {
     "test_iter": 500,
@@ -38,6 +41,8 @@ SOLVER: Mapping[str, Any] = {
     "solver_mode": "CPU",
 }
 """The fusion recipe's solver, but for the mode: no GPU is needed."""
+
+_NETS = ("net", "train_net", "test_net")
 
 Sources = Union[DataSource, Mapping[str, DataSource]]
 """The data of the net's only input, or of each input by name."""
@@ -102,6 +107,7 @@ def solver(net_paths: Mapping[str, str], snapshot_prefix: str, overrides: Mappin
             set_field(message, name, str(value))
     for name, value in overrides.items():
         set_field(message, name, value)
+    require_sensible(message)
     return message
 
 
@@ -114,12 +120,14 @@ def emit_files(
     deploy_batch: int = 1,
     solver_options: Optional[Mapping[str, str]] = None,
     dry_run: bool = False,
+    force: bool = False,
 ) -> List[Path]:
     """Write the prototxts of a fusion into `folder` and return their paths; nothing is written if one is wrong.
 
     A net with nothing to train gets no solver: an ensemble is written as test and deploy net, a net without a head as
     deploy net alone. The solver's test_iter is what covers the test list once; where the list is not there to be
-    counted, it is the recipe's 500.
+    counted, it is the recipe's 500. A solver that was edited since is kept, with a NetbuildWarning, unless `force`;
+    where `solver_options` would have no effect on it, or its nets are others, it is refused.
     """
     messages: Dict[str, Message] = {"deploy.prototxt": deploy(fusion, source, deploy_batch)}
     if fusion.ensemble:
@@ -134,11 +142,47 @@ def emit_files(
         messages = {**(nets or {"train_val.prototxt": net}), **messages}
         messages["solver.prototxt"] = _solver(fusion, source, net, Path(folder), split_phases, solver_options or {})
         require_savable(messages["solver.prototxt"], net)
+        idle = idle_policy(messages["solver.prototxt"])
+        if idle:
+            warnings.warn(idle, NetbuildWarning, stacklevel=2)
+        if not force and _keeps(Path(folder) / "solver.prototxt", messages["solver.prototxt"], solver_options or {}):
+            del messages["solver.prototxt"]
     if not dry_run:
         target = output_folder(folder)
         for name, message in messages.items():
-            proto.write(target / name, message)
+            text = proto.to_text(message)
+            write_text(target / name, stamped(text) if name == "solver.prototxt" else text)
     return [Path(folder) / name for name in messages]
+
+
+def _keeps(path: Path, new: Message, given: Mapping[str, str]) -> bool:
+    """Tell whether the solver that stands at `path` is to be kept: it was edited, or is of another hand."""
+    if not path.is_file() or is_as_written(path):
+        return False
+    try:
+        old = proto.read_solver(path)
+    except NetbuildError as error:
+        raise GraphError(f"{error}; --force replaces it") from error
+    differing = [name for name in new.DESCRIPTOR.fields_by_name if getattr(new, name) != getattr(old, name)]
+    lost = [name for name in differing if name in given]
+    if lost or _net_names(old) != _net_names(new):
+        what = " and ".join(lost) or "another net"
+        raise GraphError(
+            f"solver {str(path)!r}: was edited, or is not netbuild's, and would be kept, so that {what} had no effect; "
+            "edit it, name another folder, or let --force replace it"
+        )
+    differing = [name for name in differing if name not in _NETS]
+    if differing:
+        text = (
+            f"kept {path}, which was edited, or is not netbuild's (other {', '.join(differing)}); --force replaces it"
+        )
+        warnings.warn(text, NetbuildWarning, stacklevel=3)
+    return True
+
+
+def _net_names(solver: Message) -> List[str]:
+    values = [[getattr(solver, name)] if name != "test_net" else list(solver.test_net) for name in _NETS]
+    return [Path(path).name for paths in values for path in paths]
 
 
 def _solver(

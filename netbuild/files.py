@@ -36,6 +36,8 @@ def _status(path: Path, what: str) -> Optional[os.stat_result]:
         return None
     except OSError as error:  # a folder that may not be entered, a link to itself, a name too long
         raise NetbuildError(f"{what} {str(path)!r}: cannot be reached ({error.strerror})") from None
+    except ValueError as error:  # a null byte
+        raise NetbuildError(f"{what} {str(path)!r}: cannot be reached ({error})") from None
 
 
 def plain_name(name: str, where: str) -> str:
@@ -103,7 +105,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
                 f"output {str(target)!r}: cannot be written ({reason}); an old one is as it was"
             ) from error
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _permit_as(file: IO[bytes], old: Path) -> None:
@@ -113,7 +115,7 @@ def _permit_as(file: IO[bytes], old: Path) -> None:
         os.fchmod(file.fileno(), old.stat().st_mode & 0o777 | stat.S_IRUSR | stat.S_IWUSR)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Put a name that has changed hands on the disk, too."""
     # Some file systems know no fsync of a folder, some folders may not be read: the file itself is safe as it is.
     with suppress(OSError):

@@ -47,6 +47,23 @@ def until_interrupted():
     yield "ended cleanly"
 
 
+def deaf():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield os.getpid()
+    time.sleep(60)
+
+
+def putting_away(kept):
+    try:
+        yield os.getpid()
+        while True:
+            time.sleep(0.01)
+            yield "more"
+    except GeneratorExit:
+        Path(kept).write_text("what it had in hand")
+        raise
+
+
 def double(tasks, marker):
     """Die once on task 3, for which `marker` does not exist yet, and always on task 13."""
     for task in tasks:

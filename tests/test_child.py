@@ -1,11 +1,14 @@
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import jobs
 import pytest
 
-from netbuild import _child
+from netbuild import _child, _ending
 from netbuild._child import apart, run, share
 from netbuild.errors import CaffeError, GraphError
 
@@ -29,8 +32,25 @@ def test_caffes_abort_becomes_its_last_fatal_line(tmp_path):
         list(events)
 
 
-def test_a_killed_child_is_told():
-    with pytest.raises(CaffeError, match="ended early: exit status -9"):
+def test_a_killed_child_is_told_with_the_memory_that_there_is():
+    with pytest.raises(CaffeError, match=r"killed by signal 9 \(SIGKILL\): probably .* memory ran out") as told:
+        list(run("jobs:die", signal_number=int(signal.SIGKILL)))
+    kibibytes = int(Path("/proc/meminfo").read_text().split()[1])
+    assert float(str(told.value).split("there are ")[1].split()[0]) <= kibibytes / 2**20 + 0.1
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGFPE"])
+def test_the_signal_that_ended_a_child_is_told_by_name(name):
+    number = getattr(signal, name)
+    with pytest.raises(CaffeError, match=rf"ended early: signal {int(number)} \({name}\), and nothing in its log"):
+        list(run("jobs:die", signal_number=int(number)))
+
+
+def test_less_memory_in_a_container_is_told(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text(f"{3 << 29}\n")
+    (tmp_path / "none").write_text("max\n")
+    monkeypatch.setattr(_ending, "_LIMITS", [tmp_path / "none", tmp_path / "memory.max", tmp_path / "missing"])
+    with pytest.raises(CaffeError, match=r"there are 1\.5 GiB"):
         list(run("jobs:die", signal_number=int(signal.SIGKILL)))
 
 
@@ -70,6 +90,38 @@ def test_an_abandoned_child_is_gone():
         os.kill(child, 0)
 
 
+def test_a_child_that_is_asked_to_end_goes_on_to_its_end():
+    events = run("jobs:until_interrupted")
+    next(events)
+    assert events.send(_child.END) == "ended cleanly"
+    assert list(events) == []
+
+
+def test_a_child_that_does_not_end_when_it_is_asked_to_is_killed(monkeypatch):
+    monkeypatch.setattr(_child, "_LAST_PATIENCE", 0.2)
+    events = run("jobs:deaf")
+    next(events)
+    with pytest.raises(CaffeError, match="killed by signal 9"):
+        events.send(_child.END)
+
+
+def test_a_child_whose_caller_was_killed_puts_its_work_away(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from netbuild._child import run\n"
+        "for event in run('jobs:putting_away', kept=sys.argv[2]): print(event, flush=True)"
+    )
+    arguments = [sys.executable, "-c", code, str(Path(jobs.__file__).parent), str(tmp_path / "kept")]
+    caller = subprocess.Popen(arguments, stdout=subprocess.PIPE)
+    child = int(caller.stdout.readline())
+    caller.kill()
+    caller.communicate()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (tmp_path / "kept").read_text() == "what it had in hand"
+
+
 def shared(tasks, workers, tmp_path):
     return list(share("jobs:double", tasks, workers, blas_threads=1, marker=str(tmp_path / "died")))
 
@@ -88,7 +140,7 @@ def test_more_processes_than_tasks_are_not_started(tmp_path):
 
 
 def test_a_task_that_kills_every_process_is_given_up_with_its_last_words(tmp_path):
-    with pytest.raises(CaffeError, match="ended early: thirteen"):
+    with pytest.raises(CaffeError, match="killed by signal 9 .* ends with: thirteen"):
         shared([12, 13, 14], 2, tmp_path)
 
 
@@ -99,7 +151,7 @@ def test_a_fork_tells_as_a_child_does(tmp_path):
     (tmp_path / "n.prototxt").write_text('layer { name: "r" type: "ReLU" bottom: "data" top: "r" }')
     with pytest.raises(CaffeError, match="Caffe gave up: Unknown bottom blob 'data'"):
         list(run("jobs:forked", work="abort", prototxt=str(tmp_path / "n.prototxt")))
-    with pytest.raises(CaffeError, match="ended early: exit status -9"):
+    with pytest.raises(CaffeError, match="killed by signal 9"):
         list(run("jobs:forked", work="die", signal_number=int(signal.SIGKILL)))
     with pytest.raises(CaffeError, match="ended early: ZeroDivisionError"):
         list(run("jobs:forked", work="fail"))

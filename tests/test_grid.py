@@ -8,6 +8,7 @@ from netbuild.errors import GraphError, NetbuildError
 from netbuild.train.events import Note, Stepped
 from netbuild.train.grid import train_grid
 from netbuild.train.head import Features
+from netbuild.train.run import DivergedError
 
 
 def trained(fused, folder, **grid):
@@ -63,9 +64,21 @@ def test_what_cannot_be_tried_is_told_before_the_first_run(fused, tmp_path):
         trained(fused, tmp_path / "h", base_lr=["0.1"])
 
 
-def test_a_run_that_goes_astray_comes_last(fused, tmp_path):
-    tried = trained(fused, tmp_path / "g", base_lr=["1e30", "0.01"])
-    assert [one.setting["base_lr"] for one in tried] == ["0.01", "1e30"]
+def test_a_run_that_goes_astray_comes_last_and_the_others_are_tried(fused, tmp_path):
+    tried = trained(fused, tmp_path / "g", base_lr=["0.001", "1e30", "0.01"])
+    assert [one.setting["base_lr"] for one in tried] == ["0.01", "0.001", "1e30"]
+    assert [one.ended for one in tried] == ["finished", "finished", "diverged"]
+    with (tmp_path / "g" / "grid.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["ended"] for row in rows] == ["finished", "finished", "diverged"]
+    assert (rows[2]["accuracy"], rows[2]["loss"]) == ("nan", "nan")
+    assert int(rows[2]["iteration"]) < 60
+    assert not list((tmp_path / "g" / "base_lr=1e30").glob("*.caffemodel"))
+
+
+def test_a_grid_of_which_all_diverge_is_an_error(fused, tmp_path):
+    with pytest.raises(DivergedError, match="all 2 settings diverged; base_lr=1e30: training diverged at iteration "):
+        trained(fused, tmp_path / "g", base_lr=["1e30", "1e29"])
 
 
 def test_an_interrupted_grid_ends_with_what_is_done(fused, tmp_path):

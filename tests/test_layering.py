@@ -11,6 +11,9 @@ ROOMS = [
     "pictures",
     "weights",
     "_caffe",
+    "stamp",
+    "solving",
+    "_ending",
     "_child",
     "prototext",
     "upgrade",
@@ -95,7 +98,7 @@ INNER = {
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
     "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
     "show": ["words", "modules", "picture", "drawing", "findings", "report"],
-    "train": ["events", "engine", "log", "prepare", "head", "run", "grid"],
+    "train": ["events", "log", "prepare", "head", "job", "watch", "snapshots", "engine", "follow", "run", "grid"],
 }
 
 

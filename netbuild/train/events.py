@@ -58,5 +58,17 @@ class Finished:
     interrupted: bool
 
 
-Event = Union[Note, Need, Progress, Started, Stepped, Tested, Saved, Finished]
+@dataclass(frozen=True)
+class Diverged:
+    """The run is over, for what it computes are no numbers any more; its weights are not saved."""
+
+    iteration: int
+    """The one that would have ended next."""
+    what: str
+    """What is not finite: 'the loss is nan'."""
+    updated: bool
+    """Whether the solver had changed the weights before, so that its learning rate may be to blame."""
+
+
+Event = Union[Note, Need, Progress, Started, Stepped, Tested, Saved, Finished, Diverged]
 """What `on_event` gets; Need and Progress while features are computed."""

@@ -8,26 +8,54 @@ import math
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import proto
 from ..emit import set_field
 from ..errors import NetbuildError
 from ..files import PathLike, output_folder, write_text
+from ..solving import require_sensible
 from . import prepare
 from .events import Event, Note
 from .head import WHERE_IT_PAYS, Features
-from .run import Trained, train_solver
+from .run import DivergedError, Trained, train_solver
 
 TABLE = "grid.csv"
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One setting and how its run ended."""
+    """One setting and how its run ended: trained, or diverged."""
 
     setting: Mapping[str, str]
-    trained: Trained
+    trained: Optional[Trained]
+    diverged: Optional[DivergedError] = None
+
+    @property
+    def iteration(self) -> int:
+        """The one at which it ended."""
+        ended = self.trained or self.diverged
+        assert ended is not None
+        return ended.iteration
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """The last test's; a run that diverged has none."""
+        return self.trained.scores if self.trained else {}
+
+    @property
+    def log(self) -> Path:
+        """The log of its run."""
+        ended = self.trained or self.diverged
+        assert ended is not None
+        return ended.log
+
+    @property
+    def ended(self) -> str:
+        """How it ended: 'finished', 'interrupted' or 'diverged'."""
+        if self.trained is None:
+            return "diverged"
+        return "interrupted" if self.trained.interrupted else "finished"
 
 
 def train_grid(
@@ -43,14 +71,15 @@ def train_grid(
 
     Each run has a folder in `folder`, called as its setting, with its solver and log; all share one folder of features.
     The best by the last test's accuracy (without one: by the loss) keeps its snapshot, the others do not. `options`
-    are those of `train_solver`; `grid.csv` lists all scores. An interrupted run ends the grid with what is done.
+    are those of `train_solver`; `grid.csv` lists all scores. An interrupted run ends the grid with what is done; one
+    that diverges comes last. DivergedError where all do.
     """
     target = Path(folder)
     settings = {setting_name(setting): setting for setting in _combined(grid)}
     taken = [name for name in (*settings, TABLE) if (target / name).exists()]
     if taken:
         raise NetbuildError(f"folder {str(target)!r}: holds an earlier grid ({taken[0]}); name another folder")
-    texts = {name: _solver(solver, setting) for name, setting in settings.items()}
+    texts = {name: _solver(solver, setting, options.get("max_iter")) for name, setting in settings.items()}
     tried: List[Tried] = []
     told = _once(on_event)
     for name, setting in settings.items():
@@ -58,15 +87,32 @@ def train_grid(
         write_text(own / "solver.prototxt", texts[name])
         told(Note(f"{name} ({len(tried) + 1} of {len(settings)})"))
         shared = replace(features, folder=features.folder or target / "features")
-        ended = train_solver(own / "solver.prototxt", own, features=shared, on_event=told, **options)
-        tried = sorted([*tried, Tried(setting, ended)], key=_rank)
+        one = _tried(setting, own / "solver.prototxt", features=shared, on_event=told, **options)
+        tried = sorted([*tried, one], key=_rank)
         for other in tried[1:]:
-            for path in (other.trained.caffemodel, other.trained.solverstate):
-                path.unlink(missing_ok=True)
+            _forget(other)
         write_text(target / TABLE, _table(tried))
-        if ended.interrupted:
+        if one.ended == "interrupted":
             break
+    error = tried[0].diverged
+    if error is not None:
+        text = f"all {len(tried)} settings diverged; {setting_name(tried[0].setting)}: {error}"
+        raise DivergedError(text, error.iteration, error.log)
     return tried
+
+
+def _tried(setting: Mapping[str, str], solver: Path, on_event: Callable[[Event], None], **options: Any) -> Tried:
+    try:
+        return Tried(setting, train_solver(solver, solver.parent, on_event=on_event, **options))
+    except DivergedError as error:
+        on_event(Note(f"{setting_name(setting)}: {error}"))
+        return Tried(setting, None, error)
+
+
+def _forget(worse: Tried) -> None:
+    """Remove the snapshot of a setting that is not the best."""
+    for path in (worse.trained.caffemodel, worse.trained.solverstate) if worse.trained else ():
+        path.unlink(missing_ok=True)
 
 
 def setting_name(setting: Mapping[str, str]) -> str:
@@ -78,7 +124,7 @@ def _combined(grid: Mapping[str, Sequence[str]]) -> List[Dict[str, str]]:
     return [dict(zip(grid, values)) for values in product(*grid.values())]
 
 
-def _solver(path: PathLike, setting: Mapping[str, str]) -> str:
+def _solver(path: PathLike, setting: Mapping[str, str], max_iter: Optional[int]) -> str:
     """Return a solver with other fields, good for any folder, whose only snapshot is the last."""
     message = proto.read_solver(path)
     prepare.resolve_nets(message, Path(path).parent)
@@ -88,25 +134,29 @@ def _solver(path: PathLike, setting: Mapping[str, str]) -> str:
     for name, value in setting.items():
         message.ClearField(name) if name in message.DESCRIPTOR.fields_by_name else None
         set_field(message, name, value)
+    if max_iter is not None:
+        message.max_iter = max_iter
+    require_sensible(message)
     return proto.to_text(message)
 
 
 def _rank(tried: Tried) -> Tuple[float, float]:
     """Return what the best has least of: its accuracy negated, then its loss; a run that went astray comes last."""
-    scores = tried.trained.scores
-    accuracy = next((value for name, value in scores.items() if "accuracy" in name), 0.0)
-    loss = next((value for name, value in scores.items() if "loss" in name), 0.0)
-    return (math.inf, math.inf) if math.isnan(loss) else (-accuracy, loss)
+    accuracy = next((value for name, value in tried.scores.items() if "accuracy" in name), 0.0)
+    loss = next((value for name, value in tried.scores.items() if "loss" in name), 0.0)
+    if tried.trained is None:
+        return (math.inf, math.inf)
+    return (math.inf, 0.0) if math.isnan(loss) or math.isnan(accuracy) else (-accuracy, loss)
 
 
 def _table(tried: Sequence[Tried]) -> str:
-    names = list(dict.fromkeys(name for one in tried for name in one.trained.scores))
+    names = list(dict.fromkeys(name for one in tried for name in one.scores))
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow([*tried[0].setting, "iteration", *names])
+    rows.writerow([*tried[0].setting, "iteration", *names, "ended"])
     for one in tried:
-        scores = [repr(one.trained.scores.get(name, math.nan)) for name in names]
-        rows.writerow([*one.setting.values(), one.trained.iteration, *scores])
+        scores = [repr(one.scores.get(name, math.nan)) for name in names]
+        rows.writerow([*one.setting.values(), one.iteration, *scores, one.ended])
     return text.getvalue()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Collection, Mapping, Optional, Sequence, Set, Tuple
+from typing import Collection, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import proto
 from .._caffe import TEST, TRAIN, Message, schema
@@ -15,6 +15,7 @@ from ..features.part import Part, part_of, untrained
 from ..files import PathLike
 from ..fuse import plan_weights
 from ..shapes import parameter_shapes
+from ..solving import type_of
 from ..weights.caffemodel import NET_NAME
 from ..weights.index import read_state
 from ..weights.plan import Choices
@@ -57,6 +58,15 @@ class HeadRun:
     """Files with the weights of the frozen layers."""
 
 
+class Rest(NamedTuple):
+    """What a snapshot of the head alone lacks."""
+
+    net: str
+    """The path of the whole net."""
+    weights: Tuple[str, ...]
+    """Files with the weights of its frozen layers."""
+
+
 def head_run(
     solver: Message, weights: Sequence[PathLike], resume: Optional[PathLike], features: Features
 ) -> Tuple[Optional[HeadRun], Optional[str]]:
@@ -91,14 +101,11 @@ def point_at_heads(solver: Message, kept: Mapping[str, Kept], *, shuffle: bool) 
     solver.train_net_param.layer[0].hdf5_data_param.shuffle = shuffle
 
 
-def complete(snapshot: Path, run: HeadRun) -> None:
-    """Replace a snapshot of the head alone by one of the whole net."""
-    alone = snapshot.with_suffix(".head.caffemodel")
-    snapshot.replace(alone)
-    planned = plan_weights(run.net, {"": [*run.weights, alone]}, Choices(partial=True))
+def complete(alone: Path, whole: Path, rest: Rest) -> None:
+    """Write a snapshot of the whole net from one of the head alone."""
+    planned = plan_weights(rest.net, {"": [*rest.weights, alone]}, Choices(partial=True))
     fields = encode_bytes(NET_NAME, planned.net.name.encode()) if planned.net.name else b""
-    write_model(planned.entries, snapshot, net=fields)
-    alone.unlink()
+    write_model(planned.entries, whole, net=fields)
 
 
 def _divided(solver: Message, weights: Sequence[PathLike], resume: Optional[PathLike]) -> HeadRun:
@@ -161,4 +168,4 @@ def _remembered(solver: Message, net: Message, layers: Collection[str]) -> int:
             for name in names[: len(shapes or ())]:
                 count += name not in shared
                 shared.update([name] if name else [])
-    return count * (2 if solver.type in _TWICE else 1)
+    return count * (2 if type_of(solver) in _TWICE else 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import os
 import time
 from pathlib import Path
@@ -37,17 +39,41 @@ class Log:
             self._add(event.iteration, "TEST", dict(event.scores))
 
     def _add(self, iteration: int, phase: str, numbers: Dict[str, float]) -> None:
-        fresh = not self._path.exists()
+        text = io.StringIO(newline="")
+        rows = csv.writer(text)
+        if not self._path.exists():
+            rows.writerow(FIELDS)
         seconds = f"{time.monotonic() - self._start:.3f}"
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file)
-            if fresh:
-                rows.writerow(FIELDS)
-            rows.writerows([iteration, seconds, phase, name, repr(value)] for name, value in numbers.items())
+        rows.writerows([iteration, seconds, phase, name, repr(value)] for name, value in numbers.items())
+        try:
+            _append(self._path, text.getvalue().encode("utf-8"))
+        except OSError as error:
+            raise NetbuildError(f"log {str(self._path)!r}: cannot be written ({error.strerror})") from error
 
     def _cut(self, iteration: int) -> None:
-        heading, *rows = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+        read_log(self._path)
+        heading, *rows = _lines(self._path)
         write_text(self._path, heading + "".join(row for row in rows if int(row.partition(",")[0]) <= iteration))
+
+
+def _lines(path: PathLike) -> List[str]:
+    """Return the lines of a log; a last one without an end is what a killed run has left, and is passed over."""
+    with existing_file(path, "log").open(encoding="utf-8", newline="") as file:
+        return [line for line in file if line.endswith("\n")]
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Append to a file all of the content, or nothing where the disk is full."""
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(size)
+            if not size:
+                path.unlink()
+            raise
 
 
 def read_log(path: PathLike) -> Dict[Tuple[str, str], List[Tuple[int, float]]]:
@@ -57,9 +83,8 @@ def read_log(path: PathLike) -> Dict[Tuple[str, str], List[Tuple[int, float]]]:
     """
     curves: Dict[Tuple[str, str], List[Tuple[int, float]]] = {}
     try:
-        with existing_file(path, "log").open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                curves.setdefault((row["phase"], row["name"]), []).append((int(row["iteration"]), float(row["value"])))
+        for row in csv.DictReader(_lines(path)):
+            curves.setdefault((row["phase"], row["name"]), []).append((int(row["iteration"]), float(row["value"])))
     except (KeyError, TypeError, ValueError):
         raise NetbuildError(f"log {os.fspath(path)!r}: is not one of netbuild's; remove or rename it") from None
     return curves

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
+from .._ending import machine_memory
 from ..costs.summary import summarize
 from ..data.sound import require_readable
 from ..errors import GraphError, NetbuildError, WeightsError, some
@@ -87,9 +87,9 @@ def _require_data(net: Message, phase: int, path: str) -> None:
                 )
 
 
-def direct(solver: Message, folder: Path, gpu: Optional[int]) -> None:
-    """Point the solver's output into `folder` and leave the testing to the engine's loop."""
-    solver.snapshot_prefix = str(folder.resolve() / (Path(solver.snapshot_prefix).name or "snapshot"))
+def direct(solver: Message, snapshot_prefix: str, gpu: Optional[int]) -> None:
+    """Say where Caffe is to write, and leave the testing and when to save to the engine's loop."""
+    solver.snapshot_prefix, solver.snapshot = snapshot_prefix, 0
     solver.solver_mode = solver.CPU if gpu is None else solver.GPU
     if gpu is not None:
         solver.device_id = gpu
@@ -135,14 +135,20 @@ def weight_notes(solver: Message, weights: Sequence[PathLike]) -> Iterator[str]:
         yield f"{len(empty)} frozen layers get no trained weights (first {empty[0]!r}): give them with --weights"
 
 
+def memory_need(solver: Message) -> Optional[str]:
+    """Return what a training on the CPU takes, in words; None where that is not known."""
+    need = summarize(proto.read_net(train_net(solver))).training
+    return None if need is None else f"training at batch {need.batch} takes about {need.total / 2**30:.1f} GiB"
+
+
 def memory_note(solver: Message) -> Optional[str]:
     """Return what to say where a training on the CPU takes more memory than the machine has."""
     need = summarize(proto.read_net(train_net(solver))).training
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = machine_memory()
     if need is None or need.total <= there:
         return None
     return (
-        f"training at batch {need.batch} takes about {need.total / 2**30:.1f} GiB, and this machine has "
+        f"{memory_need(solver)}, and this machine has "
         f"{there / 2**30:.1f}: the largest batch that fits is {need.largest_batch(there)} (netbuild summary)"
     )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Generator, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence
 
 from .. import proto
 from .._caffe import Message, schema
@@ -13,10 +13,13 @@ from .._child import run
 from ..doctor.gate import concerned
 from ..errors import NetbuildError
 from ..features.make import blas_threads, keep
-from ..files import PathLike, output_folder
+from ..files import PathLike, output_folder, plain_name
+from ..solving import idle_policy, require_sensible
 from . import prepare
-from .events import Event, Finished, Note, Saved, Tested
-from .head import AUTO, WHERE_IT_PAYS, Features, complete, head_run, point_at_heads
+from .events import Diverged, Event, Note
+from .follow import Course, follow
+from .head import AUTO, WHERE_IT_PAYS, Features, HeadRun, Rest, head_run, point_at_heads
+from .job import Place, Rhythm
 from .log import Log
 
 
@@ -31,6 +34,16 @@ class Trained:
     scores: Dict[str, float]
     """The last test's."""
     interrupted: bool
+
+
+class DivergedError(NetbuildError):
+    """A training whose loss or weights are no numbers any more."""
+
+    def __init__(self, text: str, iteration: int, log: Path) -> None:
+        super().__init__(text)
+        self.iteration = iteration
+        self.log = log
+        """It is there if there was anything to log."""
 
 
 def train_solver(
@@ -52,25 +65,23 @@ def train_solver(
     ends the run after the current iteration with a snapshot. Where frozen layers compute the same in every pass, the
     head is trained alone, on their `features`; the snapshots are of the whole net all the same. A net with a layer that
     this Caffe computes wrong (see `netbuild doctor`) is refused; with `force` that is only noted.
+
+    Raises DivergedError at the first iteration whose loss is not finite. Where `on_event` raises, the training is ended
+    with a snapshot before the exception goes on.
     """
-    message = _checked(solver, weights, resume)
-    if max_iter is not None:
-        message.max_iter = max_iter
+    message = _checked(solver, weights, resume, max_iter)
     head, note = head_run(message, weights, resume, features)
     if weights and resume and head is None:
         raise NetbuildError("weights and resume exclude each other: a .solverstate names the weights it goes on from")
-    notes = list(prepare.weight_notes(message, weights)) if resume is None else []
-    notes += [note] if note else []
-    if message.HasField("solver_mode") and message.solver_mode == message.GPU and gpu is None:
-        notes.append("the solver asks for a GPU; training on the CPU, since none was named (--gpu 0)")
-    too_much = prepare.memory_note(message) if head is None and gpu is None else None
-    notes += [too_much] if too_much else []
     target = output_folder(folder)
     log = target / "train_log.csv"
-    prepare.require_untouched(target, Path(message.snapshot_prefix).name or "snapshot", log, resume)
-    for text in notes:
+    place = _place(message, target, head, features)
+    prepare.require_untouched(target, place.prefix, log, resume)
+    notes = list(prepare.weight_notes(message, weights)) if resume is None else []
+    for text in [*notes, *([note] if note else []), *_notes(message, place, gpu, head)]:
         on_event(Note(text))
-    job = _job(message, target, gpu)
+    need = prepare.memory_need(message) if head is None else None
+    job = _job(message, place, gpu)
     job.update(weights=[str(path) for path in weights], resume=resume and str(Path(resume).resolve()), force=force)
     if head is not None:
         where = features.folder or target / "features" if features.where == AUTO else features.where
@@ -79,62 +90,83 @@ def train_solver(
         job["start"] = job["solver"] if message.random_seed >= 0 and resume is None else None
         point_at_heads(message, kept, shuffle=features.shuffle)
         job.update(solver=proto.to_text(message), blas_threads=blas_threads())
-    suffix = ".h5" if message.snapshot_format == schema().SolverParameter.HDF5 else ""
+    rows = Log(log)
 
-    def follow(event: Event) -> None:
-        if isinstance(event, Saved) and head is not None and not features.head_only:
-            complete(target / f"{event.stem}.caffemodel", head)
+    def tell(event: Event) -> None:
+        rows.add(event)
         on_event(event)
 
-    end, scores = _followed(run("netbuild.train.engine:train", **job), Log(log), follow)
-    caffemodel, solverstate = (target / f"{end.stem}.{kind}{suffix}" for kind in ("caffemodel", "solverstate"))
+    course = follow(run("netbuild.train.engine:train", **job), place, tell, need)
+    return _trained(course, log, message.base_lr, target)
+
+
+def _trained(course: Course, log: Path, base_lr: float, target: Path) -> Trained:
+    """Return how the run ended; raise DivergedError where it went astray."""
+    end = course.end
+    assert end is not None
+    if isinstance(end, Diverged):
+        why = f"a smaller base_lr may help (it is {base_lr:g}), or clip_gradients"
+        if not end.updated:
+            why = "nothing was learnt before, so look at the data, how they are prepared, and the weights"
+        raise DivergedError(
+            f"training diverged at iteration {end.iteration}: {end.what}; {why}; {course.kept()}", end.iteration, log
+        )
+    caffemodel, solverstate = (target / path.name for path in course.place.files(end.iteration))
     if not caffemodel.exists():
         raise NetbuildError(f"stopped at iteration {end.iteration}, before the first step; nothing was written")
-    return Trained(end.iteration, caffemodel, solverstate, log, scores, end.interrupted)
+    return Trained(end.iteration, caffemodel, solverstate, log, course.scores, end.interrupted)
 
 
-def _checked(solver: PathLike, weights: Sequence[PathLike], resume: Optional[PathLike]) -> Message:
+def _checked(
+    solver: PathLike, weights: Sequence[PathLike], resume: Optional[PathLike], max_iter: Optional[int]
+) -> Message:
     """Return the solver, its nets found; raise NetbuildError for what Caffe would abort on."""
     for path in weights:
         prepare.require_kind(path, "caffemodel", "weights", "resume")
     if resume is not None:
         prepare.require_kind(resume, "solverstate", "resume", "weights")
     message = proto.read_solver(solver)
+    if max_iter is not None:
+        message.max_iter = max_iter
+    require_sensible(message)
     prepare.resolve_nets(message, Path(solver).parent)
     prepare.require_trainable(message)
     return message
 
 
-def _job(message: Message, target: Path, gpu: Optional[int]) -> Dict[str, Any]:
-    """Direct the solver's output to `target`; return what the child process needs of it."""
-    job: Dict[str, Any] = {
-        "test_interval": message.test_interval or prepare.NEVER,
-        "test_iter": list(message.test_iter),
-        "test_initialization": message.test_initialization,
-        "concerned": concerned(prepare.phases_of_nets(message)),
-    }
-    prepare.direct(message, target, gpu)
-    return {
-        **job,
-        "solver": proto.to_text(message),
-        "snapshot_prefix": message.snapshot_prefix,
-        "snapshot_interval": message.snapshot,
-        "gpu": gpu,
-        "report_every": max(1, min(message.display or 100, message.max_iter // 100)),
-    }
+def _place(message: Message, target: Path, head: Optional[HeadRun], features: Features) -> Place:
+    rest = None
+    if head is not None and not features.head_only:
+        rest = Rest(head.net, tuple(str(path) for path in head.weights))
+    prefix = plain_name(Path(message.snapshot_prefix).name or "snapshot", "solver: snapshot_prefix")
+    if not os.access(target, os.W_OK):
+        raise NetbuildError(f"output folder {str(target)!r}: may not be written; name another")
+    return Place(target.resolve(), prefix, message.snapshot_format == schema().SolverParameter.HDF5, rest)
 
 
-def _followed(
-    events: Generator[Event, None, None], log: Log, on_event: Callable[[Event], None]
-) -> Tuple[Finished, Dict[str, float]]:
-    """Log and pass on the events up to the last; return it and the last test's scores."""
-    scores: Dict[str, float] = {}
-    # Closed whatever happens in between: an abandoned generator would leave its child running.
-    with contextlib.closing(events):
-        for event in events:
-            log.add(event)
-            on_event(event)
-            if isinstance(event, Tested):
-                scores = dict(event.scores)
-    assert isinstance(event, Finished)
-    return event, scores
+def _notes(message: Message, place: Place, gpu: Optional[int], head: Optional[HeadRun]) -> Iterator[str]:
+    """Yield what is to be said before the training begins; remove what an earlier one left half-written."""
+    if message.HasField("solver_mode") and message.solver_mode == message.GPU and gpu is None:
+        yield "the solver asks for a GPU; training on the CPU, since none was named (--gpu 0)"
+    too_much = prepare.memory_note(message) if head is None and gpu is None else None
+    if too_much:
+        yield too_much
+    idle = idle_policy(message)
+    if idle:
+        yield idle
+    for name in place.remove_unfinished():
+        yield f"removed {name}, which a training that was killed had left half-written"
+
+
+def _job(message: Message, place: Place, gpu: Optional[int]) -> Dict[str, Any]:
+    """Direct the solver's output to its place; return what the child process needs of it."""
+    rhythm = Rhythm(
+        report=max(1, min(message.display or 100, message.max_iter // 100)),
+        snapshot=message.snapshot,
+        test=message.test_interval or prepare.NEVER,
+        test_initialization=message.test_initialization,
+        test_iter=list(message.test_iter),
+    )
+    known = concerned(prepare.phases_of_nets(message))
+    prepare.direct(message, place.caffes_prefix(), gpu)
+    return {"solver": proto.to_text(message), "place": place, "rhythm": rhythm, "concerned": known, "gpu": gpu}

@@ -1,0 +1,100 @@
+"""Follow the child process of `train`, and keep what it has learnt whatever happens on this side."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Generator, Iterator, Optional, Union
+
+from .._child import END
+from .._ending import KilledError
+from ..errors import NetbuildError, NetbuildWarning
+from .events import Diverged, Event, Finished, Saved, Started, Tested
+from .job import Place
+
+Events = Generator[Event, Optional[str], None]
+
+
+@dataclass
+class Course:
+    """What a run has told so far."""
+
+    place: Place
+    scores: Dict[str, float] = field(default_factory=dict)
+    """The last test's."""
+    end: Union[Finished, Diverged, None] = None
+    _started: bool = False
+    _saved: Optional[int] = None
+    _failed: str = ""
+
+    def take(self, event: Event) -> None:
+        """Remember what the event tells."""
+        if isinstance(event, Started):
+            self._started = True
+        elif isinstance(event, Saved):
+            self._saved = event.iteration
+        elif isinstance(event, Tested):
+            self.scores = dict(event.scores)
+        elif isinstance(event, (Finished, Diverged)):
+            self.end = event
+
+    def finish(self, events: Events) -> None:
+        """Ask the child to end, and take what still comes: its last snapshot above all."""
+        try:
+            self.take(events.send(END))
+            for event in events:
+                self.take(event)
+        except StopIteration:
+            pass
+        except (NetbuildError, KeyboardInterrupt) as error:
+            self._failed = str(error)
+
+    def kept(self) -> str:
+        """Say which snapshot there is to go on from."""
+        failed = f"{self._failed}; " if self._failed else ""
+        if self._saved is None:
+            return f"{failed}no snapshot was written"
+        state = str(self.place.files(self._saved)[1])
+        return f"{failed}the last good snapshot is that of iteration {self._saved}: --resume {state!r} goes on from it"
+
+    def with_kept(self, error: NetbuildError, need: Optional[str] = None) -> NetbuildError:
+        """Return an error that says too which snapshot there is, and of a killed process what it needs."""
+        more = f" ({need})" if need and isinstance(error, KilledError) else ""
+        return type(error)(f"{error}{more}" + (f"; {self.kept()}" if self._started else ""))
+
+
+def follow(events: Events, place: Place, tell: Callable[[Event], None], need: Optional[str] = None) -> Course:
+    """Pass on what the child tells up to its end, and return that.
+
+    Where `tell` fails (a full disk, a closed pipe, a caller's mistake), the child is asked to end and given time: it
+    saves what it has learnt. `need` says how much memory the training takes.
+    """
+    course = Course(place)
+    # Closed whatever happens in between: an abandoned generator would leave its child running.
+    with contextlib.closing(events):
+        for event in _coming(events, course, need):
+            course.take(event)
+            try:
+                tell(event)
+            except NetbuildError as error:
+                course.finish(events)
+                raise course.with_kept(error) from error
+            except BaseException as error:
+                course.finish(events)
+                _say(f"the training was ended by {type(error).__name__}; {course.kept()}")
+                raise
+    return course
+
+
+def _say(text: str) -> None:
+    # Where warnings are errors, this one may not take the place of the caller's own exception.
+    with contextlib.suppress(NetbuildWarning):
+        warnings.warn(text, NetbuildWarning, stacklevel=4)
+
+
+def _coming(events: Events, course: Course, need: Optional[str]) -> Iterator[Event]:
+    try:
+        yield from events
+    except NetbuildError as error:
+        raise course.with_kept(error, need) from error

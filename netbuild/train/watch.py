@@ -1,0 +1,71 @@
+"""In the child process of `train`: see that what is computed are numbers, before Caffe stumbles over what is none."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, List
+
+import numpy as np
+
+_POOLING = ("Pooling", "SPP")
+_LOWEST = np.finfo(np.float32).min
+"""What max pooling gives for a window in which nothing compares as larger: all of it NaN, or minus infinity."""
+
+
+class NotFiniteError(Exception):
+    """What is computed are no numbers any more; the text says where: 'the loss is nan'."""
+
+
+class Watch:
+    """Ends a solver's step between its forward and its backward pass where these go astray.
+
+    Later is too late: for a window without numbers max pooling remembers the place -1, and its backward pass writes
+    there, beside the blob. Such a window can leave the loss finite. On a GPU that pass only reads.
+    """
+
+    def __init__(self, net: Any, *, on_gpu: bool) -> None:
+        self.loss = math.nan
+        """That of the last forward pass."""
+        self._net = net
+        self._last = len(net.layers) - 1
+        self._pooled: Dict[int, str] = {}
+        if not on_gpu:
+            names = list(net._layer_names)
+            pooling = [number for number, layer in enumerate(net.layers) if layer.type in _POOLING]
+            self._pooled = {number: net.top_names[names[number]][0] for number in pooling}
+        net.after_forward(self._look)
+
+    def _look(self, number: int) -> None:
+        top = self._pooled.get(number)
+        if top is not None and self._net.blobs[top].data.min() <= _LOWEST:
+            raise NotFiniteError(f"{top!r} pools values that are not finite")
+        if number == self._last:
+            self.loss = loss_of(self._net)
+            if not math.isfinite(self.loss):
+                raise NotFiniteError(f"the loss is {self.loss}")
+
+
+def loss_of(net: Any) -> float:
+    """Return the net's loss in its last forward pass."""
+    weights = net.blob_loss_weights
+    return float(sum(net.blobs[name].data.sum() * weight for name, weight in weights.items() if weight))
+
+
+def require_finite(net: Any) -> None:
+    """Raise NotFiniteError for a net whose parameters are not all numbers."""
+    broken = [name for name, blobs in net.params.items() if not all(is_finite(blob.data) for blob in blobs)]
+    if broken:
+        raise NotFiniteError(f"weights of layer {broken[0]!r} are not finite")
+
+
+def is_finite(values: Any) -> bool:
+    """Tell whether all values are numbers; one sum tells it of most arrays."""
+    return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
+
+
+def judged(net: Any) -> Dict[str, str]:
+    """Return of each accuracy that a net computes the scores that it judges: it takes NaN for right."""
+    accuracies: List[str] = [
+        name for name, layer in zip(net._layer_names, net.layers) if layer.type == "Accuracy" and net.top_names[name]
+    ]
+    return {net.top_names[name][0]: net.bottom_names[name][0] for name in accuracies}
