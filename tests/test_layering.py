@@ -35,6 +35,7 @@ ROOMS = [
     "features",
     "train",
     "show",
+    "demo_folder",
     "demo",
 ]
 INNER = {
@@ -80,15 +81,15 @@ INNER = {
         *("written", "prototxt", "source"),
     ],
     "fusion": ["preparation", "wiring", "learning", "joins", "heads", "assemble"],
-    "data": ["images", "source", "layers", "lists", "download", "mnist", "digits"],
+    "data": ["images", "source", "layers", "lists", "outside", "download", "mnist", "digits"],
     "costs": ["multiply", "memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "branches", "engine", "engines", "opencv"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "engine"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
-    "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
+    "features": ["split", "listing", "part", "engine", "cluster", "store", "record", "make"],
     "show": ["words", "modules", "picture", "drawing", "findings", "report"],
-    "train": ["events", "engine", "log", "prepare", "head", "run", "grid"],
+    "train": ["events", "engine", "log", "prepare", "reach", "head", "run", "grid"],
 }
 
 

@@ -9,7 +9,6 @@ from typing import Any, Callable, Dict, Generator, Optional, Sequence, Tuple
 
 from .. import proto
 from .._caffe import Message, schema
-from .._child import run
 from ..doctor.gate import concerned
 from ..errors import NetbuildError
 from ..features.make import blas_threads, keep
@@ -18,6 +17,7 @@ from . import prepare
 from .events import Event, Finished, Note, Saved, Tested
 from .head import AUTO, WHERE_IT_PAYS, Features, complete, head_run, point_at_heads
 from .log import Log
+from .reach import begun
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def train_solver(
         on_event(Note(text))
     job = _job(message, target, gpu)
     job.update(weights=[str(path) for path in weights], resume=resume and str(Path(resume).resolve()), force=force)
+    where: Optional[PathLike] = None
     if head is not None:
         where = features.folder or target / "features" if features.where == AUTO else features.where
         kept = keep([*head.parts.values()], head.weights, where, replace(features.ways, gpu=gpu), told=on_event)
@@ -86,7 +87,7 @@ def train_solver(
             complete(target / f"{event.stem}.caffemodel", head)
         on_event(event)
 
-    end, scores = _followed(run("netbuild.train.engine:train", **job), Log(log), follow)
+    end, scores = _followed(begun(job, where), Log(log), follow)
     caffemodel, solverstate = (target / f"{end.stem}.{kind}{suffix}" for kind in ("caffemodel", "solverstate"))
     if not caffemodel.exists():
         raise NetbuildError(f"stopped at iteration {end.iteration}, before the first step; nothing was written")
