@@ -7,7 +7,8 @@ from typing import Dict, Optional
 
 import click
 
-from netbuild.data.lists import FORMATS, Digits, total, write_images
+from netbuild.data.images import FORMATS
+from netbuild.data.lists import Digits, total, write_images
 
 from .console import say
 from .options import Function, byte_progress, progress

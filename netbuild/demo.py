@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from .branches.lenet import MNIST, lenet
 from .data.digits import load_digits
 from .data.lists import Written, write_images
 from .data.mnist import load_mnist
 from .data.source import DataSource
+from .demo_folder import emptied
 from .emit import emit_files
 from .errors import NetbuildError
 from .evaluation.score import score_nets
 from .evaluation.scorer import Scorer
-from .files import PathLike, output_folder, write_text
+from .files import PathLike
 from .fuse import fuse_weights
 from .fusion import Fusion
 from .show.findings import look_at
@@ -32,7 +32,6 @@ BRANCHES = {"odd": (1, 3, 5, 7, 9), "even": (0, 2, 4, 6, 8)}
 """The digits that each branch tells apart."""
 ITERATIONS = {"digits": (600, 500), "mnist": (2000, 1000)}
 """For each branch and for the head: the bundled digits are few, and soon learnt."""
-MARKER = ".netbuild-demo"
 TESTS = 5
 """How often a training is tested on its way."""
 
@@ -82,7 +81,7 @@ def run_demo(
     for path in trained.values():
         index(path)
     splits = load_digits() if data == "digits" else load_mnist(data)
-    root = _emptied(Path(folder), force, [*trained.values(), Path(data)])
+    root = emptied(Path(folder), force, [*trained.values(), Path(data)])
     usual = ITERATIONS["digits" if data == "digits" else "mnist"]
     branch_iterations, head_iterations = branch_iterations or usual[0], head_iterations or usual[1]
     say(f"data: {data}")
@@ -130,23 +129,6 @@ def _second_engine(net: Path, weights: Path) -> str:
     if not found.equal:
         raise NetbuildError(f"OpenCV's {found.blob} differs from Caffe's by {found.largest_difference:g}")
     return f"OpenCV computes the same: its {found.blob} differs from Caffe's by {found.largest_difference:.1g} at most"
-
-
-def _emptied(folder: Path, force: bool, inputs: Sequence[Path]) -> Path:
-    """Return the folder, new or empty; with `force` it is emptied if a demo made it and none of the inputs is in it."""
-    root = output_folder(folder)
-    marker = root / MARKER
-    if any(root.iterdir()):
-        if not force:
-            raise NetbuildError(f"output folder {str(root)!r}: is not empty; name a new one")
-        if not marker.exists():
-            raise NetbuildError(f"output folder {str(root)!r}: was not made by a demo; it was not touched")
-        if any(root.resolve() in path.resolve().parents for path in inputs):
-            raise NetbuildError(f"output folder {str(root)!r}: holds one of the inputs; it was not touched")
-        for entry in root.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-    write_text(marker, "This folder was made by netbuild demo, which may empty it when asked to with --force.\n")
-    return root
 
 
 def _finished(result: Trained) -> Trained:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -78,10 +79,11 @@ def require_output(path: PathLike, inputs: Sequence[PathLike]) -> None:
 
 
 @contextmanager
-def replacing(path: PathLike) -> Iterator[IO[bytes]]:
+def replacing(path: PathLike, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Give a temporary file beside `path` that takes its place when the block ends well.
 
-    The content is on the disk (fsync) before the name changes hands. After an exception the temporary file is
+    The content is on the disk (fsync) before the name changes hands; not `durable`, one of many files, it survives the
+    death of this process, not that of the machine. After an exception the temporary file is
     gone and whatever stood at `path` is as it was. Of a symbolic link the file that it points to is replaced. A new
     file has the permissions that the umask leaves, one that replaces another has the other's.
     """
@@ -94,7 +96,8 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
             _permit_as(file, target)
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(target)
     except BaseException as error:
         with suppress(OSError):
@@ -105,7 +108,13 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
                 f"output {str(target)!r}: cannot be written ({reason}); an old one is as it was"
             ) from error
         raise
-    sync_folder(target.parent)
+    if durable:
+        sync_folder(target.parent)
+
+
+def is_temporary(path: Path, of: str = "") -> bool:
+    """Tell whether this is a temporary file of `replacing`, of the file called `of` or of any, which a kill left."""
+    return re.fullmatch(rf"\.{re.escape(of) or '.+'}\.[0-9a-f]{{8}}\.tmp", path.name) is not None
 
 
 def _permit_as(file: IO[bytes], old: Path) -> None:

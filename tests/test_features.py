@@ -115,7 +115,7 @@ def test_features_are_what_the_net_computes(fused, tmp_path, caffe, small_lists,
     lists = {"train": "train_all", "test": "val_all"}
     for name, phase in (("train", TRAIN), ("test", TEST)):
         net = caffe.Net(os.fspath(fused / "train_val.prototxt"), os.fspath(fused / "init.caffemodel"), phase)
-        files = (tmp_path / "f" / f"{name}.txt").read_text().splitlines()
+        files = [tmp_path / "f" / line for line in (tmp_path / "f" / f"{name}.txt").read_text().splitlines()]
         stored = {
             blob: np.concatenate([h5py.File(file, "r")[blob][...] for file in files]) for blob in found[name].blobs
         }
@@ -273,14 +273,15 @@ def test_missing_images_are_named(fused, tmp_path, small_lists):
         make(fused, tmp_path / "f")
 
 
-def test_plain_caffe_trains_on_the_files(fused, tmp_path, caffe):
+def test_plain_caffe_trains_on_the_files_in_their_folder_wherever_it_is(fused, tmp_path, caffe, monkeypatch):
     make(fused, tmp_path / "f")
-    net = tmp_path / "f" / "head_train.prototxt"
-    (tmp_path / "solver.prototxt").write_text(
-        f'train_net: "{net}" test_net: "{tmp_path / "f" / "head_test.prototxt"}" test_iter: 2 test_interval: 1000 '
+    monkeypatch.chdir((tmp_path / "f").rename(tmp_path / "moved to here"))
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(
+        'train_net: "head_train.prototxt" test_net: "head_test.prototxt" test_iter: 2 test_interval: 1000 '
         'base_lr: 0.01 lr_policy: "fixed" random_seed: 1 snapshot: 0 snapshot_after_train: false'
     )
-    solver = caffe.get_solver(os.fspath(tmp_path / "solver.prototxt"))
+    solver = caffe.get_solver(os.fspath(solver))
     solver.step(1)
     before = float(solver.net.blobs["loss"].data)
     solver.step(100)

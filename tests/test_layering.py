@@ -38,6 +38,7 @@ ROOMS = [
     "features",
     "train",
     "show",
+    "demo_folder",
     "demo",
 ]
 INNER = {
@@ -89,16 +90,18 @@ INNER = {
     "fusion": ["naming", "preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
     "data": [
         *("images", "source", "doubts", "layers", "listing", "headers", "decode", "labels", "contents", "hdf5"),
-        *("sound", "lists", "download", "mnist", "digits"),
+        *("sound", "lists", "outside", "download", "mnist", "digits"),
     ],
     "costs": ["multiply", "memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
     "verify": ["inputs", "images", "branches", "engine", "engines", "opencv"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "engine"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
-    "features": ["split", "listing", "part", "engine", "cluster", "store", "make"],
+    "features": ["split", "listing", "part", "engine", "cluster", "store", "record", "make"],
     "show": ["words", "modules", "picture", "drawing", "findings", "report"],
-    "train": ["events", "log", "prepare", "head", "job", "watch", "snapshots", "engine", "follow", "run", "grid"],
+    "train": [
+        *("events", "log", "prepare", "head", "job", "watch", "snapshots", "engine", "reach", "follow", "run", "grid"),
+    ],
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import urllib.error
 import urllib.request
 import zlib
@@ -12,6 +13,7 @@ from typing import Callable, Optional
 
 from ..errors import NetbuildError
 from ..files import output_folder
+from .outside import MAX_BYTES, too_long
 
 _CHUNK = 1 << 16
 _TIMEOUT = 30
@@ -26,17 +28,21 @@ def download(url: str, path: Path, progress: Callable[[int, int], None], unpacke
     """
     output_folder(path.parent)
     if path.exists():
-        _require_hash(path, unpacked_sha256)
+        _require_hash(path, unpacked_sha256, "remove it")
         return path
     part = path.with_name(path.name + ".part")
     try:
         _fetch(url, part, progress)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise NetbuildError(
             f"download of {url} failed ({reason}); run the command again to continue, or give a local copy with --from"
         ) from None
-    _require_hash(part, unpacked_sha256)
+    try:
+        _require_hash(part, unpacked_sha256, "it was removed: run the command again")
+    except NetbuildError:
+        part.unlink()
+        raise
     return part.replace(path)
 
 
@@ -58,25 +64,33 @@ def _fetch(url: str, part: Path, progress: Callable[[int, int], None]) -> None:
             for chunk in iter(lambda: response.read(_CHUNK), b""):
                 file.write(chunk)
                 have += len(chunk)
+                if have > MAX_BYTES:
+                    part.unlink()
+                    raise too_long("download", part)
                 progress(have, total)
     if total and have < total:
         raise OSError(f"the connection ended after {have:,} of {total:,} bytes")
 
 
-def _require_hash(path: Path, unpacked_sha256: Optional[str]) -> None:
+def _require_hash(path: Path, unpacked_sha256: Optional[str], remedy: str) -> None:
     if unpacked_sha256 is None:
         return
+    found = _unpacked_sha256(path)
+    if found != unpacked_sha256:
+        raise NetbuildError(
+            f"download {str(path)!r}: SHA-256 of its content is {found}, expected {unpacked_sha256}; {remedy}, or give "
+            "a local copy with --from"
+        )
+
+
+def _unpacked_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with gzip.open(path) as file:
             for chunk in iter(lambda: file.read(_CHUNK), b""):
                 digest.update(chunk)
-        found = digest.hexdigest()
+                if file.tell() > MAX_BYTES:
+                    return f"that of more than {MAX_BYTES >> 20} MiB"
     except (OSError, EOFError, zlib.error) as error:
-        found = f"a broken file, {error}"
-    if found != unpacked_sha256:
-        path.unlink()
-        raise NetbuildError(
-            f"download {str(path)!r}: SHA-256 of its content is {found}, expected {unpacked_sha256}; "
-            "it was removed: run the command again, or give a local copy with --from"
-        )
+        return f"a broken file, {error}"
+    return digest.hexdigest()

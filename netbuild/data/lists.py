@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence
 
 from ..errors import NetbuildError
-from ..files import PathLike, output_folder, write_text
-from .images import pillow
+from ..files import PathLike, output_folder, replacing, write_text
+from .images import FORMATS, encoded
 from .listing import Entry, ImageList, read_lines
 
-FORMATS = ("png", "jpg")
 SUBSETS = ("odd", "even", "all")
 
 Progress = Callable[[int], None]
@@ -69,13 +68,11 @@ def write_images(
 
 
 def _write_split(digits: Digits, folder: Path, image_format: str, progress: Progress) -> List[Path]:
-    image_class = pillow()
-    # Little is lost at 95; the default of 75 leaves visible rings around strokes.
-    options = {"quality": 95} if image_format == "jpg" else {}
     paths = []
     for index, (pixels, label) in enumerate(zip(digits.pixels, digits.labels)):
         path = folder / f"{index:06d}_{label}.{image_format}"
-        image_class.fromarray(pixels).save(path, **options)
+        with replacing(path, durable=False) as file:
+            file.write(encoded(pixels, image_format))
         paths.append(path)
         if index % 500 == 499:
             progress(500)

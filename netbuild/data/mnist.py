@@ -6,11 +6,9 @@ images to train and the last 10,000 to validate.
 
 from __future__ import annotations
 
-import gzip
-import io
+import math
 import pickle
 import struct
-import zlib
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
@@ -20,6 +18,7 @@ from ..errors import NetbuildError
 from ..files import existing_file
 from .download import download
 from .lists import Digits, checked
+from .outside import MAX_BYTES, load_arrays, too_long, unpacked
 
 TRAINING_IMAGES = 50_000
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist"
@@ -30,6 +29,8 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 """Of the unpacked files."""
+_AXES = 3
+"""Of images; labels have one."""
 
 
 Progress = Callable[[int, int], None]
@@ -84,37 +85,33 @@ def _idx(folder: Path, name: str) -> Any:
     """Read an idx file: magic 0 0 8 (unsigned byte) and the number of axes, then each length, then the values."""
     packed = folder / f"{name}.gz"
     path = existing_file(packed if packed.exists() else folder / name, "MNIST")
-    raw = _unpacked(path)
-    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
-        raise NetbuildError(f"MNIST {str(path)!r}: is no idx file of unsigned bytes")
-    axes = raw[3]
-    start = 4 + 4 * axes
-    shape = struct.unpack(f">{axes}I", raw[4:start]) if len(raw) >= start else ()
-    expected = int(np.prod(shape, dtype=np.int64)) if shape else -1
-    if len(raw) - start != expected:
-        raise NetbuildError(f"MNIST {str(path)!r}: shape {shape} needs {expected} bytes, found {len(raw) - start}")
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
-
-
-def _unpacked(path: Path) -> bytes:
-    raw = path.read_bytes()
-    if raw[:2] != b"\x1f\x8b":
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as error:
-        raise NetbuildError(f"MNIST {str(path)!r}: broken gzip file ({error}); fetch it again") from None
+    with unpacked(path, "MNIST") as stream:
+        head = stream.read(4)
+        if len(head) < 4 or head[:3] != b"\0\0\x08":
+            raise NetbuildError(f"MNIST {str(path)!r}: is no idx file of unsigned bytes")
+        axes = head[3]
+        if axes > _AXES:
+            raise NetbuildError(f"MNIST {str(path)!r}: has {axes} axes; images have {_AXES}, and labels 1")
+        lengths = stream.read(4 * axes)
+        shape = struct.unpack(f">{axes}I", lengths) if len(lengths) == 4 * axes else ()
+        expected = math.prod(shape) if shape else -1
+        if expected > MAX_BYTES:
+            raise too_long("MNIST", path)
+        # One more, to see that nothing follows; at the end gzip's own check is done.
+        raw = stream.read(max(expected, 0) + 1)
+    if len(raw) != expected:
+        found = "more" if len(raw) > expected >= 0 else len(raw)
+        raise NetbuildError(f"MNIST {str(path)!r}: shape {shape} needs {expected} bytes, found {found}")
+    return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
 def _from_pickle(path: Path) -> Dict[str, Digits]:
     """Read mnist.pkl.gz: (images, labels) for train, val and test; images (N, 784), grey / 256."""
     try:
-        content = _ArraysOnly(io.BytesIO(_unpacked(existing_file(path, "MNIST"))), encoding="latin1").load()
-        train, val, test = content
+        train, val, test = load_arrays(existing_file(path, "MNIST"), "MNIST")
         splits = {"train": train, "val": val, "test": test}
         return {
-            name: checked(np.rint(np.asarray(images) * 256).reshape(-1, 28, 28), labels, str(path))
-            for name, (images, labels) in splits.items()
+            name: checked(_grey(images), _array(labels, "iu"), str(path)) for name, (images, labels) in splits.items()
         }
     except NetbuildError:
         raise
@@ -122,12 +119,12 @@ def _from_pickle(path: Path) -> Dict[str, Digits]:
         raise NetbuildError(f"MNIST {str(path)!r}: is not mnist.pkl.gz ({error})") from None
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles numpy arrays and nothing else: a pickle from the network could run any code."""
+def _grey(images: Any) -> Any:
+    return np.rint(_array(images, "f") * 256).reshape(-1, 28, 28)
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module.split(".")[0], name) in {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy", "_reconstruct")}:
-            return super().find_class(module, name)
-        if (module, name) == ("_codecs", "encode"):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it holds {module}.{name}, not only arrays")
+
+def _array(values: Any, kinds: str) -> Any:
+    """Return an array of one of these kinds of numbers as it is; lists within lists could be of any size."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in kinds:
+        raise TypeError(f"it has {type(values).__name__} for an array of {'whole ' * (kinds != 'f')}numbers")
+    return values

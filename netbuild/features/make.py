@@ -20,8 +20,9 @@ from ..files import PathLike, write_text
 from ..graph.check import require_sound
 from .cluster import share_in_cluster
 from .part import Part, Task, parts_of, row_shapes, weights_key
+from .record import begin, usable_record
 from .split import reading_files
-from .store import Shape, Store, begin, changes, h5py, read_record
+from .store import Shape, Store, h5py
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Kept:
     new: int
     """How many of the files were not there before."""
     head: Message
-    """The net that reads them."""
+    """The net that reads them, where Caffe is run in their folder."""
 
     @property
     def size(self) -> int:
@@ -118,7 +119,8 @@ def keep(
     h5py("features")
     target = Path(folder)
     key = _key(parts, weights)
-    record = _usable(target, key, force=force)
+    blobs = {part.name: [*part.split.blobs.values()] for part in parts}
+    record = usable_record(target, key, blobs, force=force)
     shapes = record["parts"] if record else _shapes(parts)
     stores = [Store(target, part.name, part.images, part.split.batch, shapes[part.name]) for part in parts]
     for store in stores if record else ():
@@ -155,20 +157,6 @@ def _key(parts: Sequence[Part], weights: Sequence[PathLike]) -> Dict[str, Any]:
     return {**common, **{part.name: part.key() for part in parts}}
 
 
-def _usable(folder: Path, key: Mapping[str, Any], *, force: bool) -> Optional[Dict[str, Any]]:
-    """Return the record of a folder whose features are those asked for; NetbuildError where they are others."""
-    record = read_record(folder)
-    if record is None and folder.is_dir() and any(folder.iterdir()):
-        raise NetbuildError(f"folder {str(folder)!r}: holds something else than features; name another")
-    other = changes(record["key"], key) if record else []
-    if other and not force:
-        raise NetbuildError(
-            f"features in {str(folder)!r}: are stale, computed with other {', '.join(other)}; compute them anew with "
-            "--force, or name another folder"
-        )
-    return None if other else record
-
-
 def _shapes(parts: Sequence[Part]) -> Dict[str, Dict[str, Shape]]:
     """Ask Caffe for the shapes of the features, which the size of the images decides."""
     jobs = {part.name: part.job() for part in parts}
@@ -178,8 +166,8 @@ def _shapes(parts: Sequence[Part]) -> Dict[str, Dict[str, Shape]]:
 
 
 def _kept(part: Part, store: Store) -> Kept:
-    batch, listed = part.split.batch, str(store.listed.resolve())
-    head = reading_files(part.split.head, part.split.blobs.values(), listed, batch)
+    batch = part.split.batch
+    head = reading_files(part.split.head, part.split.blobs.values(), store.listed.name, batch)
     return Kept(part.images, batch, store.shapes, store.files, len(store.missing()), head)
 
 

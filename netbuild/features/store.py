@@ -3,24 +3,22 @@
 DIR/features.json       what they were computed from, and their shapes
 DIR/train/000000.h5     one data set for each blob, (images, ...), float32
 DIR/train.sha256        a line for each finished file, as sha256sum writes and checks them
-DIR/train.txt           the list of the files, for HDF5Data
+DIR/train.txt           the list of the files, for HDF5Data: it reads the names as of the folder in which Caffe is run
 DIR/head_train.prototxt the net below, which reads them
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
+import io
 import math
-import shutil
+import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 from ..errors import NetbuildError
 from ..files import output_folder, replacing, write_text
 
-RECORD = "features.json"
 Shape = Tuple[int, ...]
 
 
@@ -64,21 +62,20 @@ class Store:
 
     def put(self, number: int, features: Mapping[str, Any]) -> None:
         """Write one file."""
+        content = _hdf5(features)
+        self._digests[number] = _digest(content)
         path = self._folder / self._name(number)
         output_folder(path.parent)
         with replacing(path) as file:
-            with h5py("features").File(file.name, "w") as made:
-                for name, values in features.items():
-                    made.create_dataset(name, data=values, track_times=False)
-            self._digests[number] = _digest(Path(file.name).read_bytes())
-        with self._sums.open("a", encoding="utf-8") as sums:
-            sums.write(self._line(number))
+            file.write(content)
+            # Before the file has its name: one without a line is not ours.
+            with self._sums.open("a", encoding="utf-8") as sums:
+                sums.write(self._line(number))
 
     def finish(self) -> None:
         """Write the lists of what is there: the same for the same files, in whatever order they came."""
         write_text(self._sums, "".join(self._line(number) for number in range(self.files)))
-        names = (str((self._folder / self._name(number)).resolve()) for number in range(self.files))
-        write_text(self.listed, "".join(f"{name}\n" for name in names))
+        write_text(self.listed, "".join(f"{self._name(number)}\n" for number in range(self.files)))
 
     def _name(self, number: int) -> str:
         return f"{self.part}/{number:06d}.h5"
@@ -87,39 +84,9 @@ class Store:
         return f"{self._digests[number]}  {self._name(number)}\n"
 
 
-def read_record(folder: Path) -> Optional[Dict[str, Any]]:
-    """Return what the features in a folder were computed from, None where there are none."""
-    path = folder / RECORD
-    if not path.exists():
-        return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        parts = {
-            part: {name: tuple(map(int, shape)) for name, shape in shapes.items()}
-            for part, shapes in record["parts"].items()
-        }
-        return {"key": dict(record["key"]), "parts": parts}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise NetbuildError(f"{str(path)!r}: is not a record of features; name another folder") from None
-
-
-def begin(folder: Path, key: Mapping[str, Any], shapes: Mapping[str, Mapping[str, Shape]]) -> None:
-    """Make the folder ready for features of this key; of others that were there nothing stays."""
-    record = read_record(folder)
-    for name in record["parts"] if record else ():
-        shutil.rmtree(folder / name, ignore_errors=True)
-        for file in (f"{name}.sha256", f"{name}.txt", f"head_{name}.prototxt"):
-            with contextlib.suppress(FileNotFoundError):
-                (folder / file).unlink()
-    write_text(output_folder(folder) / RECORD, json.dumps({"key": key, "parts": shapes}, indent=2) + "\n")
-
-
-def changes(old: Any, new: Any, where: Tuple[str, ...] = ()) -> List[str]:
-    """Return the names of what two keys do not agree on, as in 'train data images'."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        names = list(dict.fromkeys([*old, *new]))
-        return [found for name in names for found in changes(old.get(name), new.get(name), (*where, str(name)))]
-    return [] if old == new else [" ".join(where)]
+def is_numbered(name: str) -> bool:
+    """Tell whether a file of features may have this name."""
+    return re.fullmatch(r"[0-9]{6,}\.h5", name) is not None
 
 
 def h5py(what: str) -> Any:
@@ -129,6 +96,15 @@ def h5py(what: str) -> Any:
     except ImportError:
         raise NetbuildError(f"{what} need h5py: pip install 'netbuild[hdf5]'") from None
     return module
+
+
+def _hdf5(features: Mapping[str, Any]) -> bytes:
+    """Return an HDF5 file made in memory: where the disk is full the HDF5 library gives up in ways of its own."""
+    made = io.BytesIO()
+    with h5py("features").File(made, "w") as file:
+        for name, values in features.items():
+            file.create_dataset(name, data=values, track_times=False)
+    return made.getvalue()
 
 
 def _digest(content: bytes) -> str:

@@ -22,6 +22,7 @@ from ..weights.plan import Choices
 from ..weights.wire import encode_bytes
 from ..weights.write import write_model
 from .prepare import frozen_layers, train_net
+from .reach import learned_net
 
 AUTO, OFF = "auto", "off"
 _TWICE = ("AdaDelta", "Adam")
@@ -145,11 +146,16 @@ def _state_of_head(solver: Message, net: Message, train: Part, resume: PathLike)
     expected = _remembered(solver, net, {layer.name for layer in train.split.head.layer})
     if state is None or state.histories != expected:
         raise NetbuildError(f"{os.fspath(resume)!r} is the state of a whole net")
-    return state.learned_net
+    found = learned_net(resume)
+    if found is None:
+        raise NetbuildError(f"{os.fspath(resume)!r} names no caffemodel to go on from")
+    return found
 
 
 def _require_whole_state(solver: Message, net: Message, resume: Optional[PathLike]) -> None:
     state = read_state(resume) if resume is not None else None
+    if resume is not None:
+        learned_net(resume)
     expected = _remembered(solver, net, {layer.name for layer in net.layer})
     if state is not None and state.histories != expected:
         raise NetbuildError(

@@ -9,7 +9,6 @@ from typing import Any, Callable, Dict, Iterator, Optional, Sequence
 
 from .. import proto
 from .._caffe import Message, schema
-from .._child import run
 from ..doctor.gate import concerned
 from ..errors import NetbuildError
 from ..features.make import blas_threads, keep
@@ -21,6 +20,7 @@ from .follow import Course, follow
 from .head import AUTO, WHERE_IT_PAYS, Features, HeadRun, Rest, head_run, point_at_heads
 from .job import Place, Rhythm
 from .log import Log
+from .reach import begun
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def train_solver(
     need = prepare.memory_need(message) if head is None else None
     job = _job(message, place, gpu)
     job.update(weights=[str(path) for path in weights], resume=resume and str(Path(resume).resolve()), force=force)
+    where: Optional[PathLike] = None
     if head is not None:
         where = features.folder or target / "features" if features.where == AUTO else features.where
         kept = keep([*head.parts.values()], head.weights, where, replace(features.ways, gpu=gpu), told=on_event)
@@ -96,7 +97,7 @@ def train_solver(
         rows.add(event)
         on_event(event)
 
-    course = follow(run("netbuild.train.engine:train", **job), place, tell, need)
+    course = follow(begun(job, where), place, tell, need)
     return _trained(course, log, message.base_lr, target)
 
 

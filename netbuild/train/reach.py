@@ -1,0 +1,113 @@
+"""What the process that trains has to find, wherever its folders stand: kept features, and what it goes on from.
+
+Caffe reads the list of its HDF5 files word by word, so that no path in it may have a blank, and a solverstate names its
+caffemodel by the place where it was saved. So that any folder will do, and may be moved, the training gets a temporary
+folder without blanks: with a link to the features, lists that lead through it, and a solverstate that names the
+caffemodel beside the one given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Generator, Iterator, Optional
+
+from google.protobuf import text_format
+
+from .. import proto
+from .._caffe import schema
+from .._child import run
+from ..errors import NetbuildError
+from ..features.store import h5py
+from ..files import PathLike
+from ..weights.index import read_state
+from ..weights.wire import encode_bytes
+from .events import Event
+
+_LEARNED_NET = 2
+"""The field of a SolverState, and in HDF5 the name is the same."""
+_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
+"""For temporary files, where the usual place has blanks in its name."""
+
+
+def begun(job: Dict[str, Any], features: Optional[PathLike]) -> Generator[Event, Optional[str], None]:
+    """Yield what the engine yields that does this job; `features` is the folder of what its nets read, if they do."""
+    with _plain_folder() as place:
+        job = dict(job)
+        if features is not None:
+            job["solver"] = _reading(job["solver"], Path(features), place)
+        if job["resume"] is not None:
+            job["resume"] = _going_on(Path(job["resume"]), place)
+        yield from run("netbuild.train.engine:train", **job)
+
+
+@contextlib.contextmanager
+def _plain_folder() -> Iterator[Path]:
+    """Give a temporary folder whose path has no blanks."""
+    usual = tempfile.gettempdir()
+    plain = [one for one in (usual, *_PLACES) if len(one.split()) == 1 and os.access(one, os.W_OK | os.X_OK)]
+    with tempfile.TemporaryDirectory(prefix="netbuild-", dir=(plain or [usual])[0]) as folder:
+        yield Path(folder)
+
+
+def _reading(solver: str, features: Path, place: Path) -> str:
+    """Return a solver whose nets read their features by lists in `place`."""
+    message = text_format.Parse(solver, schema().SolverParameter())
+    link = place / "features"
+    link.symlink_to(features.resolve(), target_is_directory=True)
+    for net in (message.train_net_param, *message.test_net_param):
+        options = net.layer[0].hdf5_data_param
+        files = (features / options.source).read_text(encoding="utf-8").splitlines()
+        listed = place / options.source
+        listed.write_text("".join(f"{link / name}\n" for name in files), encoding="utf-8")
+        options.source = str(listed)
+    return proto.to_text(message)
+
+
+def learned_net(resume: PathLike) -> Optional[str]:
+    """Return the caffemodel that goes with a solverstate: the one beside it, or where it was saved.
+
+    None for a state that names none. Raises NetbuildError where it is in neither place.
+    """
+    saved = _saved_as(Path(resume))
+    if not saved:
+        return None
+    beside = Path(resume).with_name(Path(saved).name)
+    found = next((path for path in (beside, Path(saved)) if path.exists()), None)
+    if found is None:
+        raise NetbuildError(
+            f"resume {os.fspath(resume)!r}: goes on from {saved!r}, which is neither there nor beside it; put it beside"
+        )
+    return str(found)
+
+
+def _saved_as(resume: Path) -> str:
+    state = read_state(resume)
+    if state is not None:
+        return state.learned_net
+    with h5py("snapshots in HDF5").File(resume, "r") as file:
+        return os.fsdecode(file["learned_net"][()]) if "learned_net" in file else ""
+
+
+def _going_on(resume: Path, place: Path) -> str:
+    """Return a solverstate that names its caffemodel where that is now: the one given, or a copy."""
+    found = learned_net(resume)
+    saved = Path(_saved_as(resume))
+    if found is None or (saved.exists() and saved.samefile(found)):
+        return str(resume)
+    copy = place / resume.name
+    shutil.copyfile(resume, copy)
+    name = os.fsencode(Path(found).resolve())
+    if read_state(resume) is None:
+        with h5py("snapshots in HDF5").File(copy, "r+") as file:
+            del file["learned_net"]
+            # Caffe takes the bytes up to a zero.
+            file["learned_net"] = name + b"\0"
+    else:
+        with copy.open("ab") as stream:
+            # Of a field that comes twice the last counts.
+            stream.write(encode_bytes(_LEARNED_NET, name))
+    return str(copy)
