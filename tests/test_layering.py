@@ -44,6 +44,7 @@ INNER = {
             "model",
             "values",
             "caffemodel",
+            "tree",
             "hdf5",
             "index",
             "fit",
