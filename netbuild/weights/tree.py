@@ -73,7 +73,9 @@ class Tree:
                 "one, or copy all into one file first: h5copy -f ext"
             )
         if kind != kinds.TYPE_SOFT:
-            raise WeightsError(f"{where} is a link of a kind that HDF5 itself does not have; put the blobs in its place")
+            raise WeightsError(
+                f"{where} is a link of a kind that HDF5 itself does not have; put the blobs in its place"
+            )
         to = group.id.links.get_val(raw)
         if hops == _MAX_HOPS:
             raise WeightsError(f"{where} is a link to a link, more than {_MAX_HOPS} times: a circle?")
