@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from ._caffe import Message
-from .embedded import stored_layers, stored_net
+from .embedded import renewed, stored_layers, stored_net
 from .files import PathLike, require_output
-from .upgrade import upgraded
 from .weights.copier import Progress
 from .weights.digest import Digests
 from .weights.entry import Entry, Taken
 from .weights.index import index
 from .weights.model import Blob, Shape
-from .weights.write import write_model
+from .weights.write import require_suffix, write_model
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,21 @@ def convert_weights(
     Definitions are upgraded as Caffe does it, four-number shapes become the true ones; values stay bit for bit as they
     are, floats or doubles, and diffs are left behind. What comes out of HDF5 has names and blobs, no definitions.
     """
+    require_suffix(source, "weights")
+    require_suffix(output, "output")
     require_output(output, [source])
     with Digests([os.fspath(source)]) as digests:
         model = index(source)
         net = stored_net(model)
-        found: List[Entry] = _inputs(net)
-        renewed = defined = 0
+        found: List[Entry] = _inputs(net, model.path)
+        old = defined = 0
         for layer, stored in stored_layers(model):
             blobs = [
                 Taken(_true_shape(blob, stored.type, number), model.path, blob)
                 for number, blob in enumerate(layer.blobs)
             ]
             found.append(Entry(layer.name, stored.SerializeToString(), blobs))
-            renewed += layer.definition.v1 or any(blob.legacy for blob in layer.blobs)
+            old += layer.definition.v1 or any(blob.legacy for blob in layer.blobs)
             defined += bool(stored.type)
         size = write_model(
             found,
@@ -64,13 +65,13 @@ def convert_weights(
             progress=progress,
         )
     blob_count = sum(len(layer.blobs) for layer in model.layers)
-    return Converted(os.fspath(output), size, len(model.layers), blob_count, renewed, defined)
+    return Converted(os.fspath(output), size, len(model.layers), blob_count, old, defined)
 
 
-def _inputs(net: Message) -> List[Entry]:
+def _inputs(net: Message, path: str) -> List[Entry]:
     """Take the old fields for inputs out of the net, and return the layer that stands for them, if they have shapes."""
     told = net.input and (net.input_shape or net.input_dim)
-    layers = upgraded(net, "weights").layer if told else []
+    layers = renewed(net, path).layer if told else []
     for field in ("input", "input_shape", "input_dim"):
         net.ClearField(field)
     return [Entry(layer.name, layer.SerializeToString(), []) for layer in layers]

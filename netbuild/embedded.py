@@ -53,10 +53,24 @@ def stored_layers(model: Model, wanted: Collection[str] = ()) -> Iterator[Tuple[
             stored = (net.layers if layer.definition.v1 else net.layer).add()
             _parse(stored, file, layer.definition, f"layer {layer.name!r}")
             if layer.definition.v1:
-                stored = upgraded(net, model.path).layer[0]
+                stored = renewed(net, model.path).layer[0]
+            if isinstance(stored.type, bytes):  # what protobuf cannot decode
+                raise _not_text(model.path)
             if not stored.name:
                 stored.name = layer.name
             yield layer, stored
+
+
+def renewed(net: Message, path: str) -> Message:
+    """Return what a weight file holds of a net, in the current format."""
+    try:
+        return upgraded(net, path)
+    except ValueError:  # protobuf takes text that is none from a file, and not from us
+        raise _not_text(path) from None
+
+
+def _not_text(path: str) -> WeightsError:
+    return WeightsError(f"weights {path!r}: the definition of a layer holds a name that is not UTF-8")
 
 
 def _parse(message: Message, file: WireFile, definition: Definition, what: str) -> None:
@@ -68,7 +82,7 @@ def _parse(message: Message, file: WireFile, definition: Definition, what: str) 
 
     try:
         message.ParseFromString(raw)
-    except (DecodeError, RuntimeError):
+    except (DecodeError, RuntimeError, UnicodeDecodeError):
         raise WeightsError(f"weights {str(file.path)!r}: the definition of {what} is damaged") from None
 
 

@@ -145,8 +145,18 @@ def judge_hdf5(raw, path):
         for name, _, blobs, _ in layers:
             for number, (shape, item_size, values) in enumerate(blobs):
                 expected = file[f"data/{name}/{number}"]
+                assert expected.file.filename == file.filename
                 assert (shape, item_size) == (expected.shape, expected.dtype.itemsize)
                 assert repr(values) == repr(expected[()].ravel().tolist())
+        told = {(name, str(number)) for name, _, blobs, _ in layers for number in range(len(blobs))}
+        there = {
+            (name, number)
+            for name, layer in file["data"].items()
+            if isinstance(layer, h5py.Group)
+            for number, blob in layer.items()
+            if isinstance(blob, h5py.Dataset)
+        }
+        assert there <= told, "Caffe finds more layers than netbuild"
     return True
 
 
@@ -191,5 +201,7 @@ def hdf5_seeds():
             file["data/conv/0"] = np.arange(6, dtype="<f4").reshape(2, 3)
             file["data/conv/1"] = np.arange(5, dtype="<f8")
             file["data/odd/ip/0"] = np.float32(7)
+            file["data/soft"] = h5py.SoftLink("/data/conv")
+            file["data/twice/0"] = file["data/conv/1"]
         found.append(raw.getvalue())
     return found

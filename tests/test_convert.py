@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import run
 from netbuild_cli.main import main
 from nets import conv, data, fc, layer
 
@@ -195,3 +196,41 @@ def test_refusals_leave_everything_as_it_was(net, tmp_path, monkeypatch):
     assert done.bytes_written == (tmp_path / "b").stat().st_size
     convert_weights(source, tmp_path / "b.h5")
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("source", "output"), [("a", "b.foo"), ("a.foo", "b.h5"), ("a", "b.H5"), ("a", "b.caffemodel.gz")]
+)
+def test_a_name_that_stands_for_no_format_is_refused(net, tmp_path, source, output):
+    net.save(os.fspath(tmp_path / source))
+    told = run("convert", tmp_path / source, tmp_path / output, code=1)
+    assert "is no ending of a weight file; known are .caffemodel, .h5, .hdf5" in told
+    assert not (tmp_path / output).exists()
+
+
+def message(number, payload):
+    """A field of bytes, by hand; all lengths here are below 128."""
+    tag = number << 3 | 2
+    return (bytes([tag]) if tag < 128 else bytes([tag & 127 | 128, tag >> 7])) + bytes([len(payload)]) + payload
+
+
+VALUES = message(7, message(1, b"\x02")) + message(5, bytes(8))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        message(100, message(1, b"p") + message(2, b"Param\xff") + message(7, VALUES)),  # a type
+        message(2, message(4, b"p") + message(3, b"\xff") + message(6, VALUES)),  # a top of before 2015
+        message(3, b"\xff") + b"\x20\x01" * 4 + message(100, message(1, b"p") + message(7, VALUES)),  # an input
+    ],
+)
+def test_text_that_is_not_utf8_is_one_sentence(tmp_path, raw):
+    (tmp_path / "a").write_bytes(raw)
+    (tmp_path / "net.prototxt").write_text(layer("p", "Parameter", more="parameter_param { shape { dim: 2 } }"))
+    assert "holds a name that is not UTF-8" in run("convert", tmp_path / "a", tmp_path / "b", code=1)
+    fuse = ["fuse", tmp_path / "net.prototxt", "--weights", f"={tmp_path / 'a'}", "-o", tmp_path / "b"]
+    if raw[0] == 26:  # of the net's inputs nothing is wanted
+        run(*fuse)
+    else:
+        assert "holds a name that is not UTF-8" in run(*fuse, code=1)

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import oracle
 import pytest
+from commands import run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -113,12 +114,122 @@ def test_values_in_chunks_are_refused_with_the_remedy(tmp_path):
         index(tmp_path / "m.h5")
 
 
-def test_links_out_of_the_file_are_not_followed(tmp_path):
+TWO = """
+layer { name: "conv" type: "Parameter" top: "a" parameter_param { shape { dim: 2 } } }
+layer { name: "fc" type: "Parameter" top: "b" parameter_param { shape { dim: 2 } } }
+"""
+
+
+def linked(path, *links):
+    """Make a file with the layer conv and these links (name, what it is), and beside it what external ones lead to."""
+    with h5py.File(path.with_name("other.h5"), "w") as file:
+        file["data/fc/0"] = np.array([7, 8], "<f4")
+    with h5py.File(path, "w") as file:
+        file["pad"] = np.full(4000, 42, "<f4")
+        file["data/conv/0"] = np.array([1, 2], "<f4")
+        for name, link in links:
+            file[name] = file[link] if isinstance(link, str) else link
+    return path
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [("data/fc", h5py.SoftLink("/data/conv"))],
+        [("data/fc/0", h5py.SoftLink("/data/conv/0"))],
+        [("data/fc", h5py.SoftLink("conv"))],
+        [("more", h5py.SoftLink("/data/./")), ("data/fc", h5py.SoftLink("/more/conv"))],
+        [("data/fc", "data/conv")],
+        [("data/fc/0", "data/conv/0")],
+    ],
+)
+def test_a_layer_of_two_names_is_read_under_both_as_caffe_does(caffe, tmp_path, links):
+    path = linked(tmp_path / "m.h5", *links)
+    (tmp_path / "net.prototxt").write_text(TWO)
+    params = caffe.Net(os.fspath(tmp_path / "net.prototxt"), os.fspath(path), caffe.TEST).params
+    expected = {name: [blob.data.tolist() for blob in blobs] for name, blobs in params.items()}
+    assert {name: [array.tolist() for array in arrays] for name, arrays in values(path).items()} == expected
+
+
+ELSEWHERE = h5py.ExternalLink("other.h5", "/data")
+
+
+@pytest.mark.parametrize(
+    ("links", "sentence"),
+    [
+        ([("data/fc", h5py.ExternalLink("other.h5", "/data/fc"))], "/data/fc is a link into another file .'other.h5'"),
+        ([("data/fc/0", h5py.ExternalLink("other.h5", "/data/fc/0"))], "/data/fc/0 is a link into another file"),
+        ([("data/a/b/c", ELSEWHERE)], "/data/a/b/c is a link into another file"),
+        ([("out", ELSEWHERE), ("data/fc", h5py.SoftLink("/out/fc"))], "/out is a link into another file"),
+        ([("data/x", h5py.ExternalLink("m.h5", "/data/conv"))], "/data/x is a link into another file .'m.h5'"),
+        ([("data/a", h5py.SoftLink("b")), ("data/b", h5py.SoftLink("a"))], "more than 16 times: a circle"),
+        ([("data/fc", h5py.SoftLink("/nowhere/fc"))], "/data/fc is a link to '/nowhere/fc', which is not in the file"),
+        ([("data/fc", h5py.SoftLink("conv/0/1"))], "/data/fc is a link to 'conv/0/1', which is not in the file"),
+        ([("data/conv/self", "data")], "the group 'conv/self' holds itself"),
+        ([("data/conv/self", h5py.SoftLink("/data"))], "the group 'conv/self' holds itself"),
+    ],
+)
+def test_links_that_lead_out_of_the_file_or_nowhere_are_refused(tmp_path, links, sentence):
+    path = linked(tmp_path / "m.h5", *links)
+    with pytest.raises(WeightsError, match=sentence):
+        index(path)
+
+
+def test_no_command_takes_values_through_a_link_into_another_file(trained, tmp_path):
+    """Caffe follows the link; its offsets mean something else in the file that is read here."""
+    path = linked(tmp_path / "m.h5")
+    with h5py.File(path, "r+") as file:
+        file.move("data", "old")
+        file["data"] = ELSEWHERE
+    (tmp_path / "net.prototxt").write_text(TWO)
+    for arguments in (
+        ["weights", path],
+        ["convert", path, tmp_path / "out.caffemodel"],
+        ["fuse", tmp_path / "net.prototxt", "--weights", f"={path}", "--partial", "-o", tmp_path / "out.caffemodel"],
+    ):
+        assert "/data is a link into another file ('other.h5')" in run(*arguments, code=1)
+    assert not (tmp_path / "out.caffemodel").exists()
+
+
+def test_what_an_external_link_names_is_not_opened(tmp_path):
+    # A pipe: whoever opened it would wait for ever.
+    os.mkfifo(tmp_path / "pipe")
+    for link in (("data/fc", h5py.ExternalLink("pipe", "/x")), ("data/fc/0", h5py.ExternalLink("pipe", "/x"))):
+        with pytest.raises(WeightsError, match="into another file"):
+            index(linked(tmp_path / "m.h5", link))
+
+
+def test_a_link_of_a_users_own_kind_is_refused(tmp_path):
+    path = linked(tmp_path / "m.h5", ("data/fc", h5py.ExternalLink("other.h5", "/data/fc")))
+    # Kinds of links from 65 on are a user's own; 64 is the external one. In the file of the oldest format the byte
+    # stands behind version and flags of the link's message.
+    raw = path.read_bytes()
+    external = raw.replace(bytes([1, 8, 64]), bytes([1, 8, 99]))
+    assert external != raw
+    path.write_bytes(external)
+    with pytest.raises(WeightsError, match="/data/fc is a link of a kind that HDF5 itself does not have"):
+        index(path)
+
+
+def test_groups_that_hold_each_other_many_times_end(tmp_path):
     with h5py.File(tmp_path / "m.h5", "w") as file:
-        file["data/conv/0"] = np.zeros(2, "<f4")
-        file["data/there/0"] = h5py.ExternalLink(os.fspath(tmp_path / "secret.h5"), "/x")
-        file["data/here"] = h5py.SoftLink("/data/conv")
-    assert [layer.name for layer in index(tmp_path / "m.h5").layers] == ["conv"]
+        below = file.create_group("g")
+        for number in range(40):  # 2 ** 40 names
+            above = file.create_group(f"g{number}")
+            above["a"] = above["b"] = below
+            below = above
+        file["data"] = below
+    with pytest.raises(WeightsError, match="more than 131072 groups and blobs"):
+        index(tmp_path / "m.h5")
+
+
+def test_groups_a_thousand_deep_are_refused(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        group = file.create_group("data")
+        for _ in range(1200):
+            group = group.create_group("x")
+    with pytest.raises(WeightsError, match="has more than 64 parts"):
+        index(tmp_path / "m.h5")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)

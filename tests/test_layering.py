@@ -48,6 +48,7 @@ INNER = {
             "model",
             "values",
             "caffemodel",
+            "tree",
             "hdf5",
             "index",
             "fit",
@@ -81,6 +82,7 @@ INNER = {
         "branches",
         "learns",
         "makers",
+        "filled",
         "differences",
     ],
     "branches": [

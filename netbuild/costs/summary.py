@@ -9,7 +9,7 @@ from .. import proto
 from .._caffe import TEST, TRAIN, Message
 from ..graph.backward import is_loss
 from ..graph.branches import owner, require_prefixes
-from ..graph.learns import learns
+from ..graph.learns import is_loss, learns
 from ..shapes import Inferred, Shape, survey
 from .memory import FLOAT, TRAINING_COPIES, Bytes, layer_memory, own_parameters
 from .multiply import multiply_adds, values

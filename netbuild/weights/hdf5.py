@@ -14,6 +14,7 @@ from typing import Any, Dict, Mapping, Tuple
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
 from .model import MAX_VALUES, Blob, Layer, Model, Shape, Span, oversized
+from .tree import Tree
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _FLOATS = {"IEEE_F32LE": 4, "IEEE_F64LE": 8}
@@ -25,20 +26,15 @@ def read_hdf5(path: PathLike) -> Model:
     file = existing_file(path, "weights")
     h5py = _h5py(f"weights {str(file)!r}")
     blobs: Dict[str, Dict[str, Blob]] = {}
-
-    def visit(name: Any, item: Any) -> None:
-        if not isinstance(name, str):
-            raise WeightsError(f"weights {str(file)!r}: the name {name!r} is not UTF-8")
-        if isinstance(item, h5py.Dataset):
-            layer, _, number = name.rpartition("/")
-            blobs.setdefault(layer, {})[number] = _blob(h5py, item, file, f"blob {number} of layer {layer!r}")
-
     try:
         with h5py.File(file, "r") as stored:
-            data = stored.get("data")
-            if not isinstance(data, h5py.Group):
+            tree = Tree(h5py, stored, file)
+            data = tree.group("data")
+            if data is None:
                 raise WeightsError(f"weights {str(file)!r}: has no group /data, where Caffe's HDF5 keeps its layers")
-            data.visititems(visit)
+            for name, dataset in tree.datasets(data):
+                layer, _, number = name.rpartition("/")
+                blobs.setdefault(layer, {})[number] = _blob(h5py, dataset, file, f"blob {number} of layer {layer!r}")
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"weights {str(file)!r}: damaged, or not HDF5 ({error})") from error
     layers = tuple(Layer(name, _in_order(found, name, file)) for name, found in blobs.items())

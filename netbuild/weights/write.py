@@ -10,6 +10,7 @@ import os
 import warnings
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 from typing import Callable, List, Optional, Sequence
 
 from ..errors import NetbuildWarning, WeightsError
@@ -24,11 +25,21 @@ from .wire import encode_bytes, encode_header, encode_varint
 CAFFE_READ_LIMIT = 2**31 - 1
 """Bytes; Caffe's reader (io.cpp) takes no larger caffemodel."""
 HDF5_SUFFIXES = (".h5", ".hdf5")
+_SUFFIXES = (".caffemodel", *HDF5_SUFFIXES)
 
 
 def is_hdf5(path: PathLike) -> bool:
     """Tell whether a file of this name is to be HDF5."""
     return os.fspath(path).endswith(HDF5_SUFFIXES)
+
+
+def require_suffix(path: PathLike, what: str) -> None:
+    """Raise WeightsError for a name whose end stands for no format of weights; one without an end is a caffemodel."""
+    suffix = Path(path).suffix
+    if suffix not in ("", *_SUFFIXES):
+        raise WeightsError(
+            f"{what} {os.fspath(path)!r}: {suffix!r} is no ending of a weight file; known are {', '.join(_SUFFIXES)}"
+        )
 
 
 def require_writable(found: Sequence[Entry], output: PathLike, *, net: bytes = b"", over_2gb: bool = False) -> None:
@@ -37,6 +48,7 @@ def require_writable(found: Sequence[Entry], output: PathLike, *, net: bytes = b
     A caffemodel larger than Caffe reads is taken with `over_2gb` only, and then with a NetbuildWarning.
     """
     what = f"output {os.fspath(output)!r}"
+    require_suffix(output, "output")
     if is_hdf5(output):
         _require_names(found, what)
         return
