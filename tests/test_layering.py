@@ -67,6 +67,7 @@ INNER = {
         *("rules", "engine", "in_place", "fillers"),
     ],
     "graph": [
+        "learns",
         "flow",
         "backward",
         "overwriting",
@@ -80,7 +81,6 @@ INNER = {
         "share",
         "frozen",
         "branches",
-        "learns",
         "makers",
         "filled",
         "differences",
@@ -102,7 +102,7 @@ INNER = {
     "features": ["split", "listing", "part", "engine", "cluster", "store", "record", "make"],
     "show": ["words", "modules", "picture", "drawing", "findings", "report"],
     "train": [
-        *("events", "log", "prepare", "head", "job", "watch", "snapshots", "engine", "reach", "follow", "run", "grid"),
+        *("events", "log", "prepare", "reach", "head", "job", "watch", "snapshots", "engine", "follow", "run", "grid"),
     ],
 }
 

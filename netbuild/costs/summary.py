@@ -7,7 +7,6 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
-from ..graph.backward import is_loss
 from ..graph.branches import owner, require_prefixes
 from ..graph.learns import is_loss, learns
 from ..shapes import Inferred, Shape, survey

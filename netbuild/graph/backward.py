@@ -8,6 +8,7 @@ from .._caffe import Message
 from ..proto import of_phase
 from ..shapes import Inferred
 from .flow import Flow
+from .learns import is_loss
 
 
 def backward(net: Message, phase: int, shapes: Inferred, flow: Flow) -> Set[int]:
@@ -27,8 +28,3 @@ def backward(net: Message, phase: int, shapes: Inferred, flow: Flow) -> Set[int]
         if index in under and (net.force_backward or learns or any(passed)):
             reached.add(index)
     return reached
-
-
-def is_loss(layer: Message) -> bool:
-    """Tell whether training makes the layer's top smaller."""
-    return any(layer.loss_weight) if layer.loss_weight else layer.type.endswith("Loss")

@@ -16,9 +16,10 @@ from .._caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildWarning
 from ..proto import of_phase, phase_name, phases
 from ..shapes import Fault, Inferred, survey
-from .backward import backward, is_loss
+from .backward import backward
 from .definition import definition_faults, doubled_names, nameless, phase_faults, rule_faults, sharing_faults
 from .flow import Flow, Layers, in_place
+from .learns import is_loss
 from .overwriting import Overwriting
 
 
