@@ -124,3 +124,26 @@ def doubts(concerned, force):
 
 def _of_output(pairs):
     return lambda _before, after: pairs(after["y"])
+
+
+def first_batches(net, lists):
+    """For each list's bytes the labels of the first batch, or Caffe's last words."""
+    from netbuild._caffe import caffe
+    from netbuild._child import apart
+    from netbuild.errors import CaffeError
+
+    caffe()
+    for content in lists:
+        Path("list.txt").write_bytes(content)
+        try:
+            yield next(iter(apart(lambda: _first_batch(net))))
+        except CaffeError as error:
+            yield str(error)
+
+
+def _first_batch(net):
+    from netbuild._caffe import TEST, caffe
+
+    loaded = caffe().Net(net, TEST)
+    loaded.forward()
+    yield loaded.blobs["label"].data.tolist()

@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, lenet, proto
 from netbuild.branches.lenet import MNIST
@@ -48,6 +49,7 @@ def test_the_branch_nets_are_the_recipes(recipe, in_tmp, branch):
 def test_the_solvers_are_the_recipes(recipe, in_tmp, name, images):
     """test_iter comes from the length of the validation list; mode and prefix are the recipe's by option."""
     (in_tmp / "val.txt").write_text("x.png 0\n" * images)
+    Image.new("L", (28, 28)).save("x.png")
     fusion = FUSION if name == "fused" else Fusion({"": lenet}, 5, frozen=False)
     options = {"solver_mode": "GPU", "snapshot_prefix": f"mnist_lenet_{name}"}
     emit_files(fusion, DataSource(MNIST, test_source="val.txt"), "net", solver_options=options)
@@ -61,7 +63,8 @@ def test_the_solvers_are_the_recipes(recipe, in_tmp, name, images):
 def test_test_iter_covers_the_list_once_and_defaults_to_the_recipes(in_tmp):
     emit_files(FUSION, DataSource(MNIST, test_source="none.txt"), "net")
     assert proto.read_solver("net/solver.prototxt").test_iter == [500]
-    (in_tmp / "val.txt").write_text("x.png 0\n" * 41 + "\n")
+    (in_tmp / "val.txt").write_text("x.png 0\n" * 41)
+    Image.new("L", (28, 28)).save("x.png")
     emit_files(FUSION, DataSource(MNIST, test_source="val.txt"), "net")
     assert proto.read_solver("net/solver.prototxt").test_iter == [3]
 

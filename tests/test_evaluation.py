@@ -20,6 +20,7 @@ from netbuild.errors import CaffeError, GraphError, NetbuildError, NetbuildWarni
 from netbuild.evaluation import figures
 
 ODD, EVEN = (1, 3, 5, 7, 9), (0, 2, 4, 6, 8)
+SPLITS = {"train": "train", "test": "val"}
 WEIGHED = fc("w", "f", 5) + layer("p", "Softmax", "w") + layer("m", "Eltwise", "p f") + fc("fc", "m")
 PREPARED = Preparation(mean=(128,), scale=1 / 256)
 
@@ -28,8 +29,8 @@ PREPARED = Preparation(mean=(128,), scale=1 / 256)
 def models(tmp_path_factory, caffe, small_lists):
     """LeNets filled by Caffe: `all` for ten classes, `odd` and `even` for five; train_val, deploy and weights of each."""
     folder = tmp_path_factory.mktemp("models")
-    lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
     for name, classes in (("all", 10), ("odd", 5), ("even", 5)):
+        lists = {f"{kind}_source": str(small_lists.path(f"{split}_{name}")) for kind, split in SPLITS.items()}
         emit_files(Fusion({"": lenet}, classes, frozen=False), DataSource(MNIST, **lists), folder / name)
         loaded = caffe.Net(os.fspath(folder / name / "train_val.prototxt"), caffe.TEST)
         # The classifier's filler makes scores that hardly differ between images.

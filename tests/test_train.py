@@ -4,6 +4,7 @@ import signal
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from netbuild import DataSource, Fusion, Scorer, emit_files, lenet, proto, score_nets, train_solver
 from netbuild.branches.lenet import MNIST
@@ -135,9 +136,17 @@ def test_a_callback_that_fails_leaves_no_child_behind(solver, tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def broken_image(path):
+    """A PNG whose beginning and end are right, and whose pixels are not: only who decodes it finds that."""
+    Image.new("L", (28, 28)).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:33] + whole[-12:])
+
+
 def test_a_start_that_fails_does_not_lock_the_folder(solver, tmp_path, small_lists):
     good = str(small_lists.path("train_all"))
-    (tmp_path / "list.txt").write_text("missing.png 0\n")
+    broken_image(tmp_path / "broken.png")
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/broken.png 0\n")
     edit(solver, "train_val.prototxt", good, str(tmp_path / "list.txt"))
     with pytest.raises(CaffeError, match="Could not load"):
         train_solver(solver, tmp_path / "run", max_iter=1)
@@ -214,9 +223,10 @@ def test_what_would_make_caffe_abort_is_found_first(solver, tmp_path, small_list
 
 
 def test_what_caffe_alone_can_find_is_told_in_its_words(solver, tmp_path, small_lists):
-    (tmp_path / "list.txt").write_text("missing.png 0\n")
+    broken_image(tmp_path / "broken.png")
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/broken.png 0\n")
     edit(solver, "train_val.prototxt", str(small_lists.path("train_all")), str(tmp_path / "list.txt"))
-    with pytest.raises(CaffeError, match="Caffe gave up: .*Could not load .*missing.png"):
+    with pytest.raises(CaffeError, match="Caffe gave up: .*Could not load .*broken.png"):
         train_solver(solver, tmp_path / "run")
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .._caffe import Message
 from .._child import run
 from ..errors import CaffeError
 from .headers import Header, look
 from .listing import Entry, ImageList, such
+
+_ASKED = 50
+"""Of so many images of a format Caffe is asked whether it reads them: each costs it a fork."""
 
 
 class Image(NamedTuple):
@@ -30,12 +33,16 @@ class Found:
     missing: List[Entry] = field(default_factory=list)
     unreadable: Dict[str, List[Entry]] = field(default_factory=lambda: defaultdict(list))
     """By the system's reason."""
+    headers: Dict[Header, Header] = field(default_factory=dict)
+    """Each kind once: of a million images most have the same."""
 
     def add(self, entry: Entry) -> None:
         """Look at one image more."""
         try:
-            self.images.append(Image(entry, look(entry.path)))
-        except (FileNotFoundError, NotADirectoryError):
+            header = look(entry.path)
+            self.images.append(Image(entry, self.headers.setdefault(header, header)))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            # ValueError: a NUL in the root folder.
             self.missing.append(entry)
         except OSError as error:
             self.unreadable[error.strerror or str(error)].append(entry)
@@ -69,28 +76,25 @@ def unfit(found: Found, layer: Message) -> Iterator[str]:
 
 
 def _undecoded(found: Found) -> Iterator[str]:
-    """Yield which formats Caffe does not read: it is asked about the first image of each that is in doubt."""
+    """Yield the formats of images that Caffe cannot read: it is asked about the first ones of each that is in doubt."""
     doubtful: Dict[str, List[Entry]] = defaultdict(list)
     for entry, header in found.images:
         if header.doubtful:
             doubtful[header.format].append(entry)
-    unread = _unread([os.fsdecode(entries[0].path) for entries in doubtful.values()])
+    unread = _unread([os.fsdecode(entry.path) for entries in doubtful.values() for entry in entries[:_ASKED]])
     for name, entries in doubtful.items():
-        if os.fsdecode(entries[0].path) in unread:
-            more = found.such(len(entries))
-            yield f"{found.named(entries[0])} is a{_n(name)} {name}, which this Caffe cannot read{more}; replace it"
+        wrong = [entry for entry in entries[:_ASKED] if os.fsdecode(entry.path) in unread]
+        if wrong:
+            count = len(entries) if len(wrong) == _ASKED else len(wrong)
+            yield f"{found.named(wrong[0])} looks like {name}, and Caffe cannot read it{found.such(count)}; replace it"
 
 
-def _n(noun: str) -> str:
-    return "n" if noun[0] in "aeioAEIO" else ""
-
-
-def _unread(paths: Sequence[str]) -> List[str]:
+def _unread(paths: Sequence[str]) -> Set[str]:
     try:
-        return list(run("netbuild.data.decode:unread", paths=paths)) if paths else []
+        return set(run("netbuild.data.decode:unread", paths=paths)) if paths else set()
     except CaffeError:
         # Without a Caffe nobody knows what it would read.
-        return []
+        return set()
 
 
 def _small(found: Found, crop: int) -> Iterator[str]:

@@ -9,12 +9,11 @@ import os
 import struct
 from typing import NamedTuple, Optional, Tuple
 
-from ..errors import printable
-
 _CHUNK = 2048
 """Bytes read at once: the sizes of most JPEG files stand within."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_JPEG_END = b"\xff\xd9"
 _OTHERS = {
     b"GIF8": "GIF",
     b"II*\0": "TIFF",
@@ -38,7 +37,7 @@ class Header(NamedTuple):
     """What the beginning of an image file tells."""
 
     format: str
-    """'PNG', 'JPEG', 'BMP', or in words what else it looks like."""
+    """In words, what it looks like."""
     size: Optional[Tuple[int, int]] = None
     """(height, width), None where it is not known."""
     doubtful: bool = True
@@ -58,7 +57,7 @@ def look(path: bytes) -> Header:
         if start.startswith(b"\xff\xd8\xff"):
             return _jpeg(fd, start)
         if start.startswith(b"BM") and len(start) > 26:
-            return _bmp(start)
+            return _bmp(fd, start)
         return Header(_looks_like(start))
     finally:
         os.close(fd)
@@ -66,10 +65,10 @@ def look(path: bytes) -> Header:
 
 def _png(fd: int, start: bytes) -> Header:
     if len(start) < 24:
-        return Header("cut short PNG")
+        return Header("a PNG cut short")
     width, height = struct.unpack_from(">II", start, 16)
     whole = os.pread(fd, 12, os.fstat(fd).st_size - 12) == _PNG_END
-    return Header("PNG" if whole else "cut short PNG", (height, width), doubtful=not whole)
+    return Header("PNG" if whole else "a PNG cut short", (height, width), doubtful=not whole)
 
 
 def _jpeg(fd: int, start: bytes) -> Header:
@@ -81,11 +80,12 @@ def _jpeg(fd: int, start: bytes) -> Header:
             begin, chunk = at, os.pread(fd, _CHUNK, at)
         segment = chunk[at - begin : at - begin + 10]
         if len(segment) < 9 or segment[0] != 0xFF:
-            return Header("cut short JPEG")
+            return Header("a JPEG cut short")
         marker = segment[1]
         if marker in _FRAMES:
             height, width = struct.unpack_from(">HH", segment, 5)
-            return Header("JPEG", (height, width), doubtful=False, turned=turned)
+            whole = os.pread(fd, 2, os.fstat(fd).st_size - 2) == _JPEG_END
+            return Header("JPEG", (height, width), doubtful=not whole, turned=turned)
         turned = turned or segment[4:8] == b"Exif"
         at += _length(segment)
 
@@ -97,18 +97,18 @@ def _length(segment: bytes) -> int:
     return 2 if segment[1] in _STANDING_ALONE else 2 + int.from_bytes(segment[2:4], "big")
 
 
-def _bmp(start: bytes) -> Header:
+def _bmp(fd: int, start: bytes) -> Header:
     old = struct.unpack_from("<I", start, 14)[0] == 12
     width, height = struct.unpack_from("<HH" if old else "<ii", start, 18)
-    return Header("BMP", (abs(height), width), doubtful=False)
+    whole = os.fstat(fd).st_size >= struct.unpack_from("<I", start, 2)[0]
+    return Header("BMP" if whole else "a BMP cut short", (abs(height), width), doubtful=not whole)
 
 
 def _looks_like(start: bytes) -> str:
     if not start:
-        return "empty file"
+        return "an empty file"
     if start[8:12] == b"WEBP":
         return "WebP"
     if start[4:8] == b"ftyp":
         return "AVIF or HEIF"
-    known = next((name for mark, name in _OTHERS.items() if start.startswith(mark)), None)
-    return known or f"file that begins with '{printable(start[:8].decode('latin-1'))}'"
+    return next((name for mark, name in _OTHERS.items() if start.startswith(mark)), "no image of a known format")

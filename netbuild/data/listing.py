@@ -145,15 +145,21 @@ def _fault(line: bytes, *, first: bool, labelled: bool) -> Optional[Tuple[str, s
     _, blank, label = _divided(line)
     if not labelled:
         return None
-    return _label_fault(line, label) if blank else _undivided(line)
+    if blank:
+        return _label_fault(line, label)
+    return _other_mark(line) or (
+        "none",
+        "it has no label, and Caffe takes 0 for one; put a blank and the label behind the path",
+    )
 
 
-def _undivided(line: bytes) -> Tuple[str, str]:
-    """Return what is wrong with a line without any blank."""
+def _other_mark(line: bytes) -> Optional[Tuple[str, str]]:
+    """Return what is wrong with a line that something else than a blank divides."""
     for mark, name in ((b"\t", "tab"), (b",", "comma"), (b";", "semicolon")):
-        if _LABEL.match(line.rpartition(mark)[2]) and mark in line:
+        path, _, label = line.rpartition(mark)
+        if path.strip() and _LABEL.match(label):
             return name, f"Caffe divides a line at its last blank, and here is a {name}; put one blank in its place"
-    return "none", "it has no label, and Caffe takes 0 for one; put a blank and the label behind the path"
+    return None
 
 
 def _label_fault(line: bytes, label: bytes) -> Optional[Tuple[str, str]]:
@@ -164,7 +170,9 @@ def _label_fault(line: bytes, label: bytes) -> Optional[Tuple[str, str]]:
     if not label.strip() and line.strip() != line.rstrip(b"\r"):
         return "end", "it ends in a blank, behind which Caffe looks for the label; take that blank away"
     taken = _NUMBER.match(label)
-    return "label", (
+    other = None if taken else _other_mark(label)
+    return other or (
+        "label",
         f"the label {os.fsdecode(label)!r} is no whole number, and Caffe takes {int(taken[1]) if taken else 0} for it; "
-        "give each class a number from 0 on"
+        "give each class a number from 0 on",
     )
