@@ -229,8 +229,14 @@ def test_what_the_user_says_wins():
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
-        (("crop_size: 24", "new_height: 28 new_width: 32"), "images of another resize each (a: 32 x 32, b: 28 x 32)"),
-        (("", "new_height: 24 new_width: 24"), "images of another resize each (a: 32 x 32, b: 24 x 24)"),
+        (
+            ("crop_size: 24", "new_height: 28 new_width: 32"),
+            "on images resized differently (a: 32 x 32, b: 28 x 32), and one",
+        ),
+        (
+            ("", "new_height: 24 new_width: 24"),
+            "on images resized differently (a: 32 x 32, b: 24 x 24) and cropped differently (a: 24 x 24, b: none), and one",
+        ),
     ],
 )
 def test_what_no_layer_can_do_for_one_branch_is_refused_with_the_remedy(caffe, other, sentence):
@@ -240,7 +246,7 @@ def test_what_no_layer_can_do_for_one_branch_is_refused_with_the_remedy(caffe, o
     output = emit(*two, code=1)
     assert sentence in output
     assert not Path("out").exists()
-    assert "(--input PREFIX=NAME), which may read the same list, or say --resize for all" in output
+    assert "(--input PREFIX=NAME), which may read the same list, or say --resize" in output
     emit(*two, "--resize", "40,36", "--crop", 24)
     # The remedy that the sentence names: each branch gets what its own data layer gives.
     own = [f"--{phase}-source {blob}=l.txt" for phase in ("train", "test") for blob in ("data", "more")]
