@@ -14,6 +14,8 @@ KINDS = ("image", "lmdb", "leveldb", "hdf5", "input")
 AS_IT_IS = ("hdf5", "input")
 """Kinds whose values reach the net unchanged: whoever gives them has prepared them."""
 
+_DONE = {"resize": "resized", "crop": "cropped"}
+
 
 @dataclass(frozen=True)
 class DataSource:
@@ -60,13 +62,17 @@ class DataSource:
             raise GraphError("a batch needs at least 1 image")
 
     def _require_agreed(self) -> None:
-        for name, values in self.input.disputed:
-            if getattr(self, name) is None and (name == "crop" or self.kind == "image"):
-                raise GraphError(
-                    f"the branches were trained on images of another {name} each ({values}), and one data layer has "
-                    f"only one; give a branch an input of its own (--input PREFIX=NAME), which may read the same list, "
-                    f"or say --{name} for all"
-                )
+        decisive = ("resize", "crop") if self.kind == "image" else ("crop",)
+        asked = {
+            name: values for name, values in self.input.disputed if name in decisive and getattr(self, name) is None
+        }
+        if asked:
+            done = " and ".join(f"{_DONE[name]} differently ({values})" for name, values in asked.items())
+            raise GraphError(
+                f"the branches were trained on images {done}, and one data layer does it in one way; give one branch "
+                "an input of its own (--input PREFIX=NAME), which may read the same list, or say "
+                f"{' and '.join(f'--{name}' for name in asked)} for all"
+            )
 
     def _require_croppable(self) -> None:
         for phase in (TRAIN, TEST):

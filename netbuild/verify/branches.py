@@ -21,7 +21,7 @@ from ..graph.check import require_sound
 from ..graph.cut import cut, seams
 from ..graph.feed import fed, input_shapes, is_input, without_inputs
 from ..weights.index import index
-from .images import ImageComparison, compare_images
+from .images import Fed, ImageComparison, compare_images
 from .inputs import Weighted, shapes_to_feed
 
 
@@ -102,7 +102,8 @@ def verify_branches(
     }
     found = list(run("netbuild.verify.engine:compare", **job))
     tested = proto.only_phase(fused.net, TEST)
-    prepared = {one.prefix: compare_images(tested, nets[one.prefix][0], one.readers, images) for one in parts}
+    read = {one.prefix: Fed(nets[one.prefix][0], one.readers) for one in parts}
+    prepared = compare_images(tested, read, images)
     return [replace(one, images=prepared[one.prefix]) for one in found]
 
 

@@ -39,19 +39,18 @@ def compare(
         yield _comparison(original.prefix, original.seam, expected, found)
 
 
-def prepared(own: Tuple[str, str], fused: Tuple[str, str], count: int) -> Iterator[float]:
-    """Yield the largest difference between a blob of two nets over so many batches; 0 where all bits are the same.
+def prepared(jobs: Sequence[Tuple[Tuple[str, str], Tuple[str, str], int]]) -> Iterator[float]:
+    """Yield, for each two nets, the largest difference between a blob of both over so many batches; 0: the same bits.
 
     A net comes as (prototxt text, blob); its data layers read what both are to be compared on.
     """
-    nets = [(load_net(text), blob) for text, blob in (own, fused)]
-    largest = 0.0
-    for _ in range(count):
-        one, two = ([_forwarded(net, blob)] for net, blob in nets)
-        if not _same(one, two):
-            # Zeros of two signs differ in a bit and not in value.
-            largest = max(largest, _largest_difference(one, two), float(np.finfo(np.float32).tiny))
-    yield largest
+    for own, fused, count in jobs:
+        nets = [(load_net(text), blob) for text, blob in (own, fused)]
+        batches = [[[_forwarded(net, blob)] for net, blob in nets] for _ in range(count)]
+        # Zeros of two signs differ in a bit and not in value.
+        tiny = float(np.finfo(np.float32).tiny)
+        gaps = [0.0 if _same(one, two) else max(tiny, _largest_difference(one, two)) for one, two in batches]
+        yield max(gaps)
 
 
 def _forwarded(net: Any, blob: str) -> Any:

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import proto
 from .._caffe import TEST, Message, schema
@@ -62,28 +62,85 @@ class Pair(NamedTuple):
         return [self.own, *[layer for layer in self.layers if is_input(layer)]]
 
 
+class Fed(NamedTuple):
+    """An original net in TEST, and who reads its inputs: the layer of the fused net that reads the like, and as which
+    bottom."""
+
+    net: Message
+    readers: Mapping[str, Tuple[str, int]]
+
+
 def compare_images(
-    fused: Message,
-    original: Message,
-    readers: Mapping[str, Tuple[str, int]],
-    images: Sequence[PathLike] = (),
-) -> ImageComparison:
-    """Let both nets prepare the images given, or those that a list names which is there, or such as are made for it.
+    fused: Message, originals: Mapping[str, Fed], images: Sequence[PathLike] = ()
+) -> Dict[str, ImageComparison]:
+    """Let each original and the fused net in TEST prepare the images given, or those that a list names which is there,
+    or such as are made for it; return what came of it by branch.
 
-    The nets are of TEST phase; `readers` gives each of the original's inputs the layer of the fused net that reads the
-    like, and as which bottom. No error is raised for what cannot be compared: it is said.
+    No error is raised for what cannot be compared: it is said.
     """
-    pairs = [_pair(fused, original, blob, reader) for blob, reader in readers.items()]
-    unknown = next((one for one in pairs if isinstance(one, str)), "")
-    known = [pair for pair in pairs if isinstance(pair, Pair)]
-    if unknown or not known:
-        return ImageComparison(unknown=unknown or "it reads no input")
+    given = [str(existing_file(one, "image")) for one in images]
+    found: Dict[str, List[ImageComparison]] = {prefix: [] for prefix in originals}
+    waiting: List[_Waiting] = []
     with tempfile.TemporaryDirectory() as folder:
-        found = [_compared(pair, [str(existing_file(one, "image")) for one in images], folder) for pair in known]
-    return max(found, key=lambda one: (bool(one.unknown), one.difference))
+        for prefix, original in originals.items():
+            for blob, reader in original.readers.items():
+                pair = _pair(fused, original.net, blob, reader)
+                if isinstance(pair, Pair):
+                    place = Path(folder) / str(len(waiting))
+                    place.mkdir()
+                    waiting.append(_Waiting(found[prefix], pair, _choices(pair, given, place), place))
+                else:
+                    found[prefix].append(ImageComparison(unknown=pair))
+        _run(waiting)
+    return {prefix: _worst(ones) for prefix, ones in found.items()}
 
 
-def _pair(fused: Message, original: Message, blob: str, reader: Tuple[str, int]) -> object:
+def _worst(found: Sequence[ImageComparison]) -> ImageComparison:
+    """Return what is to be said of a branch of several inputs."""
+    nothing = ImageComparison(unknown="it reads no input")
+    return max(found, key=lambda one: (one.equal is False, bool(one.unknown)), default=nothing)
+
+
+class _Waiting(NamedTuple):
+    """A pair that is still to be compared."""
+
+    found: List[ImageComparison]
+    pair: Pair
+    choices: Iterator[Tuple[str, List[str]]]
+    folder: Path
+
+
+def _run(waiting: List[_Waiting]) -> None:
+    """Compare all pairs in one process; where Caffe gives one up, the next images are tried in another.
+
+    An image of a list may be damaged, or of a size that a mean file does not fit.
+    """
+    tried = [(one, *next(one.choices)) for one in waiting]
+    while tried:
+        jobs = [_job(one.pair, paths, one.folder) for one, _, paths in tried]
+        try:
+            for difference in run("netbuild.verify.engine:prepared", jobs=jobs):
+                one, images, _ = tried.pop(0)
+                one.found.append(ImageComparison(images, difference))
+        except CaffeError as error:
+            one, images, _ = tried.pop(0)
+            following = next(one.choices, None)
+            if following is not None:
+                tried.insert(0, (one, *following))
+            else:
+                one.found.append(ImageComparison(unknown=f"on {images}: {error}"))
+
+
+def _job(pair: Pair, paths: Sequence[str], folder: Path) -> Tuple[Tuple[str, str], Tuple[str, str], int]:
+    """Return both nets, each as (prototxt text, blob), reading these images, and how many there are."""
+    listing = folder / "images.txt"
+    listing.write_text("".join(f"{path} 0\n" for path in paths), "utf-8", "surrogateescape")
+    own = _text([_reading(pair.own, pair, listing)])
+    fused = _text([_reading(one, pair, listing) if is_input(one) else one for one in pair.layers])
+    return (own, pair.blob), (fused, pair.fused_blob), len(paths)
+
+
+def _pair(fused: Message, original: Message, blob: str, reader: Tuple[str, int]) -> Union[Pair, str]:
     """Return what is to be compared of one input, or why it cannot be."""
     own = sources_of(original)[blob]
     if own.type not in READ_IMAGES:
@@ -100,31 +157,13 @@ def _pair(fused: Message, original: Message, blob: str, reader: Tuple[str, int])
     return _without_missing_means(Pair(own, blob, list(part.layer), str(fused.layer[number].bottom[reader[1]])))
 
 
-def _without_missing_means(pair: Pair) -> object:
+def _without_missing_means(pair: Pair) -> Union[Pair, str]:
     files = [layer.transform_param.mean_file for layer in pair.sources]
     missing = next((file for file in files if file and not Path(file).is_file()), None)
     return pair if missing is None else f"the mean file {missing!r} is not there (looked from {str(Path.cwd())!r})"
 
 
-def _compared(pair: Pair, given: List[str], folder: str) -> ImageComparison:
-    unknown = ""
-    for images, paths in _choices(pair, given, folder):
-        listing = Path(folder) / "images.txt"
-        listing.write_text("".join(f"{path} 0\n" for path in paths), "utf-8", "surrogateescape")
-        texts = [
-            (_text([_reading(pair.own, pair, listing)]), pair.blob),
-            (_text([_reading(one, pair, listing) if is_input(one) else one for one in pair.layers]), pair.fused_blob),
-        ]
-        try:
-            job: Dict[str, Any] = {"own": texts[0], "fused": texts[1], "count": len(paths)}
-            return ImageComparison(images, next(run("netbuild.verify.engine:prepared", **job)))
-        except CaffeError as error:
-            # An image of a list may be damaged, or of a size that a mean file does not fit: others may do.
-            unknown = f"on {images}: {error}"
-    return ImageComparison(unknown=unknown)
-
-
-def _choices(pair: Pair, given: List[str], folder: str) -> Iterator[Tuple[str, List[str]]]:
+def _choices(pair: Pair, given: List[str], folder: Path) -> Iterator[Tuple[str, List[str]]]:
     """Yield what to call the images, and their paths; what comes first is tried first."""
     if given:
         yield f"{len(given)} images given", given
@@ -147,12 +186,12 @@ def _listed(layer: Message) -> List[str]:
     return [str(Path(path).absolute()) for path in paths if Path(path).is_file()]
 
 
-def _made(pair: Pair, folder: str) -> List[str]:
+def _made(pair: Pair, folder: Path) -> List[str]:
     import numpy as np
 
     height, width = _size(pair)
     random = np.random.default_rng(0)
-    paths = [Path(folder) / f"{number}.png" for number in range(_MADE)]
+    paths = [folder / f"{number}.png" for number in range(_MADE)]
     for path in paths:
         path.write_bytes(_png(random.integers(0, 256, (height, width, 3), np.uint8)))
     return list(map(os.fspath, paths))
