@@ -99,7 +99,7 @@ class _Run:
                     break
             engine.step(1)
             self._losses.append(self._watch.loss)
-            if rhythm.snapshot and engine.iter % rhythm.snapshot == 0:
+            if rhythm.snapshot and engine.iter % rhythm.snapshot == 0 and engine.iter < max_iter:
                 yield from self._save_or_say()
             if engine.iter % rhythm.report == 0 or engine.iter == max_iter:
                 yield from self.report()

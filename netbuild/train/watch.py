@@ -47,8 +47,9 @@ class Watch:
 
 def loss_of(net: Any) -> float:
     """Return the net's loss in its last forward pass."""
-    weights = net.blob_loss_weights
-    return float(sum(net.blobs[name].data.sum() * weight for name, weight in weights.items() if weight))
+    weights = {name: weight for name, weight in net.blob_loss_weights.items() if weight}
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(sum(net.blobs[name].data.sum() * weight for name, weight in weights.items()))
 
 
 def require_finite(net: Any) -> None:
@@ -60,7 +61,8 @@ def require_finite(net: Any) -> None:
 
 def is_finite(values: Any) -> bool:
     """Tell whether all values are numbers; one sum tells it of most arrays."""
-    return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
 
 
 def judged(net: Any) -> Dict[str, str]:
