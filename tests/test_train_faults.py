@@ -127,6 +127,16 @@ def test_what_pooling_hides_from_the_loss_is_found(tmp_path, caffe):
     assert not list((tmp_path / "run").iterdir())
 
 
+def test_weights_that_are_no_numbers_are_told_before_the_first_step(solver, tmp_path, caffe):
+    net = caffe.Net(str(solver.parent / "train_val.prototxt"), caffe.TEST)
+    net.params["ip2"][1].data[3] = np.nan
+    net.save(str(tmp_path / "w.caffemodel"))
+    with pytest.raises(
+        DivergedError, match="iteration 1: weights of layer 'ip2' are not finite; nothing was learnt bef"
+    ):
+        train_solver(solver, tmp_path / "run", weights=[tmp_path / "w.caffemodel"])
+
+
 def test_weights_that_are_no_numbers_are_neither_tested_nor_saved(solver, caffe):
     net = caffe.Net(str(solver.parent / "train_val.prototxt"), caffe.TEST)
     require_finite(net)
