@@ -5,6 +5,7 @@ import ctypes
 import gc
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Dict
 
@@ -125,3 +126,26 @@ def fused(tmp_path, small_lists, trained):
     weights = {name: trained / f"{name}.caffemodel" for name in "ab"}
     fuse_weights(folder / "train_val.prototxt", weights, folder / "init.caffemodel")
     return folder
+
+
+@pytest.fixture()
+def mounted(tmp_path):
+    """Mounts a small file system in memory, or skips."""
+    places = []
+
+    def mount(name, size, files=()):
+        folder = tmp_path / name
+        folder.mkdir()
+        done = shutil.which("mount") and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+        )
+        if not done or done.returncode:
+            pytest.skip("a file system can be mounted by root only")
+        places.append(folder)
+        for path, content in files:
+            (folder / path).write_bytes(content)
+        return folder
+
+    yield mount
+    for folder in places:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

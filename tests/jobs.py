@@ -147,3 +147,28 @@ def _first_batch(net):
     loaded = caffe().Net(net, TEST)
     loaded.forward()
     yield loaded.blobs["label"].data.tolist()
+
+
+def solved(solvers):
+    """Let Caffe run each solver (a prototxt's path) in a fork: its last iteration and rate, or why it gave up."""
+    from netbuild._caffe import caffe
+
+    caffe()
+    yield from map(_solved, solvers)
+
+
+def _solved(path):
+    from netbuild._caffe import caffe
+    from netbuild._child import apart
+    from netbuild.errors import CaffeError
+
+    def solve():
+        solver = caffe().get_solver(path)
+        solver.solve()
+        yield solver.iter, solver.lr
+
+    try:
+        (end,) = apart(solve)
+    except CaffeError as error:
+        return str(error)
+    return end

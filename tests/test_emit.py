@@ -7,7 +7,7 @@ from netbuild import DataSource, Fusion, emit_files, lenet, proto
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.data.layers import data_layers
-from netbuild.errors import GraphError
+from netbuild.errors import GraphError, NetbuildWarning
 
 FUSION = Fusion({"odd": lenet, "even": lenet}, 10)
 LISTS = {"train_source": "train_all.txt", "test_source": "val_all.txt"}
@@ -185,6 +185,9 @@ def test_options_that_do_not_go_together(options, reason):
     [
         ({"bas_lr": "1"}, "no field 'bas_lr' in SolverParameter"),
         ({"base_lr": "fast"}, "base_lr: fast is not a value"),
+        ({"type": "Adm"}, "type 'Adm' is none of Caffe's; did you mean 'Adam'"),
+        ({"type": "AdaGrad"}, "momentum is 0.9, and Caffe's AdaGrad takes none; give it as 0"),
+        ({"lr_policy": "fix"}, "lr_policy 'fix' is none of Caffe's; did you mean 'fixed'"),
         ({"snapshot_format": "HDF5"}, "snapshot_format is HDF5, but 12 layers have '/'"),
     ],
 )
@@ -198,3 +201,71 @@ def test_images_too_small_for_the_net_are_found_before_writing(in_tmp):
     with pytest.raises(GraphError, match="layer 'odd/conv2'.*larger than its input"):
         emit_files(FUSION, DataSource(MNIST, crop=10), "net")
     assert not (in_tmp / "net").exists()
+
+
+ALONE = Fusion({"": lenet}, 5, frozen=False)
+
+
+def emitted(folder="net", **more):
+    return [path.name for path in emit_files(ALONE, DataSource(MNIST), folder, **more)]
+
+
+def edited(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path.read_bytes()
+
+
+def test_a_solver_as_emit_wrote_it_is_replaced(in_tmp):
+    emitted()
+    assert "solver.prototxt" in emitted(solver_options={"base_lr": "0.5"})
+    assert proto.read_solver("net/solver.prototxt").base_lr == 0.5
+    assert "solver.prototxt" in emitted()
+    assert proto.read_solver("net/solver.prototxt").base_lr == pytest.approx(0.01)
+
+
+def test_an_edited_solver_is_kept_and_told(in_tmp):
+    emitted(solver_options={"base_lr": "0.5"})
+    solver = in_tmp / "net" / "solver.prototxt"
+    before = edited(solver, "max_iter: 30000", "max_iter: 7")
+    with pytest.warns(NetbuildWarning, match="kept net/solver.prototxt, .* .other max_iter.; --force replaces it"):
+        assert "solver.prototxt" not in emitted(solver_options={"base_lr": "0.5"})
+    assert solver.read_bytes() == before
+    with pytest.warns(NetbuildWarning, match="other base_lr, max_iter"):
+        emitted()
+    assert solver.read_bytes() == before
+    emitted(force=True)
+    assert proto.read_solver(solver).max_iter == 30000
+
+
+def test_an_option_without_effect_on_an_edited_solver_is_refused(in_tmp):
+    emitted()
+    solver = in_tmp / "net" / "solver.prototxt"
+    before = edited(solver, "max_iter: 30000", "max_iter: 7")
+    (in_tmp / "net" / "train_val.prototxt").write_text("as it was")
+    for options, what in [({"base_lr": "0.5"}, "base_lr had no effect"), ({"max_iter": "9"}, "max_iter had no effect")]:
+        with pytest.raises(GraphError, match=f"was edited, .* {what}; .*--force"):
+            emitted(solver_options=options)
+    with pytest.raises(GraphError, match="another net had no effect"):
+        emitted(split_phases=True)
+    assert solver.read_bytes() == before
+    assert (in_tmp / "net" / "train_val.prototxt").read_text() == "as it was"
+    emitted(solver_options={"base_lr": "0.5"}, force=True)
+    assert proto.read_solver(solver).base_lr == 0.5
+
+
+def test_a_comment_in_a_solver_is_kept_without_a_word(in_tmp):
+    emitted()
+    solver = in_tmp / "net" / "solver.prototxt"
+    before = edited(solver, "max_iter: 30000", "max_iter: 30000  # an hour")
+    emitted()
+    assert solver.read_bytes() == before
+
+
+def test_a_policy_without_effect_is_told(in_tmp):
+    with pytest.warns(NetbuildWarning, match="'poly' never changes the learning rate: it has no power"):
+        emitted(solver_options={"lr_policy": "poly"})
+    with pytest.raises(GraphError, match="Message type .* has no field .*; --force replaces it"):
+        (in_tmp / "net" / "solver.prototxt").write_text("none: 1")
+        emitted()

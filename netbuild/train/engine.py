@@ -91,6 +91,7 @@ class _Run:
     def events(self) -> Iterator[Event]:
         """Train, test and save; raise NotFiniteError where the run goes astray."""
         engine, rhythm = self._engine, self._rhythm
+        require_finite(engine.net)
         max_iter = engine.param.max_iter
         while engine.iter < max_iter and not self._stop.requested:
             if engine.iter % rhythm.test == 0 and (engine.iter or rhythm.test_initialization):
@@ -99,7 +100,7 @@ class _Run:
                     break
             engine.step(1)
             self._losses.append(self._watch.loss)
-            if rhythm.snapshot and engine.iter % rhythm.snapshot == 0:
+            if rhythm.snapshot and engine.iter % rhythm.snapshot == 0 and engine.iter < max_iter:
                 yield from self._save_or_say()
             if engine.iter % rhythm.report == 0 or engine.iter == max_iter:
                 yield from self.report()
@@ -190,6 +191,6 @@ def _means(net: Any, batches: int, stop: _StopRequest) -> Dict[str, float]:
         net.forward()
         done += 1
         for name in names:
-            is_one = name not in scores or is_finite(net.blobs[scores[name]].data)
+            is_one = name not in scores or is_finite(scores[name].data)
             sums[name] += float(net.blobs[name].data.sum()) if is_one else math.nan
     return {name: value / done for name, value in sums.items()} if done else {}

@@ -97,4 +97,5 @@ def _coming(events: Events, course: Course, need: Optional[str]) -> Iterator[Eve
     try:
         yield from events
     except NetbuildError as error:
+        course.place.remove_unfinished()
         raise course.with_kept(error, need) from error

@@ -152,7 +152,7 @@ def _of_solver(solver: Message) -> List[str]:
 def memory_need(solver: Message) -> Optional[str]:
     """Return what a training on the CPU takes, in words; None where that is not known."""
     need = summarize(proto.read_net(train_net(solver))).training
-    return None if need is None else f"training at batch {need.batch} takes about {need.total / 2**30:.1f} GiB"
+    return None if need is None else f"training at batch {need.batch} takes about {need.total / 2**20:.0f} MiB"
 
 
 def memory_note(solver: Message) -> Optional[str]:
@@ -162,7 +162,7 @@ def memory_note(solver: Message) -> Optional[str]:
     if need is None or need.total <= there:
         return None
     return (
-        f"{memory_need(solver)}, and this machine has "
+        f"training at batch {need.batch} takes about {need.total / 2**30:.1f} GiB, and this machine has "
         f"{there / 2**30:.1f}: the largest batch that fits is {need.largest_batch(there)} (netbuild summary)"
     )
 

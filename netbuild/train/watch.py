@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import numpy as np
 
@@ -28,17 +28,15 @@ class Watch:
         """That of the last forward pass."""
         self._net = net
         self._last = len(net.layers) - 1
-        self._pooled: Dict[int, str] = {}
-        if not on_gpu:
-            names = list(net._layer_names)
-            pooling = [number for number, layer in enumerate(net.layers) if layer.type in _POOLING]
-            self._pooled = {number: net.top_names[names[number]][0] for number in pooling}
+        # By number, for a layer need not have a name of its own.
+        pooling = [number for number, layer in enumerate(net.layers) if layer.type in _POOLING and not on_gpu]
+        self._pooled = {number: net._top_ids(number)[0] for number in pooling}
         net.after_forward(self._look)
 
     def _look(self, number: int) -> None:
         top = self._pooled.get(number)
-        if top is not None and self._net.blobs[top].data.min() <= _LOWEST:
-            raise NotFiniteError(f"{top!r} pools values that are not finite")
+        if top is not None and self._net._blobs[top].data.min() <= _LOWEST:
+            raise NotFiniteError(f"{self._net._blob_names[top]!r} pools values that are not finite")
         if number == self._last:
             self.loss = loss_of(self._net)
             if not math.isfinite(self.loss):
@@ -47,8 +45,9 @@ class Watch:
 
 def loss_of(net: Any) -> float:
     """Return the net's loss in its last forward pass."""
-    weights = net.blob_loss_weights
-    return float(sum(net.blobs[name].data.sum() * weight for name, weight in weights.items() if weight))
+    weights = {name: weight for name, weight in net.blob_loss_weights.items() if weight}
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(sum(net.blobs[name].data.sum() * weight for name, weight in weights.items()))
 
 
 def require_finite(net: Any) -> None:
@@ -60,12 +59,11 @@ def require_finite(net: Any) -> None:
 
 def is_finite(values: Any) -> bool:
     """Tell whether all values are numbers; one sum tells it of most arrays."""
-    return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
 
 
-def judged(net: Any) -> Dict[str, str]:
-    """Return of each accuracy that a net computes the scores that it judges: it takes NaN for right."""
-    accuracies: List[str] = [
-        name for name, layer in zip(net._layer_names, net.layers) if layer.type == "Accuracy" and net.top_names[name]
-    ]
-    return {net.top_names[name][0]: net.bottom_names[name][0] for name in accuracies}
+def judged(net: Any) -> Dict[str, Any]:
+    """Return of each accuracy that a net computes the blob of scores that it judges: it takes NaN for right."""
+    accuracies = [number for number, layer in enumerate(net.layers) if layer.type == "Accuracy"]
+    return {net._blob_names[net._top_ids(number)[0]]: net._blobs[net._bottom_ids(number)[0]] for number in accuracies}
