@@ -51,7 +51,11 @@ _INTERRUPTED = 130
 @workers_options
 @click.option("--shuffle", is_flag=True, help="Read the features in another order in each pass.")
 @click.option("--head-only", is_flag=True, help="Leave the frozen layers out of the snapshots.")
-@click.option("--force", is_flag=True, help="Train also with layers that this Caffe computes wrong (netbuild doctor).")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Train also with layers that this Caffe computes wrong (netbuild doctor), and frozen ones without weights.",
+)
 @click.option("--plot/--no-plot", default=True, help="Draw the curves at the end.  [default: plot]")
 def command(
     solver: str,

@@ -12,9 +12,10 @@ from typing import IO, Callable, Collection, Dict, List, Mapping, Optional, Sequ
 from . import names, proto
 from ._caffe import TEST, Message
 from .embedded import differences, stored_layers
-from .errors import GraphError, WeightsError
+from .errors import GraphError, WeightsError, some
 from .files import PathLike, replacing, require_output
 from .graph.check import require_sound
+from .graph.filled import unfilled
 from .provenance import record, sidecar
 from .shapes import parameter_shapes
 from .weights.caffemodel import NET_NAME
@@ -67,13 +68,15 @@ def plan_weights(target: PathLike, weights: Weights, choices: Choices = AS_THEY_
     """Plan a caffemodel of the target net with the blobs of each prefix's weight files; nothing is written.
 
     `target` is a prototxt (train_val or deploy). No data is opened and Caffe's engine is not loaded. Names, counts,
-    shapes and what the files say of their layers are compared: WeightsError lists what does not fit.
+    shapes and what the files say of their layers are compared: WeightsError lists what does not fit. It names frozen
+    layers that would get no weights too, unless `Choices.partial` lets them.
     """
     net = proto.read_net(target)
     require_sound(net, str(target))
     declared = declare(net)
     models = {prefix: [index(path) for path in paths] for prefix, paths in _listed(weights).items()}
     plan = _shared_once(make_plan(declared, models, choices), net)
+    _require_filled(net, plan, choices)
     accepted, untrained = _compared(net, models, plan, choices.accept), _untrained(net, plan)
     if not choices.head:
         return Planned(plan, net, tuple(entries(plan, declared)), None, untrained, accepted)
@@ -152,6 +155,19 @@ def _parts(planned: Planned, output: str) -> Dict[str, Tuple[Entry, ...]]:
             name = f"{path.stem}.{owner}{path.suffix}" if owner else path.name
             parts.setdefault(str(path.with_name(name)), []).append(entry)
     return {name: tuple(found) for name, found in parts.items()}
+
+
+def _require_filled(net: Message, plan: Plan, choices: Choices) -> None:
+    """Raise WeightsError where frozen layers would get no weights, unless that is what `partial` is for."""
+    left = unfilled(net, [copy.target for copy in plan.copies])
+    if not left or choices.partial:
+        return
+    fronts = dict.fromkeys(name.partition("/")[0] for name in left if "/" in name)
+    wanted = " ".join(f"--weights {front}=FILE" for front in fronts or ["PREFIX"])
+    raise WeightsError(
+        f"{len(left)} frozen layers would get no weights, and no training gives them any: {some(left)}; add {wanted}, "
+        "or leave them to their fillers with --partial"
+    )
 
 
 def _compared(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from ._caffe import TEST, TRAIN, Message, schema
 from .errors import GraphError
@@ -56,12 +56,22 @@ def copied(message: Message) -> Message:
 def without_fillers(layer: Message) -> Message:
     """Return the layer without the fields that only say how its parameters begin."""
     bare = copied(layer)
-    for descriptor, value in bare.ListFields():
+    for options, field in list(_fillers(bare)):
+        options.ClearField(field)
+    return bare
+
+
+def fillers(layer: Message) -> Dict[str, Message]:
+    """Return how the layer says that its parameters begin, by the names of the fields; none where it does not say."""
+    return {field: getattr(options, field) for options, field in _fillers(layer)}
+
+
+def _fillers(layer: Message) -> Iterator[Tuple[Message, str]]:
+    for descriptor, options in layer.ListFields():
         if descriptor.name.endswith("_param") and descriptor.label != descriptor.LABEL_REPEATED:
             for field in _FILLERS:
-                if field in value.DESCRIPTOR.fields_by_name:
-                    value.ClearField(field)
-    return bare
+                if field in options.DESCRIPTOR.fields_by_name and options.HasField(field):
+                    yield options, field
 
 
 def in_phase(layer: Message, phase: int) -> bool:

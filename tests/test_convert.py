@@ -198,7 +198,9 @@ def test_refusals_leave_everything_as_it_was(net, tmp_path, monkeypatch):
     assert source.read_bytes() == before
 
 
-@pytest.mark.parametrize(("source", "output"), [("a", "b.foo"), ("a.foo", "b.h5"), ("a", "b.H5"), ("a", "b.caffemodel.gz")])
+@pytest.mark.parametrize(
+    ("source", "output"), [("a", "b.foo"), ("a.foo", "b.h5"), ("a", "b.H5"), ("a", "b.caffemodel.gz")]
+)
 def test_a_name_that_stands_for_no_format_is_refused(net, tmp_path, source, output):
     net.save(os.fspath(tmp_path / source))
     told = run("convert", tmp_path / source, tmp_path / output, code=1)

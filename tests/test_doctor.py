@@ -225,12 +225,13 @@ def test_train_refuses_what_this_caffe_computes_wrong(solver, batch_norm_is_righ
     assert "finished at iteration 1" in result.output
 
 
-def test_train_takes_batch_norm_on_stored_statistics(solver, in_tmp):
+def test_train_takes_batch_norm_on_stored_statistics(solver, in_tmp, caffe):
     net = proto.read_net("net.prototxt")
     net.layer[2].batch_norm_param.use_global_stats = True
     proto.write("net.prototxt", net)
+    caffe.Net("net.prototxt", caffe.TRAIN).save("w.caffemodel")
     events = []
-    assert train_solver(solver, "run", on_event=events.append).iteration == 1
+    assert train_solver(solver, "run", weights=["w.caffemodel"], on_event=events.append).iteration == 1
     assert not [event for event in events if isinstance(event, Note)]
 
 

@@ -74,6 +74,7 @@ INNER = {
         "frozen",
         "branches",
         "learns",
+        "filled",
         "differences",
     ],
     "branches": [

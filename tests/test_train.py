@@ -154,9 +154,13 @@ def test_weights_that_would_not_arrive_are_refused_or_noted(solver, tmp_path, tr
         train_solver(solver, tmp_path / "run", weights=[tmp_path / "other.caffemodel"])
     lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
     emit_files(Fusion({"a": lenet}, 10), DataSource(MNIST, **lists), tmp_path / "fused")
+    fused = tmp_path / "fused" / "solver.prototxt"
+    with pytest.raises(WeightsError, match="3 frozen layers get no trained weights .a/conv1, .*, a/ip1.*--weights"):
+        train_solver(fused, tmp_path / "run", max_iter=1)
+    assert not (tmp_path / "run").exists()
     notes = []
-    train_solver(tmp_path / "fused" / "solver.prototxt", tmp_path / "run", max_iter=1, on_event=notes.append)
-    assert notes[0] == ev.Note("3 frozen layers get no trained weights (first 'a/conv1'): give them with --weights")
+    train_solver(fused, tmp_path / "run", max_iter=1, on_event=notes.append, force=True)
+    assert "3 frozen layers get no trained weights" in notes[0].text
 
 
 def test_a_solver_that_asks_for_a_gpu_is_run_on_the_cpu_with_a_note(solver, tmp_path):

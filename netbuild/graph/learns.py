@@ -1,4 +1,4 @@
-"""Whether a layer's parameters change in training."""
+"""Whether a layer's parameters change in training, and what that makes smaller."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def learns(layer: Message, blobs: Optional[int]) -> Optional[bool]:
         return not held
     unsaid = blobs is not None and len(layer.param) < blobs
     return unsaid or any(spec.lr_mult != 0 for spec in layer.param[:blobs])
+
+
+def is_loss(layer: Message) -> bool:
+    """Tell whether training makes the layer's top smaller."""
+    return any(layer.loss_weight) if layer.loss_weight else layer.type.endswith("Loss")

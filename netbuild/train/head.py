@@ -14,13 +14,14 @@ from ..features.make import HERE, Kept, Ways
 from ..features.part import Part, part_of, untrained
 from ..files import PathLike
 from ..fuse import plan_weights
+from ..graph.filled import frozen_layers
 from ..shapes import parameter_shapes
 from ..weights.caffemodel import NET_NAME
 from ..weights.index import read_state
 from ..weights.plan import Choices
 from ..weights.wire import encode_bytes
 from ..weights.write import write_model
-from .prepare import frozen_layers, train_net
+from .prepare import train_net
 
 AUTO, OFF = "auto", "off"
 _TWICE = ("AdaDelta", "Adam")
@@ -77,9 +78,14 @@ def head_run(
     if run is not None and reason is None:
         return run, "only the head is trained, on features that are computed once (--features off: the whole net)"
     _require_whole_state(solver, net, resume)
-    return None, f"the whole net is trained, not its head on features: {reason}" if reason and frozen_layers(
-        net
-    ) else None
+    note = f"the whole net is trained, not its head on features: {reason}"
+    return None, note if reason and _has_frozen_part(net) else None
+
+
+def _has_frozen_part(net: Message) -> bool:
+    """Tell whether a layer is frozen that is more than the statistics of one that learns."""
+    statistics = {layer.name for layer in net.layer if layer.type == "BatchNorm"}
+    return bool(set(frozen_layers(net)) - statistics)
 
 
 def point_at_heads(solver: Message, kept: Mapping[str, Kept], *, shuffle: bool) -> None:

@@ -10,11 +10,11 @@ from typing import Dict, Iterator, List, Optional, Sequence
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
 from ..costs.summary import summarize
-from ..errors import GraphError, NetbuildError, WeightsError
+from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
 from ..graph.check import require_savable, require_sound
 from ..graph.feed import data_layers
-from ..shapes import parameter_shapes
+from ..graph.filled import unfilled
 from ..weights.index import index, kind_of, read_state
 
 NEVER = 2**31 - 1
@@ -114,12 +114,15 @@ def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[Pat
         )
 
 
-def weight_notes(solver: Message, weights: Sequence[PathLike]) -> Iterator[str]:
-    """Yield what is odd about the weights that a training begins with; raise WeightsError where none would arrive."""
+def weight_notes(solver: Message, weights: Sequence[PathLike], *, force: bool) -> Iterator[str]:
+    """Yield what is odd about the weights that a training begins with.
+
+    Raises WeightsError where none would arrive, and where frozen layers get none; with `force` that is yielded instead.
+    """
     net = proto.read_net(train_net(solver))
     named = {layer.name for layer in net.layer}
     filled = set()
-    for path in weights:
+    for path in [*weights, *_of_solver(solver)]:
         found = {layer.name for layer in index(path).layers}
         if not found & named:
             raise WeightsError(
@@ -127,9 +130,20 @@ def weight_notes(solver: Message, weights: Sequence[PathLike]) -> Iterator[str]:
                 "the names prefixed? netbuild fuse does that"
             )
         filled |= found
-    empty = [name for name in frozen_layers(net) if name not in filled]
+    empty = unfilled(net, filled)
     if empty:
-        yield f"{len(empty)} frozen layers get no trained weights (first {empty[0]!r}): give them with --weights"
+        told = f"{len(empty)} frozen layers get no trained weights ({some(empty)}) and would never get any"
+        if not force:
+            raise WeightsError(
+                f"{told}: give them with --weights, in one file with all the net's branches (netbuild fuse); where "
+                "they are to stay as their fillers make them, --force"
+            )
+        yield told
+
+
+def _of_solver(solver: Message) -> List[str]:
+    """Return the weight files that the solver itself names; each line may hold several, as in Caffe."""
+    return [path.strip() for line in getattr(solver, "weights", ()) for path in line.split(",")]
 
 
 def memory_note(solver: Message) -> Optional[str]:
@@ -147,12 +161,3 @@ def memory_note(solver: Message) -> Optional[str]:
 def train_net(solver: Message) -> str:
     """Return the path of the net that the solver trains."""
     return str(next(getattr(solver, field) for field in _NET_FIELDS if solver.HasField(field)))
-
-
-def frozen_layers(net: Message) -> List[str]:
-    """Return the layers with parameters whose entries say of each that it does not learn."""
-    return [
-        layer.name
-        for layer, shapes in zip(net.layer, parameter_shapes(net))
-        if shapes and len(layer.param) >= len(shapes) and not any(spec.lr_mult for spec in layer.param)
-    ]

@@ -51,7 +51,8 @@ def train_solver(
     the prototxts hold for the current folder, as in Caffe; the nets are also looked for beside the solver. SIGINT
     ends the run after the current iteration with a snapshot. Where frozen layers compute the same in every pass, the
     head is trained alone, on their `features`; the snapshots are of the whole net all the same. A net with a layer that
-    this Caffe computes wrong (see `netbuild doctor`) is refused; with `force` that is only noted.
+    this Caffe computes wrong (see `netbuild doctor`), or with frozen layers that get no weights, is refused; with
+    `force` that is only noted.
     """
     message = _checked(solver, weights, resume)
     if max_iter is not None:
@@ -59,7 +60,7 @@ def train_solver(
     head, note = head_run(message, weights, resume, features)
     if weights and resume and head is None:
         raise NetbuildError("weights and resume exclude each other: a .solverstate names the weights it goes on from")
-    notes = list(prepare.weight_notes(message, weights)) if resume is None else []
+    notes = list(prepare.weight_notes(message, weights, force=force)) if resume is None else []
     notes += [note] if note else []
     if message.HasField("solver_mode") and message.solver_mode == message.GPU and gpu is None:
         notes.append("the solver asks for a GPU; training on the CPU, since none was named (--gpu 0)")
