@@ -78,7 +78,7 @@ def verify_branches(
     the original's name, or else the blob of the branch that other layers of the fused net read.
     """
     fused = Weighted(str(target), _load(target), index(weights))
-    parts = [_alone(fused.net, prefix, original) for prefix, original in originals.items()]
+    parts = [_alone(fused.net, prefix, original, list(originals)) for prefix, original in originals.items()]
     hints = {blob: shape for one in reversed(parts) for blob, shape in one.hints.items()}
     known = shapes_to_feed(fused, hints, shapes or {})
     if images:
@@ -108,10 +108,10 @@ class Alone(NamedTuple):
     """The shapes that it tells of blobs which feed its branch in the fused net."""
 
 
-def _alone(fused: Message, prefix: str, original: Original) -> Alone:
+def _alone(fused: Message, prefix: str, original: Original, prefixes: Sequence[str]) -> Alone:
     index(original.weights)
     whole = _original_net(original)
-    seam = _seam(fused, prefix, original.net)
+    seam = _seam(fused, prefix, original.net, prefixes)
     try:
         net = cut(proto.only_phase(whole, TEST), [names.local(prefix, seam) or seam])
     except GraphError as error:
@@ -155,7 +155,7 @@ def _original_net(original: Original) -> Message:
     return net
 
 
-def _seam(fused: Message, prefix: str, net: str) -> str:
+def _seam(fused: Message, prefix: str, net: str, prefixes: Sequence[str]) -> str:
     """Return the full name of a branch's seam in the fused net."""
     _, given = split_seam(net)
     if given:
@@ -163,7 +163,7 @@ def _seam(fused: Message, prefix: str, net: str) -> str:
         if not any(seam in layer.top for _, layer in proto.of_phase(fused, TEST)):
             raise GraphError(f"branch {prefix!r}: the fused net has no blob {seam!r}; name another seam after the @")
         return seam
-    found = seams(proto.only_phase(fused, TEST), prefix)
+    found = seams(proto.only_phase(fused, TEST), prefix, prefixes)
     if not found:
         raise GraphError(f"branch {prefix!r}: the fused net has no layer whose name begins with {names.stem(prefix)!r}")
     if len(found) > 1:
