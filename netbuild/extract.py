@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, List, Mapping, Set, Tuple
 
 from . import names, proto
 from ._caffe import TEST, Message
@@ -14,8 +14,9 @@ from .files import PathLike, output_folder, require_output
 from .fuse import declare
 from .graph.check import require_sound
 from .graph.feed import is_input, with_inputs
+from .graph.flow import Flow
 from .graph.rename import renamed
-from .shapes import infer
+from .shapes import infer, parameter_shapes
 from .verify.inputs import Weighted, shapes_to_feed
 from .weights.caffemodel import NET_NAME
 from .weights.entry import entries
@@ -43,8 +44,8 @@ def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: Pat
 
     `target` is the fused net, `weights` its trained file. What the branch reads from outside it becomes an Input of the
     shape that the net tells, or that fits the weights. Learning rates and fillers are left out. Parameters that a
-    branch shares with another one come from there. Raises GraphError for an unknown prefix, WeightsError where weights
-    are missing or do not fit; then nothing is written.
+    branch shares with another one come from there. Raises GraphError for a prefix that no layer bears, or the layers of
+    several branches, WeightsError where weights are missing or do not fit; then nothing is written.
     """
     stem = prefix.replace("/", "_").rstrip("_.-") or "net"
     paths = [Path(folder) / f"{stem}.prototxt", Path(folder) / f"{stem}.caffemodel"]
@@ -53,6 +54,7 @@ def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: Pat
     model = index(weights)
     fused = proto.only_phase(fused, TEST)
     shapes = infer(fused, TEST, shapes_to_feed(Weighted(str(target), fused, model), {}, {})).blobs
+    _require_one_branch(prefix, fused)
     net, outside = _alone(prefix, fused)
     inputs: Dict[str, Tuple[int, ...]] = {}
     for blob, name in outside.items():
@@ -72,6 +74,23 @@ def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: Pat
     write_model(entries(plan, declared), paths[1], net=encode_bytes(NET_NAME, net.name.encode()))
     proto.write(paths[0], net)
     return Extracted(os.fspath(paths[0]), os.fspath(paths[1]), inputs, len(plan.copies), plan.blob_count())
+
+
+def _require_one_branch(prefix: str, fused: Message) -> None:
+    """Raise GraphError where layers with parameters bear the prefix, but not all are of one branch: odd_ and odd_b_."""
+    sources, shapes = Flow(list(enumerate(fused.layer))).sources, parameter_shapes(fused)
+    parts: List[Set[int]] = []
+    for number, layer in enumerate(fused.layer):
+        if names.local(prefix, layer.name) is not None and not is_input(layer):
+            joined = [part for part in parts if part.intersection(sources[number])]
+            parts = [*(part for part in parts if part not in joined), {number}.union(*joined)]
+    with_weights = [part for part in parts if any(shapes[number] != [] for number in part)]
+    if len(with_weights) > 1:
+        listed = ", ".join(repr(fused.layer[min(part)].name) for part in with_weights)
+        raise GraphError(
+            f"{len(with_weights)} branches that have nothing in common bear {names.stem(prefix)!r} (they begin with "
+            f"the layers {listed}); give the prefix that one of them alone bears"
+        )
 
 
 def _alone(prefix: str, fused: Message) -> Tuple[Message, Dict[str, str]]:

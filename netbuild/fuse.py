@@ -165,8 +165,8 @@ def _require_filled(net: Message, plan: Plan, choices: Choices) -> None:
     fronts = dict.fromkeys(name.partition("/")[0] for name in left if "/" in name)
     wanted = " ".join(f"--weights {front}=FILE" for front in fronts or ["PREFIX"])
     raise WeightsError(
-        f"{len(left)} frozen layers would get no weights, and no training gives them any: {some(left)}; add {wanted}, or "
-        "leave them to their fillers with --partial"
+        f"{len(left)} frozen layers would get no weights, and no training gives them any: {some(left)}; add {wanted}, "
+        "or leave them to their fillers with --partial"
     )
 
 
@@ -238,7 +238,7 @@ def head_on_concat(net: Message, prefixes: Collection[str]) -> Tuple[str, List[s
     layers = [layer for _, layer in proto.of_phase(net, TEST)]
     flat = {layer.top[0]: layer.bottom[0] for layer in layers if layer.type == "Flatten"}
     for concat in (layer for layer in layers if layer.type == "Concat"):
-        order = [_owner(flat.get(blob, blob), prefixes) for blob in concat.bottom]
+        order = [names.owner(prefixes, flat.get(blob, blob)) for blob in concat.bottom]
         for layer in layers:
             if layer.type != "InnerProduct" or list(layer.bottom) != list(concat.top) or set(order) != set(prefixes):
                 continue
@@ -250,10 +250,6 @@ def head_on_concat(net: Message, prefixes: Collection[str]) -> Tuple[str, List[s
             return layer.name, [prefix for prefix in order if prefix is not None]
     listed = " and ".join(map(repr, prefixes))
     raise GraphError(f"the net has no InnerProduct on a concat of exactly the branches {listed}, to begin as theirs")
-
-
-def _owner(blob: str, prefixes: Collection[str]) -> Optional[str]:
-    return next((prefix for prefix in prefixes if names.local(prefix, blob) is not None), None)
 
 
 def declare(net: Message) -> List[Declared]:

@@ -6,7 +6,7 @@ other character is used verbatim (``odd_`` -> ``odd_conv1``), the empty prefix c
 
 from __future__ import annotations
 
-from typing import Collection, Optional
+from typing import Collection, Iterable, List, Optional, Tuple
 
 
 def stem(prefix: str) -> str:
@@ -32,3 +32,15 @@ def free(name: str, taken: Collection[str]) -> str:
         number += 1
         found = f"{name}_{number}"
     return found
+
+
+def owner(prefixes: Iterable[str], name: str) -> Optional[str]:
+    """Return the prefix whose branch a name belongs to, of several (a, a/odd) the longest; None for nobody's."""
+    claims = [prefix for prefix in prefixes if local(prefix, name) is not None]
+    return max(claims, key=lambda prefix: len(stem(prefix)), default=None)
+
+
+def overlapping(prefixes: Iterable[str]) -> List[Tuple[str, str]]:
+    """Return the pairs of prefixes of which the second's names are all the first's too: odd_, odd_b_ or a, a/odd."""
+    known = list(prefixes)
+    return [(one, other) for one in known for other in known if one != other and stem(other).startswith(stem(one))]

@@ -51,11 +51,12 @@ def record(path: str, target: PathLike, net: Message, copies: Sequence[Copy], di
     folder = Path(path).resolve().parent
     only_test = proto.only_phase(net, TEST)
     branches: Dict[str, Dict[str, Any]] = {}
-    for prefix in dict.fromkeys(copy.prefix for copy in copies):
+    prefixes = list(dict.fromkeys(copy.prefix for copy in copies))
+    for prefix in prefixes:
         own = [copy for copy in copies if copy.prefix == prefix]
         paths = list(dict.fromkeys(copy.path for copy in own))
         branches[prefix] = {
-            "seams": seams(only_test, prefix),
+            "seams": seams(only_test, prefix, prefixes),
             "files": [_file(path, folder, digests) for path in paths],
             "layers": [
                 {"layer": copy.target, "file": paths.index(copy.path), "from": copy.source, "channels": copy.channels}

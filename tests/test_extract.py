@@ -1,5 +1,6 @@
 """A branch taken out of a fused net is the branch that went in: blobs by protobuf, outputs by real Caffe."""
 
+import json
 import os
 
 import numpy as np
@@ -13,6 +14,7 @@ from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.errors import GraphError, WeightsError
+from netbuild.verify.branches import Original, verify_branches
 
 SMALL = Input((4, 6, 6))
 
@@ -195,3 +197,55 @@ def test_refusals_write_nothing(trained, tmp_path):
     ran = CliRunner().invoke(main, arguments)
     assert ran.exit_code == 0, ran.output
     assert f"6 of 6 blobs, in 3 layers, bit-equal to {tmp_path / 'init'}" in ran.output
+
+
+def overlapping(written, tmp_path):
+    """A net that was made by other means, of two branches whose prefixes overlap, and its weights."""
+    paths = [written(name, data(shape=(2, 3, 6, 6)) + conv("c", "data")) for name in ("one", "other")]
+    branches = "".join(conv(f"{prefix}c", "data") for prefix in ("odd_", "odd_b_"))
+    target = tmp_path / "t.prototxt"
+    target.write_text(data(shape=(2, 3, 6, 6)) + branches + layer("cat", "Concat", "odd_c odd_b_c"))
+    weights = {prefix: path.with_suffix(".caffemodel") for prefix, path in zip(("odd_", "odd_b_"), paths)}
+    fuse_weights(target, weights, tmp_path / "init")
+    return target, weights
+
+
+def test_branches_of_overlapping_prefixes_are_not_written_as_one(written, pb, tmp_path):
+    target, weights = overlapping(written, tmp_path)
+    with pytest.raises(GraphError, match="2 branches .* bear 'odd_' .*layers 'odd_c', 'odd_b_c'.; give the prefix"):
+        extract_branch("odd_", target, tmp_path / "init", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    extract_branch("odd_b_", target, tmp_path / "init", tmp_path / "out")
+    assert blobs(pb, tmp_path / "out" / "odd_b.caffemodel") == blobs(pb, weights["odd_b_"])
+
+
+def test_each_layer_of_overlapping_prefixes_is_the_longers(written, pb, tmp_path):
+    target, weights = overlapping(written, tmp_path)
+    found = blobs(pb, tmp_path / "init")
+    assert {prefix: found[f"{prefix}c"] for prefix in weights} == {p: blobs(pb, w)["c"] for p, w in weights.items()}
+    told = json.loads((tmp_path / "init.json").read_text())["branches"]
+    assert {prefix: branch["seams"] for prefix, branch in told.items()} == {"odd_": ["odd_c"], "odd_b_": ["odd_b_c"]}
+    originals = {p: Original(os.fspath(w.with_suffix(".prototxt")), os.fspath(w)) for p, w in weights.items()}
+    found = verify_branches(target, tmp_path / "init", originals)
+    assert [(one.prefix, one.seam, one.equal) for one in found] == [
+        ("odd_", "odd_c", True),
+        ("odd_b_", "odd_b_c", True),
+    ]
+
+
+def test_a_fused_net_in_a_fused_net_and_a_branch_of_it_come_out(written, pb, tmp_path):
+    one = written("one", data(shape=(2, 3, 6, 6)) + conv("c", "data"))
+    inner = conv("odd/c", "data") + conv("even/c", "data") + layer("cat", "Concat", "odd/c even/c")
+    both = written("both", data(shape=(2, 3, 6, 6)) + inner)
+    target = tmp_path / "t.prototxt"
+    outer = inner.replace('"odd/', '"a/odd/').replace('"even/', '"a/even/').replace('"cat"', '"a/cat"')
+    target.write_text(data(shape=(2, 3, 6, 6)) + outer + fc("score", "a/cat"))
+    files = {"a": both.with_suffix(".caffemodel"), "a/odd": one.with_suffix(".caffemodel")}
+    fuse_weights(target, files, tmp_path / "init")
+    told = json.loads((tmp_path / "init.json").read_text())["branches"]
+    assert {prefix: branch["seams"] for prefix, branch in told.items()} == {"a": ["a/cat"], "a/odd": ["a/odd/c"]}
+    extract_branch("a", target, tmp_path / "init", tmp_path / "out")
+    expected = {"odd/c": blobs(pb, files["a/odd"])["c"], "even/c": blobs(pb, files["a"])["even/c"]}
+    assert blobs(pb, tmp_path / "out" / "a.caffemodel") == expected
+    extract_branch("a/odd", target, tmp_path / "init", tmp_path / "out")
+    assert blobs(pb, tmp_path / "out" / "a_odd.caffemodel") == blobs(pb, files["a/odd"])

@@ -47,6 +47,12 @@ def test_two_branches_of_one_prefix_are_refused(pair):
         build(Fusion(dict.fromkeys(pair, lenet), 10))
 
 
+@pytest.mark.parametrize("prefixes", [("odd_", "odd_b_"), ("odd_b_", "odd_"), ("a", "a/odd")])
+def test_prefixes_of_which_one_begins_another_are_refused(prefixes):
+    with pytest.raises(GraphError, match="'(odd_|a)' and '(odd_b_|a/odd)' overlap: what begins with"):
+        build(Fusion(dict.fromkeys(prefixes, lenet), 10))
+
+
 def test_no_branch_and_no_class_are_refused():
     with pytest.raises(GraphError, match="no branch given"):
         build(Fusion({}, 10))

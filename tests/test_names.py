@@ -26,3 +26,24 @@ def test_qualify_is_undone_by_local(prefix, name):
 
 def test_prefixes_nest():
     assert names.local("a", names.qualify("a", names.qualify("odd", "conv1"))) == "odd/conv1"
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("odd_conv1", "odd_"),
+        ("odd_b_conv1", "odd_b_"),
+        ("a/odd/conv1", "a/odd"),
+        ("a/even/conv1", "a"),
+        ("abc/conv1", None),
+        ("a/", None),
+    ],
+)
+def test_of_nested_prefixes_the_longest_owns(name, owner):
+    for prefixes in (["odd_", "odd_b_", "a", "a/odd"], ["a/odd", "a", "odd_b_", "odd_"]):
+        assert names.owner(prefixes, name) == owner
+
+
+def test_prefixes_overlap_where_one_begins_another():
+    assert names.overlapping(["odd", "even", "odd_", "oddity"]) == []
+    assert names.overlapping(["odd_b_", "odd_", "a", "a/odd"]) == [("odd_", "odd_b_"), ("a", "a/odd")]

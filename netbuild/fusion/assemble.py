@@ -16,7 +16,7 @@ from ..graph.feed import with_inputs
 from ..graph.freeze import frozen
 from ..graph.frozen import require_frozen
 from ..graph.rename import names_in
-from ..names import local, qualify, stem
+from ..names import local, overlapping, qualify, stem
 from ..proto import only_phase
 from ..shapes import shape_text, survey
 from . import agreement, preparation
@@ -301,3 +301,8 @@ def _require_distinct(prefixes: Sequence[str]) -> None:
     if doubled:
         listed = " and ".join(map(repr, doubled))
         raise GraphError(f"two branches have the prefix {listed}: their layers would get the same names")
+    for one, other in overlapping(prefixes):
+        raise GraphError(
+            f"the prefixes {one!r} and {other!r} overlap: what begins with {stem(other)!r} begins with {stem(one)!r} "
+            "too, and nobody could tell whose layer it is; choose prefixes of which none begins another"
+        )

@@ -141,8 +141,7 @@ def feeders(parts: Mapping[str, Part], prefix: str) -> List[str]:
 
 def owner(prefixes: Iterable[str], blob: str) -> Optional[str]:
     """Return the branch whose blob it is, None for an input of the net."""
-    claims = [prefix for prefix in prefixes if prefix and names.local(prefix, blob) is not None]
-    return max(claims, key=len, default=None)
+    return names.owner(filter(None, prefixes), blob)
 
 
 def _require_known(prefix: str, parts: Mapping[str, Part]) -> None:

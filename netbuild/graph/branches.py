@@ -46,8 +46,7 @@ def require_prefixes(net: Message, given: Sequence[str]) -> List[str]:
 
 def owner(name: str, known: Sequence[str]) -> str:
     """Return the prefix of the branch that a layer of this name belongs to, '' where it belongs to none."""
-    fitting = [prefix for prefix in known if names.local(prefix, name)]
-    return max(fitting, key=len, default="")
+    return names.owner(known, name) or ""
 
 
 def _first(name: str) -> str:

@@ -43,12 +43,15 @@ def cut(net: Message, blobs: Sequence[str]) -> Message:
     return type(net)(name=net.name, layer=[layer for index, layer in enumerate(net.layer) if index in kept])
 
 
-def seams(net: Message, prefix: str) -> List[str]:
-    """Return the blobs of a branch that layers outside it read; where none does, its last blob."""
+def seams(net: Message, prefix: str, others: Sequence[str] = ()) -> List[str]:
+    """Return the blobs of a branch that layers outside it read; where none does, its last blob.
+
+    `others` are prefixes of other branches, whose layers may begin as this one's do.
+    """
     found: List[str] = []
     inside: Dict[str, bool] = {}
     for layer in net.layer:
-        is_own = names.local(prefix, layer.name) is not None
+        is_own = names.owner((*others, prefix), layer.name) == prefix
         if not is_own:
             found += [blob for blob in layer.bottom if inside.get(blob) and blob not in found]
         inside.update((top, is_own) for top in layer.top)

@@ -39,8 +39,9 @@ def unfilled(net: Message, stored: Collection[str]) -> List[str]:
     frozen = set(frozen_layers(net)) if any(map(is_loss, net.layer)) else _beside(net, stored)
     found: List[str] = []
     for layer, shapes in zip(net.layer, parameter_shapes(net)):
-        from_others = bool(shapes) and {spec.name for spec in layer.param} <= shared and len(layer.param) >= len(shapes)
-        if shapes and layer.name in frozen - given and not from_others:
+        if not shapes or layer.name not in frozen - given:
+            continue
+        if len(layer.param) < len(shapes) or not {spec.name for spec in layer.param} <= shared:
             found.append(layer.name)
     return found
 

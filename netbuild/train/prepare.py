@@ -138,8 +138,8 @@ def weight_notes(solver: Message, weights: Sequence[PathLike], *, force: bool) -
         told = f"{len(empty)} frozen layers get no trained weights ({some(empty)}) and would never get any"
         if not force:
             raise WeightsError(
-                f"{told}: give them with --weights, in one file with all the net's branches (netbuild fuse); where they "
-                "are to stay as their fillers make them, --force"
+                f"{told}: give them with --weights, in one file with all the net's branches (netbuild fuse); where "
+                "they are to stay as their fillers make them, --force"
             )
         yield told
 

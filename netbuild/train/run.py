@@ -64,8 +64,8 @@ def train_solver(
     the prototxts hold for the current folder, as in Caffe; the nets are also looked for beside the solver. SIGINT
     ends the run after the current iteration with a snapshot. Where frozen layers compute the same in every pass, the
     head is trained alone, on their `features`; the snapshots are of the whole net all the same. A net with a layer that
-    this Caffe computes wrong (see `netbuild doctor`), or with frozen layers that get no weights, is refused; with `force`
-    that is only noted.
+    this Caffe computes wrong (see `netbuild doctor`), or with frozen layers that get no weights, is refused; with
+    `force` that is only noted.
 
     Raises DivergedError at the first iteration whose loss is not finite. Where `on_event` raises, the training is ended
     with a snapshot before the exception goes on.

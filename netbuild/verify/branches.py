@@ -88,7 +88,7 @@ def verify_branches(
     the original's name, or else the blob of the branch that other layers of the fused net read.
     """
     fused = Weighted(str(target), _load(target), index(weights))
-    nets = {prefix: _up_to_seam(fused.net, prefix, original) for prefix, original in originals.items()}
+    nets = {prefix: _up_to_seam(fused.net, prefix, one, list(originals)) for prefix, one in originals.items()}
     parts = [_alone(fused.net, prefix, originals[prefix], *one) for prefix, one in nets.items()]
     hints = {blob: shape for one in reversed(parts) for blob, shape in one.hints.items()}
     known = shapes_to_feed(fused, hints, shapes or {})
@@ -123,11 +123,11 @@ class Alone(NamedTuple):
     """The shapes that it tells of blobs which feed its branch in the fused net."""
 
 
-def _up_to_seam(fused: Message, prefix: str, original: Original) -> Tuple[Message, str]:
+def _up_to_seam(fused: Message, prefix: str, original: Original, prefixes: Sequence[str]) -> Tuple[Message, str]:
     """Return an original in TEST up to its seam, its data layers included, and the seam's name in the fused net."""
     index(original.weights)
     whole = _original_net(original)
-    seam = _seam(fused, prefix, original.net)
+    seam = _seam(fused, prefix, original.net, prefixes)
     try:
         return cut(proto.only_phase(whole, TEST), [names.local(prefix, seam) or seam]), seam
     except GraphError as error:
@@ -174,7 +174,7 @@ def _original_net(original: Original) -> Message:
     return net
 
 
-def _seam(fused: Message, prefix: str, net: str) -> str:
+def _seam(fused: Message, prefix: str, net: str, prefixes: Sequence[str]) -> str:
     """Return the full name of a branch's seam in the fused net."""
     _, given = split_seam(net)
     if given:
@@ -182,7 +182,7 @@ def _seam(fused: Message, prefix: str, net: str) -> str:
         if not any(seam in layer.top for _, layer in proto.of_phase(fused, TEST)):
             raise GraphError(f"branch {prefix!r}: the fused net has no blob {seam!r}; name another seam after the @")
         return seam
-    found = seams(proto.only_phase(fused, TEST), prefix)
+    found = seams(proto.only_phase(fused, TEST), prefix, prefixes)
     if not found:
         raise GraphError(f"branch {prefix!r}: the fused net has no layer whose name begins with {names.stem(prefix)!r}")
     if len(found) > 1:

@@ -158,7 +158,7 @@ def _place(
 
     The file calls it as the branch alone does, or, being that of a fused net, by its full name.
     """
-    prefix = _owner(layer, sources)
+    prefix = names.owner(sources, layer)
     if prefix is None:
         return None
     local = names.local(prefix, layer) or ""
@@ -195,12 +195,6 @@ def _unheard(target: Sequence[Declared], places: Sequence[Optional[_Place]], cho
         for name in sorted(set(named) - set(known)):
             near = did_you_mean(name, known, "no such layer")
             yield Problem(f"--{option}", name, "a layer with weights", "the target", near)
-
-
-def _owner(layer: str, prefixes: Collection[str]) -> Optional[str]:
-    """Return the prefix whose branch the layer belongs to: of nested ones (a, a/odd) the longest."""
-    claims = [prefix for prefix in prefixes if names.local(prefix, layer) is not None]
-    return max(claims, key=lambda prefix: len(names.stem(prefix)), default=None)
 
 
 def _match(layer: Declared, place: Optional[_Place], choices: Choices) -> Union[Copy, Problem, None]:

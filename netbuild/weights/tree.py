@@ -26,7 +26,7 @@ class Tree:
 
     def group(self, name: str) -> Any:
         """Return a group of the file's root, None where it has none of this name."""
-        if name not in self._stored.keys():
+        if not self._stored.id.links.exists(name.encode()):
             return None
         found = self._child(self._stored, name)
         return found if isinstance(found, self._h5py.Group) else None
@@ -73,9 +73,7 @@ class Tree:
                 "one, or copy all into one file first: h5copy -f ext"
             )
         if kind != kinds.TYPE_SOFT:
-            raise WeightsError(
-                f"{where} is a link of a kind that HDF5 itself does not have; put the blobs in its place"
-            )
+            raise WeightsError(f"{where} is a link of a kind that HDF5 itself does not have; put the blobs there")
         to = group.id.links.get_val(raw)
         if hops == _MAX_HOPS:
             raise WeightsError(f"{where} is a link to a link, more than {_MAX_HOPS} times: a circle?")
@@ -85,12 +83,11 @@ class Tree:
         """Return what stands at the path of a soft link."""
         found = self._stored if path.startswith(b"/") else group
         for raw in path.split(b"/"):
-            name = raw.decode("utf-8", "surrogateescape")
-            if name in ("", "."):
+            if raw in (b"", b"."):
                 continue
-            if not isinstance(found, self._h5py.Group) or name not in found.keys():
+            if not isinstance(found, self._h5py.Group) or not found.id.links.exists(raw):
                 raise WeightsError(f"{where}, which is not in the file")
-            found = self._child(found, name, hops)
+            found = self._child(found, raw.decode(), hops)
         return found
 
 
