@@ -15,7 +15,7 @@ from .data.layers import data_layers
 from .data.lists import count_images
 from .data.source import DataSource
 from .errors import GraphError, did_you_mean
-from .files import PathLike, output_folder
+from .files import PathLike, output_folder, write_all
 from .fusion import Built, Fusion, build, require_fitting
 from .graph.check import require_savable, require_sound
 from .graph.feed import with_inputs
@@ -126,8 +126,7 @@ def emit_files(
         require_savable(messages["solver.prototxt"], net)
     if not dry_run:
         target = output_folder(folder)
-        for name, message in messages.items():
-            proto.write(target / name, message)
+        write_all({target / name: proto.to_text(message).encode() for name, message in messages.items()})
     return [Path(folder) / name for name in messages]
 
 

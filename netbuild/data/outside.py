@@ -28,8 +28,8 @@ _MAX_ARRAYS = 6
 def too_long(what: str, path: Path) -> NetbuildError:
     """Return the error about a file with more bytes than anything of MNIST."""
     return NetbuildError(
-        f"{what} {str(path)!r}: has more than {MAX_BYTES >> 20} MiB (unpacked, where it is packed), and no file of MNIST "
-        "has; is it another file?"
+        f"{what} {str(path)!r}: has more than {MAX_BYTES >> 20} MiB (unpacked, where it is packed), and no file of "
+        "MNIST has; is it another file?"
     )
 
 
@@ -67,7 +67,7 @@ def _require_few_steps(raw: bytes) -> None:
     """Raise UnpicklingError for a pickle that builds more than a few arrays, before any of it is built."""
     for number, (step, argument, _) in enumerate(pickletools.genops(raw)):
         # A memo is as long as its highest index.
-        if number >= _MAX_STEPS or ("PUT" in step.name and argument > _MAX_STEPS):
+        if number >= _MAX_STEPS or ("PUT" in step.name and int(argument or 0) > _MAX_STEPS):
             raise pickle.UnpicklingError(f"it holds more than {_MAX_ARRAYS} arrays")
 
 
