@@ -9,7 +9,7 @@ import click
 
 from netbuild.demo import run_demo
 
-from .console import say
+from .console import is_quiet, say
 from .options import output_folder_option, weights_option
 
 
@@ -32,6 +32,11 @@ def command(
 ) -> None:
     """Fuse two LeNets, one of odd and one of even digits, from data to accuracy."""
     start = time.monotonic()
+
+    def tell(line: str) -> None:
+        if not is_quiet():
+            say(f"[{time.monotonic() - start:5.1f} s] {line}")
+
     result = run_demo(
         output,
         data=data,
@@ -39,7 +44,7 @@ def command(
         branch_iterations=branch_iterations,
         head_iterations=head_iterations,
         force=force,
-        say=lambda line: say(f"[{time.monotonic() - start:5.1f} s] {line}"),
+        say=tell,
     )
     say("")
     say(f"{'net':8} {'task':12} {'validation':>10} {'test':>8}")

@@ -10,7 +10,7 @@ import click
 
 from netbuild.features.make import Kept, Need, Progress, Ways, make_features
 
-from .console import say, wrote
+from .console import is_quiet, say, wrote
 from .options import dry_run_option, gpu_option, json_option, output_folder_option, progress, workers_options
 
 
@@ -86,10 +86,9 @@ class FeaturesReporter:
     def show(self, event: Union[Need, Progress]) -> None:
         """Show one event."""
         if isinstance(event, Need):
-            say(
-                f"features of {event.images:,} images: {_size(event.size)} on disk, {_size(event.free)} are free",
-                err=True,
-            )
+            if not is_quiet():
+                told = f"{_size(event.size)} on disk, {_size(event.free)} are free"
+                say(f"features of {event.images:,} images: {told}", err=True)
             self._bar.length = event.images
             self._bar.__enter__()
             return

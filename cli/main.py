@@ -63,8 +63,7 @@ class _Netbuild(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = import_module(f".{cmd_name}", __package__).command
-        known = {option for param in command.params for option in param.opts}
-        command.params += [param for param in verbosity_options() if not known & set(param.opts)]
+        _take_verbosity(command)
         return command
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -106,11 +105,26 @@ class _Netbuild(click.Group):
             raise
         except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends in silence where its reader (head, less) has gone
+        except OSError as error:
+            # The machine's doing, not ours: a full disk, a folder that was taken away.
+            where = f"{error.filename!r}: " if error.filename else ""
+            raise _Failure(f"{where}{error.strerror or error}") from error
+        except UnicodeEncodeError as error:
+            around = error.object[max(0, error.start - 60) : error.end + 20]
+            raise _Failure(f"{around!r}: a name that is not UTF-8 does not go into these files; rename it") from error
         except Exception as error:
             if os.environ.get("NETBUILD_DEBUG"):
                 raise
             told = f"unexpected {type(error).__name__}: {printable(str(error))}"
             raise _Failure(f"{told}\nNETBUILD_DEBUG=1 shows where; please report it.") from error
+
+
+def _take_verbosity(command: click.Command) -> None:
+    """Let a command, and those below it, take -q and -v."""
+    known = {option for param in command.params for option in param.opts}
+    command.params += [param for param in verbosity_options() if not known & set(param.opts)]
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        _take_verbosity(below)
 
 
 @contextmanager

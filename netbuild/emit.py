@@ -17,7 +17,7 @@ from .data.lists import count_images
 from .data.sound import require_fit_lists
 from .data.source import AS_IT_IS, DataSource
 from .errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean
-from .files import PathLike, output_folder, write_text
+from .files import PathLike, output_folder, write_all
 from .fusion import Built, Fusion, build, require_fitting
 from .graph.check import require_savable, require_sound, warn
 from .graph.feed import with_inputs
@@ -149,9 +149,10 @@ def emit_files(
             del messages["solver.prototxt"]
     if not dry_run:
         target = output_folder(folder)
-        for name, message in messages.items():
-            text = proto.to_text(message)
-            write_text(target / name, stamped(text) if name == "solver.prototxt" else text)
+        texts = {name: proto.to_text(message) for name, message in messages.items()}
+        if "solver.prototxt" in texts:
+            texts["solver.prototxt"] = stamped(texts["solver.prototxt"])
+        write_all({target / name: text.encode() for name, text in texts.items()})
     return [Path(folder) / name for name in messages]
 
 

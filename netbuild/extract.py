@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping, Set, Tuple
 from . import names, proto
 from ._caffe import TEST, Message
 from .errors import GraphError, did_you_mean, some
-from .files import PathLike, output_folder, require_output
+from .files import PathLike, output_folder, plain_name, replacing, require_output
 from .fuse import declare
 from .graph.check import require_sound
 from .graph.feed import is_input, with_inputs
@@ -48,6 +48,7 @@ def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: Pat
     several branches, WeightsError where weights are missing or do not fit; then nothing is written.
     """
     stem = prefix.replace("/", "_").rstrip("_.-") or "net"
+    plain_name(stem, "prefix")
     paths = [Path(folder) / f"{stem}.prototxt", Path(folder) / f"{stem}.caffemodel"]
     fused = proto.read_net(target)
     require_sound(fused, str(target))
@@ -71,8 +72,11 @@ def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: Pat
     output_folder(folder)
     for path in paths:
         require_output(path, [target, weights])
-    write_model(entries(plan, declared), paths[1], net=encode_bytes(NET_NAME, net.name.encode()))
-    proto.write(paths[0], net)
+    # Both are written before either takes its name: they are to be of one run.
+    with replacing(paths[0]) as file:
+        file.write(proto.to_text(net).encode())
+        file.flush()
+        write_model(entries(plan, declared), paths[1], net=encode_bytes(NET_NAME, net.name.encode()))
     return Extracted(os.fspath(paths[0]), os.fspath(paths[1]), inputs, len(plan.copies), plan.blob_count())
 
 

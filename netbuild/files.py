@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Iterator, Optional, Sequence, Union
+from typing import IO, Iterator, Mapping, Optional, Sequence, Union
 
 from .errors import NetbuildError
 
@@ -139,3 +139,13 @@ def write_text(path: PathLike, text: str) -> None:
     """Replace the file at `path` by `text` (UTF-8)."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Replace several files, which belong together: all are written before the first of them takes its name."""
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            file = stack.enter_context(replacing(path))
+            file.write(content)
+            # Here, not at the end, shows whether the disk has room for it.
+            file.flush()

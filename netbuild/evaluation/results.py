@@ -10,7 +10,7 @@ from typing import Any, Iterable, List, Sequence
 import numpy as np
 
 from ..errors import NetbuildError
-from ..files import PathLike, output_folder, replacing
+from ..files import PathLike, output_folder, write_all
 from ..pictures import new_figure, save_png
 from .figures import ClassFigures
 from .score import Evaluation
@@ -49,9 +49,9 @@ def write_tables(evaluation: Evaluation, folder: PathLike) -> List[Path]:
         ],
         [["path", "label", "predicted", "score"], *_predictions(evaluation)],
     )
-    for name, rows in zip(TABLES, tables):
-        _write_csv(target / name, rows)
-    return [target / name for name in TABLES]
+    paths = [target / name for name in TABLES]
+    write_all(dict(zip(paths, map(_csv, tables))))
+    return paths
 
 
 def _predictions(evaluation: Evaluation) -> Iterable[Sequence[Any]]:
@@ -61,12 +61,11 @@ def _predictions(evaluation: Evaluation) -> Iterable[Sequence[Any]]:
     return zip(evaluation.listing.paths, evaluation.listing.labels.tolist(), predicted.tolist(), best.tolist())
 
 
-def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
-    with replacing(path) as file:
-        # Paths are bytes: one that is no UTF-8 is written as it was read.
-        file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+    # Paths are bytes: one that is no UTF-8 is written as it was read.
+    return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def draw_confusion(evaluation: Evaluation, path: PathLike) -> None:

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Generator, Iterator, Optional
 
+import numpy as np
 from google.protobuf import text_format
 
 from .. import proto
@@ -104,8 +105,8 @@ def _going_on(resume: Path, place: Path) -> str:
     if read_state(resume) is None:
         with h5py("snapshots in HDF5").File(copy, "r+") as file:
             del file["learned_net"]
-            # Caffe takes the bytes up to a zero.
-            file["learned_net"] = name + b"\0"
+            # Caffe takes the bytes up to a zero, with which numpy fills up.
+            file["learned_net"] = np.array(name, f"S{len(name) + 1}")
     else:
         with copy.open("ab") as stream:
             # Of a field that comes twice the last counts.

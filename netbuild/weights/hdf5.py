@@ -8,6 +8,8 @@ in a caffemodel. Others, chunked or compressed, are refused.
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any, Dict, Mapping, Tuple
 
@@ -82,6 +84,17 @@ Key = Tuple[str, int]
 def allocate(path: PathLike, blobs: Mapping[Key, Tuple[Shape, int]]) -> Dict[Key, int]:
     """Make an HDF5 file with room for blobs of these shapes and item sizes; return where their values are to be."""
     h5py = _h5py("output")
+    try:
+        return _allocated(h5py, path, blobs)
+    except (OSError, RuntimeError) as error:
+        # Of a full disk the library tells in several lines, and in errors of its own.
+        number = re.search(r"errno = (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+
+
+def _allocated(h5py: Any, path: PathLike, blobs: Mapping[Key, Tuple[Shape, int]]) -> Dict[Key, int]:
     offsets: Dict[Key, int] = {}
     with h5py.File(path, "w") as file:
         data = file.create_group("data")
