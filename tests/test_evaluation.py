@@ -160,7 +160,7 @@ def test_images_are_resized_and_cropped_as_told(caffe, models, tmp_path):
 def test_an_ensemble_net_gives_probabilities_already(caffe, models, tmp_path, small_lists, prime_list):
     from netbuild import fuse_weights
 
-    lists = {"train_source": "x", "test_source": str(prime_list)}
+    lists = {"train_source": "x", "test_source": str(small_lists.path("val_all"))}
     emit_files(
         Fusion({"a": lenet, "b": lenet}, 10, join=Join("mean"), ensemble=True),
         DataSource(MNIST, **lists),
