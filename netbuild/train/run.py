@@ -73,14 +73,14 @@ def train_solver(
     head, note = head_run(message, weights, resume, features)
     if weights and resume and head is None:
         raise NetbuildError("weights and resume exclude each other: a .solverstate names the weights it goes on from")
+    notes = list(prepare.weight_notes(message, weights)) if resume is None else []
+    notes += [note] if note else []
     target = output_folder(folder)
     log = target / "train_log.csv"
     place = _place(message, target, head, features)
     prepare.require_untouched(target, place.prefix, log, resume)
-    notes = list(prepare.weight_notes(message, weights)) if resume is None else []
-    for text in [*notes, *([note] if note else []), *_notes(message, place, gpu, head)]:
+    for text in [*notes, *_notes(message, place, gpu, head)]:
         on_event(Note(text))
-    need = prepare.memory_need(message) if head is None else None
     job = _job(message, place, gpu)
     job.update(weights=[str(path) for path in weights], resume=resume and str(Path(resume).resolve()), force=force)
     if head is not None:
@@ -96,7 +96,8 @@ def train_solver(
         rows.add(event)
         on_event(event)
 
-    course = follow(run("netbuild.train.engine:train", **job), place, tell, need)
+    events = run("netbuild.train.engine:train", **job)
+    course = follow(events, place, tell, need=lambda: prepare.memory_need(message) if head is None else None)
     return _trained(course, log, message.base_lr, target)
 
 
