@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+from commands import run
 from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, lenet, proto
@@ -269,3 +270,16 @@ def test_a_policy_without_effect_is_told(in_tmp):
     with pytest.raises(GraphError, match="Message type .* has no field .*; --force replaces it"):
         (in_tmp / "net" / "solver.prototxt").write_text("none: 1")
         emitted()
+
+
+def test_force_and_the_mode_on_the_command_line(in_tmp):
+    emit = ("emit", "lenet", "--classes", 5, "-o", "net")
+    run(*emit)
+    solver = in_tmp / "net" / "solver.prototxt"
+    edited(solver, "solver_mode: CPU", "solver_mode: GPU")
+    assert "note: kept net/solver.prototxt, which was edited, or is not netbuild's (other solver_mode)" in run(*emit)
+    assert "solver_mode had no effect" in run(*emit, "--solver-mode", "CPU", code=1)
+    assert "would write net/solver.prototxt" in run(*emit, "--force", "--dry-run")
+    assert "solver_mode: GPU" in solver.read_text()
+    run(*emit, "--force")
+    assert "solver_mode: CPU" in solver.read_text()

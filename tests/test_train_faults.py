@@ -220,7 +220,7 @@ def test_the_caller_is_killed(solver, tmp_path, pb, caffe, seed):
 def test_what_a_kill_has_left_is_removed_and_told(solver, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    left = [".s_iter_5.caffemodel", ".s_iter_5.solverstate"]
+    left = [".s_iter_5.caffemodel", ".s_iter_5.caffemodel.0123abcd.tmp", ".s_iter_5.solverstate"]
     others = [".other", ".s_iter_5.txt", ".t_iter_5.caffemodel"]
     for name in [*left, *others]:
         (run / name).write_bytes(b"half")

@@ -14,6 +14,8 @@ from .events import Diverged, Event, Finished, Saved, Started, Tested
 from .job import Place
 
 Events = Generator[Event, Optional[str], None]
+Need = Callable[[], Optional[str]]
+"""Says how much memory a training takes, where that is known."""
 
 
 @dataclass
@@ -58,17 +60,18 @@ class Course:
         state = str(self.place.files(self._saved)[1])
         return f"{failed}the last good snapshot is that of iteration {self._saved}: --resume {state!r} goes on from it"
 
-    def with_kept(self, error: NetbuildError, need: Optional[str] = None) -> NetbuildError:
+    def with_kept(self, error: NetbuildError, need: Need = lambda: None) -> NetbuildError:
         """Return an error that says too which snapshot there is, and of a killed process what it needs."""
-        more = f" ({need})" if need and isinstance(error, KilledError) else ""
+        needed = need() if isinstance(error, KilledError) else None
+        more = f" ({needed})" if needed else ""
         return type(error)(f"{error}{more}" + (f"; {self.kept()}" if self._started else ""))
 
 
-def follow(events: Events, place: Place, tell: Callable[[Event], None], need: Optional[str] = None) -> Course:
+def follow(events: Events, place: Place, tell: Callable[[Event], None], need: Need) -> Course:
     """Pass on what the child tells up to its end, and return that.
 
     Where `tell` fails (a full disk, a closed pipe, a caller's mistake), the child is asked to end and given time: it
-    saves what it has learnt. `need` says how much memory the training takes.
+    saves what it has learnt.
     """
     course = Course(place)
     # Closed whatever happens in between: an abandoned generator would leave its child running.
@@ -93,7 +96,7 @@ def _say(text: str) -> None:
         warnings.warn(text, NetbuildWarning, stacklevel=4)
 
 
-def _coming(events: Events, course: Course, need: Optional[str]) -> Iterator[Event]:
+def _coming(events: Events, course: Course, need: Need) -> Iterator[Event]:
     try:
         yield from events
     except NetbuildError as error:

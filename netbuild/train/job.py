@@ -47,7 +47,9 @@ class Place(NamedTuple):
 
     def remove_unfinished(self) -> List[str]:
         """Remove what a run that was killed has left half-written in the folder; return the names."""
-        ours = re.compile(re.escape(f".{self.prefix}_iter_") + r"\d+\.(caffemodel|solverstate)(\.h5)?")
+        ours = re.compile(
+            re.escape(f".{self.prefix}_iter_") + r"\d+\.(caffemodel|solverstate)(\.h5)?(\.[0-9a-f]{8}\.tmp)?"
+        )
         left = sorted(path for path in self.folder.iterdir() if ours.fullmatch(path.name))
         for path in left:
             path.unlink()

@@ -74,14 +74,14 @@ def train_solver(
     head, note = head_run(message, weights, resume, features)
     if weights and resume and head is None:
         raise NetbuildError("weights and resume exclude each other: a .solverstate names the weights it goes on from")
+    notes = list(prepare.weight_notes(message, weights, force=force)) if resume is None else []
+    notes += [note] if note else []
     target = output_folder(folder)
     log = target / "train_log.csv"
     place = _place(message, target, head, features)
     prepare.require_untouched(target, place.prefix, log, resume)
-    notes = list(prepare.weight_notes(message, weights, force=force)) if resume is None else []
-    for text in [*notes, *([note] if note else []), *_notes(message, place, gpu, head)]:
+    for text in [*notes, *_notes(message, place, gpu, head)]:
         on_event(Note(text))
-    need = prepare.memory_need(message) if head is None else None
     job = _job(message, place, gpu)
     job.update(weights=[str(path) for path in weights], resume=resume and str(Path(resume).resolve()), force=force)
     where: Optional[PathLike] = None
@@ -98,7 +98,7 @@ def train_solver(
         rows.add(event)
         on_event(event)
 
-    course = follow(begun(job, where), place, tell, need)
+    course = follow(begun(job, where), place, tell, need=lambda: prepare.memory_need(message) if head is None else None)
     return _trained(course, log, message.base_lr, target)
 
 

@@ -56,12 +56,12 @@ def _write(engine: Any, folder: Path, *, on_gpu: bool) -> None:
     if on_gpu:  # a fork cannot use its original's GPU
         engine.snapshot()
         return
+    disk = os.statvfs(folder)
     try:
         list(apart(lambda: [engine.snapshot()], _PATIENCE))
     except CaffeError as error:
-        disk = os.statvfs(folder)
         free = disk.f_bavail * disk.f_frsize / 2**20
-        raise NetbuildError(f"it cannot be written ({free:.1f} MiB of the disk are free): {error}") from error
+        raise NetbuildError(f"it cannot be written ({free:.1f} MiB of the disk were free): {error}") from error
 
 
 def _require_whole_model(path: Path, net: Any) -> None:
