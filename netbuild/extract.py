@@ -14,6 +14,7 @@ from .files import PathLike, output_folder, require_output
 from .fuse import declare
 from .graph.check import require_sound
 from .graph.feed import is_input, with_inputs
+from .graph.freeze import count_as_no_loss
 from .graph.rename import renamed
 from .shapes import infer
 from .verify.inputs import Weighted, shapes_to_feed
@@ -97,8 +98,9 @@ def _alone(prefix: str, fused: Message) -> Tuple[Message, Dict[str, str]]:
 def _bare(layer: Message) -> Message:
     """Return the layer as a deploy net has it: without what only training reads, or freezing added."""
     bare = proto.without_fillers(layer)
-    for field in ("phase", "propagate_down", "loss_weight"):
+    for field in ("phase", "propagate_down"):
         bare.ClearField(field)
+    count_as_no_loss(bare)
     for spec in bare.param:
         spec.ClearField("lr_mult")
         spec.ClearField("decay_mult")

@@ -12,6 +12,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from .._caffe import TRAIN, Message
 from ..graph.flow import Flow, in_place
+from ..graph.freeze import is_loss
 from ..proto import of_phase
 from ..shapes import Inferred, Shape
 from .multiply import values
@@ -101,11 +102,6 @@ def own_parameters(net: Message, shapes: Mapping[int, Optional[List[Shape]]]) ->
         ]
         seen.update(name for name in names if name)
     return found
-
-
-def is_loss(layer: Message) -> bool:
-    """Tell whether training makes the layer's top smaller."""
-    return any(layer.loss_weight) if layer.loss_weight else layer.type.endswith("Loss")
 
 
 def _splits(flow: Flow, index: int, blob: str) -> int:

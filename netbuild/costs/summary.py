@@ -8,9 +8,10 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
 from ..graph.branches import owner, require_prefixes
+from ..graph.freeze import is_loss
 from ..graph.learns import learns
 from ..shapes import Inferred, Shape, survey
-from .memory import FLOAT, TRAINING_COPIES, Bytes, is_loss, layer_memory, own_parameters
+from .memory import FLOAT, TRAINING_COPIES, Bytes, layer_memory, own_parameters
 from .multiply import multiply_adds, values
 from .sizes import input_sizes
 
