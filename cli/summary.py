@@ -80,11 +80,6 @@ def command(
     _remarks(found, net)
 
 
-def state(cost: LayerCost) -> str:
-    """Return 'frozen', 'trainable', or nothing for a layer without parameters."""
-    return {None: "", False: "frozen", True: "trainable"}[cost.learns]
-
-
 def _layers(found: Summary) -> List[str]:
     heading = ["LAYER", "TYPE", "SHAPE", "PARAMETERS", "STATE", "MULTIPLY-ADDS", *_phases(found)]
     rows = [
@@ -93,7 +88,7 @@ def _layers(found: Summary) -> List[str]:
             cost.type,
             shape_text(cost.shape) if cost.shape != () else "one value",
             _number(cost.parameters),
-            state(cost),
+            cost.state,
             _number(cost.multiply_adds),
             *_memory(found, cost),
         ]

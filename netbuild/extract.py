@@ -15,6 +15,7 @@ from .fuse import declare
 from .graph.check import require_sound
 from .graph.feed import is_input, with_inputs
 from .graph.flow import Flow
+from .graph.freeze import count_as_no_loss
 from .graph.rename import renamed
 from .shapes import infer, parameter_shapes
 from .verify.inputs import Weighted, shapes_to_feed
@@ -120,8 +121,9 @@ def _alone(prefix: str, fused: Message) -> Tuple[Message, Dict[str, str]]:
 def _bare(layer: Message) -> Message:
     """Return the layer as a deploy net has it: without what only training reads, or freezing added."""
     bare = proto.without_fillers(layer)
-    for field in ("phase", "propagate_down", "loss_weight"):
+    for field in ("phase", "propagate_down"):
         bare.ClearField(field)
+    count_as_no_loss(bare)
     for spec in bare.param:
         spec.ClearField("lr_mult")
         spec.ClearField("decay_mult")

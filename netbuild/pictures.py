@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any, Tuple
 
-from .errors import NetbuildError
+from .errors import NetbuildError, printable
 from .files import PathLike, replacing
 
 
@@ -22,6 +22,11 @@ def new_figure(what: str, size: Tuple[float, float]) -> Any:
     figure = Figure(figsize=size, constrained_layout=True)
     FigureCanvasAgg(figure)
     return figure
+
+
+def plain(words: str) -> str:
+    """Return text that matplotlib draws as it is: between two dollar signs it would look for mathematics."""
+    return printable(words).replace("$", "\\$")
 
 
 def save_png(figure: Any, path: PathLike) -> None:

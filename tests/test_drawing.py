@@ -1,17 +1,19 @@
 """Drawings: read back by Graphviz itself where it is there."""
 
 import json
+import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 from commands import invoke
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nets import conv, data, fc, layer, net, nets, relu, small
 
-from netbuild import Fusion, Part, build, lenet
+from netbuild import Fusion, Part, build, lenet, proto, summarize
 from netbuild._caffe import TEST, TRAIN
 from netbuild.branches.table import find_builder
 from netbuild.errors import NetbuildError
@@ -64,15 +66,97 @@ def test_two_lenets():
     assert any("relu1: ReLU" in text for text in headings["odd frozen, 426,070 parameters"])
 
 
+def test_a_siamese_net_of_unknown_shapes_learns_and_its_deploy_net_says_nothing_of_that(in_tmp):
+    """Weights of 20 x 1 x 5 x 5, 50 x 20 x 5 x 5 and 500 x 800 with their biases, once for both: 426,070."""
+    options = ["--trainable", "a", "--trainable", "b", "--share", "b=a", "--input", "a=one", "--input", "b=two"]
+    branches = ["--branch", "a=lenet", "--branch", "b=lenet", "--classes", 3, "--data", "hdf5", "-o", "out"]
+    invoke("emit", "fusion", *branches, *options)
+    training, deployed = proto.read_net("out/train_val.prototxt"), proto.read_net("out/deploy.prototxt")
+    assert picture(training, phase=TRAIN).branches == {
+        "a": ("trainable", "parameters of unknown number"),
+        "b": ("trainable", "parameters shared with others"),
+    }
+    assert picture(deployed, phase=TEST).branches == {
+        "a": ("", "426,070 parameters"),
+        "b": ("", "parameters shared with others"),
+    }
+    text = dot(deployed)
+    assert "frozen" not in text and "trainable" not in text
+    told = {name: page(name) for name in ("train_val", "deploy")}
+    assert told["train_val"] == {
+        "branch a": "parameters of unknown number, trainable",
+        "branch b": "parameters shared with others, trainable",
+    }
+    assert told["deploy"] == {"branch a": "426,070 parameters", "branch b": "parameters shared with others"}
+
+
+def page(name):
+    """What the head of the report page says of each branch of a folder that has this net alone."""
+    folder = Path(name)
+    folder.mkdir()
+    shutil.copy(f"out/{name}.prototxt", folder)
+    invoke("report", folder, "-o", folder / "report.html")
+    return dict(re.findall("<dt>(branch .)</dt><dd>(.*)</dd>", (folder / "report.html").read_text()))
+
+
+def test_a_branch_that_learns_in_part():
+    message = build(Fusion({"a": Part(lenet, frozen=False, frozen_to="pool2"), "b": lenet}, 10)).message
+    found = summarize(with_inputs(message, {"data": (2, 1, 28, 28), "label": (2,)}))
+    assert {one.branch: (one.state, one.learning) for one in found.totals} == {
+        "a": ("partly trainable", 800 * 500 + 500),
+        "b": ("frozen", 0),
+        "": ("trainable", 1000 * 10 + 10),
+        None: ("partly trainable", 800 * 500 + 500 + 1000 * 10 + 10),
+    }
+
+
 @needs_dot
 def test_names_with_markup_are_text(tmp_path):
     odd = '<b>&amp;"\\|{é\x07'
     message = net(data())
     message.layer.add(name=odd, type="TanH", bottom=["data"], top=["x"])
     nodes, _, _ = drawn(message)
-    assert any(text.startswith('<b>&amp;"\\|{é?\n') for text in nodes)
+    assert any(text.startswith('<b>&amp;"\\|{é\\x07\n') for text in nodes)
     # dot may or may not refuse text that is no XML: the SVG has to be read by a parser.
     ElementTree.fromstring(svg(message))
+
+
+HOSTILE = [
+    "e\\",
+    "\\N\\G",
+    "a\\\\",
+    'q"',
+    "<b>",
+    "&amp;",
+    "\x1b[31m",
+    "\0",
+    "a\nb",
+    "\u202eesrever",
+    "]]>",
+    "{|}",
+    "</script>",
+    "\ufffe",
+]
+
+
+@needs_dot
+@settings(max_examples=40)
+@given(st.sampled_from(HOSTILE) | st.text(st.characters(blacklist_categories=["Cs"]), min_size=1))
+@example("e\\")
+def test_any_name_is_drawn_as_it_is_printed(name):
+    """Graphviz reads the text back; what is no letter is there as its escape."""
+    shown = "".join(one if one.isprintable() else repr(one)[1:-1] for one in name)
+    message = net(data())
+    for prefix in (f"{name}/", f"{name}z/"):
+        message.layer.add(name=f"{prefix}x", type=name, bottom=["data"], top=[f"{prefix}x"])
+    message.layer.add(name=name, type="Eltwise", bottom=[f"{name}/x", f"{name}z/x"], top=["sum"])
+    nodes, _, frames = drawn(message, prefixes=[f"{name}/", f"{name}z/"])
+    assert {tuple(text.split("\n")[:2]) for text in nodes if "Input" not in text} == {
+        ("x", shown),
+        (shown, "Eltwise, SUM"),
+    }
+    assert {text.split("\n")[0] for text in frames} == {f"{shown}/", f"{shown}z/"}
+    ElementTree.fromstring(svg(message, prefixes=[f"{name}/", f"{name}z/"]))
 
 
 @given(nets(), st.booleans())

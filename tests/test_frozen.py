@@ -4,6 +4,8 @@ import os
 
 import numpy as np
 import pytest
+from commands import run
+from nets import data, fc, layer
 
 from netbuild import DataSource, Fusion, blocks, build, emit_files, lenet
 from netbuild.branches.lenet import MNIST
@@ -30,8 +32,8 @@ def test_fifty_solver_steps_change_only_the_head(caffe, tmp_path, small_lists):
     head = solver.net.params["ip2"][0].data.copy()
     solver.step(50)
     assert len(before) == 12
-    for (name, index), data in before.items():
-        assert data.tobytes() == solver.net.params[name][index].data.tobytes(), name
+    for (name, index), values in before.items():
+        assert values.tobytes() == solver.net.params[name][index].data.tobytes(), name
     assert not np.array_equal(head, solver.net.params["ip2"][0].data)
 
 
@@ -95,3 +97,44 @@ def test_a_frozen_branch_learns_nowhere(builder):
     message = build(Fusion({"a": builder, "b": builder}, 10)).message
     learning = [layer.name for layer in message.layer if any(spec.lr_mult for spec in layer.param)]
     assert learning == [message.layer[-3].name]
+
+
+JUDGED = (
+    data(shape=(2, 4))
+    + fc("ip", "data", 3, "loss_weight: 1")
+    + layer("target", "Power", "ip", more="power_param { scale: 0.5 }")
+    + layer("apart", "EuclideanLoss", "ip target")
+    + layer("shape", "Reshape", "apart", more="reshape_param { shape { dim: 1 dim: 1 } }")
+    + layer("seam", "Tile", "shape", more="tile_param { axis: 0 tiles: 2 }")
+    + fc("fc", "seam", 2)
+)
+
+
+@pytest.mark.parametrize("frozen", [["--frozen"], []])
+def test_only_the_head_of_a_frozen_branch_is_judged(caffe, in_tmp, frozen):
+    """A loss_weight inside, and a loss, which has a weight of 1 where it says nothing; Caffe tells what it counts."""
+    (in_tmp / "n.prototxt").write_text(JUDGED)
+    assert counted(caffe, "n.prototxt", caffe.TEST) == {"ip": 1, "apart": 1}
+    batches = ["--train-batch", 2, "--test-batch", 2]
+    run("emit", "n.prototxt@seam", *frozen, "--classes", 2, "--data", "input", *batches, "-o", "out")
+    own = {} if frozen else {"ip": 1, "apart": 1}
+    for phase in (caffe.TRAIN, caffe.TEST):
+        assert counted(caffe, "out/train_val.prototxt", phase) == {"loss": 1, **own}
+    assert counted(caffe, "out/deploy.prototxt", caffe.TEST) == {}
+
+
+def counted(caffe, path, phase):
+    """The blobs that Caffe counts into the net's loss (of one that it splits, the first part), and their weights."""
+    return {
+        blob.partition("_")[0]: weight for blob, weight in caffe.Net(path, phase).blob_loss_weights.items() if weight
+    }
+
+
+def test_a_builder_that_leaves_its_frozen_branch_in_the_loss_is_refused():
+    def judged(net, bottom, prefix="", *, frozen=False):
+        branch = lenet(net, bottom, prefix, frozen=frozen)
+        branch.top.fn.inputs[0].fn.params["loss_weight"] = [0.5]
+        return branch
+
+    with pytest.raises(GraphError, match="layer 'a/ip1' .InnerProduct. in the net's loss: leave its loss_weight out"):
+        build(Fusion({"a": judged}, 2))

@@ -1,13 +1,22 @@
 """What the report page is to those who read it: in the dark, on a phone, on paper, next year."""
 
+import csv
+import html
 import os
+import sys
+from contextlib import nullcontext
 from datetime import datetime, timezone
 
 import pytest
 from commands import run
+from nets import data, fc, layer
 
+from netbuild import fuse_weights, proto
+from netbuild.errors import NetbuildError
+from netbuild.proto import parsed
 from netbuild.show.findings import look_at
 from netbuild.show.report import write_report
+from netbuild.train.log import read_log
 
 LOG = "iteration,seconds,phase,name,value\n"
 
@@ -56,6 +65,12 @@ def test_a_log_that_cannot_be_read(fused):
     output = fused / "report.html"
     run("report", fused, "-o", output)
     assert "train_log.csv&#39;: not a regular file" in output.read_text(encoding="utf-8")
+    (fused / "train_log.csv").rmdir()
+    (fused / "train_log.csv").write_text(LOG + "1,0.1,TRAIN,\0,2.5\n")
+    with (
+        pytest.raises(NetbuildError, match="is not one of netbuild's") if sys.version_info < (3, 11) else nullcontext()
+    ):
+        read_log(fused / "train_log.csv")
 
 
 def test_all_words_stand_out_from_what_is_behind_them(page, browser):
@@ -134,3 +149,44 @@ def test_paper_has_no_folds(page, browser):
     shown.emulate_media(media="print")
     assert cell.bounding_box()["height"] > 0
     shown.close()
+
+
+HOSTILE = "\x1b[31m\x07</script><b>\u202e$\\foo$\n\0"
+
+
+def test_names_reach_the_page_without_control_characters(in_tmp, caffe):
+    """A folder, a net, layers, a branch, a weight file's record and a log's column called by what a terminal obeys."""
+    folder = in_tmp / "\x1b[2J\u202e"
+    folder.mkdir()
+    message = parsed(
+        data(shape=(1, 3)) + fc("a", "data") + fc("b", "data") + layer("join", "Concat", "a b") + fc("h", "join")
+    )
+    message.name = HOSTILE
+    for one in message.layer[1:3]:
+        one.name = one.top[0] = f"{HOSTILE}/{one.name}"
+    message.layer[3].bottom[:] = [one.name for one in message.layer[1:3]]
+    message.layer.add(name=HOSTILE, type="Softmax", bottom=["h"], top=[HOSTILE])
+    proto.write(folder / "deploy.prototxt", message)
+    weights = caffe.proto.caffe_pb2.NetParameter()
+    for one in ("a", "b"):
+        added = weights.layer.add(name=one, type="InnerProduct")
+        added.blobs.add(data=[0] * 9).shape.dim.extend([3, 3])
+        added.blobs.add(data=[0] * 3).shape.dim.extend([3])
+    (in_tmp / "w\x1b.caffemodel").write_bytes(weights.SerializeToString())
+    fuse_weights(folder / "deploy.prototxt", {HOSTILE + "/": in_tmp / "w\x1b.caffemodel"}, folder / "init.caffemodel")
+    with (folder / "train_log.csv").open("w", newline="") as log:
+        rows = [
+            LOG.strip().split(","),
+            [1, 0.1, "TEST", "loss" + HOSTILE[:-1], 2.5],
+            [2, 0.2, "TEST", HOSTILE[:-1], 2.5],
+        ]
+        csv.writer(log).writerows(rows)
+    write_report(look_at(folder, [HOSTILE + "/"]), folder / "report.html")
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert not {one for one in text if not one.isprintable()} - {"\n"}
+    assert "</script>" not in text and "<b>" not in text
+    shown = html.escape(repr(HOSTILE)[1:-1].replace("\\\\foo", "\\foo"))
+    assert f"<title>{shown}: {shown}/</title>" in text
+    assert f'<th scope="row">{shown}/a</th>' in text
+    assert "\\x1b[2J\\u202e" in text and "w\\x1b.caffemodel" in text
+    assert isinstance(look_at(folder, [HOSTILE + "/"]).trainings[0].curves, bytes)

@@ -36,6 +36,13 @@ class LayerCost:
     train_bytes: Optional[int]
     """What Caffe takes for it in TRAIN besides the parameters: values, gradients, what it keeps."""
     test_bytes: Optional[int]
+    shares: bool
+    """Whether an earlier layer has some of its blobs too."""
+
+    @property
+    def state(self) -> str:
+        """'frozen', 'trainable', or '' where nothing is to be said of that."""
+        return state([self])
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,10 @@ class Total:
     multiply_adds: int
     train_bytes: int
     test_bytes: int
+    state: str
+    """'frozen', 'trainable', 'partly trainable', or '' where nothing is to be said of that."""
+    size: str
+    """Its parameters in words: '431,080 parameters', or that their number is not known, or that they are another's."""
 
 
 class Need(NamedTuple):
@@ -179,6 +190,7 @@ def _layer(
         None if work is None or first.batch is None else work // first.batch,
         taken.get(TRAIN),
         taken.get(TEST),
+        len(owned) < len(blobs or ()),
     )
 
 
@@ -192,7 +204,24 @@ def _total(branch: Optional[str], layers: Iterable[LayerCost]) -> Total:
         sum(one.multiply_adds or 0 for one in own),
         sum(one.train_bytes or 0 for one in own),
         sum(one.test_bytes or 0 for one in own),
+        state(own),
+        size(own),
     )
+
+
+def state(layers: Iterable[LayerCost]) -> str:
+    """Return 'frozen', 'trainable' or 'partly trainable' for layers together, '' where none learns or could."""
+    found = {one.learns for one in layers} - {None}
+    return "" if not found else "partly trainable" if len(found) > 1 else "trainable" if True in found else "frozen"
+
+
+def size(layers: Sequence[LayerCost]) -> str:
+    """Return in words how many parameters layers have; '' where they have none."""
+    known = sum(one.parameters or 0 for one in layers)
+    if any(one.parameters is None for one in layers):
+        return f"{known:,} parameters and some of unknown number" if known else "parameters of unknown number"
+    shared = any(one.shares for one in layers)
+    return f"{known:,} parameters" if known else "parameters shared with others" if shared else ""
 
 
 def _need(one: _Phase, owned: Mapping[int, Sequence[Shape]]) -> Optional[Need]:

@@ -19,7 +19,8 @@ def frozen(net: Message, layers: Optional[Container[int]] = None) -> Message:
 
     Each parameter blob gets a `param` entry with `lr_mult: 0` and `decay_mult: 0`, also where there was none: without
     an entry a blob learns at 1, and a BatchNorm without its three makes Caffe run backward through all that stands
-    before it. BatchNorm works on its stored statistics; Dropout and stochastic pooling get `phase: TEST`.
+    before it. BatchNorm works on its stored statistics; Dropout and stochastic pooling get `phase: TEST`. Nothing of
+    them counts as a loss.
     Raises GraphError for a Python layer with parameters, whose own code may change them. Of a layer type that is not
     known here only the entries that stand in the net are set, with a NetbuildWarning.
     """
@@ -95,10 +96,17 @@ def _freeze(layer: Message, blobs: Optional[int]) -> None:
     for spec in layer.param:
         spec.lr_mult = spec.decay_mult = 0
     layer.ClearField("propagate_down")
+    count_as_no_loss(layer)
     if layer.type == "BatchNorm":
         layer.batch_norm_param.use_global_stats = True
     if layer.type == "Dropout" or is_stochastic_pooling(layer):
         layer.phase = TEST
+
+
+def count_as_no_loss(layer: Message) -> None:
+    """Take the tops of a layer out of the net's loss."""
+    # LossLayer::LayerSetUp gives a loss that says nothing the weight 1.
+    layer.loss_weight[:] = [0] * max(1, len(layer.top)) if layer.type.endswith("Loss") else []
 
 
 def is_stochastic_pooling(layer: Message) -> bool:

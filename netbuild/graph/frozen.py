@@ -1,4 +1,4 @@
-"""Whether a branch that is called frozen is: in its learning rates, its statistics and its noise."""
+"""Whether a branch that is called frozen is: in its learning rates, its statistics, its noise and the net's loss."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from ..errors import GraphError
 from ..proto import phases
 from ..shapes import survey
 from .freeze import is_stochastic_pooling
+from .learns import is_loss
 
 _SHOWN = 5
 
 
 def require_frozen(net: Message, prefix: str) -> None:
-    """Raise GraphError where a layer of the branch would learn, drift or act at random in training."""
+    """Raise GraphError where a layer of the branch would learn, drift, act at random or add to the loss in training."""
     faults = list(dict.fromkeys(fault for phase in phases(net) for fault in _faults(net, prefix, phase)))
     if faults:
         more = [f"and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
@@ -34,6 +35,9 @@ def _faults(net: Message, prefix: str, phase: int) -> Iterator[str]:
                 f"layer {layer.name!r} ({layer.type}) learning: give each of its {len(shapes)} blobs a param with "
                 f"lr_mult 0 and decay_mult 0, as netbuild.blocks.param_specs({len(shapes)}, frozen=True) does"
             )
+        if is_loss(layer):
+            remedy = "set its loss_weight to 0" if layer.type.endswith("Loss") else "leave its loss_weight out"
+            yield f"layer {layer.name!r} ({layer.type}) in the net's loss: {remedy}"
         quiet = layer.HasField("phase") and layer.phase == TEST
         if layer.type == "BatchNorm" and not (layer.batch_norm_param.use_global_stats or quiet):
             yield f"layer {layer.name!r} (BatchNorm) updating its statistics: set use_global_stats: true"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from html import escape
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Dict, Optional, Sequence
 
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
-from ..errors import NetbuildError
+from ..errors import NetbuildError, printable
 from ..files import PathLike, replacing, write_text
 from .picture import Box, Picture, picture
 
@@ -88,14 +87,14 @@ def _graph(shown: Picture) -> str:
         node_attr={"fontname": "Helvetica", "fontcolor": _INK, "fontsize": "12", "margin": "0.14,0.07"},
         edge_attr={"fontname": "Helvetica", "fontcolor": "#52606d", "color": "#52606d", "fontsize": "10"},
     )
-    for branch in ["", *shown.branches]:
+    for place, branch in enumerate(["", *shown.branches]):
         own = [(number, box) for number, box in enumerate(shown.boxes) if box.branch == branch]
         if not branch:
             _add_boxes(digraph, own)
             continue
-        with digraph.subgraph(name=f"cluster_{branch}") as frame:
-            state, parameters = shown.branches[branch]
-            heading = f"<B>{_text(branch)}</B>  {state}, {parameters}"
+        with digraph.subgraph(name=f"cluster_{place}") as frame:
+            told = ", ".join(filter(None, shown.branches[branch]))
+            heading = f"<B>{_text(branch)}</B>  {told}"
             look = {"style": "filled,rounded", "fillcolor": _FRAME, "color": "#9aa5b1", "margin": "14"}
             frame.attr(label=f"<{heading}>", labeljust="l", fontsize="13", **look)
             _add_boxes(frame, own)
@@ -117,8 +116,8 @@ def _label(box: Box) -> str:
 
 
 def _text(words: str) -> str:
-    """Escape what is markup; what XML cannot hold, names of layers included, becomes a question mark."""
-    return escape(re.sub(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", words)) or " "
+    """Escape what is markup or an escape of Graphviz's (it puts a node's name for a \\N, in HTML too)."""
+    return escape(printable(words).replace("\\", "\\\\")) or " "
 
 
 def _graphviz() -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, Sequence, Set, Tuple
+from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 from .. import names, proto
 from .._caffe import Message
 from ..costs.sizes import input_sizes
-from ..costs.summary import LayerCost, Total, summarize
+from ..costs.summary import LayerCost, size, state, summarize
 from ..graph.branches import owner
 from ..graph.flow import Flow, in_place
 from ..shapes import Inferred, Shape, survey
@@ -50,7 +50,7 @@ class Picture:
     boxes: List[Box]
     arrows: List[Arrow]
     branches: Dict[str, Tuple[str, str]]
-    """The prefix of each branch: its state, and its number of parameters in words."""
+    """The prefix of each branch: its state, and its parameters in words; either may be ''."""
 
 
 def picture(net: Message, *, phase: int, prefixes: Sequence[str] = (), collapse: bool = False) -> Picture:
@@ -76,7 +76,7 @@ def picture(net: Message, *, phase: int, prefixes: Sequence[str] = (), collapse:
         runs = modules(net, parts, of_branches or _towards_ends(parts, kind, flow), flow, shapes)
     boxes = [_box(net, run, costs, found.branches, kind) for run in runs]
     place = {index: number for number, box in enumerate(boxes) for index in box.layers}
-    branches = {str(total.branch): _of_branch(total) for total in found.totals if total.branch}
+    branches = {total.branch: (total.state, total.size) for total in found.totals if total.branch}
     return Picture(net.name, boxes, _arrows(net, flow, shapes, place), branches)
 
 
@@ -116,20 +116,19 @@ def _box(
     layers = tuple(index for module in run for part in module for index in part)
     branch = owner(net.layer[layers[0]].name, branches)
     own = [costs[net.layer[index].name] for index in layers]
-    parameters = sum(cost.parameters or 0 for cost in own)
-    lines = [f"{parameters:,} parameters"] if parameters else []
+    lines = [size(own)]
     # A module is called by the layer that ends it: the one whose blob everything goes through.
     called = [_local(net, module[-1][0], branch) for module in run]
     if len(layers) == 1 or len(run[0]) == len(run) == 1:
         lines = [detail(net.layer[layers[0]]), *(_in_place(net.layer[index], branch) for index in layers[1:]), *lines]
-        return Box(layers, called[0], tuple(lines), branch, _state(own), kind[run[0][0]])
+        return Box(layers, called[0], tuple(lines), branch, state(own), kind[run[0][0]])
     inside = kinds(net.layer[index] for part in run[0] for index in part)
     if len(run) > 1:
         title, lines = f"{called[0]} ... {called[-1]}", [f"{len(run)} times: {inside}", *lines]
     else:
         first = _local(net, run[0][0][0], branch)
         title, lines = f"{first} ... {called[0]}", [inside, *lines]
-    return Box(layers, title, tuple(lines), branch, _state(own), "layer")
+    return Box(layers, title, tuple(lines), branch, state(own), "layer")
 
 
 def _local(net: Message, index: int, branch: str) -> str:
@@ -140,17 +139,6 @@ def _local(net: Message, index: int, branch: str) -> str:
 def _in_place(layer: Message, branch: str) -> str:
     name = (names.local(branch, layer.name) if branch else None) or layer.name
     return f"{name}: {detail(layer)}"
-
-
-def _state(costs: Iterable[LayerCost]) -> str:
-    found = {cost.learns for cost in costs} - {None}
-    return "" if not found else "partly trainable" if len(found) > 1 else "trainable" if True in found else "frozen"
-
-
-def _of_branch(total: Total) -> Tuple[str, str]:
-    learning, all_of_it = total.learning, total.parameters
-    state = "frozen" if not learning else "trainable" if learning == all_of_it else "partly trainable"
-    return state, f"{all_of_it:,} parameters"
 
 
 def _arrows(net: Message, flow: Flow, shapes: Inferred, place: Mapping[int, int]) -> List[Arrow]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
 from .. import __version__
-from ..errors import NetbuildError
+from ..errors import NetbuildError, printable
 from ..evaluation.score import Evaluation
 from ..files import PathLike, write_text
 from ..shapes import shape_text
@@ -68,4 +68,12 @@ def _environment() -> Any:
         import jinja2
     except ImportError:
         raise NetbuildError("reports need Jinja2: pip install 'netbuild[report]'") from None
-    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_shown)
+    # Jinja's own join escapes markup, and what is markup is shown as it stands.
+    made.filters["join"] = lambda parts, between: between.join(map(str, parts))
+    return made
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as the page shows it: what others wrote, names and paths, without control characters."""
+    return value if hasattr(value, "__html__") else printable(str(value))

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ..errors import NetbuildError
 from ..files import PathLike, existing_file, write_text
-from ..pictures import new_figure, save_png, svg_bytes
+from ..pictures import new_figure, plain, save_png, svg_bytes
 from .events import Event, Started, Stepped, Tested
 
 FIELDS = ("iteration", "seconds", "phase", "name", "value")
@@ -85,7 +85,7 @@ def read_log(path: PathLike) -> Dict[Tuple[str, str], List[Tuple[int, float]]]:
     try:
         for row in csv.DictReader(_lines(path)):
             curves.setdefault((row["phase"], row["name"]), []).append((int(row["iteration"]), float(row["value"])))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, csv.Error):
         raise NetbuildError(f"log {os.fspath(path)!r}: is not one of netbuild's; remove or rename it") from None
     return curves
 
@@ -138,12 +138,11 @@ def _figure(draw: Callable[[Any, Any], None], title: str) -> Any:
         if axes.lines:
             axes.legend(fontsize="small")
     if title:
-        figure.suptitle(title)
+        figure.suptitle(plain(title))
     return figure
 
 
 def _plot(axes: Any, points: List[Tuple[int, float]], label: str, *, dashed: bool) -> None:
     iterations, values = zip(*points)
-    axes.plot(
-        iterations, values, linestyle="--" if dashed else "-", marker="o" if len(points) < 30 else "", label=label
-    )
+    line, marker = "--" if dashed else "-", "o" if len(points) < 30 else ""
+    axes.plot(iterations, values, linestyle=line, marker=marker, label=plain(label))
