@@ -14,7 +14,7 @@ from netbuild.provenance import check_sources, sidecar
 from netbuild.verify.branches import Comparison, Original, verify_branches
 from netbuild.verify.engines import TOLERANCE, compare_engines
 
-from .console import BAD, GOOD, note, say
+from .console import BAD, GOOD, ODD, note, say
 from .options import branch_option, json_option, pairs, require_weights, weights_option, whose
 
 
@@ -131,11 +131,17 @@ def _say_images(found: Comparison, original: Original) -> None:
         note(f"{found.prefix}: how its images are prepared was not compared: {found.images.unknown}")
     elif found.images.equal:
         say(f"{found.prefix}: images prepared as by {original.net}, bit-equal ({found.images.images})", colour=GOOD)
+    elif found.images.levels < 1:
+        say(
+            f"{found.prefix}: images prepared nearly as by {original.net} ({found.images.images}): off by at most "
+            f"{found.images.levels:.2g} of a grey level (0..255); do the means differ?",
+            colour=ODD,
+        )
     else:
         say(
-            f"{found.prefix}: images PREPARED OTHERWISE than by {original.net} ({found.images.images}): largest "
-            f"difference {found.images.difference:g}; its data layer and that of the fused net differ in crop, size, "
-            "mean, scale or colour. Where that is meant, give its deploy net in its place",
+            f"{found.prefix}: images PREPARED OTHERWISE than by {original.net} ({found.images.images}): off by up to "
+            f"{found.images.levels:.3g} grey levels (0..255); its data layer and that of the fused net differ in crop, "
+            "size, mean, scale or colour. Where that is meant, give its deploy net in its place",
             colour=BAD,
         )
 

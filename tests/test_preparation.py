@@ -329,7 +329,7 @@ def test_verify_looks_at_the_images_too(caffe):
         (["--crop", "none", "--resize", "24,24"], True),
         (["--crop", "none", "--resize", "24,24"], False),
         (["--resize", "33,32"], False),
-        (["--mean", "99"], True),
+        (["--mean", "98.5"], True),
         (["--scale", "0.5"], False),
     ],
 )
@@ -374,3 +374,10 @@ def test_a_mean_file(caffe):
     assert "the mean file 'm.binaryproto' is not there" in verified("a=a.prototxt", "b=a.prototxt", given=given)
     output = emit("--branch", "a=a.prototxt", "--branch", "b=a.prototxt", "--classes", 3, lists=False)
     assert "note: the mean file 'm.binaryproto' is not there" in output
+
+
+def test_a_mean_and_its_rounding_are_said_and_no_more(caffe):
+    net("a.prototxt", both(*CROPPED) + body())
+    emit("--branch", "a=a.prototxt", "--classes", 3, "--mean", "99.75")
+    output = verified("a=a.prototxt", given=fused(caffe, a="a.prototxt"))
+    assert "a: images prepared nearly as by a.prototxt (4 images of l.txt): off by at most 0.25 of a grey level" in output  # fmt: skip

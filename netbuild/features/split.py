@@ -97,9 +97,9 @@ def _unsteady(layer: Message, phase: int) -> Optional[str]:
     if options.rand_skip:
         return "begins at random (rand_skip)"
     if layer.transform_param.mirror:
-        return "mirrors at random"
+        return "mirrors at random; emit --no-mirror writes one that does not"
     if layer.transform_param.crop_size and phase == TRAIN:
-        return "crops at random"
+        return "crops at random; emit --crop none --resize H,W writes one that does not"
     return None
 
 

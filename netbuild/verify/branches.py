@@ -57,8 +57,9 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether that is so, and no image reaches the branch otherwise prepared than its original."""
-        return self.computes_equal and self.images.equal is not False
+        """Whether that is so, and no image reaches the branch prepared otherwise than by its original, by a grey
+        level or more."""
+        return self.computes_equal and (self.images.equal is not False or self.images.levels < 1)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class ImageComparison:
     """Which ones were read."""
     difference: float = 0.0
     """The largest absolute difference of a value that the branch reads; infinite where the shapes differ."""
+    level: float = 1.0
+    """What becomes of one grey level of 0..255: the original's scale."""
     unknown: str = ""
     """Why nothing was compared; '' where something was."""
 
@@ -46,6 +48,12 @@ class ImageComparison:
     def equal(self) -> Optional[bool]:
         """Whether each image reached the branch bit-equal; None where none was compared."""
         return None if self.unknown else not self.difference
+
+    @property
+    def levels(self) -> float:
+        """The difference in grey levels of 0..255; below 1, as between a published mean and its rounding, the images
+        are nearly the same."""
+        return self.difference / self.level if self.level else float("inf")
 
 
 class Pair(NamedTuple):
@@ -98,7 +106,7 @@ def compare_images(
 def _worst(found: Sequence[ImageComparison]) -> ImageComparison:
     """Return what is to be said of a branch of several inputs."""
     nothing = ImageComparison(unknown="it reads no input")
-    return max(found, key=lambda one: (one.equal is False, bool(one.unknown)), default=nothing)
+    return max(found, key=lambda one: (one.equal is False, bool(one.unknown), one.levels), default=nothing)
 
 
 class _Waiting(NamedTuple):
@@ -121,7 +129,7 @@ def _run(waiting: List[_Waiting]) -> None:
         try:
             for difference in run("netbuild.verify.engine:prepared", jobs=jobs):
                 one, images, _ = tried.pop(0)
-                one.found.append(ImageComparison(images, difference))
+                one.found.append(ImageComparison(images, difference, abs(one.pair.own.transform_param.scale)))
         except CaffeError as error:
             one, images, _ = tried.pop(0)
             following = next(one.choices, None)
