@@ -60,6 +60,7 @@ WINDOWS = [
     (pool("kernel_size: 2 global_pooling: true"), "both given"),
     (pool("stride: 2 global_pooling: true"), "stride 1 and pad 0 only"),
     (layer("SPP"), "pyramid_height must be given"),
+    (layer("SPP", "spp_param { pyramid_height: 2 pool: STOCHASTIC }"), "MAX and AVE pooling only"),
     (layer("SPP", "spp_param { pyramid_height: 4 }"), "pad 4 x 3 must be smaller"),
 ]
 LEARNED = [
@@ -108,6 +109,7 @@ REARRANGED = [
     (source("f", 3) + layer("Filter", "", "data f"), "as many items"),
     (layer("Filter", "", "data data label"), "has 1 top; expected 2"),
     (layer("Permute", "permute_param { order: 0 order: 0 }"), "each axis once"),
+    (layer("Reverse", "reverse_param { axis: 4 }"), "axis 4 is out of range"),
 ]
 COMPUTED = [
     (layer("Eltwise", "", "data z"), "same shape"),

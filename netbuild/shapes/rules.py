@@ -10,7 +10,7 @@ from .lengths import Rule
 _VALUE_BY_VALUE = (
     *("AbsVal", "BNLL", "Dropout", "ELU", "Exp", "Log", "Power", "ReLU", "Sigmoid", "Split", "TanH", "Threshold"),
     # Of forks only.
-    *("Clip", "Reverse", "Swish"),
+    *("Clip", "Swish"),
 )
 
 RULES: Dict[str, Rule] = {
@@ -55,6 +55,7 @@ RULES: Dict[str, Rule] = {
     "RNN": recurrent.recurrent(gates=1, states=1, output=True),
     "Reduction": pointwise.reduction,
     "Reshape": arrange.reshape,
+    "Reverse": arrange.reverse,
     "SPP": spatial.spp,
     "Scale": learned.scale,
     "SigmoidCrossEntropyLoss": losses.counted_loss(axis=0),
