@@ -1,5 +1,6 @@
 """What must hold for any net, of whatever sense: netbuild's commands end well or with a sentence, and Caffe agrees."""
 
+import faulthandler
 import re
 import signal
 import warnings
@@ -125,19 +126,39 @@ def askable(message, phase):
     return count < LARGEST
 
 
+OF_THIS_CAFFE = ("has unknown engine", "Unknown layer type")
+"""Why a Caffe aborts that another one is not to: it is built without cuDNN, or without some layers."""
+
+
 def built(caffe, path, phase):
-    """Return why Caffe aborts on building the net in a fork, None where it does not."""
+    """Return why Caffe aborts on building the net in a fork, '' where another may not, None where it does not."""
 
     def build():
+        # An abort is an answer here, and needs no traceback.
+        faulthandler.disable()
         caffe.Net(str(path), phase)
         yield None
 
     try:
         return next(apart(build))
     except CaffeError as error:
-        return str(error)
+        return "" if any(why in str(error) for why in OF_THIS_CAFFE) else str(error)
 
 
-def kind_of(sentence):
-    """Return what a sentence says, whatever the names and numbers in it."""
-    return re.sub(r"'[^']*'|\([^)]*\)|-?\d+", "#", sentence.partition("; its bottoms are")[0])
+def disagreements(caffe, message, path, found):
+    """Yield (whether it is a crash, what is wrong) where Caffe does with the file other than check found."""
+    wrong = [text for text in found if not any(known in text for known in KNOWINGLY)]
+    in_both = all("(phase" not in text for text in wrong)
+    for phase in proto.phases(message):
+        if not askable(message, phase):
+            continue
+        said = built(caffe, path, phase)
+        if said and not found:
+            yield True, f"check finds nothing wrong; {said}"
+        if said is None and wrong == found and wrong and in_both:
+            yield False, wrong[0]
+
+
+def kind_of(text):
+    """Return what a sentence, or a traceback's last lines, say, whatever the names and numbers in it."""
+    return re.sub(r"'[^']*'|\([^)]*\)|-?\d+", "#", text.partition("; its bottoms are")[0])

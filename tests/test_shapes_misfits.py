@@ -112,6 +112,9 @@ REARRANGED = [
     (layer("Reverse", "reverse_param { axis: 4 }"), "axis 4 is out of range"),
 ]
 COMPUTED = [
+    *((layer("Exp", f"exp_param {{ base: {base} }}"), "must be above 0, or -1 for e") for base in ("0", "-2", "inf")),
+    (layer("Log", "log_param { base: nan }"), "base nan must be above 0"),
+    (layer("Log", "log_param { base: 1 }"), "no logarithm to the base 1"),
     (layer("Eltwise", "", "data z"), "same shape"),
     (layer("Eltwise", "eltwise_param { coeff: 1 }", "data data"), "has 1 coeff for 2 bottoms"),
     (layer("Eltwise", "eltwise_param { operation: PROD coeff: 1 coeff: 1 }", "data data"), "SUM only"),
