@@ -1,5 +1,5 @@
 # Every target works first in a fresh clone: each makes the environment it needs.
-.PHONY: install demo test test-upstream lint docs bench fuzz clean
+.PHONY: install demo test test-upstream lint docs bench fuzz fuzz-nets fuzz-weights clean
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -40,9 +40,16 @@ bench: install
 	$(BIN)/python bench/fuse.py
 	$(BIN)/python bench/train.py
 
-# Coverage-guided fuzzing of the readers of weight files; FUZZ_SECONDS=30 for a short run.
+# Fuzzing: of what reads nets, seeded, with real Caffe as the judge; of the readers of weight files, guided by coverage.
+# FUZZ_SECONDS=30 for a short run, FUZZ_SEED for other nets.
 FUZZ_SECONDS := 600
-fuzz: $(VENV)/fuzz-installed
+FUZZ_SEED := 1
+fuzz: fuzz-nets fuzz-weights
+
+fuzz-nets: install
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python fuzz/prototxts.py $(FUZZ_SECONDS) $(FUZZ_SEED)
+
+fuzz-weights: $(VENV)/fuzz-installed
 	$(BIN)/python -W ignore fuzz/weights.py caffemodel $$(($(FUZZ_SECONDS) * 4 / 5))
 	$(BIN)/python -W ignore fuzz/weights.py hdf5 $$(($(FUZZ_SECONDS) / 5))
 

@@ -128,6 +128,13 @@ def test_a_problem_of_one_phase_says_which():
     ]
 
 
+def test_a_bottom_that_one_phase_lacks_twice_is_told_of_that_phase_alone():
+    both = layer("d", "Input", "", "d") + layer("r", "Input", "", "r", "exclude { phase: TRAIN }")
+    assert problems(net(both + layer("e", "Eltwise", "r r", "e"))) == [
+        "layer 'e': unknown bottom 'r'; no layer of this phase has it as a top (phase TRAIN)"
+    ]
+
+
 def test_all_problems_come_in_one_error():
     broken = net(layer("a", "ReLU", "x", "a") + layer("b", "ReLU", "y", "b"))
     with pytest.raises(GraphError, match=r"net.prototxt:(?s:.*)unknown bottom 'x'(?s:.*)unknown bottom 'y'"):

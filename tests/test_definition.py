@@ -1,5 +1,7 @@
 """What `check` tells of a layer's own definition; real Caffe aborts on each of these nets."""
 
+import faulthandler
+
 import pytest
 from shape_nets import INPUT, LABEL, engine, layer, net, source
 
@@ -213,6 +215,7 @@ def test_what_caffe_aborts_on_when_it_runs_is_told(caffe, tmp_path, layers):
     (tmp_path / "net").write_text(layers)
 
     def run():
+        faulthandler.disable()
         yield caffe.Net(str(tmp_path / "net"), TEST).forward() and "it runs"
 
     with pytest.raises(CaffeError):
@@ -252,6 +255,7 @@ def test_phases_whose_parameters_a_solver_cannot_share(caffe, in_tmp, sizes, wro
     )
 
     def solve():
+        faulthandler.disable()
         caffe.get_solver("solver").solve()
         yield "done"
 

@@ -1,5 +1,7 @@
 """Layers told to work in place, each against its twin with a top of its own in real Caffe: values and gradients."""
 
+import faulthandler
+
 import numpy as np
 import pytest
 from shape_nets import NOT_IN_EVERY_CAFFE, layer, net, source
@@ -144,6 +146,8 @@ def computed(caffe, text, phase, path, fill=None):
     path.write_text(text)
 
     def work():
+        # An abort is an answer here, and needs no traceback.
+        faulthandler.disable()
         built = caffe.Net(str(path), phase)
         found = {}
         for turn in (1, 2):

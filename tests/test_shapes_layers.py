@@ -129,6 +129,7 @@ COMPUTED = [
     layer("Softmax", "softmax_param { axis: -1 }"),
     layer("ReLU", "", "data", "data") + layer("Dropout", "", "data", "x") + layer("Power", "", "x", "y"),
     *(layer(kind) for kind in ("AbsVal", "BNLL", "ELU", "Exp", "Log", "Sigmoid", "Swish", "TanH", "Threshold")),
+    layer("Exp", "exp_param { base: 1 }") + layer("Log", "log_param { base: 0.5 }", "x", "y"),
     layer("Clip", "clip_param { min: 0 max: 1 }"),
     layer("MVN"),
     ROWS + layer("MVN", "", "r"),

@@ -60,6 +60,7 @@ WINDOWS = [
     (pool("kernel_size: 2 global_pooling: true"), "both given"),
     (pool("stride: 2 global_pooling: true"), "stride 1 and pad 0 only"),
     (layer("SPP"), "pyramid_height must be given"),
+    (layer("SPP", "spp_param { pyramid_height: 2 pool: STOCHASTIC }"), "MAX and AVE pooling only"),
     (layer("SPP", "spp_param { pyramid_height: 4 }"), "pad 4 x 3 must be smaller"),
 ]
 LEARNED = [
@@ -108,8 +109,12 @@ REARRANGED = [
     (source("f", 3) + layer("Filter", "", "data f"), "as many items"),
     (layer("Filter", "", "data data label"), "has 1 top; expected 2"),
     (layer("Permute", "permute_param { order: 0 order: 0 }"), "each axis once"),
+    (layer("Reverse", "reverse_param { axis: 4 }"), "axis 4 is out of range"),
 ]
 COMPUTED = [
+    *((layer("Exp", f"exp_param {{ base: {base} }}"), "must be above 0, or -1 for e") for base in ("0", "-2", "inf")),
+    (layer("Log", "log_param { base: nan }"), "base nan must be above 0"),
+    (layer("Log", "log_param { base: 1 }"), "no logarithm to the base 1"),
     (layer("Eltwise", "", "data z"), "same shape"),
     (layer("Eltwise", "eltwise_param { coeff: 1 }", "data data"), "has 1 coeff for 2 bottoms"),
     (layer("Eltwise", "eltwise_param { operation: PROD coeff: 1 coeff: 1 }", "data data"), "SUM only"),

@@ -56,7 +56,7 @@ def layer_memory(net: Message, phase: int, shapes: Inferred) -> Dict[int, Option
     found: Dict[int, Optional[Bytes]] = {}
     for index, layer in layers:
         tops, bottoms = shapes.tops[index], shapes.bottoms[index]
-        if any(values(shape) is None for shape in (*tops, *bottoms)):
+        if shapes.params[index] is None or any(values(shape) is None for shape in (*tops, *bottoms)):
             found[index] = None
             continue
         shares = hands_on(layer)

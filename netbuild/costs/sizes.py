@@ -29,12 +29,13 @@ def input_sizes(
     told = {**survey(net, phase)[0].blobs, **given}
     found = {name: tuple(shape) for name, shape in told.items() if name in tops and shape is not None}
     for layer in layers:
-        first = layer.top[0]
-        if layer.type == "ImageData" and None in found[first]:
-            found[first] = (*found[first][:2], *_first_image(layer))
+        # A layer that does not fit, one without tops say, has no known shape.
+        shape = found.get(layer.top[0]) if layer.top else None
+        if layer.type == "ImageData" and shape is not None and None in shape:
+            found[layer.top[0]] = (*shape[:2], *_first_image(layer))
     if batch is None and given:
         batch = next(iter(given.values()))[0]
-    return {name: (batch or shape[0], *shape[1:]) for name, shape in found.items()}
+    return {name: (batch or shape[0], *shape[1:]) if shape else shape for name, shape in found.items()}
 
 
 def _first_image(layer: Message) -> Tuple[Optional[int], Optional[int]]:
@@ -43,5 +44,6 @@ def _first_image(layer: Message) -> Tuple[Optional[int], Optional[int]]:
     try:
         with pillow().open(first_path(options.source, options.root_folder)) as image:
             return int(image.height), int(image.width)
-    except (OSError, NetbuildError):
+    except (OSError, ValueError, NetbuildError):
+        # ValueError: a name with a NUL, or one that is not UTF-8.
         return None, None

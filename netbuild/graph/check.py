@@ -30,13 +30,15 @@ def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional
     checked for what would tie them together or lose their weights. `in_phases` are the phases the net will run in;
     by default those that something feeds.
     """
-    found: Dict[Union[int, str], Tuple[str, List[str]]] = {}
+    found: Dict[Union[int, str], Tuple[str, Dict[str, None]]] = {}
     looked_at = phases(net) if in_phases is None else in_phases
     surveyed = {phase: survey(net, phase) for phase in looked_at}
     for phase, (inferred, misfits) in surveyed.items():
         for key, sentence in _of_phase(of_phase(net, phase), inferred, misfits, seams):
-            found.setdefault(key, (sentence, []))[1].append(phase_name(phase))
-    told = [text if len(named) == len(looked_at) else f"{text} (phase {named[0]})" for text, named in found.values()]
+            found.setdefault(key, (sentence, {}))[1][phase_name(phase)] = None
+    told = [
+        text if len(told_in) == len(looked_at) else f"{text} (phase {min(told_in)})" for text, told_in in found.values()
+    ]
     if {TRAIN, TEST} <= set(looked_at):
         told += phase_faults(net, surveyed[TRAIN][0].params, surveyed[TEST][0].params)
     return [*rule_faults(net), *told]

@@ -159,6 +159,14 @@ def permute(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [tuple(shape[axis] for axis in order)], []
 
 
+def reverse(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """Reverse, of forks of Caffe: one axis the other way round, counted from the front."""
+    axis = layer.reverse_param.axis if "reverse_param" in layer.DESCRIPTOR.fields_by_name else 0
+    if bottoms[0] is not None and not 0 <= axis < len(bottoms[0]):
+        raise UnfitError(f"axis {axis} is out of range")
+    return [bottoms[0]], []
+
+
 def crop(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Crop: the second bottom gives the lengths from `axis` on; `offset` counts once, or once for each such axis."""
     shape, reference = bottoms

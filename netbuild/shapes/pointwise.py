@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import List
 
 from .._caffe import Message
 from .lengths import (
+    Rule,
     Shape,
     Shapes,
     UnfitError,
@@ -24,6 +26,20 @@ from .lengths import (
 def same(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Layers that work value by value, and Split."""
     return [bottoms[0]] * len(layer.top), []
+
+
+def powers_of(param: str) -> Rule:
+    """Return the rule of Exp or Log: of a base above 0, or -1 for e."""
+
+    def rule(layer: Message, bottoms: List[Shape]) -> Shapes:
+        base: float = getattr(layer, param).base
+        if base != -1 and not 0 < base < math.inf:
+            raise UnfitError(f"base {base:g} must be above 0, or -1 for e")
+        if base == 1 and layer.type == "Log":
+            raise UnfitError("there is no logarithm to the base 1")
+        return [bottoms[0]], []
+
+    return rule
 
 
 def softmax(layer: Message, bottoms: List[Shape]) -> Shapes:

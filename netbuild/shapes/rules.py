@@ -8,9 +8,9 @@ from . import arrange, learned, losses, pointwise, recurrent, sources, spatial
 from .lengths import Rule
 
 _VALUE_BY_VALUE = (
-    *("AbsVal", "BNLL", "Dropout", "ELU", "Exp", "Log", "Power", "ReLU", "Sigmoid", "Split", "TanH", "Threshold"),
+    *("AbsVal", "BNLL", "Dropout", "ELU", "Power", "ReLU", "Sigmoid", "Split", "TanH", "Threshold"),
     # Of forks only.
-    *("Clip", "Reverse", "Swish"),
+    *("Clip", "Swish"),
 )
 
 RULES: Dict[str, Rule] = {
@@ -30,6 +30,7 @@ RULES: Dict[str, Rule] = {
     "Eltwise": pointwise.eltwise,
     "Embed": learned.embed,
     "EuclideanLoss": losses.counted_loss(axis=1),
+    "Exp": pointwise.powers_of("exp_param"),
     "Filter": arrange.filter_layer,
     "Flatten": arrange.flatten,
     "HDF5Data": sources.hdf5_data,
@@ -43,6 +44,7 @@ RULES: Dict[str, Rule] = {
     "LRN": pointwise.lrn,
     "LSTM": recurrent.recurrent(gates=4, states=2, output=False),
     "LSTMUnit": recurrent.lstm_unit,
+    "Log": pointwise.powers_of("log_param"),
     "MVN": pointwise.mvn,
     "MemoryData": sources.memory_data,
     "MultinomialLogisticLoss": losses.multinomial_loss,
@@ -55,6 +57,7 @@ RULES: Dict[str, Rule] = {
     "RNN": recurrent.recurrent(gates=1, states=1, output=True),
     "Reduction": pointwise.reduction,
     "Reshape": arrange.reshape,
+    "Reverse": arrange.reverse,
     "SPP": spatial.spp,
     "Scale": learned.scale,
     "SigmoidCrossEntropyLoss": losses.counted_loss(axis=0),

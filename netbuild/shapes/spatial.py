@@ -147,8 +147,7 @@ def pooling(layer: Message, bottoms: List[Shape]) -> Shapes:
     kernel = _pool_sides(p, "kernel", "kernel_size", 0)
     require_positive("kernel_size", kernel)
     require_positive("stride", stride)
-    if any(pad) and p.pool == p.STOCHASTIC:
-        raise UnfitError("pad goes with MAX and AVE pooling only")
+    _require_unpadded(pad, random=p.pool == p.STOCHASTIC)
     # Forks of Caffe have round_mode; upstream always rounds up.
     floor = "round_mode" in p.DESCRIPTOR.fields_by_name and p.round_mode == 1
     return [(*shape[:2], *_pooled(shape[2:], kernel, stride, pad, floor=floor))] * len(layer.top), []
@@ -186,7 +185,8 @@ def spp(layer: Message, bottoms: List[Shape]) -> Shapes:
     if height > _MAX_LEVELS:
         raise UnfitError(f"pyramid_height must be at most {_MAX_LEVELS}")
     shape = require_four_axes(bottoms[0])
-    levels = [_bins(shape[2:], 2**level) for level in range(height)]
+    pool = layer.spp_param.pool
+    levels = [_bins(shape[2:], 2**level, random=pool == layer.spp_param.STOCHASTIC) for level in range(height)]
     if height == 1:
         return [(*shape[:2], *levels[0])], []
     counts = [product([shape[1], *sizes]) for sizes in levels]
@@ -194,10 +194,16 @@ def spp(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [(shape[0], sum(known) if len(known) == height else None)], []
 
 
-def _bins(lengths: Known, bins: int) -> List[Length]:
+def _bins(lengths: Known, bins: int, *, random: bool) -> List[Length]:
     """Return the sizes of one level (SPPLayer::GetPoolingParam): few pixels for many bins give none or too much pad."""
     if None in lengths:
         return [None, None]
     kernel = [-(-length // bins) for length in lengths if length is not None]
     pad = [(side * bins - length + 1) // 2 for side, length in zip(kernel, lengths) if length is not None]
+    _require_unpadded(pad, random=random)
     return _pooled(lengths, kernel, kernel, pad)
+
+
+def _require_unpadded(pad: Sequence[int], *, random: bool) -> None:
+    if random and any(pad):
+        raise UnfitError("pad goes with MAX and AVE pooling only")
