@@ -83,29 +83,6 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.fixture()
-def mounted(tmp_path):
-    """Mounts a small file system in memory, or skips."""
-    places = []
-
-    def mount(name, size, files=()):
-        folder = tmp_path / name
-        folder.mkdir()
-        done = shutil.which("mount") and subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
-        )
-        if not done or done.returncode:
-            pytest.skip("a file system can be mounted by root only")
-        places.append(folder)
-        for path, content in files:
-            (folder / path).write_bytes(content)
-        return folder
-
-    yield mount
-    for folder in places:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def wait_for_temporary(child, folder, before):
     deadline = time.monotonic() + 30
     while set(folder.glob(".init.*")) <= before and child.poll() is None and time.monotonic() < deadline:
