@@ -12,6 +12,7 @@ from typing import Dict
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from nets import fused_lenets
 
 from netbuild._caffe import caffe as open_caffe
 from netbuild.data.lists import Digits, Written, write_images
@@ -115,17 +116,7 @@ def trained(tmp_path_factory, caffe) -> Path:
 @pytest.fixture()
 def fused(tmp_path, small_lists, trained):
     """Two LeNets fused, 40 images in batches of 10 and 20: solver.prototxt, train_val.prototxt, init.caffemodel."""
-    from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
-    from netbuild.branches.lenet import MNIST
-
-    lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
-    source = DataSource(MNIST, train_batch=10, test_batch=20, **lists)
-    options = {"max_iter": "200", "test_interval": "50", "snapshot": "100", "snapshot_prefix": "s", "random_seed": "5"}
-    folder = tmp_path / "fused"
-    emit_files(Fusion({"a": lenet, "b": lenet}, 10), source, folder, solver_options=options)
-    weights = {name: trained / f"{name}.caffemodel" for name in "ab"}
-    fuse_weights(folder / "train_val.prototxt", weights, folder / "init.caffemodel")
-    return folder
+    return fused_lenets(tmp_path / "fused", small_lists, trained)
 
 
 @pytest.fixture()

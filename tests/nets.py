@@ -81,3 +81,17 @@ def nets(draw, inputs=1):
             text += conv(name, bottom, more='param { name: "w" } param { name: "b" }' if kind == "shared" else "")
         blobs.append(name)
     return net(text)
+
+
+def fused_lenets(folder, written, trained):
+    """Fuse two LeNets, 40 images in batches of 10 and 20: solver.prototxt, train_val.prototxt, init.caffemodel."""
+    from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
+    from netbuild.branches.lenet import MNIST
+
+    lists = {"train_source": str(written.path("train_all")), "test_source": str(written.path("val_all"))}
+    source = DataSource(MNIST, train_batch=10, test_batch=20, **lists)
+    options = {"max_iter": "200", "test_interval": "50", "snapshot": "100", "snapshot_prefix": "s", "random_seed": "5"}
+    emit_files(Fusion({"a": lenet, "b": lenet}, 10), source, folder, solver_options=options)
+    weights = {name: trained / f"{name}.caffemodel" for name in "ab"}
+    fuse_weights(folder / "train_val.prototxt", weights, folder / "init.caffemodel")
+    return folder
