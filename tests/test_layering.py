@@ -25,6 +25,7 @@ ROOMS = [
     "emit",
     "named",
     "embedded",
+    "sidecar",
     "provenance",
     "fuse",
     "convert",
