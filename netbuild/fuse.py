@@ -20,7 +20,7 @@ from .shapes import parameter_shapes
 from .sidecar import sidecar
 from .weights.caffemodel import NET_NAME
 from .weights.copier import Progress
-from .weights.digest import Digest, Digests
+from .weights.digest import Digests
 from .weights.entry import Entry, entries
 from .weights.head import Classifier, head_values
 from .weights.index import index
@@ -44,12 +44,12 @@ class Planned:
     entries: Tuple[Entry, ...]
     head: Optional[str] = None
     """The layer that begins as its branches' classifiers, where that was asked for."""
-    classifiers: Tuple[Classifier, ...] = ()
-    """These, in the order of their seams."""
     untrained: Tuple[str, ...] = ()
     """BatchNorm layers whose moving-average factor is 0 in their file."""
     accepted: Tuple[str, ...] = ()
     """Where layers differ from what their files say of them, and were to."""
+    classifiers: Tuple[Classifier, ...] = ()
+    """What the head begins as, in the order of the seams."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ def plan_weights(target: PathLike, weights: Weights, choices: Choices = AS_THEY_
     declared = declare(net)
     models = {prefix: [index(path) for path in paths] for prefix, paths in _listed(weights).items()}
     plan = _shared_once(make_plan(declared, models, choices), net)
-    _require_filled(net, plan, choices)
+    name, prefixes = head_on_concat(net, choices.head) if choices.head else ("", [])
+    _require_filled(net, [name, *(copy.target for copy in plan.copies)], choices)
     accepted, untrained = _compared(net, models, plan, choices.accept), _untrained(net, plan)
     if not choices.head:
-        return Planned(plan, net, tuple(entries(plan, declared)), None, (), untrained, accepted)
-    name, prefixes = head_on_concat(net, choices.head)
+        return Planned(plan, net, tuple(entries(plan, declared)), None, untrained, accepted)
     shapes = next(layer.shapes for layer in declared if layer.name == name)
     known = [shape for shape in shapes or () if shape is not None]
     starts = {prefix: choices.head[prefix] for prefix in prefixes}
@@ -92,7 +92,7 @@ def plan_weights(target: PathLike, weights: Weights, choices: Choices = AS_THEY_
     unused = {prefix: tuple(one for one in rest if one != taken.get(prefix)) for prefix, rest in plan.unused.items()}
     plan = dataclasses.replace(plan, left_to_fillers=left, unused=unused)
     found = tuple(entries(plan, declared, {name: values}))
-    return Planned(plan, net, found, name, tuple(used.values()), untrained, accepted)
+    return Planned(plan, net, found, name, untrained, accepted, tuple(used.values()))
 
 
 def fuse_weights(
@@ -126,22 +126,27 @@ def fuse_weights(
             return Fused(planned, dict.fromkeys(parts))
         # All are written before any takes its name: they are to be of one run.
         with replacing_together(outputs) as files:
-            for (path, found), file in zip(parts.items(), files):
-                write_into(file, found, hdf5=is_hdf5(path), net=fields, progress=progress)
-            written = _digests(parts, files)
-            origin = Origin(target, planned.net, digests, written, planned.head, planned.classifiers)
+            sizes = {
+                path: write_into(file, found, hdf5=is_hdf5(path), net=fields, progress=progress)
+                for (path, found), file in zip(parts.items(), files)
+            }
+            of_set = _digests(parts, files) if len(parts) > 1 else {}
+            origin = Origin(target, planned.net, digests, sizes, of_set, planned.head, planned.classifiers)
             for (path, found), file in zip(parts.items(), files[len(parts) :]):
-                held = {entry.name for entry in found}
-                copies = [copy for copy in planned.plan.copies if copy.target in held]
-                file.write(origin.record(path, copies, with_head=planned.head in held).encode())
-    return Fused(planned, {path: digest.size for path, digest in written.items()})
+                file.write(_sidecar_text(planned, origin, path, {entry.name for entry in found}).encode())
+    return Fused(planned, dict(sizes))
 
 
-def _digests(paths: Iterable[str], files: Iterable[IO[bytes]]) -> Dict[str, Digest]:
-    """Return the digests of files that do not have their names yet."""
-    temporaries = {path: str(file.name) for path, file in zip(paths, files)}
+def _sidecar_text(planned: Planned, origin: Origin, path: str, held: Collection[str]) -> str:
+    copies = [copy for copy in planned.plan.copies if copy.target in held]
+    return origin.record(path, copies, with_head=planned.head in held)
+
+
+def _digests(paths: Iterable[str], files: Iterable[IO[bytes]]) -> Dict[str, str]:
+    """Return the SHA-256 of files that do not have their names yet, by these."""
+    temporaries = {Path(path).name: str(file.name) for path, file in zip(paths, files)}
     with Digests(list(temporaries.values())) as digests:
-        return {path: digests.of(temporary) for path, temporary in temporaries.items()}
+        return {name: digests.of(temporary).sha256 for name, temporary in temporaries.items()}
 
 
 def _listed(weights: Weights) -> Dict[str, List[str]]:
@@ -164,9 +169,9 @@ def _parts(planned: Planned, output: str) -> Dict[str, Tuple[Entry, ...]]:
     return {name: tuple(found) for name, found in parts.items()}
 
 
-def _require_filled(net: Message, plan: Plan, choices: Choices) -> None:
+def _require_filled(net: Message, filled: Sequence[str], choices: Choices) -> None:
     """Raise WeightsError where frozen layers would get no weights, unless that is what `partial` is for."""
-    left = unfilled(net, [copy.target for copy in plan.copies])
+    left = unfilled(net, filled)
     if not left or choices.partial:
         return
     fronts = dict.fromkeys(name.partition("/")[0] for name in left if "/" in name)

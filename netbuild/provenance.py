@@ -1,6 +1,6 @@
 """What a weight file is made of: told in its sidecar as it is written, and compared with the sources later.
 
-A weight file and its sidecar, and all files of a split fusion, are of one run: each sidecar has the digests of all.
+The files of a split fusion are of one run: the sidecar of each has the digests of all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .files import PathLike, is_there
 from .graph.cut import seams
 from .sidecar import recorded, sidecar
 from .weights.compare import same_values
-from .weights.digest import Digest, Digests
+from .weights.digest import Digests
 from .weights.head import Classifier, head_values
 from .weights.index import index
 from .weights.model import Layer, Model
@@ -42,12 +42,16 @@ class Checked(NamedTuple):
 
 @dataclass(frozen=True)
 class Origin:
-    """What all files of a fusion have in common: the net they are for, digests of their sources, and of themselves."""
+    """What all files of a fusion have in common: the net they are for, their sources, and what else was written."""
 
     target: PathLike
     net: Message
     sources: Digests
-    files: Mapping[str, Digest]
+    sizes: Mapping[str, int]
+    """Of each file, in bytes."""
+    of_set: Mapping[str, str]
+    """The names of the files of a split fusion with their SHA-256. A file alone has none: that would take half as long
+    again as to write it, and each of its blobs is compared with its source anyway."""
     head: Optional[str] = None
     """The layer that is made of its branches' classifiers, and what of."""
     classifiers: Tuple[Classifier, ...] = ()
@@ -55,13 +59,11 @@ class Origin:
     def record(self, path: str, copies: Sequence[Copy], *, with_head: bool) -> str:
         """Return the sidecar of one of the files, which holds these copies, and perhaps the head."""
         folder = Path(path).resolve().parent
-        own = self.files[path]
         head = {"layer": self.head, "from": [self._classifier(one, folder) for one in self.classifiers]}
         told = {
             "netbuild": __version__,
-            "bytes": own.size,
-            "sha256": own.sha256,
-            "set": {Path(name).name: one.sha256 for name, one in self.files.items()} if len(self.files) > 1 else {},
+            "bytes": self.sizes[path],
+            "set": dict(self.of_set),
             "net": os.path.relpath(self.target, folder),
             "branches": self._branches(copies, folder),
             "head": head if with_head else None,
@@ -116,7 +118,7 @@ def check_sources(path: PathLike) -> List[Checked]:
         found += _head(told["head"], model, folder)
     faults = (*unexplained(told, model), *_changed(told, model.path))
     if faults:
-        found.append(Checked(Path(path).name, Path(sidecar(path)).name, told["sha256"], 0, faults))
+        found.append(Checked(Path(path).name, Path(sidecar(path)).name, "", 0, faults))
     return found
 
 
@@ -165,14 +167,12 @@ def _set(path: str) -> Mapping[str, str]:
 
 def _changed(told: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield which files of the run are not as they were written."""
-    others = {name: os.fspath(Path(path).with_name(name)) for name in told["set"] if name != Path(path).name}
-    there = {name: other for name, other in others.items() if is_there(other, "weights")}
-    with Digests([path, *there.values()]) as digests:
-        if told["sha256"] and digests.of(path).sha256 != told["sha256"]:
-            yield "the file is not as it was written (its SHA-256 is another)"
+    beside = {name: os.fspath(Path(path).with_name(name)) for name in told["set"]}
+    there = {name: other for name, other in beside.items() if is_there(other, "weights")}
+    with Digests(list(there.values())) as digests:
         for name, other in there.items():
             if digests.of(other).sha256 != told["set"][name]:
-                yield f"{name}, written with it, is of another run: fuse again"
+                yield f"{name} is not of the run of fuse --split that it tells of: fuse again"
 
 
 def _located(folder: Path, path: str) -> str:

@@ -1,6 +1,6 @@
 """The sidecar of a weight file, `init.caffemodel.json` beside it, and how it is read.
 
-    {"netbuild": VERSION, "bytes": N, "sha256": "...", "set": {}, "net": "train_val.prototxt", "branches": {
+    {"netbuild": VERSION, "bytes": N, "set": {}, "net": "train_val.prototxt", "branches": {
         "odd": {"seams": ["odd/ip1"],
                 "files": [{"path": "../odd.caffemodel", "bytes": N, "sha256": "..."}],
                 "layers": [{"layer": "odd/conv1", "file": 0, "from": "conv1", "channels": null}]}},
@@ -9,7 +9,7 @@
 
 Paths are relative to the sidecar's folder, so that a folder with all of it can be moved. `set` has the name and SHA-256
 of each file of a split fusion, `head` the classifiers that a head begins as, in the order of their seams. Older ones
-have no `sha256`, `set` and `head`. What is read was perhaps written by others: every value has its type, or the file is
+have no `set` and `head`. What is read was perhaps written by others: every value has its type, or the file is
 refused.
 """
 
@@ -38,7 +38,7 @@ def sidecar(path: PathLike) -> str:
 def recorded(path: PathLike) -> Dict[str, Any]:
     """Return what the sidecar of a weight file says; WeightsError where there is none, or another's.
 
-    Of an old one `sha256` is '', and `head` is not there.
+    In an old one `head` is not there.
     """
     file = Path(sidecar(path))
     if not os.path.lexists(file):
@@ -53,7 +53,6 @@ def recorded(path: PathLike) -> Dict[str, Any]:
         found = {
             "netbuild": _text(told["netbuild"]),
             "bytes": _number(told["bytes"]),
-            "sha256": _digest(told["sha256"]) if "sha256" in told else "",
             "set": {_name(name): _digest(digest) for name, digest in told.get("set", {}).items()},
             "branches": {_text(prefix): _branch(branch) for prefix, branch in told["branches"].items()},
         }
