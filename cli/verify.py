@@ -10,7 +10,8 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 import click
 
 from netbuild.errors import GraphError, WeightsError
-from netbuild.provenance import check_sources, sidecar
+from netbuild.provenance import check_sources
+from netbuild.sidecar import sidecar
 from netbuild.verify.branches import Comparison, Original, verify_branches
 from netbuild.verify.engines import TOLERANCE, compare_engines
 
@@ -88,11 +89,10 @@ def _verify_sources(path: str, as_json: bool) -> None:
         click.echo(json.dumps([one._asdict() for one in found], indent=2))
     else:
         for one in found:
+            told = f"{one.blobs} blobs as in {one.path}, whose SHA-256 is still {one.sha256[:12]}..."
             if one.faults:
-                say(f"{whose(one.prefix)}: DIFFERS from {one.path}: {'; '.join(one.faults)}", colour=BAD)
-            else:
-                found_in = f"{one.path}, whose SHA-256 is still {one.sha256[:12]}..."
-                say(f"{whose(one.prefix)}: {one.blobs} blobs as in {found_in}", colour=GOOD)
+                told = f"DIFFERS from {one.path}: {'; '.join(one.faults)}"
+            say(f"{whose(one.prefix)}: {told}", colour=BAD if one.faults else GOOD)
         if not found:
             say(f"{path} holds nothing that was copied from another file as it was")
     if any(one.faults for one in found):

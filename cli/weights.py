@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import List, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import click
 
-from netbuild.errors import WeightsError, did_you_mean, some
-from netbuild.provenance import recorded, sidecar
+from netbuild.errors import NetbuildError, WeightsError, did_you_mean, some
+from netbuild.files import is_there
+from netbuild.provenance import unexplained
+from netbuild.sidecar import recorded, sidecar
 from netbuild.weights.fit import shape_text
+from netbuild.weights.index import index
 from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
 
 from .console import ODD, say
@@ -35,18 +37,38 @@ def command(file: str, pattern: str, as_json: bool) -> None:
         names = list(dict.fromkeys(blob.layer for blob in report.blobs))
         hint = did_you_mean(pattern, names, f"there are {some(names)}")
         raise WeightsError(f"--layer {pattern!r}: no layer with blobs in {file} is called so; {hint}")
-    made_of = recorded(file) if Path(sidecar(file)).exists() else None
+    made_of, doubts = _made_of(file)
     if as_json:
-        told = {**dataclasses.asdict(report), "values": report.values, "made_of": made_of}
+        remarks = [*report.remarks, *doubts]
+        told = {**dataclasses.asdict(report), "values": report.values, "made_of": made_of, "remarks": remarks}
         click.echo(json.dumps({**told, "blobs": [dataclasses.asdict(blob) for blob in shown]}, indent=2))
         return
     for line in [*(_table(shown) if shown else ()), _total(report)]:
         say(line)
-    for prefix, branch in (made_of or {"branches": {}})["branches"].items():
-        for source in branch["files"]:
-            say(f"{whose(prefix)}: from {source['path']} (SHA-256 {source['sha256'][:12]}...)")
-    for remark in report.remarks:
+    for prefix, source in _sources(made_of or {}):
+        say(f"{whose(prefix)}: from {source['path']} (SHA-256 {source['sha256'][:12]}...)")
+    for remark in [*report.remarks, *doubts]:
         say(remark, colour=ODD)
+
+
+def _made_of(file: str) -> Tuple[Optional[Dict[str, Any]], List[str]]:
+    """Return what the sidecar of a weight file tells, if it has one, and why that may not be so."""
+    if not is_there(sidecar(file), "sidecar"):
+        return None, []
+    try:
+        told = recorded(file)
+    except NetbuildError as error:
+        return None, [str(error)]
+    return told, [f"{sidecar(file)}: {fault}" for fault in unexplained(told, index(file))]
+
+
+def _sources(told: Mapping[str, Any]) -> Iterator[Tuple[str, Mapping[str, Any]]]:
+    for prefix, branch in told.get("branches", {}).items():
+        for source in branch["files"]:
+            yield prefix, source
+    head = told.get("head") or {"layer": "", "from": []}
+    for source in head["from"]:
+        yield head["layer"], source
 
 
 def _table(blobs: List[BlobFigures]) -> List[str]:

@@ -7,9 +7,9 @@ import re
 import stat
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Iterator, Mapping, Optional, Sequence, Union
+from typing import IO, Iterator, List, Mapping, Optional, Sequence, Union
 
-from .errors import NetbuildError
+from .errors import NetbuildError, some
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -27,6 +27,11 @@ def existing_file(path: PathLike, what: str) -> Path:
     if not os.access(found, os.R_OK):
         raise NetbuildError(f"{what} {str(found)!r}: not readable (permission denied)")
     return found
+
+
+def is_there(path: PathLike, what: str) -> bool:
+    """Tell whether there is anything at `path`; NetbuildError where that cannot be known."""
+    return _status(Path(path), what) is not None
 
 
 def _status(path: Path, what: str) -> Optional[os.stat_result]:
@@ -87,29 +92,48 @@ def replacing(path: PathLike, *, durable: bool = True) -> Iterator[IO[bytes]]:
     gone and whatever stood at `path` is as it was. Of a symbolic link the file that it points to is replaced. A new
     file has the permissions that the umask leaves, one that replaces another has the other's.
     """
-    require_output(path, [])
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
+    with replacing_together([path], durable=durable) as (file,):
+        yield file
+
+
+@contextmanager
+def replacing_together(paths: Sequence[PathLike], *, durable: bool = True) -> Iterator[List[IO[bytes]]]:
+    """Give temporary files as `replacing` does, which take their places one right after the other when all are whole.
+
+    Names change hands one at a time, and a process that is killed in that moment leaves some old and some new:
+    whoever has to know records what belongs together.
+    """
+    for path in paths:
+        require_output(path, [])
+    targets = [Path(os.path.realpath(path)) for path in paths]
+    temporaries = [target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp") for target in targets]
+    done: List[str] = []
     try:
-        # Made within the try: Ctrl-C may come between the file and its name.
-        with temporary.open("x+b") as file:
-            _permit_as(file, target)
-            yield file
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.replace(target)
+        # Made within the try: Ctrl-C may come between a file and its name.
+        with ExitStack() as stack:
+            files = [stack.enter_context(temporary.open("x+b")) for temporary in temporaries]
+            for file, target in zip(files, targets):
+                _permit_as(file, target)
+            yield list(files)
+            for file in files:
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+        for temporary, target in zip(temporaries, targets):
+            temporary.replace(target)
+            done.append(str(target))
     except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
+        for temporary in temporaries:
+            with suppress(OSError):
+                temporary.unlink()
         if isinstance(error, OSError):
             reason = error.strerror or str(error)
-            raise NetbuildError(
-                f"output {str(target)!r}: cannot be written ({reason}); an old one is as it was"
-            ) from error
+            rest = f"{some(done)} is new already: write all again" if done else "an old one is as it was"
+            raise NetbuildError(f"output {str(targets[len(done)])!r}: cannot be written ({reason}); {rest}") from error
         raise
     if durable:
-        sync_folder(target.parent)
+        for folder in {target.parent for target in targets}:
+            sync_folder(folder)
 
 
 def is_temporary(path: Path, of: str = "") -> bool:
@@ -143,9 +167,8 @@ def write_text(path: PathLike, text: str) -> None:
 
 def write_all(contents: Mapping[Path, bytes]) -> None:
     """Replace several files, which belong together: all are written before the first of them takes its name."""
-    with ExitStack() as stack:
-        for path, content in contents.items():
-            file = stack.enter_context(replacing(path))
+    with replacing_together(list(contents)) as files:
+        for file, content in zip(files, contents.values()):
             file.write(content)
             # Here, not at the end, shows whether the disk has room for it.
             file.flush()

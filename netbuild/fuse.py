@@ -5,31 +5,31 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import IO, Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from . import names, proto
 from ._caffe import TEST, Message
 from .embedded import differences, stored_layers
 from .errors import GraphError, WeightsError, some
-from .files import PathLike, replacing, require_output
+from .files import PathLike, replacing_together, require_output
 from .graph.check import require_sound
 from .graph.filled import unfilled
-from .provenance import record, sidecar
+from .provenance import Origin, require_one_set
 from .shapes import parameter_shapes
+from .sidecar import sidecar
 from .weights.caffemodel import NET_NAME
 from .weights.copier import Progress
 from .weights.digest import Digests
 from .weights.entry import Entry, entries
-from .weights.head import head_values
+from .weights.head import Classifier, head_values
 from .weights.index import index
 from .weights.model import Model
 from .weights.plan import AS_THEY_ARE, Choices, Copy, Declared, Plan, make_plan
 from .weights.problem import Problem, require_none
 from .weights.values import read_floats
 from .weights.wire import WireFile, encode_bytes
-from .weights.write import require_writable, write_model
+from .weights.write import is_hdf5, require_writable, write_into
 
 Weights = Mapping[str, Union[PathLike, Sequence[PathLike]]]
 """For each prefix the weight file of its branch, or several, of which the last that has a layer counts."""
@@ -48,6 +48,8 @@ class Planned:
     """BatchNorm layers whose moving-average factor is 0 in their file."""
     accepted: Tuple[str, ...] = ()
     """Where layers differ from what their files say of them, and were to."""
+    classifiers: Tuple[Classifier, ...] = ()
+    """What the head begins as, in the order of the seams."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +78,21 @@ def plan_weights(target: PathLike, weights: Weights, choices: Choices = AS_THEY_
     declared = declare(net)
     models = {prefix: [index(path) for path in paths] for prefix, paths in _listed(weights).items()}
     plan = _shared_once(make_plan(declared, models, choices), net)
-    _require_filled(net, plan, choices)
+    name, prefixes = head_on_concat(net, choices.head) if choices.head else ("", [])
+    _require_filled(net, [name, *(copy.target for copy in plan.copies)], choices)
     accepted, untrained = _compared(net, models, plan, choices.accept), _untrained(net, plan)
     if not choices.head:
         return Planned(plan, net, tuple(entries(plan, declared)), None, untrained, accepted)
-    name, prefixes = head_on_concat(net, choices.head)
     shapes = next(layer.shapes for layer in declared if layer.name == name)
     known = [shape for shape in shapes or () if shape is not None]
     starts = {prefix: choices.head[prefix] for prefix in prefixes}
     values, used = head_values(starts, models, plan.unused, known)
     left = tuple(layer for layer in plan.left_to_fillers if layer != name)
-    unused = {prefix: tuple(one for one in rest if one != used.get(prefix)) for prefix, rest in plan.unused.items()}
+    taken = {prefix: classifier.layer for prefix, classifier in used.items()}
+    unused = {prefix: tuple(one for one in rest if one != taken.get(prefix)) for prefix, rest in plan.unused.items()}
     plan = dataclasses.replace(plan, left_to_fillers=left, unused=unused)
-    return Planned(plan, net, tuple(entries(plan, declared, {name: values})), name, untrained, accepted)
+    found = tuple(entries(plan, declared, {name: values}))
+    return Planned(plan, net, found, name, untrained, accepted, tuple(used.values()))
 
 
 def fuse_weights(
@@ -110,31 +114,39 @@ def fuse_weights(
     sources = [path for found in paths.values() for path in found]
     with Digests([] if dry_run else sources) as digests:
         planned = plan_weights(target, paths, choices)
+        require_one_set(sources)
         parts = _parts(planned, os.fspath(output)) if split else {os.fspath(output): planned.entries}
-        for path in parts:
-            for written in (path, sidecar(path)):
-                require_output(written, [target, *sources])
+        outputs = [*parts, *map(sidecar, parts)]
+        for output_path in outputs:
+            require_output(output_path, [target, *sources])
         fields = encode_bytes(NET_NAME, planned.net.name.encode()) if planned.net.name else b""
-        if dry_run:
-            for path, found in parts.items():
-                require_writable(found, path, net=fields, over_2gb=choices.over_2gb)
-            return Fused(planned, dict.fromkeys(parts))
-        files: Dict[str, Optional[int]] = {}
         for path, found in parts.items():
-            held = {entry.name for entry in found}
-            copies = [copy for copy in planned.plan.copies if copy.target in held]
-            # Both are written before either takes its name: they are to be of one run.
-            with replacing(sidecar(path)) as told:
-                seal = partial(_tell, told, partial(record, path, target, planned.net, copies, digests))
-                files[path] = write_model(
-                    found, path, net=fields, over_2gb=choices.over_2gb, seal=seal, progress=progress
-                )
-    return Fused(planned, files)
+            require_writable(found, path, net=fields, over_2gb=choices.over_2gb)
+        if dry_run:
+            return Fused(planned, dict.fromkeys(parts))
+        # All are written before any takes its name: they are to be of one run.
+        with replacing_together(outputs) as files:
+            sizes = {
+                path: write_into(file, found, hdf5=is_hdf5(path), net=fields, progress=progress)
+                for (path, found), file in zip(parts.items(), files)
+            }
+            of_set = _digests(parts, files) if len(parts) > 1 else {}
+            origin = Origin(target, planned.net, digests, sizes, of_set, planned.head, planned.classifiers)
+            for (path, found), file in zip(parts.items(), files[len(parts) :]):
+                file.write(_sidecar_text(planned, origin, path, {entry.name for entry in found}).encode())
+    return Fused(planned, dict(sizes))
 
 
-def _tell(sidecar_file: IO[bytes], text: Callable[[int], str], size: int) -> None:
-    sidecar_file.write(text(size).encode())
-    sidecar_file.flush()
+def _sidecar_text(planned: Planned, origin: Origin, path: str, held: Collection[str]) -> str:
+    copies = [copy for copy in planned.plan.copies if copy.target in held]
+    return origin.record(path, copies, with_head=planned.head in held)
+
+
+def _digests(paths: Iterable[str], files: Iterable[IO[bytes]]) -> Dict[str, str]:
+    """Return the SHA-256 of files that do not have their names yet, by these."""
+    temporaries = {Path(path).name: str(file.name) for path, file in zip(paths, files)}
+    with Digests(list(temporaries.values())) as digests:
+        return {name: digests.of(temporary).sha256 for name, temporary in temporaries.items()}
 
 
 def _listed(weights: Weights) -> Dict[str, List[str]]:
@@ -157,9 +169,9 @@ def _parts(planned: Planned, output: str) -> Dict[str, Tuple[Entry, ...]]:
     return {name: tuple(found) for name, found in parts.items()}
 
 
-def _require_filled(net: Message, plan: Plan, choices: Choices) -> None:
+def _require_filled(net: Message, filled: Sequence[str], choices: Choices) -> None:
     """Raise WeightsError where frozen layers would get no weights, unless that is what `partial` is for."""
-    left = unfilled(net, [copy.target for copy in plan.copies])
+    left = unfilled(net, filled)
     if not left or choices.partial:
         return
     fronts = dict.fromkeys(name.partition("/")[0] for name in left if "/" in name)

@@ -220,13 +220,13 @@ def test_a_source_without_permission(job):
 
 @pytest.mark.parametrize("left", [0, 100, 5 * MEBIBYTE])
 def test_a_source_that_shrinks_while_it_is_read(job, monkeypatch, left):
-    honest = fuse.write_model
+    honest = fuse.write_into
 
     def shrinking(*arguments, **more):
         os.truncate(job / "in" / "b", left)
         return honest(*arguments, **more)
 
-    monkeypatch.setattr(fuse, "write_model", shrinking)
+    monkeypatch.setattr(fuse, "write_into", shrinking)
     weights = {prefix: job / "in" / prefix for prefix in "ab"}
     with pytest.raises(NetbuildError, match=f"ends at byte {left} while being read" if left else "the file is empty"):
         fuse_weights(job / "in" / "t.prototxt", weights, job / "out" / "init")
@@ -234,14 +234,14 @@ def test_a_source_that_shrinks_while_it_is_read(job, monkeypatch, left):
 
 
 def test_a_source_that_is_replaced_while_it_is_read(job, monkeypatch):
-    honest = fuse.write_model
+    honest = fuse.write_into
 
     def replaced(*arguments, **more):
         big(job / "in" / "other", 7)
         (job / "in" / "other").replace(job / "in" / "b")
         return honest(*arguments, **more)
 
-    monkeypatch.setattr(fuse, "write_model", replaced)
+    monkeypatch.setattr(fuse, "write_into", replaced)
     weights = {prefix: job / "in" / prefix for prefix in "ab"}
     with pytest.raises(WeightsError, match="b': changed while it was read"):
         fuse_weights(job / "in" / "t.prototxt", weights, job / "out" / "init")

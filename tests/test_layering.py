@@ -28,6 +28,7 @@ ROOMS = [
     "emit",
     "named",
     "embedded",
+    "sidecar",
     "provenance",
     "fuse",
     "convert",

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from commands import run
 from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import WeightsError
-from netbuild.provenance import check_sources
+from netbuild.provenance import check_sources, require_one_set
 
 
 @pytest.fixture()
@@ -86,6 +87,252 @@ def test_a_file_without_a_sidecar_or_with_anothers(fused):
         if text:
             with pytest.raises(WeightsError, match="is not one of netbuild's"):
                 check_sources(init)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bytes": float("inf")},
+        {"bytes": float("nan")},
+        {"bytes": 1e300},
+        {"bytes": -1},
+        {"bytes": "12"},
+        {"bytes": True},
+        {"bytes": None},
+        {"netbuild": 3},
+        {"set": {"x": "abc"}},
+        {"set": []},
+        {"set": {"../x": "0" * 64}},
+        {"set": {"x": 1}},
+        {"branches": []},
+        {"branches": {"odd": []}},
+        {"branches": {"\ud800": {"seams": [], "files": [], "layers": []}}},
+        {"head": 3},
+        {"head": {"layer": "ip2", "from": 4}},
+        {"head": {"layer": "ip2", "from": [{}]}},
+    ],
+)
+def test_a_sidecar_with_values_of_other_kinds_is_one_sentence(fused, change):
+    sidecar = fused / "net" / "init.caffemodel.json"
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), **change}))
+    sentence = "net/init.caffemodel.json': is not one of netbuild's; remove or rename it"
+    assert sentence in run("verify", "net/init.caffemodel", code=1)
+    assert sentence in run("weights", "net/init.caffemodel")
+
+
+FILE = {"path": "odd.caffemodel", "bytes": 1, "sha256": "0" * 64}
+LAYER = {"layer": "odd/conv1", "file": 0, "from": "conv1", "channels": None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seams": "odd/ip1"},
+        {"seams": [3]},
+        {"files": {}},
+        {"files": [{**FILE, "path": 3}]},
+        {"files": [{**FILE, "path": "odd\0.caffemodel"}]},
+        {"files": [{**FILE, "bytes": 10.0}]},
+        {"files": [{**FILE, "sha256": "0" * 63 + "g"}]},
+        {"layers": [{**LAYER, "file": 1}]},
+        {"layers": [{**LAYER, "file": -1}]},
+        {"layers": [{**LAYER, "file": True}]},
+        {"layers": [{**LAYER, "channels": "max"}]},
+        {"layers": [{**LAYER, "layer": ["x"]}]},
+        {"layers": [[]]},
+    ],
+)
+def test_a_sidecars_branch_with_values_of_other_kinds_is_one_sentence(fused, change):
+    sidecar = fused / "net" / "init.caffemodel.json"
+    told = json.loads(sidecar.read_text())
+    told["branches"]["odd"].update(change)
+    sidecar.write_text(json.dumps(told))
+    assert "is not one of netbuild's; remove or rename it" in run("verify", "net/init.caffemodel", code=1)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"bytes": ' + "9" * 5000 + "}", "\xff\xfe", "null", "{}"])
+def test_a_sidecar_that_is_none_is_one_sentence(fused, text):
+    (fused / "net" / "init.caffemodel.json").write_bytes(text.encode("latin-1"))
+    assert "is not one of netbuild's; remove or rename it" in run("verify", "net/init.caffemodel", code=1)
+
+
+def edited(path, change):
+    """Change what a sidecar tells."""
+    told = json.loads(path.read_text())
+    change(told)
+    path.write_text(json.dumps(told))
+
+
+def test_what_the_sidecar_does_not_name_is_said_and_fails(fused, pb):
+    path, sidecar = fused / "net" / "init.caffemodel", fused / "net" / "init.caffemodel.json"
+    net = pb.NetParameter.FromString(path.read_bytes())
+    next(layer for layer in net.layer if layer.name == "even/ip1").blobs[0].data[77] += 1
+    path.write_bytes(net.SerializeToString())
+
+    def tampered(told):
+        told["branches"]["even"]["layers"] = told["branches"]["even"]["layers"][:2]
+        told["bytes"] = path.stat().st_size
+
+    edited(sidecar, tampered)
+    told = run("verify", path, code=1)
+    assert "init.caffemodel: DIFFERS from init.caffemodel.json: it does not tell where even/ip1 comes from" in told
+    assert "even: 4 blobs as in even.caffemodel" in told
+    assert "init.caffemodel.json: it does not tell where even/ip1 comes from" in run("weights", path)
+    edited(sidecar, lambda told: told["branches"].pop("odd"))
+    assert "where odd/conv1, odd/conv2, odd/ip1, even/ip1 comes from" in run("verify", path, code=1)
+
+
+def test_a_layer_that_was_added_or_stands_twice_is_said(fused, pb):
+    path = fused / "net" / "init.caffemodel"
+    net = pb.NetParameter.FromString(path.read_bytes())
+    blob = net.layer.add(name="ip2").blobs.add(data=[1])
+    blob.shape.dim.append(1)
+    net.layer.add().CopyFrom(next(layer for layer in net.layer if layer.name == "odd/ip1"))
+    path.write_bytes(net.SerializeToString())
+    told = run("verify", path, code=1)
+    assert "it does not tell where ip2 comes from" in told
+    assert "more than one layer odd/ip1" in told
+    assert "it tells of a file of " in told
+
+
+def test_a_file_cannot_be_its_own_proof(fused):
+    def proves_itself(told):
+        raw = (fused / "net" / "init.caffemodel").read_bytes()
+        for branch in told["branches"].values():
+            branch["files"] = [
+                {"path": "init.caffemodel", "bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+            ]
+            for one in branch["layers"]:
+                one["from"] = one["layer"]
+
+    edited(fused / "net" / "init.caffemodel.json", proves_itself)
+    assert "is the file itself, and proves nothing" in run("verify", "net/init.caffemodel", code=1)
+
+
+def test_names_from_a_sidecar_do_not_command_the_terminal(fused):
+    def rename(told):
+        told["branches"]["\x1b[2J"] = told["branches"].pop("odd")
+
+    edited(fused / "net" / "init.caffemodel.json", rename)
+    for command in ("verify", "weights"):
+        output = run(command, "net/init.caffemodel")
+        assert "\x1b" not in output
+        assert "\\x1b[2J: " in output
+
+
+def test_what_is_rightly_not_copied_is_no_fault(fused):
+    target = fused / "net" / "train_val.prototxt"
+    run("fuse", target, "--weights", "odd=odd.caffemodel", "--partial", "-o", "half.caffemodel")
+    assert "odd: 6 blobs as in odd.caffemodel" in run("verify", "half.caffemodel")
+
+
+@pytest.fixture()
+def headed(fused):
+    """As `fused`, with a head that begins as the branches' own classifiers."""
+    weights = [text for name in ("odd", "even") for text in ("--weights", f"{name}={name}.caffemodel")]
+    head = ["--init-head", "odd=1,3,5,7,9", "--init-head", "even=0,2,4,6,8"]
+    run("fuse", "net/deploy.prototxt", *weights, *head, "-o", "net/init.caffemodel")
+    run("fuse", "net/deploy.prototxt", *weights, *head, "-o", "parts.caffemodel", "--split")
+    return fused
+
+
+def test_a_head_is_made_again_and_compared(headed, pb):
+    path = headed / "net" / "init.caffemodel"
+    told = run("verify", path)
+    assert "ip2: 2 blobs as in odd.caffemodel, whose SHA-256" in told
+    assert "ip2: 2 blobs as in even.caffemodel, whose SHA-256" in told
+    assert "ip2: 2 blobs as in odd.caffemodel" in run("verify", "parts.ip2.caffemodel")
+    assert "ip2: from ../even.caffemodel" in run("weights", path)
+    net = pb.NetParameter.FromString(path.read_bytes())
+    head = next(layer for layer in net.layer if layer.name == "ip2")
+    for blob, at in ((head.blobs[0], 9_999), (head.blobs[1], 3)):
+        before = blob.data[at]
+        blob.data[at] = np.nextafter(np.float32(before), np.float32(9))
+        path.write_bytes(net.SerializeToString())
+        assert "ip2 differs from what its branches' classifiers make" in run("verify", path, code=1)
+        blob.data[at] = before
+
+
+def older(told):
+    for key in ("set", "head"):
+        del told[key]
+
+
+def test_an_old_sidecar_without_a_head_is_said_in_words(headed):
+    edited(headed / "net" / "init.caffemodel.json", older)
+    told = run("verify", "net/init.caffemodel", code=1)
+    assert "does not tell where ip2 comes from (it is of an older netbuild, which did not tell of a head" in told
+
+
+def test_an_old_sidecar_of_a_file_without_a_head_still_holds(fused):
+    edited(fused / "net" / "init.caffemodel.json", older)
+    assert "odd: 6 blobs as in odd.caffemodel" in run("verify", "net/init.caffemodel")
+
+
+KILLED = """
+import os, pathlib, signal, sys
+left, honest = int(sys.argv[1]), pathlib.Path.replace
+def replace(self, target):
+    global left
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    return honest(self, target)
+pathlib.Path.replace = replace
+from netbuild import fuse_weights
+weights = {"odd": "even.caffemodel", "even": "odd.caffemodel"}
+fuse_weights("net/train_val.prototxt", weights, sys.argv[2], split=sys.argv[3] == "split")
+"""
+
+
+def remained(paths):
+    """What each file is: its bytes."""
+    return [path.read_bytes() for path in paths]
+
+
+def test_a_split_fusion_killed_between_two_names_leaves_a_set_that_is_told(fused):
+    weights = ["--weights", "odd=odd.caffemodel", "--weights", "even=even.caffemodel"]
+    files = [fused / f"parts.{name}.caffemodel" for name in ("odd", "even")]
+    everything = [*files, *(fused / f"{path.name}.json" for path in files)]
+    use = ["fuse", "net/train_val.prototxt", "--weights", f"={files[0].name}", "--weights", f"={files[1].name}"]
+    for killed_after in range(5):
+        run("fuse", "net/train_val.prototxt", *weights, "-o", "parts.caffemodel", "--split")
+        old = remained(everything)
+        ended = subprocess.run(
+            [sys.executable, "-c", KILLED, str(killed_after), "parts.caffemodel", "split"], check=False, timeout=60
+        )
+        assert ended.returncode == (0 if killed_after == 4 else -9)
+        new = [one != other for one, other in zip(remained(everything), old)]
+        assert new == [number < killed_after for number in range(4)]
+        mixed = killed_after in (1, 2, 3)
+        told = [run("verify", path, code=None) for path in files]
+        assert any("DIFFERS" in one for one in told) == mixed
+        used = run(*use, "--partial", "-o", "whole.caffemodel", code=1 if mixed else 0)
+        assert ("not of the run of fuse --split" in used) == mixed
+        with pytest.raises(WeightsError, match="not of the run") if mixed else nullcontext():
+            require_one_set(files)
+        for path in fused.glob(".*.tmp"):
+            path.unlink()
+
+
+def test_a_fusion_killed_between_the_names_of_weights_and_sidecar_is_told(fused):
+    command = [sys.executable, "-c", KILLED, "1", "net/init.caffemodel", "whole"]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -9
+    assert "odd/conv1 differs from its conv1" in run("verify", "net/init.caffemodel", code=1)
+
+
+def test_files_of_two_runs_are_not_trained_on_together(fused):
+    weights = ["--weights", "odd=odd.caffemodel", "--weights", "even=even.caffemodel"]
+    run("fuse", "net/train_val.prototxt", *weights, "-o", "parts.caffemodel", "--split")
+    (fused / "parts.even.caffemodel").write_bytes((fused / "even.caffemodel").read_bytes())
+    solver = 'net: "net/train_val.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "s"'
+    (fused / "s.prototxt").write_text(solver)
+    both = ["--weights", "parts.odd.caffemodel", "--weights", "parts.even.caffemodel"]
+    told = run("train", "s.prototxt", *both, "-o", "run", code=1)
+    assert "weights 'parts.even.caffemodel': not of the run of fuse --split that 'parts.odd.caffemodel.json'" in told
+    assert "parts.even.caffemodel is not of the run of fuse --split that it tells of" in run(
+        "verify", "parts.odd.caffemodel", code=1
+    )
 
 
 def test_a_source_that_changes_while_it_is_read_is_refused(fused, monkeypatch):

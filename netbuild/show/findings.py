@@ -13,7 +13,8 @@ from ..branches.told import described, images_of
 from ..costs.summary import Summary, summarize
 from ..errors import NetbuildError
 from ..files import PathLike
-from ..provenance import Checked, check_sources, recorded, sidecar
+from ..provenance import Checked, check_sources
+from ..sidecar import recorded, sidecar
 from ..train.log import curves_svg, read_log
 from ..weights.index import index
 from .drawing import svg
@@ -136,6 +137,7 @@ def _sources(weights: Maybe[Tuple[Path, Mapping[str, Any]]]) -> Maybe[List[Check
 
 def _filled(summary: Summary, told: Mapping[str, Any]) -> List[str]:
     copied = {one["layer"] for branch in told["branches"].values() for one in branch["layers"]}
+    copied.update([told["head"]["layer"]] if told.get("head") else [])
     return [one.name for one in summary.layers if one.parameters and one.name not in copied]
 
 

@@ -16,6 +16,7 @@ from ..files import PathLike, existing_file
 from ..graph.check import require_savable, require_sound, warn
 from ..graph.feed import data_layers
 from ..graph.filled import unfilled
+from ..provenance import require_one_set
 from ..weights.index import index, kind_of, read_state
 
 NEVER = 2**31 - 1
@@ -122,10 +123,12 @@ def weight_notes(solver: Message, weights: Sequence[PathLike], *, force: bool) -
 
     Raises WeightsError where none would arrive, and where frozen layers get none; with `force` that is yielded instead.
     """
+    files = [*weights, *_of_solver(solver)]
+    require_one_set(files)
     net = proto.read_net(train_net(solver))
     named = {layer.name for layer in net.layer}
     filled = set()
-    for path in [*weights, *_of_solver(solver)]:
+    for path in files:
         found = {layer.name for layer in index(path).layers}
         if not found & named:
             raise WeightsError(

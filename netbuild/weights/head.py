@@ -17,11 +17,19 @@ from .values import read_floats
 from .wire import WireFile
 
 
-class _Classifier(NamedTuple):
+class Classifier(NamedTuple):
+    """A branch's own classifier, of which rows of the head are made."""
+
+    path: str
+    layer: str
+    classes: Tuple[int, ...]
+    """The head's class of each of its outputs."""
+
+
+class _Values(NamedTuple):
     """The values of a branch's classifier."""
 
-    start: Start
-    layer: str
+    classifier: Classifier
     columns: int
     weights: bytes
     bias: bytes
@@ -32,8 +40,8 @@ def head_values(
     models: Mapping[str, Sequence[Model]],
     unused: Mapping[str, Sequence[str]],
     shapes: Sequence[Sequence[Optional[int]]],
-) -> Tuple[List[Made], Dict[str, str]]:
-    """Return the blobs of a head and the layer of each branch's file that they are made of.
+) -> Tuple[List[Made], Dict[str, Classifier]]:
+    """Return the blobs of a head and the classifier of each branch that they are made of.
 
     The head's declared `shapes` are (classes, K) and, with a bias, (classes,). `starts` gives the branches in the order
     of their seams in the concat. Raises WeightsError where the classes are not shared out among the branches, or where
@@ -53,13 +61,13 @@ def head_values(
     weights, bias, left = bytearray(4 * classes * width), bytearray(4 * classes), 0
     for one in found.values():
         row_size = 4 * one.columns
-        for output, row in enumerate(one.start.classes):
+        for output, row in enumerate(one.classifier.classes):
             at = 4 * (row * width + left)
             weights[at : at + row_size] = one.weights[output * row_size : (output + 1) * row_size]
             bias[4 * row : 4 * row + 4] = one.bias[4 * output : 4 * output + 4]
         left += one.columns
     made = [Made((classes, width), bytes(weights)), Made((classes,), bytes(bias))]
-    return made[: len(shapes)], {prefix: one.layer for prefix, one in found.items()}
+    return made[: len(shapes)], {prefix: one.classifier for prefix, one in found.items()}
 
 
 def _require_shared_out(starts: Mapping[str, Start], classes: int) -> None:
@@ -79,7 +87,7 @@ def _require_shared_out(starts: Mapping[str, Start], classes: int) -> None:
         raise WeightsError(f"the head's classes {', '.join(map(str, missing))} are no branch's; name each class once")
 
 
-def _read(prefix: str, start: Start, models: Sequence[Model], unused: Sequence[str], *, with_bias: bool) -> _Classifier:
+def _read(prefix: str, start: Start, models: Sequence[Model], unused: Sequence[str], *, with_bias: bool) -> _Values:
     model, layer = _layer(prefix, start, models, unused)
     weights = layer.blobs[0]
     outputs, columns = weights.shape[-2:]
@@ -92,7 +100,8 @@ def _read(prefix: str, start: Start, models: Sequence[Model], unused: Sequence[s
         raise WeightsError(f"branch {prefix!r}: the head has a bias, {layer.name!r} in {model.path} has none")
     with WireFile(model.path) as file:
         bias = read_floats(file, layer.blobs[1]) if with_bias else b"\0\0\0\0" * outputs
-        return _Classifier(start, layer.name, columns, read_floats(file, weights), bias)
+        classifier = Classifier(model.path, layer.name, start.classes)
+        return _Values(classifier, columns, read_floats(file, weights), bias)
 
 
 def _layer(prefix: str, start: Start, models: Sequence[Model], unused: Sequence[str]) -> Tuple[Model, Layer]:

@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
+from typing import IO, Callable, List, Optional, Sequence
 
 from ..errors import NetbuildWarning, WeightsError
 from ..files import PathLike, replacing
@@ -101,11 +101,18 @@ def write_model(
     """
     require_writable(found, output, net=net, over_2gb=over_2gb)
     with replacing(output) as file:
-        planned = _hdf5(found, file.name) if is_hdf5(output) else _caffemodel(found, net)
-        copy(planned, file.fileno(), progress)
-        size = os.fstat(file.fileno()).st_size
+        size = write_into(file, found, hdf5=is_hdf5(output), net=net, progress=progress)
         seal(size)
     return size
+
+
+def write_into(
+    file: IO[bytes], found: Sequence[Entry], *, hdf5: bool, net: bytes = b"", progress: Optional[Progress] = None
+) -> int:
+    """Write entries for which `require_writable` holds into an empty file, as `write_model` does; return its size."""
+    planned = _hdf5(found, file.name) if hdf5 else _caffemodel(found, net)
+    copy(planned, file.fileno(), progress)
+    return os.fstat(file.fileno()).st_size
 
 
 def _hdf5(found: Sequence[Entry], path: str) -> List[Piece]:
