@@ -315,7 +315,7 @@ def test_verify_looks_at_the_images_too(caffe):
     output = verified("a=a.prototxt", "b=b.prototxt", given=given)
     for prefix in "ab":
         assert f"{prefix}: images prepared as by {prefix}.prototxt, bit-equal (4 images of l.txt)" in output
-    assert "(1 images given)" in verified("a=a.prototxt", "b=b.prototxt", given=given, more=["--image", "3.png"])
+    assert "(1 image given)" in verified("a=a.prototxt", "b=b.prototxt", given=given, more=["--image", "3.png"])
     # A damaged image, then no list at all: images are made.
     Path("0.png").write_bytes(b"no image")
     assert "bit-equal (2 images made for it)" in verified("a=a.prototxt", "b=b.prototxt", given=given)
