@@ -97,7 +97,7 @@ INNER = {
     ],
     "costs": ["multiply", "memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
-    "verify": ["inputs", "images", "branches", "engine", "engines", "opencv"],
+    "verify": ["inputs", "samples", "images", "branches", "engine", "engines", "opencv"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "engine"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "engine", "gate", "report"],
     "features": ["split", "listing", "part", "engine", "cluster", "store", "record", "make"],

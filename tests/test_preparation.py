@@ -315,7 +315,7 @@ def test_verify_looks_at_the_images_too(caffe):
     output = verified("a=a.prototxt", "b=b.prototxt", given=given)
     for prefix in "ab":
         assert f"{prefix}: images prepared as by {prefix}.prototxt, bit-equal (4 images of l.txt)" in output
-    assert "(1 images given)" in verified("a=a.prototxt", "b=b.prototxt", given=given, more=["--image", "3.png"])
+    assert "(1 image given)" in verified("a=a.prototxt", "b=b.prototxt", given=given, more=["--image", "3.png"])
     # A damaged image, then no list at all: images are made.
     Path("0.png").write_bytes(b"no image")
     assert "bit-equal (2 images made for it)" in verified("a=a.prototxt", "b=b.prototxt", given=given)
@@ -381,3 +381,17 @@ def test_a_mean_and_its_rounding_are_said_and_no_more(caffe):
     emit("--branch", "a=a.prototxt", "--classes", 3, "--mean", "99.75")
     output = verified("a=a.prototxt", given=fused(caffe, a="a.prototxt"))
     assert "a: images prepared nearly as by a.prototxt (4 images of l.txt): off by at most 0.25 of a grey level" in output  # fmt: skip
+
+
+def test_verify_takes_a_database_as_the_list_takes_its_images(caffe):
+    """In which size and colour a database stores its images, nothing tells."""
+    net("a.prototxt", both(*CROPPED) + body())
+    emit("--branch", "a=a.prototxt", "--classes", 3)
+    given = fused(caffe, a="a.prototxt")
+    stored = "data_param { source: 'db' batch_size: 4 backend: LMDB }"
+    cut = "crop_size: 24 mean_value: %d"
+    for mean, code in ((100, 0), (90, 1)):
+        transform = f"include {{ phase: TEST }} transform_param {{ {cut % mean} }} {stored}"
+        net("a.prototxt", layer("data", "Data", "", "data label", transform) + body())
+        output = verified("a=a.prototxt", given=given, code=code, more=["--shape", "data=4,3,24,24"])
+        assert ("images prepared as by a.prototxt, bit-equal" in output) is (code == 0)

@@ -42,24 +42,31 @@ class DataSource:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise GraphError(f"no data kind {self.kind!r}; known are {', '.join(KINDS)}")
-        if self.kind in AS_IT_IS and (self.crop or self.mirror):
-            raise GraphError(f"data of kind {self.kind!r} is taken as it is: crop and mirror do not apply")
-        if self.kind != "image" and (self.resize or self.shuffle or self.root_folder):
-            raise GraphError(f"resize, shuffle and root folder are for images in a list, not for data of {self.kind!r}")
+        self._require_applicable()
         if self.kind not in AS_IT_IS and len(self.shape) != 3:
             raise GraphError(f"images have a shape C,H,W; found {','.join(map(str, self.shape))}")
-        if self.kind == "image" and self.shape[0] not in (1, 3):
-            raise GraphError(
-                f"images of a list have 3 channels, or 1 as grey ones, and the net reads {self.shape[0]}; take data of "
-                "kind lmdb, leveldb or hdf5"
-            )
-        if len(self.input.mean) not in (0, 1, self.shape[0]):
-            raise GraphError(f"{len(self.input.mean)} mean values for {self.shape[0]} channels; give one, or each's")
+        self._require_channels()
         if self.kind not in AS_IT_IS:
             self._require_agreed()
             self._require_croppable()
         if min(self.train_batch, self.test_batch) < 1:
             raise GraphError("a batch needs at least 1 image")
+
+    def _require_applicable(self) -> None:
+        if self.kind in AS_IT_IS and (self.crop or self.mirror):
+            raise GraphError(f"data of kind {self.kind!r} is taken as it is: crop and mirror do not apply")
+        if self.kind != "image" and (self.resize or self.shuffle or self.root_folder):
+            raise GraphError(f"resize, shuffle and root folder are for images in a list, not for data of {self.kind!r}")
+
+    def _require_channels(self) -> None:
+        channels = self.shape[0]
+        if self.kind == "image" and channels not in (1, 3):
+            raise GraphError(
+                f"images of a list have 3 channels, or 1 as grey ones, and the net reads {channels}; take data of kind "
+                "lmdb, leveldb or hdf5"
+            )
+        if len(self.input.mean) not in (0, 1, channels):
+            raise GraphError(f"{len(self.input.mean)} mean values for {channels} channels; give one, or each's")
 
     def _require_agreed(self) -> None:
         decisive = ("resize", "crop") if self.kind == "image" else ("crop",)

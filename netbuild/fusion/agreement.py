@@ -102,7 +102,7 @@ def _disputed(both: Mapping[str, Mapping[str, Cut]]) -> Tuple[Tuple[str, str], .
 
 
 def _listed(values: Mapping[str, str]) -> str:
-    return ", ".join(f"{prefix}: {value}" for prefix, value in values.items())
+    return ", ".join(f"{prefix}: {value}" if prefix else value for prefix, value in values.items())
 
 
 def doubts(reads: Reads) -> Dict[str, Dict[str, str]]:

@@ -6,29 +6,21 @@ looked at here: both data layers, and what prepares images at the head of the br
 
 from __future__ import annotations
 
-import os
-import struct
 import tempfile
-import zlib
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import proto
 from .._caffe import TEST, Message, schema
 from .._child import run
 from ..branches.told import READ_IMAGES, sources_of
-from ..errors import CaffeError, NetbuildError
+from ..errors import CaffeError
 from ..files import PathLike, existing_file
 from ..graph.feed import is_input
 from ..graph.flow import Flow
 from ..shapes import infer
-
-_FROM_LIST, _MADE = 4, 2
-"""So many images are taken of a list, or made where there is none."""
-_SIDE = 40
-"""Of images that are made and nobody resizes or crops."""
+from .samples import choices, reading
 
 
 @dataclass(frozen=True)
@@ -96,7 +88,7 @@ def compare_images(
                 if isinstance(pair, Pair):
                     place = Path(folder) / str(len(waiting))
                     place.mkdir()
-                    waiting.append(_Waiting(found[prefix], pair, _choices(pair, given, place), place))
+                    waiting.append(_Waiting(found[prefix], pair, choices(pair.sources, given, place), place))
                 else:
                     found[prefix].append(ImageComparison(unknown=pair))
         _run(waiting)
@@ -143,8 +135,8 @@ def _job(pair: Pair, paths: Sequence[str], folder: Path) -> Tuple[Tuple[str, str
     """Return both nets, each as (prototxt text, blob), reading these images, and how many there are."""
     listing = folder / "images.txt"
     listing.write_text("".join(f"{path} 0\n" for path in paths), "utf-8", "surrogateescape")
-    own = _text([_reading(pair.own, pair, listing)])
-    fused = _text([_reading(one, pair, listing) if is_input(one) else one for one in pair.layers])
+    own = _text([reading(pair.own, pair.sources, listing)])
+    fused = _text([reading(one, pair.sources, listing) if is_input(one) else one for one in pair.layers])
     return (own, pair.blob), (fused, pair.fused_blob), len(paths)
 
 
@@ -169,114 +161,6 @@ def _without_missing_means(pair: Pair) -> Union[Pair, str]:
     files = [layer.transform_param.mean_file for layer in pair.sources]
     missing = next((file for file in files if file and not Path(file).is_file()), None)
     return pair if missing is None else f"the mean file {missing!r} is not there (looked from {str(Path.cwd())!r})"
-
-
-def _choices(pair: Pair, given: List[str], folder: Path) -> Iterator[Tuple[str, List[str]]]:
-    """Yield what to call the images, and their paths; what comes first is tried first."""
-    if given:
-        yield f"{len(given)} images given", given
-        return
-    for layer in reversed(pair.sources):
-        listed = _listed(layer)
-        if listed:
-            yield f"{len(listed)} images of {layer.image_data_param.source}", listed
-            break
-    yield f"{_MADE} images made for it", _made(pair, folder)
-
-
-def _listed(layer: Message) -> List[str]:
-    """Return the first images of a layer's list that are there."""
-    options = layer.image_data_param
-    if layer.type != "ImageData" or not Path(options.source).is_file():
-        return []
-    with Path(options.source).open(encoding="utf-8", errors="surrogateescape") as lines:
-        paths = [options.root_folder + line.rstrip().rpartition(" ")[0] for line in islice(lines, _FROM_LIST)]
-    return [str(Path(path).absolute()) for path in paths if Path(path).is_file()]
-
-
-def _made(pair: Pair, folder: Path) -> List[str]:
-    import numpy as np
-
-    height, width = _size(pair)
-    random = np.random.default_rng(0)
-    paths = [folder / f"{number}.png" for number in range(_MADE)]
-    for path in paths:
-        path.write_bytes(_png(random.integers(0, 256, (height, width, 3), np.uint8)))
-    return list(map(os.fspath, paths))
-
-
-def _png(pixels: Any) -> bytes:
-    """Return uint8 (H, W, 3) as a PNG, the format that every build of Caffe reads: each row after its filter, none."""
-    height, width, _ = pixels.shape
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
-
-
-def _size(pair: Pair) -> Tuple[int, int]:
-    """Return (height, width) of images that suit both data layers.
-
-    A layer that does not resize was made for images of its size: that of a mean file, or to which the other resizes.
-    """
-    resized, means = [_resize(layer) for layer in pair.sources], [_mean_size(layer) for layer in pair.sources]
-    fixed = [mean for mean, size in zip(means, resized) if mean and not size]
-    if not all(resized):
-        fixed += [size for size in resized if size]
-    side = max(layer.transform_param.crop_size for layer in pair.sources) or _SIDE
-    # Not square, and larger than any crop: what is resized or cropped otherwise comes out otherwise.
-    return fixed[0] if fixed else (side + 5, side + 8)
-
-
-def _resize(layer: Message) -> Optional[Tuple[int, int]]:
-    options = layer.image_data_param
-    return (options.new_height, options.new_width) if options.new_height and options.new_width else None
-
-
-def _mean_size(layer: Message) -> Optional[Tuple[int, int]]:
-    if not layer.transform_param.mean_file:
-        return None
-    mean = _mean(layer.transform_param.mean_file)
-    lengths = list(mean.shape.dim) or [mean.height, mean.width]
-    return (lengths[-2], lengths[-1]) if len(lengths) > 1 else None
-
-
-def _mean(path: str) -> Message:
-    from google.protobuf.message import DecodeError
-
-    try:
-        return schema().BlobProto.FromString(existing_file(path, "mean file").read_bytes())
-    except DecodeError:
-        raise NetbuildError(f"mean file {path!r}: is no mean image (binaryproto)") from None
-
-
-def _reading(layer: Message, pair: Pair, listing: Path) -> Message:
-    """Return a data layer reading the images of a list one by one, each as it is; a database's images come as the other
-    net's do, in the size to which that resizes them."""
-    changed = proto.copied(layer)
-    changed.transform_param.ClearField("mirror")
-    options = changed.image_data_param
-    if layer.type != "ImageData":
-        other = next((one for one in pair.sources if one.type == "ImageData"), None)
-        changed.ClearField("data_param")
-        changed.type = "ImageData"
-        options.is_color = other.image_data_param.is_color if other is not None else not _is_grey(layer)
-        size = _resize(other) if other is not None else None
-        if size:
-            options.new_height, options.new_width = size
-    options.source, options.batch_size = str(listing), 1
-    for field in ("root_folder", "shuffle", "rand_skip"):
-        options.ClearField(field)
-    if len(changed.top) == 1:
-        changed.top.append(f"{changed.top[0]}_label")
-    return changed
-
-
-def _is_grey(layer: Message) -> bool:
-    return bool(layer.transform_param.force_gray)
 
 
 def _text(layers: Sequence[Message]) -> str:
