@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from .._caffe import Message
 from ..data.images import pillow
-from ..errors import GraphError, NetbuildError
+from ..errors import GraphError
+from ..files import existing_file
 from ..graph.feed import is_input
 from ..proto import of_phase
 from ..shapes import survey
+
+_LONGEST_LINE = 1 << 16
+"""Bytes of a list that may be one line."""
 
 
 def input_sizes(
@@ -29,21 +32,22 @@ def input_sizes(
     told = {**survey(net, phase)[0].blobs, **given}
     found = {name: tuple(shape) for name, shape in told.items() if name in tops and shape is not None}
     for layer in layers:
-        first = layer.top[0]
-        if layer.type == "ImageData" and None in found[first]:
+        first = next(iter(layer.top), "")
+        if layer.type == "ImageData" and None in found.get(first, ()):
             found[first] = (*found[first][:2], *_first_image(layer))
     if batch is None and given:
         batch = next(iter(given.values()))[0]
-    return {name: (batch or shape[0], *shape[1:]) for name, shape in found.items()}
+    return {name: (batch or shape[0], *shape[1:]) if shape else shape for name, shape in found.items()}
 
 
 def _first_image(layer: Message) -> Tuple[Optional[int], Optional[int]]:
     """Return height and width of the first image on the layer's list, as Caffe does when it sets the layer up."""
     options = layer.image_data_param
     try:
-        with Path(options.source).open("rb") as lines:
-            name = lines.readline().rstrip(b"\n").rpartition(b" ")[0].decode()
-        with pillow().open(options.root_folder + name) as image:
+        with existing_file(options.source, "list").open("rb") as lines:
+            name = lines.readline(_LONGEST_LINE).rstrip(b"\n").rpartition(b" ")[0].decode()
+        with pillow().open(existing_file(options.root_folder + name, "image")) as image:
             return int(image.height), int(image.width)
-    except (OSError, UnicodeDecodeError, NetbuildError):
+    except Exception:
+        # Decoders have errors of every kind. Whatever it was, the size is not known.
         return None, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List
 
 from .._caffe import Message
-from .lengths import Length, Shape, Shapes, UnfitError, canonical, differ, legacy, product, require_positive
+from .lengths import Length, Shape, Shapes, UnfitError, canonical, differ, legacy, open_axes, product, require_positive
 
 
 def inner_product(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -15,7 +15,7 @@ def inner_product(layer: Message, bottoms: List[Shape]) -> Shapes:
     shape = bottoms[0]
     length: Length = None
     if shape is None:
-        top: Shape = None if p.axis < 0 else (*(None,) * p.axis, p.num_output)
+        top: Shape = None if p.axis < 0 else (*open_axes(p.axis), p.num_output)
     else:
         axis = canonical(shape, p.axis)
         top, length = (*shape[:axis], p.num_output), product(shape[axis:])
@@ -76,7 +76,7 @@ def _factors(param: Message, bottoms: List[Shape]) -> Shape:
     if param.num_axes < -1:
         raise UnfitError("num_axes must be at least 0, or -1 for all")
     if shape is None:
-        return None if param.num_axes == -1 else (None,) * param.num_axes
+        return None if param.num_axes == -1 else open_axes(param.num_axes)
     axis = canonical(shape, param.axis)
     end = len(shape) if param.num_axes == -1 else axis + param.num_axes
     if end > len(shape):

@@ -16,6 +16,9 @@ Rule = Callable[[Message, List[Shape]], Shapes]
 """From a layer and its bottoms' shapes to the shapes of its tops and parameters; raises UnfitError."""
 
 
+_MOST_AXES = 32
+
+
 class UnfitError(Exception):
     """Why a layer cannot take its bottoms, or what its own options lack."""
 
@@ -50,6 +53,13 @@ def canonical(shape: Known, axis: int) -> int:
     if not -len(shape) <= axis < len(shape):
         raise UnfitError(f"axis {axis} is out of range")
     return axis % len(shape)
+
+
+def open_axes(number: int) -> Known:
+    """Return so many open lengths; raise UnfitError for more axes than Caffe's blobs have (kMaxBlobAxes)."""
+    if number > _MOST_AXES:
+        raise UnfitError(f"needs a bottom of {number} axes, and Caffe's blobs have at most {_MOST_AXES}")
+    return (None,) * number
 
 
 def differ(one: Length, other: Length) -> bool:

@@ -13,6 +13,7 @@ from .lengths import (
     counted,
     legacy,
     merged,
+    open_axes,
     product,
     replaced,
     require_four_axes,
@@ -82,5 +83,5 @@ def reduction(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Reduction: all axes from `axis` on become one value."""
     axis: int = layer.reduction_param.axis
     if bottoms[0] is None:
-        return [None if axis < 0 else (None,) * axis], []
+        return [None if axis < 0 else open_axes(axis)], []
     return [bottoms[0][: canonical(bottoms[0], axis)]], []

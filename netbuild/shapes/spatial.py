@@ -13,10 +13,14 @@ from .lengths import (
     UnfitError,
     canonical,
     merged,
+    open_axes,
     product,
     require_four_axes,
     require_positive,
 )
+
+_MOST_LEVELS = 31
+"""Of a pyramid: an int holds no more than 2^30 bins, those of the last."""
 
 
 def _per_axis(param: Message, name: str, default: int, axes: int) -> List[int]:
@@ -39,7 +43,7 @@ def _of_kernel(shape: Shape, param: Message) -> Shape:
         return shape
     axes = 2 if param.HasField("kernel_h") or param.HasField("kernel_w") else len(param.kernel_size)
     # One kernel_size stands for any number of axes.
-    return (None,) * (param.axis + 1 + axes) if axes > 1 and param.axis >= 0 else None
+    return open_axes(param.axis + 1 + axes) if axes > 1 and param.axis >= 0 else None
 
 
 def _sides(values: Sequence[int]) -> str:
@@ -175,6 +179,8 @@ def spp(layer: Message, bottoms: List[Shape]) -> Shapes:
     """SPP: poolings into 1, 2 x 2, 4 x 4... bins, flattened and joined; a pyramid of height 1 stays an image."""
     height: int = layer.spp_param.pyramid_height
     require_positive("pyramid_height", [height])
+    if height > _MOST_LEVELS:
+        raise UnfitError(f"pyramid_height {height} is too much: its last level would have 2^{height - 1} bins a side")
     shape = require_four_axes(bottoms[0])
     levels = [_bins(shape[2:], 2**level) for level in range(height)]
     if height == 1:
