@@ -40,10 +40,10 @@ def _status(path: Path, what: str) -> Optional[os.stat_result]:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError:
+        raise NetbuildError(f"{what} {str(path)!r}: no file has a name with NUL in it") from None
     except OSError as error:  # a folder that may not be entered, a link to itself, a name too long
         raise NetbuildError(f"{what} {str(path)!r}: cannot be reached ({error.strerror})") from None
-    except ValueError as error:  # a null byte
-        raise NetbuildError(f"{what} {str(path)!r}: cannot be reached ({error})") from None
 
 
 def plain_name(name: str, where: str) -> str:

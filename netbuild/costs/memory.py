@@ -97,7 +97,7 @@ def _batches_ahead(layer: Message) -> int:
 
 def _kept(layer: Message, phase: int, bottoms: Sequence[Shape], tops: Sequence[Shape], reached: bool) -> int:
     """Return the number of values that the layer keeps beside its tops, as its Reshape and Forward_cpu have it."""
-    bottom = _count(bottoms[0]) if bottoms else 0
+    bottom, top = (_count(shapes[0]) if shapes else 0 for shapes in (bottoms, tops))
     alters = any(in_place(layer, name) for name in layer.top)
     if layer.type == "BatchNorm":
         return (3 if reached and alters else 2) * bottom
@@ -107,18 +107,18 @@ def _kept(layer: Message, phase: int, bottoms: Sequence[Shape], tops: Sequence[S
         return bottom if phase == TRAIN and not layer.HasField("phase") else 0
     if layer.type == "Pooling":
         masks = layer.pooling_param.pool != layer.pooling_param.AVE and len(tops) == 1
-        return _count(tops[0]) if masks else 0
+        return top if masks else 0
     if layer.type == "LRN":
         across = layer.lrn_param.norm_region == layer.lrn_param.ACROSS_CHANNELS
         return (1 if across else 4) * bottom
     if layer.type == "Eltwise":
-        return _count(tops[0]) if layer.eltwise_param.operation == layer.eltwise_param.MAX else 0
+        return top if layer.eltwise_param.operation == layer.eltwise_param.MAX else 0
     return bottom if layer.type in ("SoftmaxWithLoss", "SigmoidCrossEntropyLoss", "InfogainLoss") else 0
 
 
 def _columns(layer: Message, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
     """Return the values of im2col for one image; windows of 1 x 1 need none."""
-    if layer.type not in ("Convolution", "Deconvolution"):
+    if layer.type not in ("Convolution", "Deconvolution") or not (bottoms and tops):
         return 0
     image, slid = (bottoms[0], tops[0]) if layer.type == "Convolution" else (tops[0], bottoms[0])
     p = layer.convolution_param

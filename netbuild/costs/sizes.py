@@ -7,10 +7,13 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 from .._caffe import Message
 from ..data.images import pillow
 from ..data.listing import first_path
-from ..errors import GraphError, NetbuildError, some
+from ..errors import GraphError, some
+from ..files import existing_file
 from ..graph.feed import is_input
 from ..proto import of_phase
 from ..shapes import survey
+
+"""Bytes of a list that may be one line."""
 
 
 def input_sizes(
@@ -30,9 +33,9 @@ def input_sizes(
     found = {name: tuple(shape) for name, shape in told.items() if name in tops and shape is not None}
     for layer in layers:
         # A layer that does not fit, one without tops say, has no known shape.
-        shape = found.get(layer.top[0]) if layer.top else None
-        if layer.type == "ImageData" and shape is not None and None in shape:
-            found[layer.top[0]] = (*shape[:2], *_first_image(layer))
+        first = next(iter(layer.top), "")
+        if layer.type == "ImageData" and None in found.get(first, ()):
+            found[first] = (*found[first][:2], *_first_image(layer))
     if batch is None and given:
         batch = next(iter(given.values()))[0]
     return {name: (batch or shape[0], *shape[1:]) if shape else shape for name, shape in found.items()}
@@ -42,8 +45,8 @@ def _first_image(layer: Message) -> Tuple[Optional[int], Optional[int]]:
     """Return height and width of the first image on the layer's list, as Caffe does when it sets the layer up."""
     options = layer.image_data_param
     try:
-        with pillow().open(first_path(options.source, options.root_folder)) as image:
+        with pillow().open(existing_file(first_path(options.source, options.root_folder), "image")) as image:
             return int(image.height), int(image.width)
-    except (OSError, ValueError, NetbuildError):
-        # ValueError: a name with a NUL, or one that is not UTF-8.
+    except Exception:
+        # Decoders have errors of every kind. Whatever it was, the size is not known.
         return None, None

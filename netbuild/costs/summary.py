@@ -38,6 +38,8 @@ class LayerCost:
     test_bytes: Optional[int]
     shares: bool
     """Whether an earlier layer has some of its blobs too."""
+    index: int
+    """Its place among the net's layers."""
 
     @property
     def state(self) -> str:
@@ -164,7 +166,7 @@ def summarize(
 def _phase(net: Message, phase: int, given: Mapping[str, Sequence[int]], batch: Optional[int]) -> _Phase:
     sizes = input_sizes(net, phase, given, batch)
     shapes, faults = survey(net, phase, sizes)
-    first = next((shape[0] for shape in sizes.values() if shape[0]), None)
+    first = next((shape[0] for shape in sizes.values() if shape and shape[0]), None)
     return _Phase(shapes, layer_memory(net, phase, shapes), first, tuple(fault.sentence for fault in faults))
 
 
@@ -191,6 +193,7 @@ def _layer(
         taken.get(TRAIN),
         taken.get(TEST),
         len(owned) < len(blobs or ()),
+        index,
     )
 
 

@@ -19,6 +19,8 @@ _NUMBER = re.compile(rb"\s*([+-]?\d+)")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LIMIT = 2**31
 _SHOWN = 80
+_LONGEST = 1 << 16
+"""Bytes of a first line: what has none within these is no list."""
 
 
 class Entry(NamedTuple):
@@ -118,8 +120,8 @@ def read_lines(path: PathLike, root: str = "", what: str = "list") -> ImageList:
 
 def first_path(path: PathLike, root: str = "") -> Path:
     """Return the path of the first image on a list, of which the rest is not read."""
-    with Path(path).open("rb") as lines:
-        line = lines.readline().rstrip(b"\n")
+    with existing_file(path, "list").open("rb") as lines:
+        line = lines.readline(_LONGEST).rstrip(b"\n")
     return Path(root + os.fsdecode(_divided(line)[0]))
 
 

@@ -183,7 +183,7 @@ def spp(layer: Message, bottoms: List[Shape]) -> Shapes:
     height: int = layer.spp_param.pyramid_height
     require_positive("pyramid_height", [height])
     if height > _MAX_LEVELS:
-        raise UnfitError(f"pyramid_height must be at most {_MAX_LEVELS}")
+        raise UnfitError(f"pyramid_height {height} is too much: its last level would have 2^{height - 1} bins a side")
     shape = require_four_axes(bottoms[0])
     pool = layer.spp_param.pool
     levels = [_bins(shape[2:], 2**level, random=pool == layer.spp_param.STOCHASTIC) for level in range(height)]

@@ -61,8 +61,7 @@ def picture(net: Message, *, phase: int, prefixes: Sequence[str] = (), collapse:
     row become one box that counts them. Inputs, and what follows the branches, stay as they are.
     """
     found = summarize(net, prefixes=prefixes)
-    here = sorted(found.layers, key=lambda one: proto.phase_name(phase) in one.phases)
-    costs = {one.name: one for one in here}
+    costs = {one.index: one for one in found.layers}
     flow = Flow(proto.of_phase(net, phase))
     shapes = survey(net, phase, input_sizes(net, phase, {}, None))[0]
     parts = _parts(net, phase, flow)
@@ -111,11 +110,12 @@ def _towards_ends(parts: Sequence[Part], kind: Mapping[Part, str], flow: Flow) -
 
 
 def _box(
-    net: Message, run: Run, costs: Mapping[str, LayerCost], branches: Sequence[str], kind: Mapping[Part, str]
+    net: Message, run: Run, costs: Mapping[int, LayerCost], branches: Sequence[str], kind: Mapping[Part, str]
 ) -> Box:
     layers = tuple(index for module in run for part in module for index in part)
     branch = owner(net.layer[layers[0]].name, branches)
-    own = [costs[net.layer[index].name] for index in layers]
+    # Of a phase that nothing feeds nothing was reckoned.
+    own = [costs[index] for index in layers if index in costs]
     lines = [size(own)]
     # A module is called by the layer that ends it: the one whose blob everything goes through.
     called = [_local(net, module[-1][0], branch) for module in run]
