@@ -154,7 +154,7 @@ def summarize(
 def _phase(net: Message, phase: int, given: Mapping[str, Sequence[int]], batch: Optional[int]) -> _Phase:
     sizes = input_sizes(net, phase, given, batch)
     shapes, faults = survey(net, phase, sizes)
-    first = next((shape[0] for shape in sizes.values() if shape[0]), None)
+    first = next((shape[0] for shape in sizes.values() if shape and shape[0]), None)
     return _Phase(shapes, layer_memory(net, phase, shapes), first, tuple(fault.sentence for fault in faults))
 
 
