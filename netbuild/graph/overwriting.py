@@ -8,6 +8,7 @@ from .._caffe import Message
 from ..shapes import Inferred
 from ..shapes.in_place import (
     ABORTS,
+    ELSE,
     GRADIENT,
     gradient_reads_bottoms,
     gradient_reads_tops,
@@ -83,10 +84,10 @@ class Overwriting:
             self.faults.append(
                 f"{where}, which layer {last.name!r} makes a loss of by its loss_weight: {ABORTS}; {_REMEDY}"
             )
-        elif keeps_memory(source):
+        elif keeps_memory(source, self._shapes.tops[before.writers[0]]):
             self.faults.append(
-                f"{where}, memory that layer {source.name!r} ({source.type}) fills once: from its second pass on Caffe "
-                f"computes something else; {_REMEDY}"
+                f"{where}, which layer {source.name!r} ({source.type}) keeps from one pass to the next: {ELSE} from "
+                f"the second on; {_REMEDY}"
             )
 
     def wrong_gradients(self, reached: Set[int]) -> Iterator[str]:

@@ -116,11 +116,16 @@ def hands_on(layer: Message) -> bool:
     return alone or layer.type in _HANDING_ON
 
 
-def keeps_memory(layer: Message) -> bool:
-    """Tell whether the layer's tops are memory that it fills once, so that what overwrites it stays for good."""
-    fillers = layer.dummy_data_param.data_filler
-    constant = layer.type == "DummyData" and all(filler.type == "constant" for filler in fillers)
-    return constant or layer.type in ("MemoryData", "Parameter")
+def keeps_memory(layer: Message, tops: List[Shape]) -> bool:
+    """Tell whether the layer reads its tops' memory in its next pass, so that what overwrites it stays for good.
+
+    A DummyData of constants is filled once; the only step of an LSTM is the state that the next pass begins with.
+    """
+    if layer.type == "DummyData":
+        return all(filler.type == "constant" for filler in layer.dummy_data_param.data_filler)
+    if layer.type == "LSTM":
+        return any(shape is not None and shape[:1] == (1,) for shape in tops[:1])
+    return layer.type in ("MemoryData", "Parameter")
 
 
 def gradient_reads_bottoms(layer: Message) -> bool:
