@@ -133,7 +133,7 @@ def unexplained(told: Mapping[str, Any], model: Model) -> Iterator[str]:
     unknown = [name for name in held if name not in known]
     if unknown:
         old = "" if "head" in told else " (it is of an older netbuild, which did not tell of a head: fuse again)"
-        yield f"it does not tell where {some(unknown)} comes from{old}"
+        yield f"it does not tell the origin of {some(unknown)}{old}"
     doubled = [name for name in dict.fromkeys(held) if held.count(name) > 1]
     if doubled:
         yield f"the file has more than one layer {some(doubled)}"

@@ -175,11 +175,11 @@ def test_what_the_sidecar_does_not_name_is_said_and_fails(fused, pb):
 
     edited(sidecar, tampered)
     told = run("verify", path, code=1)
-    assert "init.caffemodel: DIFFERS from init.caffemodel.json: it does not tell where even/ip1 comes from" in told
+    assert "init.caffemodel: DIFFERS from init.caffemodel.json: it does not tell the origin of even/ip1" in told
     assert "even: 4 blobs as in even.caffemodel" in told
-    assert "init.caffemodel.json: it does not tell where even/ip1 comes from" in run("weights", path)
+    assert "init.caffemodel.json: it does not tell the origin of even/ip1" in run("weights", path)
     edited(sidecar, lambda told: told["branches"].pop("odd"))
-    assert "where odd/conv1, odd/conv2, odd/ip1, even/ip1 comes from" in run("verify", path, code=1)
+    assert "the origin of odd/conv1, odd/conv2, odd/ip1, even/ip1" in run("verify", path, code=1)
 
 
 def test_a_layer_that_was_added_or_stands_twice_is_said(fused, pb):
@@ -190,7 +190,7 @@ def test_a_layer_that_was_added_or_stands_twice_is_said(fused, pb):
     net.layer.add().CopyFrom(next(layer for layer in net.layer if layer.name == "odd/ip1"))
     path.write_bytes(net.SerializeToString())
     told = run("verify", path, code=1)
-    assert "it does not tell where ip2 comes from" in told
+    assert "it does not tell the origin of ip2" in told
     assert "more than one layer odd/ip1" in told
     assert "it tells of a file of " in told
 
@@ -261,7 +261,7 @@ def older(told):
 def test_an_old_sidecar_without_a_head_is_said_in_words(headed):
     edited(headed / "net" / "init.caffemodel.json", older)
     told = run("verify", "net/init.caffemodel", code=1)
-    assert "does not tell where ip2 comes from (it is of an older netbuild, which did not tell of a head" in told
+    assert "does not tell the origin of ip2 (it is of an older netbuild, which did not tell of a head" in told
 
 
 def test_an_old_sidecar_of_a_file_without_a_head_still_holds(fused):
