@@ -235,3 +235,14 @@ def test_a_full_disk_ends_the_demo_with_a_sentence(mounted):
     assert not job.temporary()
     for path in job.out.rglob("*.png"):
         assert path.read_bytes().endswith(b"IEND\xaeB`\x82"), path
+
+
+def test_extract_leaves_no_half_of_a_branch(tmp_path, small_lists, trained):
+    job = Job(fused_lenets(tmp_path / "fused", small_lists, trained), ["extract", "a", "train_val.prototxt"])
+    job.arguments += ["init.caffemodel", "-o", "out"]
+    job.out.mkdir()
+    (job.out / "a.prototxt").write_text("old")
+    code, told = job.end(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)))
+    require_one_sentence(code, told, "out/a.caffemodel': cannot be written (File too large)")
+    assert [path.name for path in job.out.iterdir()] == ["a.prototxt"]
+    assert (job.out / "a.prototxt").read_text() == "old"
