@@ -21,7 +21,7 @@ from .options import output_folder_option, weights_option
 @weights_option("A branch that is trained already (odd or even); without it the demo trains it.")
 @click.option("--branch-iterations", type=click.IntRange(1), help="For each branch.  [default: digits 600, MNIST 2000]")
 @click.option("--head-iterations", type=click.IntRange(1), help="For the head.  [default: digits 500, MNIST 1000]")
-@click.option("--force", is_flag=True, help="Empty DIR first, if an earlier demo made it.")
+@click.option("--force", is_flag=True, help="Empty DIR first, if an earlier demo made it and all that is in it.")
 def command(
     output: str,
     data: str,

@@ -212,6 +212,33 @@ def test_data_writes_lists_and_counts_them(in_tmp):
     assert Path("some digits/val_odd.txt").read_text().startswith("some digits/val/")
 
 
+@pytest.mark.parametrize(
+    "arguments", [("-q", "data", "digits", "d"), ("data", "-q", "digits", "d"), ("data", "digits", "d", "-q")]
+)
+def test_every_command_takes_quiet_also_those_of_data(in_tmp, arguments):
+    assert run(*arguments).splitlines()[0] == "d/train_odd.txt  669 images"
+
+
+def test_a_machine_that_lets_us_down_is_no_fault_of_ours(in_tmp, monkeypatch):
+    """A full disk is told by its name, without a call to report it; and so are names that no prototxt can hold."""
+    import errno
+
+    from netbuild_cli import fusing
+
+    def full(_name):
+        raise OSError(errno.ENOSPC, "No space left on device", "some/file")
+
+    monkeypatch.setattr(fusing, "find_branch", full)
+    assert run("emit", "lenet", "--classes", 5, "-o", "x", code=1) == "Error: 'some/file': No space left on device\n"
+
+    def odd(_name):
+        "a/b\udcff/c".encode()
+
+    monkeypatch.setattr(fusing, "find_branch", odd)
+    told = run("emit", "lenet", "--classes", 5, "-o", "x", code=1)
+    assert told == "Error: 'a/b\\udcff/c': a name that is not UTF-8 does not go into these files; rename it\n"
+
+
 def test_demo_force_removes_only_a_demos_files(in_tmp):
     Path("home").mkdir()
     Path("home/thesis.tex").write_text("years of work")

@@ -4,6 +4,7 @@ from netbuild import DataSource, Fusion, Scorer, emit_files, lenet, run_demo, sc
 from netbuild.branches.lenet import MNIST
 from netbuild.data.lists import write_images
 from netbuild.data.mnist import load_mnist
+from netbuild.demo_folder import emptied
 from netbuild.errors import NetbuildError
 
 
@@ -22,6 +23,47 @@ def test_the_demo_on_the_bundled_digits(tmp_path):
     with pytest.raises(NetbuildError, match="holds one of the inputs; it was not touched"):
         run_demo(tmp_path / "demo", weights=inside, force=True)
     assert inside["odd"].exists()
+    # Of all that a demo wrote, with what killed ones leave, nothing is taken for another's.
+    (tmp_path / "demo" / "fused" / ".init.caffemodel.0123abcd.tmp").write_text("half")
+    assert emptied(tmp_path / "demo", True, []) == tmp_path / "demo"
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == [".netbuild-demo"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["notes.txt", "odd/notes.txt", "data/train/me.png", "fused/features/train/mine.h5", "fused/run/x", "data/mine/"],
+)
+def test_force_removes_nothing_that_no_demo_writes(tmp_path, name):
+    root = emptied(tmp_path / "demo", False, [])
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).mkdir() if name.endswith("/") else (root / name).write_text("mine")
+    (root / "data" / "train").mkdir(parents=True, exist_ok=True)
+    (root / "data" / "train" / "000000_1.png").write_bytes(b"x")
+    before = sorted(root.rglob("*"))
+    with pytest.raises(NetbuildError, match="which no demo wrote; it was not touched: move that away, or name a new"):
+        run_demo(root, force=True)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_force_does_not_follow_links(tmp_path):
+    (tmp_path / "elsewhere" / "train").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "train" / "000000_1.png").write_bytes(b"x")
+    root = emptied(tmp_path / "demo", False, [])
+    (root / "data").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NetbuildError, match="holds 'data', which no demo wrote"):
+        emptied(root, True, [])
+    (root / "data").unlink()
+    (root / ".netbuild-demo").unlink()
+    (root / ".netbuild-demo").symlink_to(tmp_path / "elsewhere" / "train" / "000000_1.png")
+    with pytest.raises(NetbuildError, match="was not made by a demo"):
+        emptied(root, True, [])
+    assert (tmp_path / "elsewhere" / "train" / "000000_1.png").read_bytes() == b"x"
+
+
+def test_a_demo_killed_before_it_marked_its_folder_is_no_hindrance(tmp_path):
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "..netbuild-demo.0123abcd.tmp").write_text("half")
+    assert emptied(tmp_path / "demo", False, []) == tmp_path / "demo"
 
 
 def test_weights_of_unknown_branches_are_refused(tmp_path):

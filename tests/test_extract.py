@@ -13,7 +13,7 @@ from netbuild import DataSource, Fusion, Part, emit_files, extract_branch, fuse_
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
-from netbuild.errors import GraphError, WeightsError
+from netbuild.errors import GraphError, NetbuildError, WeightsError
 from netbuild.verify.branches import Original, verify_branches
 
 SMALL = Input((4, 6, 6))
@@ -56,6 +56,15 @@ def written(caffe, tmp_path):
         return path
 
     return write
+
+
+@pytest.mark.parametrize("prefix", ["a\nb", "a\0b", "..\\a"])
+def test_a_prefix_decides_over_names_of_files_in_the_folder_only(tmp_path, prefix):
+    with pytest.raises(NetbuildError, match="prefix: .* is no plain name of a file"):
+        extract_branch(prefix, "fused.prototxt", "fused.caffemodel", tmp_path)
+    # Whatever leads upwards becomes part of a name.
+    with pytest.raises(NetbuildError, match="'fused.prototxt': no such file"):
+        extract_branch("../../a", "fused.prototxt", "fused.caffemodel", tmp_path)
 
 
 @pytest.mark.parametrize("file", ["train_val.prototxt", "deploy.prototxt"])

@@ -99,8 +99,9 @@ def job(request, tmp_path_factory, small_lists, trained):
 
 
 @pytest.fixture(autouse=True)
-def _as_before(job):
-    job.put_back()
+def _as_before(request):
+    if "job" in request.fixturenames:
+        request.getfixturevalue("job").put_back()
 
 
 def changed(job, before):
@@ -203,3 +204,45 @@ def test_a_full_disk(job, mounted):
     require_one_sentence(code, told, "No space left on device")
     assert not job.temporary()
     job.require_whole()
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_disk_with_no_room_even_for_the_structure_of_hdf5(mounted, trained, left):
+    pytest.importorskip("h5py")
+    job = Job(mounted("disk", "1m"), ["convert", trained / "a.caffemodel", "out.h5"])
+    (job.folder / "out.h5").write_text("old")
+    fill(job.folder, left << 12)
+    code, told = job.end()
+    require_one_sentence(code, told, "out.h5': cannot be written (No space left on device); an old one is as it was")
+    assert sorted(path.name for path in job.folder.iterdir()) == ["filler", "out.h5"]
+    assert (job.folder / "out.h5").read_text() == "old"
+
+
+def test_a_full_disk_leaves_no_tables_of_half_an_evaluation(mounted, trained, small_lists):
+    job = Job(mounted("disk", "1m"), ["eval", trained / "lenet.prototxt", trained / "a.caffemodel", "--mean", "none"])
+    job.arguments += ["--source", str(small_lists.path("val_odd")), "-o", "out"]
+    job.out.mkdir()
+    fill(job.folder, 2 << 12)
+    code, told = job.end()
+    require_one_sentence(code, told, "out/predictions.csv': cannot be written (No space left on device)")
+    assert list(job.out.iterdir()) == []
+
+
+def test_a_full_disk_ends_the_demo_with_a_sentence(mounted):
+    job = Job(mounted("disk", "1m"), ["demo", "-o", "out"])
+    code, told = job.end()
+    require_one_sentence(code, told, "No space left on device")
+    assert not job.temporary()
+    for path in job.out.rglob("*.png"):
+        assert path.read_bytes().endswith(b"IEND\xaeB`\x82"), path
+
+
+def test_extract_leaves_no_half_of_a_branch(tmp_path, small_lists, trained):
+    job = Job(fused_lenets(tmp_path / "fused", small_lists, trained), ["extract", "a", "train_val.prototxt"])
+    job.arguments += ["init.caffemodel", "-o", "out"]
+    job.out.mkdir()
+    (job.out / "a.prototxt").write_text("old")
+    code, told = job.end(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)))
+    require_one_sentence(code, told, "out/a.caffemodel': cannot be written (File too large)")
+    assert [path.name for path in job.out.iterdir()] == ["a.prototxt"]
+    assert (job.out / "a.prototxt").read_text() == "old"

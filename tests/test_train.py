@@ -179,6 +179,12 @@ def test_a_solver_that_asks_for_a_gpu_is_run_on_the_cpu_with_a_note(solver, tmp_
     assert "training on the CPU" in notes[0].text
 
 
+def test_an_earlier_run_is_found_whatever_its_snapshots_are_called(tmp_path):
+    (tmp_path / "s[1]*_iter_2.caffemodel").write_text("old")
+    with pytest.raises(NetbuildError, match="holds an earlier run"):
+        prepare.require_untouched(tmp_path, "s[1]*", tmp_path / "log", None)
+
+
 def test_results_of_an_earlier_run_are_not_overwritten(solver, tmp_path):
     train_solver(solver, tmp_path / "run", max_iter=2)
     before = (tmp_path / "run" / "s_iter_2.caffemodel").read_bytes()

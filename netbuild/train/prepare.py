@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from glob import escape
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
@@ -100,7 +101,9 @@ def direct(solver: Message, snapshot_prefix: str, gpu: Optional[int]) -> None:
 def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[PathLike]) -> None:
     """Refuse a folder in which an earlier run's results would be overwritten."""
     snapshots = {
-        path: int(match[1]) for path in sorted(folder.glob(f"{prefix}_iter_*")) if (match := _SNAPSHOT(path.name))
+        path: int(match[1])
+        for path in sorted(folder.glob(f"{escape(prefix)}_iter_*"))
+        if (match := _SNAPSHOT(path.name))
     }
     if resume is not None:
         state = read_state(resume)

@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, Generator, Iterator, Optional
 
@@ -89,6 +90,9 @@ def _saved_as(resume: Path) -> str:
     state = read_state(resume)
     if state is not None:
         return state.learned_net
+    if find_spec("h5py") is None:
+        # Caffe itself reads it, where it was saved.
+        return ""
     with h5py("snapshots in HDF5").File(resume, "r") as file:
         return os.fsdecode(file["learned_net"][()]) if "learned_net" in file else ""
 
