@@ -59,6 +59,7 @@ def list_of(in_tmp):
             r"line 10 has the label 10; layer 'loss' \(SoftmaxWithLoss\) takes labels from 0 to 9: count",
         ),
         ([0, -1], "line 2 has the label -1; .* ignore_label: -1 }"),
+        ([0, 10], "line 2 has the label 10; .* the 11 classes that they count up to"),
         ([3, 255, 255], "line 2 has the label 255, 2 of 3 are such; .* loss_param { ignore_label: 255 }"),
         ([0, 11, 10], "line 2 has the label 11, 2 of 3 are such; .* the 12 classes that they count up to"),
         ([1_000_000], "line 1 has the label 1000000; .* from 0 to 9"),

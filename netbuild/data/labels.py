@@ -38,9 +38,11 @@ def _remedy(labels: Any, wrong: Any, asked: Asked) -> str:
     lowest, highest = (int(bound) if bound == bound // 1 else None for bound in (labels.min(), labels.max()))
     if (lowest, highest) == (1, asked.classes):
         return "count the classes from 0, not from 1"
-    several = (labels[wrong] != labels[wrong[0]]).any()
-    if not several and asked.option and asked.ignored is None and len(wrong) < len(labels):
-        value = f"{labels[wrong[0]]:.10g}"
+    first = labels[wrong[0]]
+    # One that only counts on is a class that the net lacks.
+    stands_apart = (labels[wrong] == first).all() and first != asked.classes and len(wrong) < len(labels)
+    if stands_apart and asked.option and asked.ignored is None:
+        value = f"{first:.10g}"
         return f"correct it, or say {asked.option} {{ ignore_label: {value} }} there if {value} stands for no class"
     if lowest is not None and highest is not None and lowest >= 0:
         return f"correct the labels, or give the net the {highest + 1} classes that they count up to"
