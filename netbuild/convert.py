@@ -40,8 +40,7 @@ def convert_weights(
     Definitions are upgraded as Caffe does it, four-number shapes become the true ones; values stay bit for bit as they
     are, floats or doubles, and diffs are left behind. What comes out of HDF5 has names and blobs, no definitions.
     """
-    require_suffix(source, "weights")
-    require_suffix(output, "output")
+    require_suffix(output)
     require_output(output, [source])
     with Digests([os.fspath(source)]) as digests:
         model = index(source)

@@ -198,12 +198,12 @@ def test_refusals_leave_everything_as_it_was(net, tmp_path, monkeypatch):
     assert source.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("source", "output"), [("a", "b.foo"), ("a.foo", "b.h5"), ("a", "b.H5"), ("a", "b.caffemodel.gz")]
-)
-def test_a_name_that_stands_for_no_format_is_refused(net, tmp_path, source, output):
-    net.save(os.fspath(tmp_path / source))
-    told = run("convert", tmp_path / source, tmp_path / output, code=1)
+@pytest.mark.parametrize("output", ["b.foo", "b.H5", "b.caffemodel.gz"])
+def test_a_name_that_stands_for_no_format_is_refused(net, tmp_path, output):
+    # What comes in is known by its bytes, whatever it is called.
+    net.save(os.fspath(tmp_path / "a.bak"))
+    run("convert", tmp_path / "a.bak", tmp_path / "b.h5")
+    told = run("convert", tmp_path / "a.bak", tmp_path / output, code=1)
     assert "is no ending of a weight file; known are .caffemodel, .h5, .hdf5" in told
     assert not (tmp_path / output).exists()
 

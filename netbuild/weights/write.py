@@ -33,12 +33,12 @@ def is_hdf5(path: PathLike) -> bool:
     return os.fspath(path).endswith(HDF5_SUFFIXES)
 
 
-def require_suffix(path: PathLike, what: str) -> None:
-    """Raise WeightsError for a name whose end stands for no format of weights; one without an end is a caffemodel."""
+def require_suffix(path: PathLike) -> None:
+    """Raise WeightsError for an output whose ending stands for no format; one without an ending is a caffemodel."""
     suffix = Path(path).suffix
     if suffix not in ("", *_SUFFIXES):
         raise WeightsError(
-            f"{what} {os.fspath(path)!r}: {suffix!r} is no ending of a weight file; known are {', '.join(_SUFFIXES)}"
+            f"output {os.fspath(path)!r}: {suffix!r} is no ending of a weight file; known are {', '.join(_SUFFIXES)}"
         )
 
 
@@ -48,7 +48,7 @@ def require_writable(found: Sequence[Entry], output: PathLike, *, net: bytes = b
     A caffemodel larger than Caffe reads is taken with `over_2gb` only, and then with a NetbuildWarning.
     """
     what = f"output {os.fspath(output)!r}"
-    require_suffix(output, "output")
+    require_suffix(output)
     if is_hdf5(output):
         _require_names(found, what)
         return
