@@ -135,6 +135,13 @@ def test_a_bottom_that_one_phase_lacks_twice_is_told_of_that_phase_alone():
     ]
 
 
+def test_of_very_many_unknown_bottoms_the_first_few_get_a_hint():
+    lost = "".join(layer(f"r{number}", "ReLU", "dat", f"x{number}") for number in range(50))
+    found = problems(net(DATA + lost))
+    assert len(found) == 50
+    assert [number for number, text in enumerate(found) if "did you mean 'data'?" in text] == [*range(21)]
+
+
 def test_all_problems_come_in_one_error():
     broken = net(layer("a", "ReLU", "x", "a") + layer("b", "ReLU", "y", "b"))
     with pytest.raises(GraphError, match=r"net.prototxt:(?s:.*)unknown bottom 'x'(?s:.*)unknown bottom 'y'"):

@@ -8,6 +8,8 @@ from typing import Collection, Dict, Iterable, List, Sequence, Set, Tuple
 from .._caffe import Message
 from ..errors import did_you_mean
 
+_HINTED = 20
+"""After so many faults no names are looked for that may have been meant."""
 Layers = Sequence[Tuple[int, Message]]
 """Layers of one phase, each with its index in the net."""
 
@@ -64,7 +66,9 @@ class Flow:
     def _hint(self, blob: str) -> str:
         if blob in self._tops:
             return "the layer that makes it comes later; move it up"
-        return did_you_mean(blob, dict.fromkeys(self._tops), "no layer of this phase has it as a top")
+        unknown = "no layer of this phase has it as a top"
+        # To look for a like name takes as long as the net is large: for the first few only.
+        return unknown if len(self.faults) > _HINTED else did_you_mean(blob, dict.fromkeys(self._tops), unknown)
 
     def above(self, blob: str, beyond: Collection[int] = ()) -> Set[int]:
         """Return the layers that the blob depends on, data layers left out, and the layers of `beyond` with all that
