@@ -143,7 +143,10 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     """Replace several files, which belong together: all are written before the first of them takes its name."""
     with ExitStack() as stack:
         for path, content in contents.items():
-            file = stack.enter_context(replacing(path))
+            # Their names change hands at once, one after the other: all else is done before, or after.
+            file = stack.enter_context(replacing(path, durable=False))
             file.write(content)
-            # Here, not at the end, shows whether the disk has room for it.
             file.flush()
+            os.fsync(file.fileno())
+    for folder in {path.parent for path in contents}:
+        _sync_folder(folder)
