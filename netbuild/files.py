@@ -170,5 +170,3 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     with replacing_together(list(contents)) as files:
         for file, content in zip(files, contents.values()):
             file.write(content)
-            # Here, not at the end, shows whether the disk has room for it.
-            file.flush()

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from netbuild.errors import NetbuildError
-from netbuild.files import existing_file, output_folder, plain_name, replacing, write_text
+from netbuild.files import existing_file, output_folder, plain_name, replacing, write_all, write_text
 
 
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -61,3 +61,14 @@ def test_a_name_from_a_file_cannot_lead_out_of_its_folder(name):
     assert plain_name("train.sha256", "features.json") == "train.sha256"
     with pytest.raises(NetbuildError, match=r"^features\.json: .* may lead out of the folder$"):
         plain_name(name, "features.json")
+
+
+def test_files_that_belong_together_are_all_written_before_one_takes_its_name(tmp_path):
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(NetbuildError, match="b': is a folder"):
+        write_all({tmp_path / "a": b"new", tmp_path / "b": b"new"})
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["a", "b"]
+    assert (tmp_path / "a").read_text() == "old"
+    write_all({tmp_path / "a": b"new", tmp_path / "c": b"too"})
+    assert [(tmp_path / name).read_bytes() for name in "ac"] == [b"new", b"too"]
