@@ -81,8 +81,8 @@ def learned_net(resume: PathLike) -> Optional[str]:
     found = next((path for path in (beside, Path(saved)) if path.exists()), None)
     if found is None:
         raise NetbuildError(
-            f"resume {os.fspath(resume)!r}: goes on from {str(Path(saved))!r}, which is neither there nor beside it; put it "
-            "beside"
+            f"resume {os.fspath(resume)!r}: goes on from {str(Path(saved))!r}, which is neither there nor beside it; "
+            "put it beside"
         )
     return str(found)
 
