@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netbuild._caffe import schema
 from netbuild.data import outside
 from netbuild.data.download import download
 from netbuild.data.images import load_images
@@ -214,4 +215,4 @@ def test_an_image_that_claims_too_many_pixels(folder):
         b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     )
     with pytest.raises(NetbuildError, match="image '.*x.png': cannot be read"):
-        load_images([folder / "x.png"], {"data": (1, 1, 28, 28)}, None)
+        load_images([folder / "x.png"], {"data": (1, 1, 28, 28)}, schema().NetParameter())

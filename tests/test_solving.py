@@ -75,7 +75,7 @@ SENSELESS = [
     ({"snapshot": -1}, "snapshot is -1"),
     ({"base_lr": "nan"}, "base_lr is nan; a number is needed"),
     ({"clip_gradients": 0}, "clip_gradients is 0, which makes every gradient 0"),
-    ({"net": r'"\000"'}, r"solver's net '.x00': cannot be reached"),
+    ({"net": r'"\000"'}, r"solver's net '.x00': no file has a name with NUL"),
     ({"snapshot_prefix": r'"a\000"'}, "snapshot_prefix: 'a.x00' is no plain name"),
 ]
 TAKEN = [
