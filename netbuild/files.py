@@ -12,6 +12,7 @@ from typing import IO, Iterator, List, Mapping, Optional, Sequence, Union
 from .errors import NetbuildError, some
 
 PathLike = Union[str, "os.PathLike[str]"]
+_AS_IT_WAS = "an old one is as it was"
 
 
 def existing_file(path: PathLike, what: str) -> Path:
@@ -101,39 +102,65 @@ def replacing_together(paths: Sequence[PathLike], *, durable: bool = True) -> It
     """Give temporary files as `replacing` does, which take their places one right after the other when all are whole.
 
     Names change hands one at a time, and a process that is killed in that moment leaves some old and some new:
-    whoever has to know records what belongs together.
+    whoever has to know records what belongs together. An error in the block is told of the first file.
     """
     for path in paths:
         require_output(path, [])
     targets = [Path(os.path.realpath(path)) for path in paths]
     temporaries = [target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp") for target in targets]
-    done: List[str] = []
     try:
         # Made within the try: Ctrl-C may come between a file and its name.
-        with ExitStack() as stack:
-            files = [stack.enter_context(temporary.open("x+b")) for temporary in temporaries]
-            for file, target in zip(files, targets):
-                _permit_as(file, target)
+        with _telling(targets[0]), ExitStack() as stack:
+            files = [stack.enter_context(_opened(*pair)) for pair in zip(temporaries, targets)]
             yield list(files)
-            for file in files:
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-        for temporary, target in zip(temporaries, targets):
-            temporary.replace(target)
-            done.append(str(target))
-    except BaseException as error:
+            for file, target in zip(files, targets):
+                _finish(file, target, durable=durable)
+        _give_names(temporaries, targets)
+    except BaseException:
         for temporary in temporaries:
             with suppress(OSError):
                 temporary.unlink()
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            rest = f"{some(done)} is new already: write all again" if done else "an old one is as it was"
-            raise NetbuildError(f"output {str(targets[len(done)])!r}: cannot be written ({reason}); {rest}") from error
         raise
     if durable:
         for folder in {target.parent for target in targets}:
             sync_folder(folder)
+
+
+@contextmanager
+def _opened(temporary: Path, target: Path) -> Iterator[IO[bytes]]:
+    with _telling(target):
+        file = temporary.open("x+b")
+    try:
+        _permit_as(file, target)
+        yield file
+    finally:
+        # To close it is to try once more to write what could not be written, and has been told.
+        with suppress(OSError):
+            file.close()
+
+
+def _finish(file: IO[bytes], target: Path, *, durable: bool) -> None:
+    with _telling(target):
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+
+
+def _give_names(temporaries: Sequence[Path], targets: Sequence[Path]) -> None:
+    for number, (temporary, target) in enumerate(zip(temporaries, targets)):
+        done = [str(other) for other in targets[:number]]
+        with _telling(target, f"{some(done)} is new already: write all again" if done else _AS_IT_WAS):
+            temporary.replace(target)
+
+
+@contextmanager
+def _telling(target: Path, rest: str = _AS_IT_WAS) -> Iterator[None]:
+    """Turn an error of the system's into the sentence about the file that could not be written."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise NetbuildError(f"output {str(target)!r}: cannot be written ({reason}); {rest}") from error
 
 
 def is_temporary(path: Path, of: str = "") -> bool:
@@ -168,5 +195,8 @@ def write_text(path: PathLike, text: str) -> None:
 def write_all(contents: Mapping[Path, bytes]) -> None:
     """Replace several files, which belong together: all are written before the first of them takes its name."""
     with replacing_together(list(contents)) as files:
-        for file, content in zip(files, contents.values()):
-            file.write(content)
+        for file, (path, content) in zip(files, contents.items()):
+            with _telling(path):
+                file.write(content)
+                # Here, not at the end, shows whether the disk has room for it.
+                file.flush()

@@ -88,7 +88,7 @@ def _classifier(told: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _source(told: Mapping[str, Any]) -> Dict[str, Any]:
-    return {"path": _text(told["path"]), "bytes": _number(told["bytes"]), "sha256": _digest(told["sha256"])}
+    return {"path": _path(told["path"]), "bytes": _number(told["bytes"]), "sha256": _digest(told["sha256"])}
 
 
 def _each(read: Callable[[Any], Value], told: Any) -> List[Value]:
@@ -104,14 +104,20 @@ def _number(told: Any) -> int:
 
 
 def _text(told: Any) -> str:
-    os.fsencode(told)  # no path has other letters
-    if not isinstance(told, str) or "\0" in told:
-        raise ValueError
+    if not isinstance(told, str):
+        raise TypeError
     return told
 
 
+def _path(told: Any) -> str:
+    os.fsencode(_text(told))  # no path has other letters
+    if "\0" in told:
+        raise ValueError
+    return str(told)
+
+
 def _name(told: Any) -> str:
-    return plain_name(_text(told), "sidecar")
+    return plain_name(_path(told), "sidecar")
 
 
 def _digest(told: Any) -> str:

@@ -106,7 +106,7 @@ def test_a_file_without_a_sidecar_or_with_anothers(fused):
         {"set": {"x": 1}},
         {"branches": []},
         {"branches": {"odd": []}},
-        {"branches": {"\ud800": {"seams": [], "files": [], "layers": []}}},
+        {"branches": {"a": {"seams": [], "files": [{"path": "a\0", "bytes": 1, "sha256": "0" * 64}], "layers": []}}},
         {"head": 3},
         {"head": {"layer": "ip2", "from": 4}},
         {"head": {"layer": "ip2", "from": [{}]}},

@@ -303,7 +303,7 @@ def test_an_image_in_the_middle_of_a_list_is_found_before_training(lists):
 
 def test_a_crop_larger_than_the_images_is_refused_with_the_list_at_hand(lists):
     output = commands.run("emit", "lenet", "--classes", 10, "--crop", 200, "-o", "net", code=1)
-    assert "is 28 x 28, smaller than the crop of 200 x 200 (40 of 40 images are such)" in output
+    assert "a crop of 200 is larger than the image, 28 x 28" in output
     assert not Path("net").exists()
     commands.run("emit", "lenet", "--classes", 10, "--crop", 24, "-o", "net")
     message = proto.read_net("net/train_val.prototxt")
@@ -311,7 +311,7 @@ def test_a_crop_larger_than_the_images_is_refused_with_the_list_at_hand(lists):
         one.transform_param.crop_size = 200
     proto.write("net/train_val.prototxt", message)
     output = commands.run("train", "net/solver.prototxt", "-o", "run", code=1)
-    assert "smaller than the crop of 200 x 200" in output
+    assert "is 28 x 28, smaller than the crop of 200 x 200 (40 of 40 images are such)" in output
 
 
 def test_a_net_is_emitted_where_its_images_are_not(in_tmp):

@@ -77,14 +77,15 @@ def test_no_axis_is_beyond_what_caffes_blobs_have(options):
         assert tracemalloc.get_traced_memory()[1] < 10 << 20
     finally:
         tracemalloc.stop()
-    assert "Caffe's blobs have at most 32" in found.faults[0]
+    assert "Caffe takes at most 32" in found.faults[0]
     ten = options[1].replace("2147483647", "10").replace("1073741824", "10")
     assert summarize(net(UNKNOWN + layer("x", options[0], "data", more=ten))).faults == ()
 
 
 def test_a_pyramid_of_more_levels_than_an_int_has_bits():
     text = UNKNOWN + layer("x", "SPP", "data", more="spp_param { pyramid_height: %d }")
-    assert "pyramid_height 4294967295 is too much" in summarize(net(text % 4294967295)).faults[0]
+    assert "pyramid_height is more than 2147483647" in summarize(net(text % 4294967295)).faults[0]
+    assert "pyramid_height 17 is too much" in summarize(net(text % 17)).faults[0]
     assert summarize(net(text % 3)).faults == ()
 
 
