@@ -14,7 +14,7 @@ from netbuild.fusion.joins import KINDS, Join
 from netbuild.fusion.wiring import DATA, Part
 from netbuild.graph.freeze import BATCH_NORM
 
-from .options import Function, branch_option, keyed, lengths, mean_option, scale_option, unknown_prefix
+from .options import Function, branch_option, finite, keyed, lengths, mean_option, scale_option, unknown_prefix
 
 
 def _one_of(known: Sequence[str]) -> Callable[[str], str]:
@@ -42,7 +42,7 @@ _OPTIONS = [
         "--lr",
         metavar="PREFIX=FACTOR",
         multiple=True,
-        callback=keyed(float),
+        callback=keyed(finite),
         help="Let this branch learn, its own learning rates multiplied by this.",
     ),
     click.option(
@@ -95,7 +95,7 @@ _OPTIONS = [
         "--coeff",
         metavar="PREFIX=FACTOR",
         multiple=True,
-        callback=keyed(float),
+        callback=keyed(finite),
         help="Coefficient of a branch in a sum or mean.  [default: 1]",
     ),
     click.option("--bridge", metavar="flatten|fc=K", help="Layer between each seam and the join, where shapes differ."),
@@ -121,7 +121,7 @@ _OPTIONS = [
         callback=keyed(_one_of(list(LOSSES))),
         help=f"{', '.join(LOSSES)}.  [default: {next(iter(LOSSES))}]",
     ),
-    click.option("--loss-weight", metavar="[HEAD=]W", multiple=True, callback=keyed(float), help="Weight of a loss."),
+    click.option("--loss-weight", metavar="[HEAD=]W", multiple=True, callback=keyed(finite), help="Weight of a loss."),
     click.option(
         "--shape",
         metavar="[PREFIX=]C,H,W",

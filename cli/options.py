@@ -16,6 +16,8 @@ from .console import is_quiet
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Value = TypeVar("Value")
+_LARGEST = 3.4028234663852886e38
+"""Of floats of 32 bits."""
 
 
 def pairs(kind: str, *, repeat: bool = False) -> Callable[..., Dict[str, Any]]:
@@ -111,6 +113,21 @@ def lengths(text: str) -> Tuple[int, ...]:
     return parsed
 
 
+def finite(text: str) -> float:
+    """Return a number as a net can hold it, in 32 bits."""
+    value = float(text)
+    if not abs(value) <= _LARGEST:
+        raise ValueError("a finite number")
+    return value
+
+
+def _factor(text: str) -> float:
+    value = finite(text)
+    if not value:
+        raise ValueError("not 0, which makes all images alike")
+    return value
+
+
 def _labels(text: str) -> Tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
@@ -121,7 +138,7 @@ def labels_option(help_text: str) -> Callable[[Function], Function]:
 
 
 def _mean(text: str) -> Tuple[float, ...]:
-    return () if text == "none" else tuple(float(part) for part in text.split(","))
+    return () if text == "none" else tuple(finite(part) for part in text.split(","))
 
 
 def mean_option(default: str) -> Callable[[Function], Function]:
@@ -141,7 +158,7 @@ def scale_option(default: str) -> Callable[[Function], Function]:
         "--scale",
         metavar="[PREFIX=]FACTOR",
         multiple=True,
-        callback=keyed(float),
+        callback=keyed(_factor),
         help=f"Factor after the mean is subtracted.  [default: {default}]",
     )
 

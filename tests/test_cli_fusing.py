@@ -153,6 +153,11 @@ def test_notes_go_to_stderr():
         (["--branch", "a=lenet", "--classes", 3, "--train-source", "x=y.txt"], "no input or label of the net is called 'x'", 2),
         (["--branch", "a=lenet", "--classes", 3, "--coeff", "a=2"], "a concat join has no coefficients", 1),
         (["--branch", "a=lenet", "--classes", 3, "--mean", "1", "--mean", "2"], "has one already", 2),
+        (["--branch", "a=lenet", "--classes", 3, "--mean", "nan"], "expected [PREFIX=]V[,V,V] (a finite number)", 2),
+        (["--branch", "a=lenet", "--classes", 3, "--scale", "a=1e39"], "expected [PREFIX=]FACTOR (a finite number)", 2),
+        (["--branch", "a=lenet", "--classes", 3, "--scale", "0"], "(not 0, which makes all images alike)", 2),
+        (["--branch", "a=lenet", "--classes", 3, "--lr", "a=inf"], "expected PREFIX=FACTOR (a finite number)", 2),
+        (["--branch", "a=lenet", "--classes", 3, "--loss-weight", "nan"], "expected [HEAD=]W (a finite number)", 2),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_a_sentence_and_write_nothing(arguments, sentence, code):

@@ -15,6 +15,7 @@ from sklearn import metrics
 
 from netbuild import DataSource, Fusion, Join, Preparation, Scorer, emit_files, lenet, proto, score_nets
 from netbuild.branches.lenet import MNIST
+from netbuild.data.images import encoded
 from netbuild.data.lists import read_list
 from netbuild.errors import CaffeError, GraphError, NetbuildError, NetbuildWarning, WeightsError
 from netbuild.evaluation import figures
@@ -316,9 +317,22 @@ def test_weights_that_do_not_fit_and_scores_that_are_not_finite_are_refused(mode
         score_nets(Scorer(train_val, tmp_path / "nan.caffemodel"), prime_list)
 
 
-def test_what_caffe_alone_can_find_is_told_in_its_words(models, tmp_path):
+def test_images_that_caffe_would_stumble_over_are_named(models, tmp_path, small_lists):
+    first = small_lists.path("val_all").read_text().split()[0]
     (tmp_path / "no.png").write_text("no image")
-    (tmp_path / "list.txt").write_text(f"{tmp_path}/no.png 0\n")
+    (tmp_path / "small.png").write_bytes(encoded(np.zeros((20, 20), np.uint8), "png"))
+    for name, reason in (
+        ("no", "in line 3 looks like no image of a known format, and Caffe cannot read it"),
+        ("small", "in line 3 is 20 x 20, and '.*' in line 1 28 x 28: images of one batch must be of one size"),
+    ):
+        (tmp_path / "list.txt").write_text(f"{first} 0\n\n{tmp_path}/{name}.png 0\n")
+        with pytest.raises(NetbuildError, match=reason):
+            score_nets(scorer(models, "all"), tmp_path / "list.txt")
+
+
+def test_what_caffe_alone_can_find_is_told_in_its_words(models, tmp_path):
+    (tmp_path / "small.png").write_bytes(encoded(np.zeros((20, 20), np.uint8), "png"))
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/small.png 0\n")
     with pytest.raises(CaffeError, match="Caffe gave up"):
         score_nets(scorer(models, "all"), tmp_path / "list.txt")
 

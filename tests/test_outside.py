@@ -65,7 +65,8 @@ def splits(images, labels=None):
         (splits(doubled(12)), "it has list for an array of numbers"),
         (splits(np.zeros((3, 784), np.float32), doubled(12)), "it has list for an array of whole numbers"),
         (splits(Called(np.ndarray, ((10**12,),))), "it makes arrays without values"),
-        (splits(np.zeros((1, 5), object)), "it has ndarray for an array of numbers"),
+        (splits(np.zeros((1, 5), object)), "it holds values of type 'O8', not only numbers"),
+        (splits(np.zeros((3, 784), np.float32), np.zeros(3)), "it has ndarray for an array of whole numbers"),
         (b"\x80\x04" + b"}" * 10_000_000, "it holds more than 6 arrays"),
         (b"\x80\x04(" + b"K\0" * 2000 + b"t.", "it holds more than 6 arrays"),
         (b"\x80\x02Nr\xff\xff\xff\xff.", "it holds more than 6 arrays"),  # LONG_BINPUT: a memo of 4 billion places
@@ -76,13 +77,56 @@ def splits(images, labels=None):
             "it holds more than 6 arrays",
         ),
         (ARRAY.replace(b"K\x04\x85", b"\x8a\x06\0\0\0\0\0\x10\x85"), "is not mnist.pkl.gz"),  # another shape
+        (ARRAY.replace(b"K\x04\x85", b"\x8a\x0a" + b"\x7f" * 10 + b"\x85"), "is not mnist.pkl.gz"),  # beyond any
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_pickles_that_build_more_than_they_hold(tmp_path, content, reason):
     (tmp_path / "mnist.pkl.gz").write_bytes(gzip.compress(content, 1))
     with pytest.raises(NetbuildError, match=reason):
         load_mnist(str(tmp_path / "mnist.pkl.gz"))
+
+
+ARRAY_HEAD = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\x01b\x87R(K\x01"
+"""What begins an array, as Python 2 writes it; its shape comes next."""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        b"U\x02O8K\0K\x01\x87R",  # objects, whose values are a list of any length
+        b"U\x02f8K\0K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x3ftb",  # floats, flagged as objects
+    ],
+    ids=["objects", "flags"],
+)
+def test_an_array_of_objects_that_are_not_there(tmp_path, kind):
+    """numpy makes room for all that the shape says, and reads a list of so many beyond its end."""
+    content = b"\x80\x02" + ARRAY_HEAD + b"J" + struct.pack("<i", 10**7) + b"\x85cnumpy\ndtype\n" + kind + b"\x89]tb."
+    (tmp_path / "mnist.pkl").write_bytes(content)
+    code = f"from netbuild.data.mnist import load_mnist; load_mnist({str(tmp_path / 'mnist.pkl')!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "NetbuildError: MNIST" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("protocol", range(5))
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", "<i8", "|u1"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_a_pickle_are_those_of_numpy(tmp_path, protocol, kind, order):
+    values = np.asarray(np.arange(12).reshape(3, 4), kind, order)
+    (tmp_path / "arrays.pkl").write_bytes(pickle.dumps((values, values[:1]), protocol))
+    full, part = (one.values for one in outside.load_arrays(tmp_path / "arrays.pkl", "arrays"))
+    assert full.tobytes() == values.tobytes()
+    assert (full.shape, part.shape, full.dtype) == ((3, 4), (1, 4), values.dtype)
+
+
+def test_an_array_as_python_2_writes_it(tmp_path):
+    values = np.array([1.5, -2, 300], "<f4")
+    kind = b"cnumpy\ndtype\nU\x02f4K\0K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    content = b"\x80\x02" + ARRAY_HEAD + b"K\x03\x85" + kind + b"\x89U\x0c" + values.tobytes() + b"tb."
+    assert (pickle.loads(content, encoding="latin1") == values).all()
+    (tmp_path / "array.pkl").write_bytes(content)
+    assert (outside.load_arrays(tmp_path / "array.pkl", "array").values == values).all()
 
 
 def test_a_pickle_that_repeats_a_text(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from ..errors import NetbuildError
 from ..files import existing_file
 from .download import download
 from .lists import Digits, checked
-from .outside import MAX_BYTES, load_arrays, too_long, unpacked
+from .outside import MAX_BYTES, Stored, load_arrays, too_long, unpacked
 
 TRAINING_IMAGES = 50_000
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist"
@@ -115,7 +115,15 @@ def _from_pickle(path: Path) -> Dict[str, Digits]:
         }
     except NetbuildError:
         raise
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         raise NetbuildError(f"MNIST {str(path)!r}: is not mnist.pkl.gz ({error})") from None
 
 
@@ -125,6 +133,7 @@ def _grey(images: Any) -> Any:
 
 def _array(values: Any, kinds: str) -> Any:
     """Return an array of one of these kinds of numbers as it is; lists within lists could be of any size."""
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in kinds:
-        raise TypeError(f"it has {type(values).__name__} for an array of {'whole ' * (kinds != 'f')}numbers")
-    return values
+    found = values.values if isinstance(values, Stored) else values
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in kinds:
+        raise TypeError(f"it has {type(found).__name__} for an array of {'whole ' * (kinds != 'f')}numbers")
+    return found

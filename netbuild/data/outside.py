@@ -9,6 +9,7 @@ import gzip
 import io
 import pickle
 import pickletools
+import re
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ MAX_BYTES = 1 << 28
 _MAX_STEPS = 1000
 """Of a pickle: six arrays take about 250."""
 _MAX_ARRAYS = 6
+_NUMBERS = re.compile(r"[biuf][1248]").fullmatch
+"""numpy's codes of the types whose values stand in a pickle as bytes."""
 
 
 def too_long(what: str, path: Path) -> NetbuildError:
@@ -50,7 +53,7 @@ def unpacked(path: Path, what: str) -> Iterator[IO[bytes]]:
 
 
 def load_arrays(path: Path, what: str) -> Any:
-    """Return what a pickle of numpy arrays, in tuples and lists, holds.
+    """Return what a pickle of numpy arrays, in tuples and lists, holds; of each array what it stored (`Stored`).
 
     Raises NetbuildError for a broken file and for a long one, pickle.UnpicklingError or any of what a damaged pickle
     ends in for one that holds something else.
@@ -71,6 +74,33 @@ def _require_few_steps(raw: bytes) -> None:
             raise pickle.UnpicklingError(f"it holds more than {_MAX_ARRAYS} arrays")
 
 
+class _Kind:
+    """A type of numbers as a pickle tells it: its code, then the order of its bytes."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        if not _NUMBERS(code):
+            raise pickle.UnpicklingError(f"it holds values of type {code!r}, not only numbers")
+        self.code, self.order = code, "="
+
+    def __setstate__(self, told: Any) -> None:
+        self.order = told[1]
+
+
+class Stored:
+    """An array as a pickle tells it.
+
+    numpy itself, asked to take this in, makes room for any shape first, and believes what is said of the values' type.
+    """
+
+    values: Any = None
+
+    def __setstate__(self, told: Any) -> None:
+        _, shape, kind, by_columns, raw = told
+        content = raw.encode("latin1") if isinstance(raw, str) else raw
+        values = np.frombuffer(content, np.dtype(kind.order + kind.code))
+        self.values = values.reshape(shape, order="F" if by_columns else "C")
+
+
 class _ArraysOnly(pickle.Unpickler):
     """Unpickles numpy arrays and nothing else: a pickle from the network could run any code."""
 
@@ -80,7 +110,7 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".")[0] == "numpy":
-            known = {"ndarray": self._no_array, "dtype": np.dtype, "_reconstruct": self._array}
+            known = {"ndarray": self._no_array, "dtype": _Kind, "_reconstruct": self._array}
             if name in known:
                 return known[name]
         if (module, name) == ("_codecs", "encode"):
@@ -88,11 +118,11 @@ class _ArraysOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it holds {module}.{name}, not only arrays")
 
     def _array(self, *_: Any) -> Any:
-        """Return an empty array, whose shape and values come next, the values with their bytes."""
+        """Return an array whose shape and values come next, the values with their bytes."""
         self._arrays += 1
         if self._arrays > _MAX_ARRAYS:
             raise pickle.UnpicklingError(f"it holds more than {_MAX_ARRAYS} arrays")
-        return np.ndarray.__new__(np.ndarray, (0,), "b")
+        return Stored()
 
     def _no_array(self, *_: Any) -> Any:
         """Stand for the class, which is only named: an array without values would have any size."""

@@ -12,6 +12,8 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 
 from .._child import run
+from ..data.contents import look_at, unfit
+from ..data.listing import read_lines
 from ..data.lists import Listing, read_list
 from ..errors import NetbuildError, NetbuildWarning
 from ..files import PathLike
@@ -132,6 +134,7 @@ def score_nets(
         full = Path(folder) / "list.txt"
         full.write_text("".join(f"{path} 0\n" for path in listing.paths), "utf-8", "surrogateescape")
         ready = {name: one.reading(str(full), len(listing.paths)) for name, one in prepared.items()}
+        _require_fit(source, root, ready)
         known = {name: _labels(name, one) for name, one in ready.items()}
         _require_known(known, listing, net, str(source))
         for name, labels in known.items():
@@ -139,6 +142,15 @@ def score_nets(
                 warnings.warn(_fewer(name, len(labels), len(known[""])), NetbuildWarning, stacklevel=2)
         answers = [_answers(name, one, known, len(listing.paths), gpu, on_progress) for name, one in ready.items()]
     return Evaluation(listing, (*answers, *_ensembles(answers[1:])))
+
+
+def _require_fit(source: PathLike, root: str, ready: Mapping[str, Prepared]) -> None:
+    """Raise NetbuildError for the first image that a net's data layer would stumble over in the middle of the list."""
+    listed = read_lines(source, root)
+    found = look_at(listed, [entry for entry in listed.entries() if listed.lines[entry.line - 1].strip()])
+    for one in ready.values():
+        for sentence in unfit(found, one.data):
+            raise NetbuildError(sentence)
 
 
 def _fewer(name: str, outputs: int, classes: int) -> str:
