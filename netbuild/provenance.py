@@ -86,6 +86,7 @@ class Origin:
                         "layer": copy.target,
                         "file": paths.index(copy.path),
                         "from": copy.source,
+                        "shapes": copy.shapes,
                         "channels": copy.channels,
                     }
                     for copy in own
@@ -194,6 +195,8 @@ def _copied(prefix: str, model: Model, source: str, sha256: str, layers: Sequenc
         blobs += len(ours)
         if len(ours) != len(theirs) or not ours:
             faults.append(f"{one['layer']} is not in both files")
+        elif one["shapes"] not in (None, [blob.shape for blob in ours]):
+            faults.append(f"{one['layer']} has other shapes than it was written with")
         elif not same_values(model.path, ours, source, theirs, one["channels"]):
             faults.append(f"{one['layer']} differs from its {one['from']}")
     return Checked(prefix, source, sha256, blobs, (*_replaced(source, sha256), *faults))

@@ -3,13 +3,14 @@
     {"netbuild": VERSION, "bytes": N, "set": {}, "net": "train_val.prototxt", "branches": {
         "odd": {"seams": ["odd/ip1"],
                 "files": [{"path": "../odd.caffemodel", "bytes": N, "sha256": "..."}],
-                "layers": [{"layer": "odd/conv1", "file": 0, "from": "conv1", "channels": null}]}},
+                "layers": [{"layer": "odd/conv1", "file": 0, "from": "conv1", "shapes": [[20, 1, 5, 5], [20]],
+                            "channels": null}]}},
      "head": {"layer": "ip2", "from": [{"path": "../odd.caffemodel", "bytes": N, "sha256": "...",
                                         "layer": "ip2", "classes": [1, 3, 5, 7, 9]}]}}
 
 Paths are relative to the sidecar's folder, so that a folder with all of it can be moved. `set` has the name and SHA-256
 of each file of a split fusion, `head` the classifiers that a head begins as, in the order of their seams. Older ones
-have no `set` and `head`. What is read was perhaps written by others: every value has its type, or the file is
+have no `set`, `head` and `shapes`. What is read was perhaps written by others: every value has its type, or the file is
 refused.
 """
 
@@ -23,6 +24,7 @@ from typing import Any, Callable, Dict, List, Mapping, TypeVar
 
 from .errors import NetbuildError, WeightsError
 from .files import PathLike, existing_file, plain_name
+from .weights.model import Shape
 from .weights.plan import CHANNELS
 
 _MAX_BYTES = 1 << 26
@@ -38,7 +40,7 @@ def sidecar(path: PathLike) -> str:
 def recorded(path: PathLike) -> Dict[str, Any]:
     """Return what the sidecar of a weight file says; WeightsError where there is none, or another's.
 
-    In an old one `head` is not there.
+    In an old one `head` is not there, and `shapes` are None.
     """
     file = Path(sidecar(path))
     if not os.path.lexists(file):
@@ -76,7 +78,13 @@ def _layer(told: Mapping[str, Any], files: int) -> Dict[str, Any]:
     file, channels = _number(told["file"]), told["channels"]
     if file >= files or channels not in (None, *CHANNELS):
         raise ValueError
-    return {"layer": _text(told["layer"]), "file": file, "from": _text(told["from"]), "channels": channels}
+    shapes = _each(_shape, told["shapes"]) if "shapes" in told else None
+    named = {"layer": _text(told["layer"]), "from": _text(told["from"])}
+    return {**named, "file": file, "shapes": shapes, "channels": channels}
+
+
+def _shape(told: Any) -> Shape:
+    return tuple(_each(_number, told))
 
 
 def _head(told: Mapping[str, Any]) -> Dict[str, Any]:

@@ -68,6 +68,19 @@ def test_a_bit_that_changed_is_found(fused, pb):
     assert "even: DIFFERS from even.caffemodel: even/ip1 differs from its ip1" in run("verify", path, code=1)
 
 
+def test_a_shape_that_changed_is_found(fused, pb):
+    """The values are what they were, and Caffe would refuse the file, or multiply by a matrix that lies on its side."""
+    path = fused / "net" / "init.caffemodel"
+    model = pb.NetParameter.FromString(path.read_bytes())
+    blob = next(layer for layer in model.layer if layer.name == "odd/conv1").blobs[0]
+    assert list(blob.shape.dim) == [20, 1, 5, 5]
+    blob.shape.dim[:] = [1, 20, 5, 5]
+    path.write_bytes(model.SerializeToString())
+    output = run("verify", path, code=1)
+    assert "odd: DIFFERS from" in output and "odd/conv1 has other shapes than it was written with" in output
+    assert "even: DIFFERS" not in output
+
+
 def test_a_source_that_was_trained_on_is_found(fused, trained):
     (fused / "odd.caffemodel").write_bytes((trained / "b.caffemodel").read_bytes())
     (fault, *more) = check_sources(fused / "net" / "init.caffemodel")[0].faults
@@ -138,6 +151,9 @@ LAYER = {"layer": "odd/conv1", "file": 0, "from": "conv1", "channels": None}
         {"layers": [{**LAYER, "file": -1}]},
         {"layers": [{**LAYER, "file": True}]},
         {"layers": [{**LAYER, "channels": "max"}]},
+        {"layers": [{**LAYER, "shapes": [[20, -1]]}]},
+        {"layers": [{**LAYER, "shapes": [20]}]},
+        {"layers": [{**LAYER, "shapes": None}]},
         {"layers": [{**LAYER, "layer": ["x"]}]},
         {"layers": [[]]},
     ],
@@ -256,6 +272,9 @@ def test_a_head_is_made_again_and_compared(headed, pb):
 def older(told):
     for key in ("set", "head"):
         del told[key]
+    for branch in told["branches"].values():
+        for one in branch["layers"]:
+            del one["shapes"]
 
 
 def test_an_old_sidecar_without_a_head_is_said_in_words(headed):
