@@ -125,13 +125,13 @@ def command(
             gpu=gpu,
             on_progress=shown.show,
         )
-    if not as_json:
-        for line in _report(evaluation):
-            say(line)
+    # Written first, for whoever reads what is printed may go away.
     written = _write(evaluation, output) if output else []
     if as_json:
         click.echo(json.dumps({**_as_dict(evaluation), "written": list(map(str, written))}, indent=2))
         return
+    for line in _report(evaluation):
+        say(line)
     for path in written:
         wrote(path)
 

@@ -218,6 +218,17 @@ def test_a_disk_with_no_room_even_for_the_structure_of_hdf5(mounted, trained, le
     assert (job.folder / "out.h5").read_text() == "old"
 
 
+def test_an_evaluation_of_which_nobody_reads_the_report_writes_its_tables(tmp_path, trained, small_lists):
+    job = Job(tmp_path, ["eval", trained / "lenet.prototxt", trained / "a.caffemodel", "--mean", "none"])
+    job.arguments += ["--source", str(small_lists.path("val_odd")), "-o", "out"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    code, told = job.end(stdout=writer)
+    os.close(writer)
+    assert (code, "Traceback" in told) == (1, False)
+    assert {"confusion.csv", "per_class.csv", "predictions.csv"} <= set(job.there())
+
+
 def test_a_full_disk_leaves_no_tables_of_half_an_evaluation(mounted, trained, small_lists):
     job = Job(mounted("disk", "1m"), ["eval", trained / "lenet.prototxt", trained / "a.caffemodel", "--mean", "none"])
     job.arguments += ["--source", str(small_lists.path("val_odd")), "-o", "out"]

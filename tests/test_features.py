@@ -52,6 +52,15 @@ def test_a_head_trained_on_features_has_the_bits_of_the_whole_nets(fused, tmp_pa
     assert not list((tmp_path / "head").glob("*.head.*"))
 
 
+def test_a_head_of_another_name_does_not_go_on(fused, tmp_path):
+    weights = [fused / "init.caffemodel"]
+    state = train_solver(fused / "solver.prototxt", tmp_path / "half", weights=weights, max_iter=100).solverstate
+    net = fused / "train_val.prototxt"
+    net.write_text(net.read_text().replace('"ip2"', '"other"'))
+    with pytest.raises(NetbuildError, match="has no values for other,"):
+        train_solver(fused / "solver.prototxt", tmp_path / "again", resume=state, max_iter=110)
+
+
 def test_a_resumed_head_has_the_bits_of_an_unbroken_run(fused, tmp_path, caffe):
     whole = trained_on(Features(), fused, tmp_path / "whole")
     half = trained_on(Features(), fused, tmp_path / "half", max_iter=100)

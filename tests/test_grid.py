@@ -52,6 +52,8 @@ def test_a_run_of_the_grid_is_the_run_that_its_solver_gives(fused, tmp_path):
 def test_what_cannot_be_tried_is_told_before_the_first_run(fused, tmp_path):
     with pytest.raises(GraphError, match="no field 'base_rl' in SolverParameter"):
         trained(fused, tmp_path / "g", base_lr=["0.1"], base_rl=["0.1"])
+    with pytest.raises(NetbuildError, match="max_iter is given for all runs, so that its values"):
+        trained(fused, tmp_path / "g", max_iter=["4", "6"])
     with pytest.raises(GraphError, match="base_lr: quick is not a value"):
         trained(fused, tmp_path / "g", base_lr=["0.1", "quick"])
     assert not (tmp_path / "g").exists()

@@ -100,6 +100,28 @@ def test_a_resumed_run_neither_passes_over_nor_overwrites_later_snapshots(solver
         train_solver(solver, tmp_path / "other", resume=state, max_iter=5)
 
 
+def test_a_resumed_run_does_not_overwrite_later_snapshots_in_hdf5(solver, tmp_path):
+    message = proto.read_solver(solver)
+    message.snapshot_format = message.HDF5
+    proto.write(solver, message)
+    train_solver(solver, tmp_path / "run")
+    last = tmp_path / "run" / "s_iter_20.caffemodel.h5"
+    before = last.read_bytes()
+    with pytest.raises(NetbuildError, match="holds snapshots beyond iteration 10 .s_iter_20"):
+        train_solver(solver, tmp_path / "run", resume=tmp_path / "run" / "s_iter_10.solverstate.h5")
+    assert last.read_bytes() == before
+
+
+def test_a_net_with_layers_that_were_not_saved_does_not_go_on(solver, tmp_path):
+    """Caffe loads what is called alike, and begins the rest at its fillers without a word."""
+    state = train_solver(solver, tmp_path / "run", max_iter=10).solverstate
+    net = solver.parent / "train_val.prototxt"
+    net.write_text(net.read_text().replace('"ip2"', '"other"'))
+    with pytest.raises(NetbuildError, match="caffemodel '.*s_iter_10.caffemodel' has no values for other,"):
+        train_solver(solver, tmp_path / "again", resume=state)
+    assert not list((tmp_path / "again").glob("*.caffemodel"))
+
+
 def test_weights_are_where_training_begins(solver, tmp_path):
     first = train_solver(solver, tmp_path / "first")
     losses = []

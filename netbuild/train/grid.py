@@ -74,6 +74,8 @@ def train_grid(
     are those of `train_solver`; `grid.csv` lists all scores. An interrupted run ends the grid with what is done; one
     that diverges comes last. DivergedError where all do.
     """
+    if "max_iter" in grid and options.get("max_iter") is not None:
+        raise NetbuildError("max_iter is given for all runs, so that its values in the grid had no effect; give one")
     target = Path(folder)
     settings = {setting_name(setting): setting for setting in _combined(grid)}
     taken = [name for name in (*settings, TABLE) if (target / name).exists()]

@@ -9,7 +9,7 @@ from typing import Collection, Mapping, NamedTuple, Optional, Sequence, Set, Tup
 
 from .. import proto
 from .._caffe import TEST, TRAIN, Message, schema
-from ..errors import NetbuildError
+from ..errors import NetbuildError, some
 from ..features.make import HERE, Kept, Ways
 from ..features.part import Part, part_of, untrained
 from ..files import PathLike
@@ -18,7 +18,7 @@ from ..graph.filled import frozen_layers
 from ..shapes import parameter_shapes
 from ..solving import type_of
 from ..weights.caffemodel import NET_NAME
-from ..weights.index import read_state
+from ..weights.index import index, read_state
 from ..weights.plan import Choices
 from ..weights.wire import encode_bytes
 from ..weights.write import write_model
@@ -87,6 +87,8 @@ def head_run(
             reason = str(error)
     net = proto.read_net(train_net(solver))
     if run is not None and reason is None:
+        if resume is not None:
+            _require_all_layers(run.parts["train"].split.head, learned_net(resume), resume)
         return run, "only the head is trained, on features that are computed once (--features off: the whole net)"
     _require_whole_state(solver, net, resume)
     note = f"the whole net is trained, not its head on features: {reason}"
@@ -161,12 +163,32 @@ def _state_of_head(solver: Message, net: Message, train: Part, resume: PathLike)
 def _require_whole_state(solver: Message, net: Message, resume: Optional[PathLike]) -> None:
     state = read_state(resume) if resume is not None else None
     if resume is not None:
-        learned_net(resume)
+        _require_all_layers(net, learned_net(resume), resume)
     expected = _remembered(solver, net, {layer.name for layer in net.layer})
     if state is not None and state.histories != expected:
         raise NetbuildError(
             f"resume {os.fspath(resume or '')!r}: remembers {state.histories} blobs, and the whole net has {expected}: "
             "is it of another net, or of a head trained on features? Those go on with --features auto"
+        )
+
+
+def _require_all_layers(net: Message, learned: Optional[str], resume: PathLike) -> None:
+    """Raise NetbuildError where layers would begin at their fillers, for Caffe passes over them in silence.
+
+    Layers that are not in every phase and stage are not looked at.
+    """
+    if learned is None:
+        return
+    stored = {layer.name for layer in index(learned).layers}
+    missing = [
+        layer.name
+        for layer, shapes in zip(net.layer, parameter_shapes(net))
+        if shapes and not (layer.name in stored or layer.blobs or layer.include or layer.exclude)
+    ]
+    if missing:
+        raise NetbuildError(
+            f"resume {os.fspath(resume)!r}: its caffemodel {learned!r} has no values for {some(missing)}, so that this "
+            "net would not go on from where it stood; resume with the net as it was, or begin anew with --weights"
         )
 
 

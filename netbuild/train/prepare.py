@@ -106,11 +106,11 @@ def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[Pat
         if (match := _SNAPSHOT(path.name))
     }
     if resume is not None:
-        state = read_state(resume)
-        later = [path for path, number in snapshots.items() if state is not None and number > state.iteration]
-        if state is not None and later:
+        iteration = _iteration(Path(resume))
+        later = [path for path, number in snapshots.items() if iteration is not None and number > iteration]
+        if later:
             raise NetbuildError(
-                f"folder {str(folder)!r}: holds snapshots beyond iteration {state.iteration} ({later[0].name}), which "
+                f"folder {str(folder)!r}: holds snapshots beyond iteration {iteration} ({later[0].name}), which "
                 "would be overwritten; name another folder, or resume from the last"
             )
     elif snapshots or log.exists():
@@ -119,6 +119,15 @@ def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[Pat
             f"folder {str(folder)!r}: holds an earlier run ({there.name}); name another folder, or go on from its last "
             ".solverstate with --resume"
         )
+
+
+def _iteration(resume: Path) -> Optional[int]:
+    """Return the iteration of a solverstate; of one in HDF5 its name tells it, None where it does not."""
+    state = read_state(resume)
+    if state is not None:
+        return state.iteration
+    named = _SNAPSHOT(resume.name)
+    return int(named[1]) if named else None
 
 
 def weight_notes(solver: Message, weights: Sequence[PathLike], *, force: bool) -> Iterator[str]:
