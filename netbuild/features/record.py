@@ -54,6 +54,7 @@ def usable_record(
     `blobs` are their names, by part. NetbuildError where they are others, unless with `force`.
     """
     record = read_record(folder)
+    _require_no_links(folder, [*blobs, *(record["parts"] if record else ())])
     if record is None and folder.is_dir() and not all(map(_left_over, folder.iterdir())):
         raise NetbuildError(f"folder {str(folder)!r}: holds something else than features; name another")
     other = changes(record["key"], key) if record else []
@@ -70,6 +71,20 @@ def usable_record(
             "--force, or name another folder"
         )
     return None if other else record
+
+
+def _require_no_links(folder: Path, parts: Sequence[str]) -> None:
+    """Raise NetbuildError where one of our names is a link: what is written under it would land outside the folder."""
+    inside = [path for part in parts for path in (folder / part).glob("*.h5")]
+    lists = [
+        folder / name for part in parts for name in (part, f"{part}.sha256", f"{part}.txt", f"head_{part}.prototxt")
+    ]
+    for path in [folder / RECORD, *lists, *inside]:
+        if path.is_symlink():
+            raise NetbuildError(
+                f"{str(path)!r}: is a link, and features are not written through one; put in its place "
+                "what it leads to, or name another folder"
+            )
 
 
 def _left_over(path: Path) -> bool:
@@ -116,7 +131,7 @@ def _written(folder: Path, part: str) -> List[Path]:
 
 def _is_there(path: Path, sign: str) -> bool:
     """Tell whether a file is there; NetbuildError where its text does not show that netbuild wrote it."""
-    if not path.exists() and not path.is_symlink():
+    if not path.exists():
         return False
     if not path.is_file() or not re.fullmatch(sign, path.read_text(encoding="utf-8", errors="replace")):
         raise _others(path)
@@ -125,9 +140,9 @@ def _is_there(path: Path, sign: str) -> bool:
 
 def _numbered(home: Path, sums: str) -> List[Path]:
     """Return the files of features in a part's folder, and what killed runs left of such."""
-    if not home.exists() and not home.is_symlink():
+    if not home.exists():
         return []
-    if home.is_symlink() or not home.is_dir():
+    if not home.is_dir():
         raise _others(home)
     inside = sorted(home.iterdir())
     for path in inside:
