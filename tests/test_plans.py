@@ -107,6 +107,14 @@ def test_missing_layers_are_left_only_on_wish(saved, tmp_path):
     assert json.loads(output)["left_to_fillers"] == ["a/conv2"]
 
 
+def test_a_part_is_not_nothing(saved, tmp_path):
+    source, _ = saved("source", conv("conv1"), conv("other"))
+    target = net_file(tmp_path / "t.prototxt", conv("a/conv1"), conv("b/conv8"), conv("b/conv9"))
+    with pytest.raises(WeightsError, match=r"nothing +b/\* +a layer to copy .*source.* conv1, other"):
+        fuse_weights(target, {"a": source, "b": source}, tmp_path / "o", Choices(partial=True))
+    assert not (tmp_path / "o").exists()
+
+
 @pytest.mark.parametrize(("into", "out_of"), [("conv", "fc"), ("fc", "conv")])
 def test_a_convolution_is_taken_for_a_full_connection_on_wish(caffe, saved, tmp_path, into, out_of):
     kinds = {"conv": conv("x"), "fc": fc("x", 2)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Callable, Collection, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import names
-from ..errors import did_you_mean
+from ..errors import did_you_mean, some
 from .fit import AnyShape, fits, mixed, reshaped, resolved, shapes_text
 from .model import Blob, Layer, Model, Shape
 from .problem import Problem, require_none
@@ -133,6 +133,7 @@ def make_plan(
             *_doubled(target, places),
             *(one for one in outcomes if isinstance(one, Problem) and not (choices.partial and one.what == "missing")),
             *_unclaimed(target, places, models),
+            *(_fruitless(places, outcomes, models) if choices.partial else ()),
         ]
     )
     wanted = {(place.prefix, place.source) for place in places if place is not None}
@@ -176,6 +177,24 @@ def _doubled(target: Sequence[Declared], places: Sequence[Optional[_Place]]) -> 
     for name, count in Counter(held).items():
         if count > 1:
             yield Problem("ambiguous", name, "one layer of this name", "the target", "several")
+
+
+def _fruitless(
+    places: Sequence[Optional[_Place]],
+    outcomes: Sequence[Union[Copy, Problem, None]],
+    models: Mapping[str, Sequence[Model]],
+) -> Iterator[Problem]:
+    """Yield the prefixes of which everything would be left to fillers: nobody means that by a part."""
+    claimed = {place.prefix: place for place in places if place is not None}
+    missed = {
+        place.prefix
+        for place, one in zip(places, outcomes)
+        if place is not None and isinstance(one, Problem) and one.what == "missing"
+    }
+    copied = {one.prefix for one in outcomes if isinstance(one, Copy)}
+    for prefix in sorted(missed - copied):
+        held = some([layer.name for layer in models[prefix][-1].layers])
+        yield Problem("nothing", f"{names.stem(prefix)}*", "a layer to copy", claimed[prefix].path, held or "no layer")
 
 
 def _unclaimed(
