@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from .._caffe import TEST
@@ -31,6 +32,9 @@ def require_taken(fusion: Fusion, built: Built, sources: Mapping[str, DataSource
                 "the source would come on top; leave them out there, or give them to the branches (--mean, --scale; "
                 "Part(mean=, scale=))"
             )
+        if source.input.test is None and source.input.train is None:
+            # A cut that the branches dispute is not decided by an input that tells none.
+            replace(source, input=replace(source.input, disputed=told.disputed))
         found, expected = source.size(), expected_size(told, source)
         if found != expected:
             _require_same_weights(fusion, built, blob, found, expected)
@@ -56,10 +60,11 @@ def _require_same_weights(fusion: Fusion, built: Built, blob: str, found: Size, 
     one, other = (_weights(fusion, built, blob, size) for size in (found, expected))
     for layer, shapes in other.items():
         if shapes != one.get(layer) and shapes is not None:
+            sizes = [shape_text((None, *size)) for size in (found, expected)]
             raise GraphError(
-                f"the source gives {blob!r} images of shape {shape_text((None, *found))}, and the branches that read it were "
-                f"trained on {shape_text((None, *expected))}: the weights of the frozen layer {layer!r} would not fit. Leave "
-                "out the source's input to do as the branches tell, or give the Part the shape that it was trained on"
+                f"the source gives {blob!r} images of shape {sizes[0]}, and the branches that read it were trained on "
+                f"{sizes[1]}: the weights of the frozen layer {layer!r} would not fit. Leave out the source's input to "
+                "do as the branches tell, or give the Part the shape that it was trained on"
             )
 
 

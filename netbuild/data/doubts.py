@@ -53,7 +53,9 @@ def _differing(told: Input, source: DataSource) -> Dict[str, Tuple[str, str]]:
     shape = told.shape or source.input.shape
     as_told = dataclasses.replace(source, input=dataclasses.replace(told, shape=shape, disputed=()))
     phases = {"TRAIN": (TRAIN, told.train), "TEST": (TEST, told.test)}
-    for name, phase in [(name, phase) for name, (phase, cut) in phases.items() if cut or told.resize]:
+    for name, phase in [
+        (name, phase) for name, (phase, cut) in phases.items() if told.resize or (cut and not told.disputed)
+    ]:
         cuts = [one.cut(phase) for one in (source, as_told)]
         found[name] = f"in {name} {cut_text(cuts[0])}", f"in {name} {cut_text(cuts[1])}"
     return {name: texts for name, texts in found.items() if texts[0] != texts[1]}
