@@ -7,7 +7,6 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 import click
 
-from netbuild.data.doubts import notes
 from netbuild.data.source import AS_IT_IS, KINDS, DataSource
 from netbuild.emit import emit_files, list_length
 from netbuild.errors import did_you_mean
@@ -112,16 +111,13 @@ def command(
     wanted = fusion(net, options)
     built = build(wanted)
     sources = _sources(built, options)
-    first = next(iter(sources.values()))
+    first = sources[next(iter(built.inputs))]
     if solver_mode is not None:
         solver_options.setdefault("solver_mode", solver_mode)
     if test_iter is not None:
         solver_options["test_iter"] = str(test_iter)
     elif wanted.all_heads and "test_iter" not in solver_options and list_length(first) is None:
-        note(f"{first.test_source} is not there to be counted; test_iter is set to 500")
-    for blob, doubts in built.doubts.items():
-        for sentence in notes(blob, doubts, sources[blob]):
-            note(sentence)
+        _say_test_iter(first)
     written = emit_files(
         wanted,
         sources,
@@ -134,6 +130,17 @@ def command(
     )
     for path in written:
         say(f"would write {path}" if dry_run else path)
+
+
+def _say_test_iter(source: DataSource) -> None:
+    """Say why a test takes the recipe's number of batches."""
+    why = {
+        "image": f"{source.test_source} is not there to be counted",
+        "hdf5": "what HDF5 files hold is not counted",
+        "input": "",
+    }.get(source.kind, "what a database holds is not counted")
+    if why:
+        note(f"{why}; test_iter is set to 500")
 
 
 def _sources(built: Built, options: Mapping[str, Any]) -> Dict[str, DataSource]:
@@ -164,9 +171,6 @@ def _require_own_lists(inputs: Sequence[str], options: Mapping[str, Any]) -> Non
 
 
 def _source(built: Built, blob: str, options: Mapping[str, Any]) -> DataSource:
-    told = built.inputs.get(blob) or next(iter(built.inputs.values()))
-    if options["color"] is not None and told.shape is not None:
-        told = dataclasses.replace(told, shape=(3 if options["color"] else 1, *told.shape[1:]))
     if options["mean_file"]:
         if options["mean"]:
             raise click.UsageError("--mean and --mean-file exclude each other")
@@ -175,10 +179,7 @@ def _source(built: Built, blob: str, options: Mapping[str, Any]) -> DataSource:
                 f"--mean-file: the branches that read {blob!r} subtract means of their own, and it would come on top; "
                 "give mean values, or --mean none, to each"
             )
-        told = dataclasses.replace(told, mean=(), mean_file=options["mean_file"])
     fields = {field.name for field in dataclasses.fields(DataSource)} - {"input", "train_source", "test_source"}
-    paths = {
-        name: options[name].get(blob, options[name].get("", default))
-        for name, default in (("train_source", "train.txt"), ("test_source", "val.txt"))
-    }
-    return DataSource(told, **paths, **{name: value for name, value in options.items() if name in fields})
+    named = {name: options[name].get(blob, options[name].get("")) for name in ("train_source", "test_source")}
+    paths = {name: path for name, path in named.items() if path is not None}
+    return DataSource(**paths, **{name: value for name, value in options.items() if name in fields})

@@ -113,7 +113,7 @@ _OPTIONS = [
         "branches call theirs]",
     ),
     click.option("--hidden", type=click.IntRange(1), help="Outputs of a fully connected layer before each classifier."),
-    click.option("--dropout", type=float, default=0.5, show_default=True, help="Dropout after that layer."),
+    click.option("--dropout", type=float, help="Dropout after that layer.  [default: 0.5]"),
     click.option(
         "--loss",
         metavar="[HEAD=]LOSS",
@@ -206,10 +206,19 @@ def _reads(prefix: str, nets: Mapping[str, str], given: Mapping[str, Any]) -> Un
     return wires[0][1] if [own for own, _ in wires] == [""] else dict(wires)
 
 
+def _require_no_head(given: Mapping[str, Any]) -> None:
+    """Refuse what is said of a head where there is none."""
+    if given["ensemble"] and given["no_head"]:
+        raise click.UsageError("--ensemble and --no-head exclude each other")
+    for option in ("heads", "hidden", "dropout", "loss", "loss_weight", *([] if given["ensemble"] else ["classes"])):
+        if given[option] not in (None, (), {}):
+            named = {"heads": "head"}.get(option, option.replace("_", "-"))
+            raise click.UsageError(f"--{named} does not go with --ensemble and --no-head")
+
+
 def _heads(given: Mapping[str, Any]) -> List[Head]:
     if given["ensemble"] or given["no_head"]:
-        if given["heads"]:
-            raise click.UsageError("--head does not go with --ensemble and --no-head")
+        _require_no_head(given)
         return []
     if not given["heads"] and given["classes"] is None:
         raise click.UsageError("say what the net is to end in: --classes N, --head NAME=N, --ensemble or --no-head")
@@ -219,6 +228,8 @@ def _heads(given: Mapping[str, Any]) -> List[Head]:
         if unknown:
             hint = did_you_mean(unknown[0], [name for name, _, _ in named])
             raise click.UsageError(f"--{option.replace('_', '-')} {unknown[0]}: no head has this name; {hint}")
+    if given["classes"] is not None and all(count for _, _, count in named):
+        raise click.UsageError("each --head has its own number of classes, and --classes would have no effect")
     heads: List[Head] = []
     for name, _, count in named:
         options = {option: given[option].get(name, given[option].get("")) for option in ("loss", "loss_weight")}

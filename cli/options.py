@@ -9,15 +9,13 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 import click
 
-from netbuild.errors import did_you_mean, printable
+from netbuild.errors import GraphError, did_you_mean, printable, require_finite
 
 from .builders import complete_file, complete_net, complete_pair
 from .console import is_quiet
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Value = TypeVar("Value")
-_LARGEST = 3.4028234663852886e38
-"""Of floats of 32 bits."""
 
 
 def pairs(kind: str, *, repeat: bool = False) -> Callable[..., Dict[str, Any]]:
@@ -116,8 +114,10 @@ def lengths(text: str) -> Tuple[int, ...]:
 def finite(text: str) -> float:
     """Return a number as a net can hold it, in 32 bits."""
     value = float(text)
-    if not abs(value) <= _LARGEST:
-        raise ValueError("a finite number")
+    try:
+        require_finite("it", [value])
+    except GraphError:
+        raise ValueError("a finite number") from None
     return value
 
 

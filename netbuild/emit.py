@@ -12,6 +12,8 @@ from google.protobuf import text_format
 
 from . import names, proto
 from ._caffe import TEST, TRAIN, Message, schema
+from .data.accord import require_taken
+from .data.doubts import notes
 from .data.layers import data_layers
 from .data.lists import count_images
 from .data.sound import require_fit_lists
@@ -52,7 +54,11 @@ Sources = Union[DataSource, Mapping[str, DataSource]]
 def train_val(fusion: Fusion, source: Sources) -> Message:
     """Return the net for training and testing, its data layers included, checked for shapes in both phases."""
     built = build(fusion)
-    sources = _by_input(built, source)
+    _say(built, source)
+    return _train_val(fusion, built, _by_input(fusion, built, source))
+
+
+def _train_val(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) -> Message:
     net = type(built.message)(name=built.message.name)
     net.layer.extend([*data_layers(sources, built.labels), *built.message.layer])
     taken = {layer.name for layer in built.message.layer}
@@ -73,7 +79,7 @@ def train_val(fusion: Fusion, source: Sources) -> Message:
 def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
     """Return the net for inference: Input layers, no label, `prob` at the end, nothing that only training reads."""
     built = build(fusion, deploy=True)
-    sizes = {blob: (batch, *one.size()) for blob, one in _by_input(built, source).items()}
+    sizes = {blob: (batch, *one.size()) for blob, one in _by_input(fusion, built, source).items()}
     require_fitting(built, fusion.join, sizes)
     bare = type(built.message)(name=built.message.name, layer=map(_without_training, built.message.layer))
     net = with_inputs(bare, sizes)
@@ -81,7 +87,24 @@ def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
     return net
 
 
-def _by_input(built: Built, source: Sources) -> Dict[str, DataSource]:
+def _say(built: Built, source: Sources) -> None:
+    """Give a NetbuildWarning for all that is to be said of the data: what no branch tells, what is done otherwise."""
+    given = _given(built, source)
+    for blob, told in built.inputs.items():
+        for sentence in notes(blob, built.doubts[blob], told, given[blob]):
+            warnings.warn(sentence, NetbuildWarning, stacklevel=3)
+
+
+def _by_input(fusion: Fusion, built: Built, source: Sources) -> Dict[str, DataSource]:
+    """Return the source of each input and further label, with what the branches tell of its images."""
+    told = built.inputs
+    first = next(iter(told.values()))
+    sources = {blob: one.of_input(told.get(blob, first)) for blob, one in _given(built, source).items()}
+    require_taken(fusion, built, sources)
+    return sources
+
+
+def _given(built: Built, source: Sources) -> Dict[str, DataSource]:
     """Return the source of each input and further label, in the order in which the branches read them."""
     inputs = built.inputs
     if isinstance(source, DataSource):
@@ -130,13 +153,17 @@ def emit_files(
     counted, it is the recipe's 500. A solver that was edited since is kept, with a NetbuildWarning, unless `force`;
     where `solver_options` would have no effect on it, or its nets are others, it is refused.
     """
+    built = build(fusion)
+    sources = _by_input(fusion, built, source)
+    _require_trained(fusion, split_phases, solver_options or {})
     messages: Dict[str, Message] = {"deploy.prototxt": deploy(fusion, source, deploy_batch)}
+    _say(built, source)
     if fusion.ensemble:
-        net = proto.only_phase(train_val(fusion, source), TEST)
+        net = proto.only_phase(_train_val(fusion, built, sources), TEST)
         require_fit_lists(net, "the test net")
         messages = {"test.prototxt": net, **messages}
     elif fusion.all_heads:
-        net = train_val(fusion, source)
+        net = _train_val(fusion, built, sources)
         require_fit_lists(net, "the train_val net")
         phases = {"train": TRAIN, "test": TEST} if split_phases else {}
         nets = {f"{name}.prototxt": proto.only_phase(net, phase) for name, phase in phases.items()}
@@ -148,6 +175,8 @@ def emit_files(
             warnings.warn(idle, NetbuildWarning, stacklevel=2)
         if not force and _keeps(Path(folder) / "solver.prototxt", messages["solver.prototxt"], solver_options or {}):
             del messages["solver.prototxt"]
+    if not fusion.all_heads:
+        _say_left(Path(folder), messages)
     if not dry_run:
         target = output_folder(folder)
         texts = {name: proto.to_text(message) for name, message in messages.items()}
@@ -155,6 +184,30 @@ def emit_files(
             texts["solver.prototxt"] = stamped(texts["solver.prototxt"])
         write_all({target / name: text.encode() for name, text in texts.items()})
     return [Path(folder) / name for name in messages]
+
+
+def _require_trained(fusion: Fusion, split_phases: bool, given: Mapping[str, str]) -> None:
+    """Refuse what is said of a training where nothing is trained."""
+    idle = [*given, *(["split_phases"] if split_phases else [])]
+    if idle and not fusion.all_heads:
+        raise GraphError(
+            f"a net {'that is an ensemble' if fusion.ensemble else 'without a head'} has nothing to train, gets no "
+            f"solver and no net of TRAIN phase: {' and '.join(idle)} would have no effect"
+        )
+
+
+def _say_left(folder: Path, new: Mapping[str, Message]) -> None:
+    """Name the files of an earlier net which stay beside those of one that does not train."""
+    old = [f"{name}.prototxt" for name in ("train_val", "train", "test", "solver")]
+    left = [name for name in old if name not in new and (folder / name).is_file()]
+    if left:
+        warnings.warn(
+            f"folder {str(folder)!r} also holds {' and '.join(left)} of another net, left as before; remove what "
+            "is not wanted, or name another folder: who looks at the folder (netbuild report) would take it for this "
+            "net's",
+            NetbuildWarning,
+            stacklevel=3,
+        )
 
 
 def _keeps(path: Path, new: Message, given: Mapping[str, str]) -> bool:

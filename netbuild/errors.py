@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Iterable, Optional, Sequence
 
+_LARGEST = 3.4028234663852886e38
+"""Of floats of 32 bits."""
+
 
 def printable(text: str) -> str:
     """Return the text with its control characters escaped, as Python writes them.
@@ -54,6 +57,20 @@ class WeightsError(NetbuildError):
 
 class NetbuildWarning(UserWarning):
     """What the user should know and netbuild cannot decide; the command line prints it as a note."""
+
+
+def require_finite(what: str, values: Iterable[float]) -> None:
+    """Raise GraphError for a value that no net can hold in its 32 bits: NaN, infinity, too large."""
+    for value in values:
+        if not abs(value) <= _LARGEST:
+            raise GraphError(f"{what} is {value:g}; a finite number is needed")
+
+
+def require_factor(what: str, value: float) -> None:
+    """Raise GraphError for a factor on images that is no finite number, or 0."""
+    require_finite(what, [value])
+    if not value:
+        raise GraphError(f"{what} is 0, which makes all images alike")
 
 
 class CaffeError(NetbuildError):

@@ -338,7 +338,7 @@ def test_losses_on_vectors(caffe, tmp_path, nets, loss, answer):
     assert net.blobs["label"].data.shape == (2, 4)
     assert list(loaded(caffe, paths["deploy"]).blobs)[-1] == answer
     with pytest.raises(GraphError, match="'label' has 4 numbers for each image, and a list or a database only one"):
-        emitted(fusion, tmp_path / "other", DataSource(Input((3, 6, 6))))
+        emitted(fusion, tmp_path / "other", DataSource(kind="lmdb"))
 
 
 @pytest.mark.parametrize(

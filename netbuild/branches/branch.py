@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
+from ..errors import require_factor, require_finite
+
 
 class Cut(NamedTuple):
     """How much of an image a net sees in one phase."""
@@ -51,6 +53,10 @@ class Input:
     disputed: Tuple[Tuple[str, str], ...] = ()
     """'resize' and 'crop' where the branches that read this input were trained with different ones, and who with what:
     one data layer cannot give both."""
+
+    def __post_init__(self) -> None:
+        require_finite(f"input of the data layer {self.layer!r}: a mean", self.mean)
+        require_factor(f"input of the data layer {self.layer!r}: the scale", self.scale)
 
     @property
     def seen(self) -> Tuple[Optional[int], Optional[int], Optional[int]]:

@@ -15,6 +15,7 @@ from .branch import Cut, Input
 
 _SILENT = ("DummyData", "Input", "HDF5Data", "Python")
 """Layers whose values come prepared, nobody tells how."""
+_WINDOWS = "WindowData"
 READ_IMAGES = ("ImageData", "Data")
 """Layers that read images and cut them: from a list, from a database."""
 _GREY, _COLOUR = 1, 3
@@ -36,15 +37,16 @@ def told_by(layer: Message, shape: Shape) -> Input:
     tail = tuple(length for length in (shape or ())[1:] if length is not None)
     known = tail if shape and len(tail) == len(shape) - 1 else None
     transform = layer.transform_param
-    cut = cut_of(layer)
+    cut = _warped(layer) if layer.type == _WINDOWS else cut_of(layer)
     return Input(
         shape=known,
         mean=tuple(transform.mean_value),
-        scale=transform.scale,
+        # Caffe's WindowData goes by a field of its own, and by no other.
+        scale=layer.window_data_param.scale if layer.type == _WINDOWS else transform.scale,
         resize=len(tail) == 3,
         layer=layer.name,
         mean_file=transform.mean_file or None,
-        prepared=layer.type not in _SILENT,
+        prepared=_tells(layer),
         channels=None if known else _channels(layer),
         # By chance in TEST too, where one layer stands for both phases; netbuild's own tests give the same each time.
         test=cut and cut._replace(mirror=False),
@@ -53,6 +55,22 @@ def told_by(layer: Message, shape: Shape) -> Input:
         from_database=layer.type == "Data",
         root_folder=layer.image_data_param.root_folder,
     )
+
+
+def _tells(layer: Message) -> bool:
+    """Tell whether a layer says what is done to its images' values; what a program puts into memory it has prepared,
+    unless the layer says more."""
+    if layer.type == "MemoryData":
+        return bool(
+            layer.transform_param.mean_value or layer.transform_param.mean_file or layer.transform_param.scale != 1
+        )
+    return layer.type not in _SILENT
+
+
+def _warped(layer: Message) -> Cut:
+    """Return how WindowData cuts: each window is resized to the square of its crop."""
+    side = layer.transform_param.crop_size
+    return Cut((side, side), None, layer.transform_param.mirror)
 
 
 def cut_of(layer: Message) -> Optional[Cut]:

@@ -4,23 +4,61 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import List, Mapping
+from typing import Dict, List, Mapping, Tuple
 
-from .._caffe import TEST
-from ..branches.told import described
-from .source import AS_IT_IS, DataSource
+from .._caffe import TEST, TRAIN
+from ..branches.branch import Input
+from ..branches.told import cut_text, described, values_text
+from ..shapes import shape_text
+from .accord import expected_size
+from .source import AS_IT_IS, AS_TOLD, DataSource
 
 
-def notes(blob: str, doubts: Mapping[str, str], source: DataSource) -> List[str]:
-    """Return what to say of one input and its data; `doubts` is what its branches leave open (`Built.doubts`).
+def notes(blob: str, doubts: Mapping[str, str], told: Input, given: DataSource) -> List[str]:
+    """Return what to say of one input and its data, as the caller gave it; `doubts` is what its branches leave open
+    (`Built.doubts`), `told` what they tell (`Built.inputs`).
 
     What the caller has decided is not said.
     """
+    source = given.of_input(told)
     if source.kind in AS_IT_IS:
-        return _to_prepare(blob, doubts, source)
+        return _to_prepare(blob, doubts, source) if given.input is AS_TOLD else []
+    if source.input != told:
+        return [*_otherwise(blob, told, source), *_mean_file(source)]
     open_ones = [sentence for option, sentence in doubts.items() if not _decided(option, source)]
     said = [f"input {blob!r}: {sentence}" for sentence in open_ones]
     return [*said, *_mean_file(source), *(_sizes(blob, source) if source.kind == "image" else _to_store(blob, source))]
+
+
+def _otherwise(blob: str, told: Input, source: DataSource) -> List[str]:
+    """Return in what a source prepares its images otherwise than the branches tell, but for its own options."""
+    said = _differing(told, source)
+    if not said:
+        return []
+    found, expected = ("; ".join(texts) for texts in zip(*said.values()))
+    return [
+        f"input {blob!r}: the data layer prepares images otherwise than those that its branches were trained on: "
+        f"{found}; they tell: {expected}. Leave out the source's input to do as they tell, or say what is true in "
+        "Part(mean=, scale=, shape=)"
+    ]
+
+
+def _differing(told: Input, source: DataSource) -> Dict[str, Tuple[str, str]]:
+    """Return what a source does and what the branches tell, in words: of values, and of the cut in each phase."""
+    found: Dict[str, Tuple[str, str]] = {}
+    if told.prepared and not source.mean_file:
+        found["values"] = values_text(source.input), values_text(told)
+    size, expected = source.size(), expected_size(told, source)
+    found["size"] = shape_text((None, *size)), shape_text((None, *expected))
+    shape = told.shape or source.input.shape
+    as_told = dataclasses.replace(source, input=dataclasses.replace(told, shape=shape, disputed=()))
+    phases = {"TRAIN": (TRAIN, told.train), "TEST": (TEST, told.test)}
+    for name, phase in [
+        (name, phase) for name, (phase, cut) in phases.items() if told.resize or (cut and not told.disputed)
+    ]:
+        cuts = [one.cut(phase) for one in (source, as_told)]
+        found[name] = f"in {name} {cut_text(cuts[0])}", f"in {name} {cut_text(cuts[1])}"
+    return {name: texts for name, texts in found.items() if texts[0] != texts[1]}
 
 
 def _decided(option: str, source: DataSource) -> bool:
@@ -40,7 +78,7 @@ def _to_prepare(blob: str, doubts: Mapping[str, str], source: DataSource) -> Lis
 
 
 def _mean_file(source: DataSource) -> List[str]:
-    file = source.input.mean_file
+    file = source.all_mean_file
     if not file or Path(file).is_file():
         return []
     return [f"the mean file {file!r} is not there; Caffe looks for it from the folder in which it runs ({Path.cwd()})"]

@@ -22,6 +22,7 @@ def data_layers(sources: Mapping[str, DataSource], labels: Mapping[str, int]) ->
     if len(kinds) > 1:
         raise GraphError(f"all inputs need data of one kind, found {' and '.join(sorted(kinds))}")
     if kinds <= set(AS_IT_IS):
+        _require_one_file(sources)
         # One layer gives all inputs and labels.
         return [_together(sources, labels, phase) for phase in (TRAIN, TEST)]
     _require_lists(sources, labels)
@@ -36,6 +37,18 @@ def data_layers(sources: Mapping[str, DataSource], labels: Mapping[str, int]) ->
         for label in more_labels:
             layers += _listed(sources[label], phase, label, ["", label])
     return layers
+
+
+def _require_one_file(sources: Mapping[str, DataSource]) -> None:
+    """Raise GraphError where sources differ that one layer is to read."""
+    for phase, name in ((TRAIN, "TRAIN"), (TEST, "TEST")):
+        read = {f"{one.path(phase)} in batches of {one.batch(phase)}": blob for blob, one in sources.items()}
+        if len(read) > 1:
+            listed = " and ".join(f"{text} for {blob!r}" for text, blob in read.items())
+            raise GraphError(
+                f"one layer of kind {next(iter(sources.values())).kind} gives all inputs and labels in {name}, found "
+                f"{listed}; give one list and one batch for all"
+            )
 
 
 def _require_lists(sources: Mapping[str, DataSource], labels: Mapping[str, int]) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Optional, Tuple
 
 from .._caffe import TEST, TRAIN
 from ..branches.branch import Cut, Input
 from ..errors import GraphError
 
+AS_TOLD = Input(None)
+"""The input of a source that is to prepare images as the branches tell."""
 KINDS = ("image", "lmdb", "leveldb", "hdf5", "input")
 """Where data comes from: a list of image files, a database, a list of HDF5 files, or the caller's memory."""
 AS_IT_IS = ("hdf5", "input")
 """Kinds whose values reach the net unchanged: whoever gives them has prepared them."""
 
+_TRAIN_LIST, _TEST_LIST = "train.txt", "val.txt"
 _DONE = {"resize": "resized", "crop": "cropped"}
 
 
@@ -21,10 +24,11 @@ _DONE = {"resize": "resized", "crop": "cropped"}
 class DataSource:
     """The data of one input of a net, in both phases."""
 
-    input: Input
+    input: Input = AS_TOLD
+    """How images are prepared; by default as the branches that read them tell."""
     kind: str = "image"
-    train_source: str = "train.txt"
-    test_source: str = "val.txt"
+    train_source: str = _TRAIN_LIST
+    test_source: str = _TEST_LIST
     train_batch: int = 50
     test_batch: int = 20
     crop: Optional[int] = None
@@ -38,23 +42,35 @@ class DataSource:
     """Shuffle the list each epoch in TRAIN; ImageData only, by default not."""
     root_folder: Optional[str] = None
     """Put in front of each path of the list; ImageData only."""
+    color: Optional[bool] = None
+    """BGR images (True) or grey ones."""
+    mean_file: Optional[str] = None
+    """A mean image (binaryproto) in place of mean values."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise GraphError(f"no data kind {self.kind!r}; known are {', '.join(KINDS)}")
         self._require_applicable()
+        if min(self.train_batch, self.test_batch) < 1:
+            raise GraphError("a batch needs at least 1 image")
+        if self.input is AS_TOLD:
+            return
         if self.kind not in AS_IT_IS and len(self.shape) != 3:
             raise GraphError(f"images have a shape C,H,W; found {','.join(map(str, self.shape))}")
         self._require_channels()
         if self.kind not in AS_IT_IS:
             self._require_agreed()
             self._require_croppable()
-        if min(self.train_batch, self.test_batch) < 1:
-            raise GraphError("a batch needs at least 1 image")
 
     def _require_applicable(self) -> None:
-        if self.kind in AS_IT_IS and (self.crop or self.mirror):
-            raise GraphError(f"data of kind {self.kind!r} is taken as it is: crop and mirror do not apply")
+        if self.kind in AS_IT_IS and (self.crop or self.mirror or self.mean_file):
+            raise GraphError(
+                f"data of kind {self.kind!r} is taken as it is: crop and mirror do not apply, nor a mean file"
+            )
+        if self.kind == "input" and (self.train_source, self.test_source) != (_TRAIN_LIST, _TEST_LIST):
+            raise GraphError(
+                "data of kind 'input' is what your program puts into the net: train and test source do not apply"
+            )
         if self.kind != "image" and (self.resize or self.shuffle or self.root_folder):
             raise GraphError(f"resize, shuffle and root folder are for images in a list, not for data of {self.kind!r}")
 
@@ -65,7 +81,7 @@ class DataSource:
                 f"images of a list have 3 channels, or 1 as grey ones, and the net reads {channels}; take data of kind "
                 "lmdb, leveldb or hdf5"
             )
-        if len(self.input.mean) not in (0, 1, channels):
+        if not self.mean_file and len(self.input.mean) not in (0, 1, channels):
             raise GraphError(f"{len(self.input.mean)} mean values for {channels} channels; give one, or each's")
 
     def _require_agreed(self) -> None:
@@ -98,7 +114,17 @@ class DataSource:
         """The input's shape without N; raises GraphError where neither the branches nor the caller told it."""
         if self.input.shape is None:
             raise GraphError("the shape of the input is not known from the branches' nets; give it: --shape C,H,W")
-        return self.input.shape
+        channels = {None: self.input.shape[0], True: 3, False: 1}[self.color]
+        return (channels, *self.input.shape[1:])
+
+    @property
+    def all_mean_file(self) -> Optional[str]:
+        """The mean file, given here or told by the input."""
+        return self.mean_file or self.input.mean_file
+
+    def of_input(self, told: Input) -> DataSource:
+        """Return the source as it is for an input of which the branches tell `told`."""
+        return replace(self, input=told) if self.input is AS_TOLD else self
 
     def cut(self, phase: int) -> Cut:
         """Return how much of an image the net sees in a phase: as said here, else as its source told."""
@@ -147,8 +173,8 @@ class DataSource:
     def transform(self, phase: int) -> Dict[str, Any]:
         """Return the fields of a TransformationParameter."""
         fields: Dict[str, Any] = {}
-        if self.input.mean_file:
-            fields["mean_file"] = self.input.mean_file
+        if self.all_mean_file:
+            fields["mean_file"] = self.all_mean_file
         elif self.input.mean:
             fields["mean_value"] = list(self.input.mean)
         if self.input.scale != 1:
@@ -158,6 +184,6 @@ class DataSource:
             fields["crop_size"] = crop
         if mirror:
             fields["mirror"] = True
-        if self.kind != "image" and self.input.decoded is not None:
+        if self.kind != "image" and (self.color is not None or self.input.decoded is not None):
             fields["force_color" if self.shape[0] > 1 else "force_gray"] = True
         return fields

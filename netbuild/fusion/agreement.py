@@ -26,11 +26,12 @@ def merged(reads: Reads) -> Dict[str, Input]:
 
 def _agreed(blob: str, known: Readers, *, raw: bool) -> Input:
     first = next((one for one in known.values() if one.prepared), next(iter(known.values()), Input(None)))
+    shape = _shape(blob, known)
     both = {phase: _cuts(known, phase) for phase in ("test", "train")}
     agreed = dataclasses.replace(
         first,
-        shape=_shape(blob, known),
-        channels=None,
+        shape=shape,
+        channels=None if shape else _only([one.seen[0] for one in known.values() if one.seen[0] is not None]),
         test=_common(both["test"].values()),
         train=_common(both["train"].values()),
         decoded=next((one.decoded for one in known.values() if one.decoded is not None), None),
@@ -152,10 +153,15 @@ def _stored(known: Readers) -> str:
     )
 
 
+def _of(values: Mapping[str, str]) -> str:
+    """Return whose values these are: 'of a: x/, b: y/'; of a net alone 'x/'."""
+    return f"of {_listed(values)}" if any(values) else _listed(values)
+
+
 def _roots(known: Readers) -> str:
     roots = {prefix: one.root_folder for prefix, one in known.items() if one.root_folder}
     if not roots:
         return ""
     only = _only(roots.values())
     done = f"{only!r} is put in front of the lists' paths" if only else "nothing is put in front of the lists' paths"
-    return f"{done} (root_folder of {_listed(roots)}); --root-folder FOLDER says otherwise"
+    return f"{done} (root_folder {_of(roots)}); --root-folder FOLDER says otherwise"

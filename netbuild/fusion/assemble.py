@@ -243,7 +243,7 @@ def _scores(net: Any, joined: Sequence[Branch], top: Any, head: Head, naming: Na
     """Add a head up to its scores; a net alone, of which nothing else is said, gets the classifier it was published
     with. Return the scores, and what gives names that are free now."""
     own = joined[0]
-    if own.prefix == "" and own.head is not None and head == Head(head.classes):
+    if own.prefix == "" and own.head is not None and top is own.top and head == Head(head.classes):
         scores = own.head(net, head.classes)
         return scores, Naming(names_in(_message(net)))
     usual = (own.classifier or "fc{classes}").format(classes=head.classes)

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 
 from .. import blocks
 from .._caffe import TEST, caffe
-from ..errors import GraphError
+from ..errors import GraphError, require_finite
 from .naming import Naming
 
 LOSSES: Dict[str, Optional[str]] = {
@@ -17,6 +17,7 @@ LOSSES: Dict[str, Optional[str]] = {
     "EuclideanLoss": None,
 }
 """Each loss and the layer that makes a deployed net's answer of the scores, None where the scores are the answer."""
+_USUAL_DROPOUT = 0.5
 _ONE_LABEL = ("SoftmaxWithLoss", "HingeLoss")
 
 
@@ -30,8 +31,8 @@ class Head:
     """Its layer's name; by default as the branches' own classifier is called."""
     hidden: int = 0
     """Outputs of an InnerProduct with ReLU and Dropout before it; 0: there is none."""
-    dropout: float = 0.5
-    """Share of the hidden outputs that each training step leaves out."""
+    dropout: Optional[float] = None
+    """Share of the hidden outputs that each training step leaves out; by default half of them."""
     loss: str = "SoftmaxWithLoss"
     loss_weight: float = 1.0
 
@@ -40,8 +41,16 @@ class Head:
             raise GraphError(f"{self.classes} classes: a classifier needs at least 1")
         if self.loss not in LOSSES:
             raise GraphError(f"no loss {self.loss!r}; known are {', '.join(LOSSES)}")
-        if not 0 <= self.dropout < 1:
+        if self.hidden < 0:
+            raise GraphError(f"{self.hidden} hidden outputs: a hidden layer needs at least 1; 0 is for none")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
             raise GraphError(f"a dropout of {self.dropout:g}: expected a share from 0 up to, not including, 1")
+        if self.dropout is not None and not self.hidden:
+            raise GraphError(
+                f"a dropout of {self.dropout:g} has no effect without a hidden layer, whose outputs it leaves out; "
+                "give --hidden K too"
+            )
+        require_finite("the weight of a loss", [self.loss_weight])
 
     @property
     def label_length(self) -> int:
@@ -55,9 +64,10 @@ def add_scores(net: Any, top: blocks.Top, head: Head, usual: str, naming: Naming
     if head.hidden:
         top = blocks.fc(net, naming.free(f"{name}_hidden"), top, head.hidden)
         top = blocks.relu(net, naming.free(f"{name}_relu"), top)
-        if head.dropout:
+        share = _USUAL_DROPOUT if head.dropout is None else head.dropout
+        if share:
             drop = naming.free(f"{name}_drop")
-            net[drop] = caffe().layers.Dropout(top, in_place=True, dropout_ratio=head.dropout)
+            net[drop] = caffe().layers.Dropout(top, in_place=True, dropout_ratio=share)
             top = net[drop]
     return blocks.fc(net, name, top, head.classes)
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from .. import blocks
 from .._caffe import caffe
 from ..branches.branch import Branch
-from ..errors import GraphError
+from ..errors import GraphError, require_finite
 from ..graph.rename import names_in
 from ..shapes import Shape, shape_text
 from .naming import Naming
@@ -39,6 +39,7 @@ class Join:
             raise GraphError(f"a {self.kind} join has no axis; it is for concat")
         if self.weights and self.kind not in ("sum", "mean"):
             raise GraphError(f"a {self.kind} join has no coefficients; they are for sum and mean")
+        require_finite("a coefficient", self.weights.values())
         if self.kind == "mean" and self.weights and sum(self.weights.values()) <= 0:
             raise GraphError("the coefficients of a mean need a sum above 0")
         if self.bridge not in (None, "flatten") and self.bridge_outputs() < 1:
@@ -70,6 +71,7 @@ def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT, naming: Optio
         raise GraphError(f"a coefficient is given for {unknown[0]!r}, which is no branch that is joined")
     tops = [_bridged(net, branch, how, naming) for branch in branches]
     if len(tops) == 1:
+        _require_idle(how)
         return tops[0]
     blob = naming.require_free(how.blob, "blob") if how.blob else naming.free(_usual_blob(branches))
     name = naming.free(how.kind)
@@ -82,6 +84,22 @@ def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT, naming: Optio
             options["coeff"] = coefficients
         net[blob] = caffe().layers.Eltwise(*tops, name=name, **options)
     return net[blob]
+
+
+def _require_idle(how: Join) -> None:
+    """Raise GraphError for options of a join where nothing is joined."""
+    given = {
+        "kind": how.kind != CONCAT.kind,
+        "axis": how.axis is not None,
+        "coefficients": how.weights,
+        "blob": how.blob,
+    }
+    idle = [name for name, said in given.items() if said]
+    if idle:
+        raise GraphError(
+            f"there is one branch to join, and the join's {' and '.join(idle)} would have no effect (--join, --axis, "
+            "--coeff and --blob are for several branches)"
+        )
 
 
 def _usual_blob(branches: Sequence[Branch]) -> str:

@@ -12,7 +12,7 @@ from .. import names
 from .._caffe import caffe
 from ..branches.branch import Branch, Builder, Input
 from ..branches.written import Top, blob_of, top_of
-from ..errors import GraphError, NetbuildError, did_you_mean
+from ..errors import GraphError, NetbuildError, did_you_mean, require_factor, require_finite
 from ..graph.freeze import BATCH_NORM
 from ..graph.rename import names_in
 from ..names import local, qualify
@@ -48,6 +48,10 @@ class Part:
     def __post_init__(self) -> None:
         if self.batch_norm not in (None, *BATCH_NORM):
             raise GraphError(f"no BatchNorm statistics {self.batch_norm!r}; known are {' and '.join(BATCH_NORM)}")
+        require_finite("a learning rate factor", [self.lr])
+        require_finite("a mean", self.mean or ())
+        if self.scale is not None:
+            require_factor("the scale", self.scale)
         if self.lr <= 0:
             raise GraphError(f"a learning rate factor of {self.lr:g}: expected more than 0; a frozen branch has none")
         if self.frozen and (self.lr != 1 or self.frozen_to):
