@@ -93,6 +93,7 @@ INNER = {
     "fusion": ["naming", "preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
     "data": [
         *("images", "source", "doubts", "layers", "listing", "headers", "decode", "labels", "contents", "hdf5"),
+        *("fault", "means", "together"),
         *("sound", "lists", "outside", "download", "mnist", "digits"),
     ],
     "costs": ["multiply", "memory", "sizes", "summary"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import List, Mapping
 
 from .._caffe import TEST
@@ -20,7 +19,7 @@ def notes(blob: str, doubts: Mapping[str, str], source: DataSource) -> List[str]
         return _to_prepare(blob, doubts, source)
     open_ones = [sentence for option, sentence in doubts.items() if not _decided(option, source)]
     said = [f"input {blob!r}: {sentence}" for sentence in open_ones]
-    return [*said, *_mean_file(source), *(_sizes(blob, source) if source.kind == "image" else _to_store(blob, source))]
+    return [*said, *(_sizes(blob, source) if source.kind == "image" else _to_store(blob, source))]
 
 
 def _decided(option: str, source: DataSource) -> bool:
@@ -37,13 +36,6 @@ def _to_prepare(blob: str, doubts: Mapping[str, str], source: DataSource) -> Lis
         return []
     say = f"data of kind {source.kind} is taken as it is; give {blob!r} images that are {described(wanted)}"
     return [say, *(f"input {blob!r}: {doubts['mean']}" for _ in range("mean" in doubts))]
-
-
-def _mean_file(source: DataSource) -> List[str]:
-    file = source.input.mean_file
-    if not file or Path(file).is_file():
-        return []
-    return [f"the mean file {file!r} is not there; Caffe looks for it from the folder in which it runs ({Path.cwd()})"]
 
 
 def _sizes(blob: str, source: DataSource) -> List[str]:
