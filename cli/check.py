@@ -13,6 +13,7 @@ from netbuild.branches.prototxt import seams
 from netbuild.branches.source import alone, prototxts
 from netbuild.branches.table import find_builder
 from netbuild.branches.told import images_of
+from netbuild.data.fault import Weight
 from netbuild.data.sound import data_faults
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems, remarks
@@ -63,13 +64,15 @@ def command(net: str, list_seams: bool, as_json: bool) -> None:
 
 def _looked_at(name: str, net: Message, *, list_seams: bool) -> _Report:
     phases = proto.phases(net)
-    wrong = [*problems(net), *(fault.sentence for fault in data_faults(net))]
+    faults = data_faults(net)
+    wrong = [*problems(net), *(fault.sentence for fault in faults if fault.weight >= Weight.ABSENT)]
+    notes = [*remarks(net), *(fault.sentence for fault in faults if fault.weight < Weight.ABSENT)]
     unknown = {layer: kind for phase in phases for layer, kind in unknown_types(net, phase).items()}
     cuts = seams(proto.only_phase(net, TEST if TEST in phases else phases[0])) if list_seams else None
     # A builder tells how its images are prepared by other means than a data layer.
     images = images_of(net) if prototxts(name) and not wrong else {}
     untold = [blob for blob, told in images.items() if not told.prepared]
-    return _Report(name, wrong, remarks(net), unknown, cuts, untold)
+    return _Report(name, wrong, notes, unknown, cuts, untold)
 
 
 def _print(report: _Report, net: Message) -> None:

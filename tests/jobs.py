@@ -129,16 +129,29 @@ def _of_output(pairs):
 def first_batches(net, lists):
     """For each list's bytes the labels of the first batch, or Caffe's last words."""
     from netbuild._caffe import caffe
-    from netbuild._child import apart
-    from netbuild.errors import CaffeError
 
     caffe()
     for content in lists:
         Path("list.txt").write_bytes(content)
-        try:
-            yield next(iter(apart(lambda: _first_batch(net))))
-        except CaffeError as error:
-            yield str(error)
+        yield _batch_or_words(net)
+
+
+def first_batch_of(nets):
+    """For each net the labels of its first batch, or Caffe's last words."""
+    from netbuild._caffe import caffe
+
+    caffe()
+    yield from map(_batch_or_words, nets)
+
+
+def _batch_or_words(net):
+    from netbuild._child import apart
+    from netbuild.errors import CaffeError
+
+    try:
+        return next(iter(apart(lambda: _first_batch(net))))
+    except CaffeError as error:
+        return str(error)
 
 
 def _first_batch(net):

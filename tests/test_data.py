@@ -100,6 +100,36 @@ def test_the_pickle_of_the_recipe(tmp_path, small_mnist):
         np.testing.assert_array_equal(digits.labels, splits[name].labels)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (255.0, "values from 0 to 255; expected is grey / 256, from 0 to 0.9961"),
+        (1.0, "values from 0 to 1; expected"),
+        (-0.5, "values from -0.5 to 0; expected"),
+        (np.nan, "values from nan to nan"),
+        (np.inf, "values from 0 to inf"),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_values_of_the_pickle_that_are_no_grey_levels(tmp_path, value, said, kind):
+    images = np.zeros((2, 784), kind)
+    images[1, 3] = value
+    whole, labels = np.full((2, 784), 255 / 256, kind), np.zeros(2, int)
+    path = tmp_path / "mnist.pkl"
+    path.write_bytes(pickle.dumps(((whole, labels), (images, labels), (whole, labels)), protocol=2))
+    with pytest.raises(NetbuildError, match=f"is not mnist.pkl.gz .its images have {said}"):
+        load_mnist(str(path))
+    path.write_bytes(pickle.dumps(((whole, labels),) * 3, protocol=2))
+    assert (load_mnist(str(path))["val"].pixels == 255).all()
+
+
+def test_training_and_test_images_are_of_one_size(small_mnist):
+    path = small_mnist / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(idx(np.zeros((20, 14, 14), np.uint8))))
+    with pytest.raises(NetbuildError, match=r"training images are 14 x 14, test images 28 x 28; one size is expected"):
+        load_mnist(str(small_mnist))
+
+
 class Malice:
     def __reduce__(self):
         return (print, ("harm done",))

@@ -30,13 +30,14 @@ def conv(options):
 
 LSTM, EXPOSED = "recurrent_param { num_output: 5 }", "recurrent_param { num_output: 5 expose_hidden: true }"
 SAME = [
-    *("AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Dropout", "ELU", "Exp", "Flatten", "LRN", "MVN", "PReLU"),
+    *("AbsVal", "BNLL", "BatchNorm", "Bias", "Dropout", "ELU", "Exp", "Flatten", "LRN", "MVN", "PReLU"),
     *("Permute", "Power", "ReLU", "Scale", "Sigmoid", "Softmax", "Split", "Swish", "TanH", "Threshold"),
     *("ArgMax", "Concat", "Slice", "Reverse"),
 ]
 OPTIONS = [
     ("BatchNorm", "batch_norm_param { use_global_stats: true }"),
     ("BatchNorm", "batch_norm_param { use_global_stats: false }"),
+    ("Clip", "clip_param { min: -0.5 max: 0.5 }"),
     ("Convolution", conv("kernel_size: 1")),
     ("Convolution", conv("kernel_size: 3 pad: 1")),
     ("Convolution", conv("kernel_size: 3")),
@@ -204,8 +205,9 @@ def test_each_layer_type_in_place_as_in_caffe(caffe, tmp_path, kind, options, sh
     assert problems(net(beside)) == []
     wrong, notes = problems(net(inside)), remarks(net(inside))
     told = [deed for deed in (ABORTS, ELSE) if wrong and deed in wrong[0]] or [GRADIENT] * bool(notes) or [None]
-    # What writes beside its memory may end in any way.
-    assert found in ([ELSE, ABORTS, GRADIENT] if told == [ELSE] else told), (wrong, notes)
+    # What writes beside its memory may end in any way, that of Tile in luck.
+    lucky = [None] if kind == "Tile" else []
+    assert found in ([ELSE, ABORTS, GRADIENT, *lucky] if told == [ELSE] else told), (wrong, notes)
     if wrong:
         assert f"layer 'it' ({kind}) works in place on {list(shapes)[positions[0]]!r}: Caffe" in wrong[0]
         assert wrong[0].endswith("; give it a top of its own")

@@ -105,6 +105,7 @@ INNER = {
             "contents",
             "hdf5",
         ),
+        *("fault", "means", "together"),
         *("sound", "lists", "outside", "download", "mnist", "digits"),
     ],
     "costs": ["multiply", "memory", "sizes", "summary"],

@@ -205,6 +205,11 @@ HDF5 = "hdf5_data_param { source: 'files.txt' batch_size: 2 }"
         ([0, 9], None),
         ([0, 1, 10], "data set 'label': value 2 has the label 10; layer 'loss'"),
         ([0.5, 1], "data set 'label': value 0 has the label 0.5; .* correct"),
+        # The field ignore_label is of whole numbers of 32 bits.
+        ([1.5, 1], r"data set 'label': value 0 has the label 1.5; [^{]* correct the labels$"),
+        ([1.5, 9], r"data set 'label': value 0 has the label 1.5; [^{]* correct the labels$"),
+        ([1, 1e10], r"data set 'label': value 1 has the label 1e\+10; [^{]* correct the labels"),
+        ([1, 255], r"data set 'label': value 1 has the label 255; .* loss_param { ignore_label: 255 }"),
         ([float("nan"), 1], "data set 'label': value 0 has the label nan"),
     ],
 )

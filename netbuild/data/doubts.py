@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Dict, List, Mapping, Tuple
 
 from .._caffe import TEST, TRAIN
@@ -24,10 +23,10 @@ def notes(blob: str, doubts: Mapping[str, str], told: Input, given: DataSource) 
     if source.kind in AS_IT_IS:
         return _to_prepare(blob, doubts, source) if given.input is AS_TOLD else []
     if source.input != told:
-        return [*_otherwise(blob, told, source), *_mean_file(source)]
+        return _otherwise(blob, told, source)
     open_ones = [sentence for option, sentence in doubts.items() if not _decided(option, source)]
     said = [f"input {blob!r}: {sentence}" for sentence in open_ones]
-    return [*said, *_mean_file(source), *(_sizes(blob, source) if source.kind == "image" else _to_store(blob, source))]
+    return [*said, *(_sizes(blob, source) if source.kind == "image" else _to_store(blob, source))]
 
 
 def _otherwise(blob: str, told: Input, source: DataSource) -> List[str]:
@@ -75,13 +74,6 @@ def _to_prepare(blob: str, doubts: Mapping[str, str], source: DataSource) -> Lis
         return []
     say = f"data of kind {source.kind} is taken as it is; give {blob!r} images that are {described(wanted)}"
     return [say, *(f"input {blob!r}: {doubts['mean']}" for _ in range("mean" in doubts))]
-
-
-def _mean_file(source: DataSource) -> List[str]:
-    file = source.all_mean_file
-    if not file or Path(file).is_file():
-        return []
-    return [f"the mean file {file!r} is not there; Caffe looks for it from the folder in which it runs ({Path.cwd()})"]
 
 
 def _sizes(blob: str, source: DataSource) -> List[str]:

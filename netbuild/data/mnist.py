@@ -31,6 +31,7 @@ SHA256 = {
 """Of the unpacked files."""
 _AXES = 3
 """Of images; labels have one."""
+_WHITE = 255
 
 
 Progress = Callable[[int, int], None]
@@ -71,6 +72,12 @@ def _from_idx(folder: Path) -> Dict[str, Digits]:
         _idx(folder, "train-images-idx3-ubyte"), _idx(folder, "train-labels-idx1-ubyte"), f"MNIST {str(folder)!r}"
     )
     test = checked(_idx(folder, "t10k-images-idx3-ubyte"), _idx(folder, "t10k-labels-idx1-ubyte"), str(folder))
+    if train.pixels.shape[1:] != test.pixels.shape[1:]:
+        sizes = ["{} x {}".format(*digits.pixels.shape[1:]) for digits in (train, test)]
+        raise NetbuildError(
+            f"MNIST {str(folder)!r}: training images are {sizes[0]}, test images {sizes[1]}; one size is expected, "
+            "28 x 28"
+        )
     if len(train.labels) <= TRAINING_IMAGES:
         raise NetbuildError(f"MNIST {str(folder)!r}: {len(train.labels)} training images, 60,000 are expected")
     cut = TRAINING_IMAGES
@@ -128,7 +135,17 @@ def _from_pickle(path: Path) -> Dict[str, Digits]:
 
 
 def _grey(images: Any) -> Any:
-    return np.rint(_array(images, "f") * 256).reshape(-1, 28, 28)
+    """Return images (N, 28, 28) of grey levels 0..255, of such as have grey / 256; ValueError for others."""
+    values = _array(images, "f")
+    with np.errstate(invalid="ignore"):
+        lowest, highest = float(values.min(initial=0)), float(values.max(initial=0))
+    # Asked so that what is no number is refused too: it is neither.
+    if not (lowest >= 0 and highest * 256 < _WHITE + 0.5):
+        raise ValueError(
+            f"its images have values from {lowest:.4g} to {highest:.4g}; expected is grey / 256, from 0 to "
+            f"{_WHITE / 256:.4g}"
+        )
+    return np.rint(values * 256).reshape(-1, 28, 28)
 
 
 def _array(values: Any, kinds: str) -> Any:

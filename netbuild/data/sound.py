@@ -1,31 +1,35 @@
 """What a net's data layers would stumble over: found in their lists and files before Caffe opens them.
 
 Caffe takes any label, and aborts at an image that it cannot read when it comes to it, in the middle of a run. Looked at
-are the lists of ImageData and HDF5Data layers that are there; databases are not opened.
+are the lists of ImageData and HDF5Data layers that are there, alone and together, and mean files; databases are not
+opened.
 """
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Generator, Iterator, List, NamedTuple, Optional, Sequence
 
 from .._caffe import Message
+from ..branches.told import READ_IMAGES
 from ..errors import NetbuildError, NetbuildWarning
 from ..graph.judges import Reading, readings
 from ..proto import of_phase, phases
-from .contents import look_at, unfit
+from .contents import Found, look_at, unfit
+from .fault import Fault, Weight
 from .hdf5 import hdf5_faults
 from .labels import beyond
-from .listing import read_lines
+from .listing import ImageList, read_lines
+from .means import mean_faults
+from .together import Stream, apart
 
 
-class Fault(NamedTuple):
-    """What is wrong with a data layer's list, or with what it names."""
+class _Source(NamedTuple):
+    """A layer that brings in data, and who reads its tops."""
 
-    sentence: str
-    absent: bool = False
-    """Whether it is only that images are not there: where a net is written but not run, they need not be."""
+    layer: Message
+    tops: List[Reading]
 
 
 def data_faults(net: Message, in_phases: Optional[Sequence[int]] = None) -> List[Fault]:
@@ -36,52 +40,83 @@ def data_faults(net: Message, in_phases: Optional[Sequence[int]] = None) -> List
     found: List[Fault] = []
     for phase in phases(net) if in_phases is None else in_phases:
         read = readings(net, phase)
-        for index, layer in of_phase(net, phase):
-            tops = [read[index, place] for place in range(len(layer.top))] if not layer.bottom else []
-            try:
-                found += _of_layer(layer, tops)
-            except NetbuildError as error:
-                found.append(Fault(str(error)))
+        sources = [
+            _Source(layer, [read[index, place] for place in range(len(layer.top))])
+            for index, layer in of_phase(net, phase)
+            if not layer.bottom
+        ]
+        found += _of_phase(sources)
     return list(dict.fromkeys(found))
 
 
 def require_readable(net: Message, what: str, in_phases: Sequence[int]) -> None:
-    """Raise NetbuildError with all that is wrong with a net's lists; `what` names the net."""
-    _raise((fault.sentence for fault in data_faults(net, in_phases)), what)
+    """Raise NetbuildError with all that is wrong with a net's lists, else note what is in doubt; `what` names the
+    net."""
+    _settle(data_faults(net, in_phases), Weight.ELSEWHERE, what)
 
 
 def require_fit_lists(net: Message, what: str) -> None:
     """Raise NetbuildError for what is wrong with the lists of a net that will be run elsewhere, or later.
 
-    That their images are not there is only noted.
+    That their images or a mean file are not there is only noted.
     """
-    found = data_faults(net)
-    _raise((fault.sentence for fault in found if not fault.absent), what)
+    _settle(data_faults(net), Weight.WRONG, what)
+
+
+def _settle(found: Sequence[Fault], refused: Weight, what: str) -> None:
+    """Raise NetbuildError with the faults of a weight and above; note the others."""
+    sentences = [fault.sentence for fault in found if fault.weight >= refused]
+    if sentences:
+        text = f"{what}: {sentences[0]}" if len(sentences) == 1 else "\n  ".join([f"{what}:", *sentences])
+        raise NetbuildError(text)
     for fault in found:
-        warnings.warn(fault.sentence, NetbuildWarning, stacklevel=3)
+        warnings.warn(fault.sentence, NetbuildWarning, stacklevel=4)
 
 
-def _raise(sentences: Iterable[str], what: str) -> None:
-    found = list(sentences)
-    if found:
-        raise NetbuildError(f"{what}: {found[0]}" if len(found) == 1 else "\n  ".join([f"{what}:", *found]))
+def _of_phase(sources: Sequence[_Source]) -> List[Fault]:
+    """Return what is wrong in one phase: with each layer, and where that is nothing, with their lists together."""
+    found: List[Fault] = []
+    for source in sources:
+        found += _of_source(*source)
+    if all(fault.weight < Weight.WRONG for fault in found):
+        found += apart([_stream(*source) for source in sources if _has_list(*source)])
+    return found
 
 
-def _of_layer(layer: Message, tops: Sequence[Reading]) -> Iterator[Fault]:
-    if layer.type == "ImageData" and len(tops) == 2 and Path(layer.image_data_param.source).exists():
-        yield from _image_data(layer, tops[1])
-    if layer.type == "HDF5Data" and Path(layer.hdf5_data_param.source).exists():
-        yield from map(Fault, hdf5_faults(layer, tops))
+def _of_source(layer: Message, tops: Sequence[Reading]) -> Iterator[Fault]:
+    try:
+        found = (yield from _image_data(layer, tops[1])) if _has_list(layer, tops) else None
+        if layer.type in READ_IMAGES:
+            yield from mean_faults(layer, found)
+        if layer.type == "HDF5Data" and Path(layer.hdf5_data_param.source).exists():
+            yield from map(Fault, hdf5_faults(layer, tops))
+    except NetbuildError as error:
+        yield Fault(str(error))
 
 
-def _image_data(layer: Message, labels: Reading) -> Iterator[Fault]:
+def _stream(layer: Message, tops: Sequence[Reading]) -> Stream:
+    images, labels = tops
+    return Stream(layer, _lines(layer), images.read, labels.read)
+
+
+def _has_list(layer: Message, tops: Sequence[Reading]) -> bool:
+    return layer.type == "ImageData" and len(tops) == 2 and Path(layer.image_data_param.source).exists()
+
+
+def _lines(layer: Message) -> ImageList:
+    options = layer.image_data_param
+    return read_lines(options.source, options.root_folder, f"layer {layer.name!r}: list")
+
+
+def _image_data(layer: Message, labels: Reading) -> Generator[Fault, None, Found]:
+    """Yield what is wrong with a list that is there; return its images."""
     import numpy as np
 
     options = layer.image_data_param
     resized, crop = min(options.new_height, options.new_width), layer.transform_param.crop_size
     if 0 < resized < crop:
         yield Fault(f"layer {layer.name!r}: its crop_size {crop} is larger than new_height or new_width, {resized}")
-    listed = read_lines(options.source, options.root_folder, f"layer {layer.name!r}: list")
+    listed = _lines(layer)
     misread = list(listed.misread(labelled=labels.read))
     yield from map(Fault, listed.sentences(misread))
     wrong = {one.line for one in misread}
@@ -91,5 +126,6 @@ def _image_data(layer: Message, labels: Reading) -> Iterator[Fault]:
     yield from map(Fault, sentences)
     found = look_at(listed, entries)
     if found.missing:
-        yield Fault(listed.absent(found.missing), absent=True)
+        yield Fault(listed.absent(found.missing), Weight.ABSENT)
     yield from map(Fault, unfit(found, layer))
+    return found

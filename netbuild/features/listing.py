@@ -9,6 +9,7 @@ from typing import Dict
 
 from .._caffe import Message
 from ..data.listing import ImageList, read_lines
+from ..data.together import lengths
 from ..errors import NetbuildError
 from ..proto import copied
 
@@ -20,10 +21,9 @@ def listings(data: Message) -> Dict[str, ImageList]:
         options = layer.image_data_param
         whole = read_lines(options.source, options.root_folder, f"layer {layer.name!r}: list")
         found[layer.name] = whole.without_blank_lines()
-    lengths = {listing.path: len(listing) for listing in found.values()}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{path} {length}" for path, length in lengths.items())
-        raise NetbuildError(f"the lists of a net with several data layers must be equally long; found {told}")
+    told = lengths([*found.values()])
+    if told:
+        raise NetbuildError(f"the lists of a net with several data layers must be equally long: {told}")
     return found
 
 

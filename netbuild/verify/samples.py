@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from .. import proto
-from .._caffe import Message, schema
+from .._caffe import Message
 from ..branches.told import cut_of
+from ..data.means import read_mean
+from ..errors import NetbuildError
 from ..shapes.lengths import counted
 
 _FROM_LIST, _MADE = 4, 2
@@ -93,16 +95,11 @@ def _resize(layer: Message) -> Optional[Tuple[int, int]]:
 
 def _mean_size(layer: Message) -> Optional[Tuple[int, int]]:
     """Return (height, width) of a layer's mean file; None where it has none, or one that Caffe will not take."""
-    from google.protobuf.message import DecodeError
-
-    if not layer.transform_param.mean_file:
-        return None
+    path = layer.transform_param.mean_file
     try:
-        mean = schema().BlobProto.FromString(Path(layer.transform_param.mean_file).read_bytes())
-    except (OSError, DecodeError):
+        return read_mean(path)[1:] if path else None
+    except NetbuildError:
         return None
-    lengths = list(mean.shape.dim) or [mean.height, mean.width]
-    return (lengths[-2], lengths[-1]) if len(lengths) > 1 else None
 
 
 def reading(layer: Message, sources: Sequence[Message], listing: Path) -> Message:
