@@ -105,7 +105,7 @@ INNER = {
             "contents",
             "hdf5",
         ),
-        *("fault", "means", "together"),
+        *("fault", "means", "one_size", "together"),
         *("sound", "lists", "outside", "download", "mnist", "digits"),
     ],
     "costs": ["multiply", "memory", "sizes", "summary"],

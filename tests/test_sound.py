@@ -13,11 +13,11 @@ from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, lenet, proto
 from netbuild._caffe import TEST, TRAIN
-from netbuild._child import run
+from netbuild._child import apart, run
 from netbuild.branches.lenet import MNIST
 from netbuild.data.headers import look
 from netbuild.data.sound import data_faults, require_readable
-from netbuild.errors import NetbuildError, NetbuildWarning
+from netbuild.errors import CaffeError, NetbuildError, NetbuildWarning
 
 
 def noise(size=(28, 28), colour=False):
@@ -30,9 +30,9 @@ def images(source="list.txt", options="", transform="", batch=2):
     return layer("d", "ImageData", "", "data label", f"{fields} transform_param {{ {transform} }}")
 
 
-def scored(classes=10, more="", top="label"):
+def scored(classes=10, more="", top="label", bottom="data"):
     """A classifier and its loss."""
-    scores = layer("ip", "InnerProduct", "data", more=f"inner_product_param {{ num_output: {classes} }}")
+    scores = layer("ip", "InnerProduct", bottom, more=f"inner_product_param {{ num_output: {classes} }}")
     return scores + layer("loss", "SoftmaxWithLoss", f"ip {top}", more=more)
 
 
@@ -171,6 +171,37 @@ def test_batches_that_are_each_of_one_size_are_taken_as_by_caffe(in_tmp, caffe):
     shapes = [loaded.forward() and loaded.blobs["data"].data.shape for _ in range(3)]
     assert shapes == [(2, 1, 28, 28), (2, 1, 20, 24), (2, 1, 28, 28)]
     assert faults(images()) == []
+
+
+@pytest.mark.parametrize("sizes", [[(28, 28), (20, 28)], [(20, 20), (20, 20), (28, 20)]])
+def test_an_image_of_another_size_under_weights_for_one_size_as_in_caffe(in_tmp, caffe, sizes):
+    conv = layer("c", "Convolution", "data", "c", "convolution_param { num_output: 3 kernel_size: 3 }")
+    pool = layer("p", "Pooling", "c", "p", "pooling_param { global_pooling: true }")
+    nets = {"flat": conv + scored(bottom="c"), "any": conv + pool + scored(bottom="p")}
+    for number, size in enumerate(sizes):
+        noise(size).save(f"{number}.png")
+    Path("list.txt").write_text("".join(f"{number}.png 0\n" for number in range(len(sizes))))
+    told = {}
+    for name, below in nets.items():
+        Path(f"{name}.prototxt").write_text(images(batch=1) + below)
+
+        def passes(name=name):
+            loaded = caffe.Net(f"{name}.prototxt", caffe.TRAIN)
+            for _ in sizes:
+                loaded.forward()
+                yield loaded.blobs["data"].data.shape[2:]
+
+        try:
+            assert list(apart(passes)) == sizes
+            told[name] = []
+        except CaffeError as error:
+            assert "K_ == new_K" in str(error)
+            told[name] = [len(sizes)]
+    assert told == {"flat": [len(sizes)], "any": []}
+    (one,) = faults(images(batch=1) + nets["flat"])
+    assert f"in line {len(sizes)} is {sizes[-1][0]} x {sizes[-1][1]}, and '0.png' in line 1" in one
+    assert "the weights of layer 'ip' (InnerProduct) are for images of one size" in one
+    assert faults(images(batch=1) + nets["any"]) == []
 
 
 def test_images_that_are_missing_or_no_files(in_tmp):

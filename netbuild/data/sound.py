@@ -22,6 +22,7 @@ from .hdf5 import hdf5_faults
 from .labels import beyond
 from .listing import ImageList, read_lines
 from .means import mean_faults
+from .one_size import one_size_faults
 from .together import Stream, apart
 
 
@@ -45,7 +46,7 @@ def data_faults(net: Message, in_phases: Optional[Sequence[int]] = None) -> List
             for index, layer in of_phase(net, phase)
             if not layer.bottom
         ]
-        found += _of_phase(sources)
+        found += _of_phase(net, phase, sources)
     return list(dict.fromkeys(found))
 
 
@@ -73,19 +74,21 @@ def _settle(found: Sequence[Fault], refused: Weight, what: str) -> None:
         warnings.warn(fault.sentence, NetbuildWarning, stacklevel=4)
 
 
-def _of_phase(sources: Sequence[_Source]) -> List[Fault]:
+def _of_phase(net: Message, phase: int, sources: Sequence[_Source]) -> List[Fault]:
     """Return what is wrong in one phase: with each layer, and where that is nothing, with their lists together."""
     found: List[Fault] = []
     for source in sources:
-        found += _of_source(*source)
+        found += _of_source(net, phase, *source)
     if all(fault.weight < Weight.WRONG for fault in found):
         found += apart([_stream(*source) for source in sources if _has_list(*source)])
     return found
 
 
-def _of_source(layer: Message, tops: Sequence[Reading]) -> Iterator[Fault]:
+def _of_source(net: Message, phase: int, layer: Message, tops: Sequence[Reading]) -> Iterator[Fault]:
     try:
         found = (yield from _image_data(layer, tops[1])) if _has_list(layer, tops) else None
+        if found is not None:
+            yield from map(Fault, one_size_faults(net, phase, layer, found))
         if layer.type in READ_IMAGES:
             yield from mean_faults(layer, found)
         if layer.type == "HDF5Data" and Path(layer.hdf5_data_param.source).exists():
