@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -144,6 +145,22 @@ def test_a_deploy_net_needs_to_be_told_how_images_are_prepared(models, prime_lis
         Preparation(mean=(1,), mean_file="mean.binaryproto")
     with pytest.raises(NetbuildError, match="mean file 'nowhere': no such file"):
         score_nets(scorer(models, "all", "deploy", preparation=Preparation(mean_file="nowhere")), prime_list)
+
+
+def test_a_mean_file_that_does_not_fit_is_refused(caffe, models, prime_list, tmp_path):
+    """Caffe subtracts the mean of another size from no image: it gives up."""
+    path = tmp_path / "mean.binaryproto"
+    given = scorer(models, "all", "deploy", preparation=Preparation(mean_file=str(path)))
+    for side, refused in (
+        (28, None),
+        (10, r"is 1 x 10 x 10 \(channels, height, width\), and its images are resized to"),
+    ):
+        path.write_bytes(caffe.io.array_to_blobproto(np.zeros((1, 1, side, side))).SerializeToString())
+        with pytest.raises(NetbuildError, match=refused) if refused else nullcontext():
+            assert score_nets(given, prime_list).answers
+    path.write_bytes(b"junk")
+    with pytest.raises(NetbuildError, match="mean.binaryproto': is no BlobProto"):
+        score_nets(given, prime_list)
 
 
 def test_images_are_resized_and_cropped_as_told(caffe, models, tmp_path):

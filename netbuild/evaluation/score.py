@@ -15,6 +15,7 @@ from .._child import run
 from ..data.contents import look_at, unfit
 from ..data.listing import read_lines
 from ..data.lists import Listing, read_list
+from ..data.means import mean_faults
 from ..errors import NetbuildError, NetbuildWarning
 from ..files import PathLike
 from .ensembles import ENSEMBLES, Member
@@ -145,12 +146,13 @@ def score_nets(
 
 
 def _require_fit(source: PathLike, root: str, ready: Mapping[str, Prepared]) -> None:
-    """Raise NetbuildError for the first image that a net's data layer would stumble over in the middle of the list."""
+    """Raise NetbuildError for the first image that a net's data layer would stumble over, or a mean of another size."""
     listed = read_lines(source, root)
     found = look_at(listed, [entry for entry in listed.entries() if listed.lines[entry.line - 1].strip()])
     for one in ready.values():
-        for sentence in unfit(found, one.data):
-            raise NetbuildError(sentence)
+        sentences = [*unfit(found, one.data), *(fault.sentence for fault in mean_faults(one.data, found))]
+        if sentences:
+            raise NetbuildError(sentences[0])
 
 
 def _fewer(name: str, outputs: int, classes: int) -> str:

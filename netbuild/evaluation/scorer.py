@@ -10,9 +10,10 @@ from .._caffe import TEST, Message
 from .._child import run
 from ..branches.branch import Input
 from ..data.layers import data_layers
+from ..data.means import read_mean
 from ..data.source import DataSource
 from ..errors import GraphError, NetbuildError, WeightsError, some
-from ..files import PathLike, existing_file
+from ..files import PathLike
 from ..fuse import declare
 from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
@@ -212,7 +213,7 @@ def _require_telling(own: Message, scorer: Scorer) -> None:
             "the like for it, or give a deploy prototxt"
         )
     if own.transform_param.mean_file:
-        existing_file(own.transform_param.mean_file, "mean file")
+        read_mean(own.transform_param.mean_file)
 
 
 def _image_layers(net: Message, blob: str, scorer: Scorer, told: Optional[Preparation]) -> List[Message]:
@@ -226,7 +227,7 @@ def _image_layers(net: Message, blob: str, scorer: Scorer, told: Optional[Prepar
     if len(lengths) != 3:
         raise GraphError(f"{scorer.net}: its input {blob!r} is {shape_text(shape)}; images need N x C x H x W")
     if told.mean_file:
-        existing_file(told.mean_file, "mean file")
+        read_mean(told.mean_file)
     prepared = Input(
         lengths, told.mean or (), 1.0 if told.scale is None else told.scale, True, mean_file=told.mean_file
     )
