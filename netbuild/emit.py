@@ -18,7 +18,7 @@ from .data.layers import data_layers
 from .data.lists import count_images
 from .data.sound import require_fit_lists
 from .data.source import AS_IT_IS, DataSource
-from .errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean
+from .errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean, some
 from .files import PathLike, output_folder, write_all
 from .fusion import Built, Fusion, build, require_fitting
 from .graph.check import require_savable, require_sound, warn
@@ -148,6 +148,7 @@ def emit_files(
 ) -> List[Path]:
     """Write the prototxts of a fusion into `folder` and return their paths; nothing is written if one is wrong.
 
+    What no branch tells of the images, and what a source's `input` does otherwise than they tell, is a NetbuildWarning.
     A net with nothing to train gets no solver: an ensemble is written as test and deploy net, a net without a head as
     deploy net alone. The solver's test_iter is what covers the test list once; where the list is not there to be
     counted, it is the recipe's 500. A solver that was edited since is kept, with a NetbuildWarning, unless `force`;
@@ -202,7 +203,7 @@ def _say_left(folder: Path, new: Mapping[str, Message]) -> None:
     left = [name for name in old if name not in new and (folder / name).is_file()]
     if left:
         warnings.warn(
-            f"folder {str(folder)!r} also holds {' and '.join(left)} of another net, left as before; remove what "
+            f"folder {str(folder)!r} also holds {some(left)} of another net, left as before; remove what "
             "is not wanted, or name another folder: who looks at the folder (netbuild report) would take it for this "
             "net's",
             NetbuildWarning,
