@@ -6,7 +6,7 @@ import dataclasses
 import re
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from google.protobuf import text_format
 
@@ -17,7 +17,7 @@ from .data.doubts import notes
 from .data.layers import data_layers
 from .data.lists import count_images
 from .data.sound import require_fit_lists
-from .data.source import AS_IT_IS, DataSource
+from .data.source import AS_IT_IS, AS_TOLD, DataSource
 from .errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean, some
 from .files import PathLike, output_folder, write_all
 from .fusion import Built, Fusion, build, require_fitting
@@ -110,7 +110,7 @@ def _given(built: Built, source: Sources) -> Dict[str, DataSource]:
     if isinstance(source, DataSource):
         if len(inputs) > 1 and source.kind not in AS_IT_IS:
             raise GraphError(f"the net has the inputs {' and '.join(inputs)}; give each a source of its own")
-        if len(inputs) == 1:
+        if len(inputs) == 1 or source.input is AS_TOLD:
             return dict.fromkeys(inputs, source)
         return {blob: dataclasses.replace(source, input=told) for blob, told in inputs.items()}
     missing, unknown = sorted(set(inputs) - set(source)), sorted(set(source) - set(inputs) - set(built.labels))
@@ -176,8 +176,9 @@ def emit_files(
             warnings.warn(idle, NetbuildWarning, stacklevel=2)
         if not force and _keeps(Path(folder) / "solver.prototxt", messages["solver.prototxt"], solver_options or {}):
             del messages["solver.prototxt"]
-    if not fusion.all_heads:
-        _say_left(Path(folder), messages)
+    if split_phases or not fusion.all_heads:
+        kept = ["solver.prototxt"] if fusion.all_heads else []
+        _say_left(Path(folder), [*messages, *kept])
     if not dry_run:
         target = output_folder(folder)
         texts = {name: proto.to_text(message) for name, message in messages.items()}
@@ -197,8 +198,8 @@ def _require_trained(fusion: Fusion, split_phases: bool, given: Mapping[str, str
         )
 
 
-def _say_left(folder: Path, new: Mapping[str, Message]) -> None:
-    """Name the files of an earlier net which stay beside those of one that does not train."""
+def _say_left(folder: Path, new: Sequence[str]) -> None:
+    """Name the files of an earlier net, which stay beside the `new` ones under names that these do not have."""
     old = [f"{name}.prototxt" for name in ("train_val", "train", "test", "solver")]
     left = [name for name in old if name not in new and (folder / name).is_file()]
     if left:

@@ -266,6 +266,9 @@ def test_files_of_another_net_are_named(in_tmp):
     assert "train_val.prototxt, test.prototxt, solver.prototxt of another" in run(
         "emit", "lenet", "--no-head", "-o", "out"
     )
+    emitted(Fusion({"": lenet}, 10, frozen=False), DataSource(kind="input"))
+    said = emitted(Fusion({"": lenet}, 10, frozen=False), DataSource(kind="input"), split_phases=True, force=True)
+    assert "also holds train_val.prototxt of another net" in said[-1]
     run("emit", "lenet", "--no-head", "-o", "new")
     assert "also holds" not in run("emit", "lenet", "--no-head", "-o", "new")
 
