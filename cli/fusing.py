@@ -149,6 +149,8 @@ def fusion(net: str, given: Mapping[str, Any]) -> Fusion:
     nets = branches or {"": net}
     for option in ("trainable", "lr", "frozen_to", "bn", "wires", "after", "share", "coeff", "shape", "mean", "scale"):
         _require_known(option, given[option], nets)
+    if given["kind_of_join"] and len(nets) == 1 and not given["ensemble"]:
+        raise click.UsageError(f"--join {given['kind_of_join']}: there is one branch, and nothing to join it with")
     kind = given["kind_of_join"] or ("mean" if given["ensemble"] else "concat")
     return Fusion(
         {prefix: _part(prefix, text, nets, given) for prefix, text in nets.items()},

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from google.protobuf import text_format
 
@@ -17,8 +17,8 @@ from .data.doubts import notes
 from .data.layers import data_layers
 from .data.lists import count_images
 from .data.sound import require_fit_lists
-from .data.source import AS_IT_IS, DataSource
-from .errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean
+from .data.source import AS_IT_IS, AS_TOLD, DataSource
+from .errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean, some
 from .files import PathLike, output_folder, write_all
 from .fusion import Built, Fusion, build, require_fitting
 from .graph.check import require_savable, require_sound, warn
@@ -110,7 +110,7 @@ def _given(built: Built, source: Sources) -> Dict[str, DataSource]:
     if isinstance(source, DataSource):
         if len(inputs) > 1 and source.kind not in AS_IT_IS:
             raise GraphError(f"the net has the inputs {' and '.join(inputs)}; give each a source of its own")
-        if len(inputs) == 1:
+        if len(inputs) == 1 or source.input is AS_TOLD:
             return dict.fromkeys(inputs, source)
         return {blob: dataclasses.replace(source, input=told) for blob, told in inputs.items()}
     missing, unknown = sorted(set(inputs) - set(source)), sorted(set(source) - set(inputs) - set(built.labels))
@@ -148,6 +148,7 @@ def emit_files(
 ) -> List[Path]:
     """Write the prototxts of a fusion into `folder` and return their paths; nothing is written if one is wrong.
 
+    What no branch tells of the images, and what a source's `input` does otherwise than they tell, is a NetbuildWarning.
     A net with nothing to train gets no solver: an ensemble is written as test and deploy net, a net without a head as
     deploy net alone. The solver's test_iter is what covers the test list once; where the list is not there to be
     counted, it is the recipe's 500. A solver that was edited since is kept, with a NetbuildWarning, unless `force`;
@@ -175,8 +176,9 @@ def emit_files(
             warnings.warn(idle, NetbuildWarning, stacklevel=2)
         if not force and _keeps(Path(folder) / "solver.prototxt", messages["solver.prototxt"], solver_options or {}):
             del messages["solver.prototxt"]
-    if not fusion.all_heads:
-        _say_left(Path(folder), messages)
+    if split_phases or not fusion.all_heads:
+        kept = ["solver.prototxt"] if fusion.all_heads else []
+        _say_left(Path(folder), [*messages, *kept])
     if not dry_run:
         target = output_folder(folder)
         texts = {name: proto.to_text(message) for name, message in messages.items()}
@@ -196,13 +198,13 @@ def _require_trained(fusion: Fusion, split_phases: bool, given: Mapping[str, str
         )
 
 
-def _say_left(folder: Path, new: Mapping[str, Message]) -> None:
-    """Name the files of an earlier net which stay beside those of one that does not train."""
+def _say_left(folder: Path, new: Sequence[str]) -> None:
+    """Name the files of an earlier net, which stay beside the `new` ones under names that these do not have."""
     old = [f"{name}.prototxt" for name in ("train_val", "train", "test", "solver")]
     left = [name for name in old if name not in new and (folder / name).is_file()]
     if left:
         warnings.warn(
-            f"folder {str(folder)!r} also holds {' and '.join(left)} of another net, left as before; remove what "
+            f"folder {str(folder)!r} also holds {some(left)} of another net, left as before; remove what "
             "is not wanted, or name another folder: who looks at the folder (netbuild report) would take it for this "
             "net's",
             NetbuildWarning,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
 from . import proto
@@ -33,5 +34,4 @@ def named_net(name: str, classes: Optional[int] = None) -> Message:
         return net
     if branch.input is None or branch.input.shape is None:
         raise GraphError(f"{name}: the builder does not tell the shape of its input; write the net with emit first")
-    _, height, width = branch.input.shape
-    return train_val(Fusion({"": builder}, classes, frozen=False), DataSource(resize=(height, width)))
+    return train_val(Fusion({"": builder}, classes, frozen=False), DataSource(replace(branch.input, resize=True)))

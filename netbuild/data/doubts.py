@@ -46,18 +46,21 @@ def _differing(told: Input, source: DataSource) -> Dict[str, Tuple[str, str]]:
     """Return what a source does and what the branches tell, in words: of values, and of the cut in each phase."""
     found: Dict[str, Tuple[str, str]] = {}
     if told.prepared and not source.mean_file:
-        found["values"] = values_text(source.input), values_text(told)
+        found["values"] = values_text(_short(source.input)), values_text(_short(told))
     size, expected = source.size(), expected_size(told, source)
     found["size"] = shape_text((None, *size)), shape_text((None, *expected))
     shape = told.shape or source.input.shape
     as_told = dataclasses.replace(source, input=dataclasses.replace(told, shape=shape, disputed=()))
-    phases = {"TRAIN": (TRAIN, told.train), "TEST": (TEST, told.test)}
-    for name, phase in [
-        (name, phase) for name, (phase, cut) in phases.items() if told.resize or (cut and not told.disputed)
-    ]:
-        cuts = [one.cut(phase) for one in (source, as_told)]
-        found[name] = f"in {name} {cut_text(cuts[0])}", f"in {name} {cut_text(cuts[1])}"
+    for name, phase, cut in (("TRAIN", TRAIN, told.train), ("TEST", TEST, told.test)):
+        if cut and not told.disputed:
+            cuts = [cut_text(one.cut(phase)) for one in (source, as_told)]
+            found[name] = f"in {name} {cuts[0]}", f"in {name} {cuts[1]}"
     return {name: texts for name, texts in found.items() if texts[0] != texts[1]}
+
+
+def _short(told: Input) -> Input:
+    """Return the same with one mean where those of all channels are equal."""
+    return dataclasses.replace(told, mean=told.mean[:1]) if len(set(told.mean)) == 1 else told
 
 
 def _decided(option: str, source: DataSource) -> bool:

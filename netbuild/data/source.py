@@ -53,6 +53,7 @@ class DataSource:
         self._require_applicable()
         if min(self.train_batch, self.test_batch) < 1:
             raise GraphError("a batch needs at least 1 image")
+        self._require_sizes()
         if self.input is AS_TOLD:
             return
         if self.kind not in AS_IT_IS and len(self.shape) != 3:
@@ -73,6 +74,15 @@ class DataSource:
             )
         if self.kind != "image" and (self.resize or self.shuffle or self.root_folder):
             raise GraphError(f"resize, shuffle and root folder are for images in a list, not for data of {self.kind!r}")
+
+    def _require_sizes(self) -> None:
+        lengths = [*([self.crop] if self.crop else []), *(self.resize or ())]
+        wrong = [length for length in lengths if not isinstance(length, int) or length < 1]
+        if wrong or (self.resize is not None and len(self.resize) != 2):
+            raise GraphError(
+                f"a crop of {self.crop} and a resize of {self.resize}: expected whole numbers from 1 on, a crop's side "
+                "(0: none) and a resize's height and width"
+            )
 
     def _require_channels(self) -> None:
         channels = self.shape[0]
