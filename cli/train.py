@@ -95,11 +95,17 @@ def command(
 
 def _report(result: Trained, title: str, plot: bool) -> None:
     picture = result.log.with_name("curves.png")
-    drawn = plot and _drawn(lambda: draw_curves(result.log, picture, title))
+    logged = result.log.exists()  # not where the run was asked to end before the first row
+    drawn = plot and logged and _drawn(lambda: draw_curves(result.log, picture, title))
     ended = "interrupted" if result.interrupted else "finished"
     scores = ", ".join(f"{name} {value:.4f}" for name, value in result.scores.items())
     say(f"{ended} at iteration {result.iteration}" + (f": {scores}" if scores else ""))
-    for path in (result.caffemodel, result.solverstate, result.log, *([picture] if drawn else [])):
+    for path in (
+        result.caffemodel,
+        result.solverstate,
+        *([result.log] if logged else []),
+        *([picture] if drawn else []),
+    ):
         wrote(path)
 
 
@@ -119,7 +125,7 @@ def _report_grid(tried: Sequence[Tried], folder: Path, plot: bool) -> None:
 def _row(one: Tried, names: Sequence[str]) -> List[str]:
     values = list(one.setting.values())
     if one.trained is None:
-        return [*values, "diverged", *[""] * (len(names) - 1)]
+        return [*values, one.ended, *[""] * (len(names) - 1)]
     return [*values, *(f"{one.scores.get(name, math.nan):.4f}" for name in names)]
 
 

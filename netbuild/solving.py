@@ -9,6 +9,8 @@ from ._caffe import Message
 from .errors import GraphError, did_you_mean
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+_DIVIDING = ("AdaGrad", "RMSProp", "AdaDelta", "Adam")
+"""They divide by what they remember of a gradient, plus `delta`."""
 _WITHOUT_MOMENTUM = ("AdaGrad", "RMSProp")
 POLICIES: Mapping[str, Sequence[str]] = {
     "fixed": (),
@@ -30,9 +32,9 @@ _IDLE_WITHOUT: Mapping[str, Sequence[str]] = {
 _REGULARIZATIONS = ("L2", "L1")
 _LEAST: Mapping[str, int] = {
     **dict.fromkeys(("max_iter", "iter_size", "average_loss"), 1),
-    **dict.fromkeys(("snapshot", "test_interval", "test_iter"), 0),
+    **dict.fromkeys(("snapshot", "test_interval", "test_iter", "base_lr"), 0),
 }
-"""The least value of fields, where they are written. Caffe aborts below it, divides by zero, or does nothing."""
+"""The least value of fields, where they are written. Caffe aborts below it, divides by zero, does nothing, climbs."""
 _LEAST_OF_POLICY: Mapping[str, Mapping[str, int]] = {
     **{policy: {"gamma": 0} for policy in ("exp", "inv", "multistep")},
     **{policy: {"gamma": 0, "stepsize": 1} for policy in ("step", "sigmoid")},
@@ -101,6 +103,11 @@ def _require_type(solver: Message) -> None:
         raise GraphError(f"solver: momentum is {solver.momentum:g}, and Caffe's {kind} takes none; give it as 0")
     if kind == "RMSProp" and not 0 <= solver.rms_decay < 1:
         raise GraphError(f"solver: rms_decay is {solver.rms_decay:g}; Caffe takes 0 up to, not including, 1")
+    if kind in _DIVIDING and not solver.delta > 0:
+        raise GraphError(
+            f"solver: delta is {solver.delta:g}, and with {kind} a gradient of 0 is divided by it; give a small number "
+            f"above 0, or none for {solver.DESCRIPTOR.fields_by_name['delta'].default_value:g}"
+        )
 
 
 def _require_rate(solver: Message) -> None:

@@ -185,3 +185,24 @@ def _solved(path):
     except CaffeError as error:
         return str(error)
     return end
+
+
+def trained(**job):
+    """Train; then tell what the signals that ask to end would do."""
+    from netbuild._child import ENDINGS
+    from netbuild.train.engine import train
+
+    yield from train(**job)
+    yield [getattr(signal.getsignal(number), "name", "ours") for number in ENDINGS]
+
+
+def finite(solvers):
+    """Let Caffe run each solver; tell whether the parameters of its net are numbers then."""
+    import numpy as np
+
+    from netbuild._caffe import caffe
+
+    for path in solvers:
+        solver = caffe().get_solver(path)
+        solver.step(solver.param.max_iter)
+        yield all(bool(np.isfinite(blob.data).all()) for blobs in solver.net.params.values() for blob in blobs)

@@ -112,3 +112,77 @@ def test_a_whole_net_whose_run_was_moved_goes_on_with_the_same_bits(tmp_path, ca
     (tmp_path / "moved to here" / half.caffemodel.name).unlink()
     with pytest.raises(NetbuildError, match=r"goes on from '.*half/s_iter_5.caffemodel.*', which is neither there nor"):
         train_solver(solver, tmp_path / "x", resume=state)
+
+
+@pytest.fixture()
+def half(tmp_path):
+    """Trains a small net half-way, its snapshot in this format: its solver, and how it ended."""
+
+    def train(kind):
+        (tmp_path / "net.prototxt").write_text(NET)
+        solver = tmp_path / "solver.prototxt"
+        solver.write_text(
+            f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 10 snapshot_prefix: "s" '
+            f"snapshot_format: {kind}"
+        )
+        return solver, train_solver(solver, tmp_path / "half", max_iter=5)
+
+    return train
+
+
+NAMES_NONE = "resume '.*s_iter_5.solverstate.*': names no caffemodel to go on from"
+
+
+@pytest.mark.parametrize("named", [None, ""])
+def test_a_solverstate_that_names_no_caffemodel_is_not_gone_on_from(half, tmp_path, pb, named):
+    """Caffe would go on from the fillers without a word, or stop at a file without a name."""
+    solver, ended = half("BINARYPROTO")
+    state = pb.SolverState.FromString(ended.solverstate.read_bytes())
+    state.ClearField("learned_net")
+    if named is not None:
+        state.learned_net = named
+    ended.solverstate.write_bytes(state.SerializeToString())
+    with pytest.raises(NetbuildError, match=NAMES_NONE):
+        train_solver(solver, tmp_path / "more", resume=ended.solverstate)
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.parametrize("named", [None, b""])
+def test_a_solverstate_in_hdf5_that_names_no_caffemodel_is_not_gone_on_from(half, tmp_path, named):
+    h5py = pytest.importorskip("h5py")
+    solver, ended = half("HDF5")
+    with h5py.File(ended.solverstate, "r+") as file:
+        del file["learned_net"]
+        if named is not None:
+            file["learned_net"] = named
+    with pytest.raises(NetbuildError, match=NAMES_NONE):
+        train_solver(solver, tmp_path / "more", resume=ended.solverstate)
+
+
+def test_a_damaged_solverstate_in_hdf5_is_told_with_its_name(half, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    solver, ended = half("HDF5")
+    whole = ended.solverstate.read_bytes()
+    told = r"resume '.*s_iter_5.solverstate.h5': damaged, or no solverstate in HDF5 \(.*\); resume from another"
+    ended.solverstate.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(NetbuildError, match=told):
+        train_solver(solver, tmp_path / "more", resume=ended.solverstate)
+    with h5py.File(ended.solverstate, "w") as file:
+        file["something"] = 1
+    with pytest.raises(NetbuildError, match=told):
+        train_solver(solver, tmp_path / "more", resume=ended.solverstate)
+
+
+def test_a_solverstate_in_hdf5_of_another_net_is_told(half, tmp_path):
+    pytest.importorskip("h5py")
+    solver, ended = half("HDF5")
+    (tmp_path / "net.prototxt").write_text(NET.replace("num_output: 2", "num_output: 2 bias_term: false"))
+    with pytest.raises(NetbuildError, match="remembers 2 blobs, and the whole net has 1"):
+        train_solver(solver, tmp_path / "more", resume=ended.solverstate)
+
+
+def test_without_h5py_a_solverstate_in_hdf5_is_caffes_to_read(half, tmp_path, monkeypatch):
+    solver, ended = half("HDF5")
+    monkeypatch.setattr(reach, "find_spec", lambda _name: None)
+    assert reach.learned_net(ended.solverstate) is None
+    assert train_solver(solver, tmp_path / "half", resume=ended.solverstate).iteration == 10

@@ -1,14 +1,17 @@
 import csv
 import os
+import re
+import signal
 
 import pytest
+from commands import run
 
-from netbuild import train_solver
+from netbuild import proto, train_solver
 from netbuild.errors import GraphError, NetbuildError
-from netbuild.train.events import Note, Stepped
+from netbuild.train.events import Note, Started, Stepped
 from netbuild.train.grid import train_grid
 from netbuild.train.head import Features
-from netbuild.train.run import DivergedError
+from netbuild.train.run import DivergedError, StoppedError
 
 
 def trained(fused, folder, **grid):
@@ -84,8 +87,6 @@ def test_a_grid_of_which_all_diverge_is_an_error(fused, tmp_path):
 
 
 def test_an_interrupted_grid_ends_with_what_is_done(fused, tmp_path):
-    import signal
-
     runs = []
 
     def interrupt(event):
@@ -104,3 +105,86 @@ def test_an_interrupted_grid_ends_with_what_is_done(fused, tmp_path):
     )
     assert len(tried) == 2
     assert any(one.trained.interrupted for one in tried)
+
+
+def interrupted(fused, folder, when, **options):
+    """Try two settings, and ask to end at the first event of the second that `when` tells."""
+    runs = []
+
+    def look(event):
+        runs.extend([event.text] * (isinstance(event, Note) and event.text.startswith("base_lr=")))
+        if len(runs) == 2 and isinstance(event, when):
+            runs.append("asked")
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return train_grid(
+        fused / "solver.prototxt",
+        folder,
+        {"base_lr": ["0.01", "0.1"]},
+        weights=[fused / "init.caffemodel"],
+        max_iter=60,
+        on_event=look,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("when", [Note, Started])
+def test_a_grid_that_is_interrupted_before_a_first_step_ends_with_what_is_done(fused, tmp_path, when):
+    """On this side (Note), and when the training process stands already: it begins with a test, which is long here."""
+    solver = fused / "solver.prototxt"
+    message = proto.read_solver(solver)
+    message.test_initialization = True
+    message.test_iter[:] = [2000]
+    proto.write(solver, message)
+    tried = interrupted(fused, tmp_path / "g", when)
+    assert tried[0].trained.caffemodel.exists()
+    assert [one.ended for one in tried] == ["finished", "interrupted"]
+    with (tmp_path / "g" / "grid.csv").open() as file:
+        assert [(row["base_lr"], row["iteration"], row["ended"]) for row in csv.DictReader(file)] == [
+            ("0.01", "60", "finished"),
+            ("0.1", "0", "interrupted"),
+        ]
+
+
+def test_the_command_ends_as_after_ctrl_c_with_the_table_of_what_is_done(fused, tmp_path, monkeypatch):
+    def stop_the_second(solver, folder, **options):
+        if "0.1" in os.fspath(folder):
+            raise StoppedError("stopped at iteration 0, before the first step", 0, folder / "train_log.csv")
+        return train_solver(solver, folder, **options)
+
+    monkeypatch.setattr("netbuild.train.grid.train_solver", stop_the_second)
+    arguments = ("train", fused / "solver.prototxt", "--weights", fused / "init.caffemodel", "--max-iter", 60)
+    told = run(*arguments, "--grid", "base_lr=0.01,0.1,0.001", "-o", tmp_path / "g", "--no-plot", code=130)
+    assert re.search(r"^0.1 +interrupted$", told, re.M)
+    assert "best: base_lr=0.01\n" in told
+    assert "note: base_lr=0.1: stopped at iteration 0" in told
+    assert not (tmp_path / "g" / "base_lr=0.001").exists()
+
+
+def test_a_grid_that_is_ended_before_anything_is_trained_is_an_error(fused, tmp_path, monkeypatch):
+    def stop(_solver, folder, **_options):
+        raise StoppedError("stopped at iteration 0", 0, folder / "train_log.csv")
+
+    monkeypatch.setattr("netbuild.train.grid.train_solver", stop)
+    with pytest.raises(StoppedError, match="ended before a setting was trained; base_lr=0.1: stopped at iteration 0"):
+        trained(fused, tmp_path / "g", base_lr=["0.1", "0.2"])
+
+
+def test_a_setting_that_fails_is_named(fused, tmp_path):
+    with pytest.raises(GraphError, match="base_lr=-1: solver: base_lr is -1; 0 is the least"):
+        trained(fused, tmp_path / "g", base_lr=["0.01", "-1"])
+    assert not (tmp_path / "g").exists()
+    with pytest.raises(
+        NetbuildError, match="^snapshot_prefix=.x: .* begins with a dot.*; the settings before it are in"
+    ):
+        trained(fused, tmp_path / "g", snapshot_prefix=["a", ".x"])
+    assert (tmp_path / "g" / "grid.csv").exists()
+
+
+def test_only_the_best_keeps_its_snapshots_also_those_in_between(fused, tmp_path):
+    tried = trained(fused, tmp_path / "g", base_lr=["0.0000001", "0.01"], snapshot=["20", "30"])
+    best = tried[0].trained.caffemodel.parent
+    assert {path.parent for path in (tmp_path / "g").glob("*/*_iter_*")} == {best}
+    step = int(tried[0].setting["snapshot"])
+    saved = {f"s_iter_{n}.{kind}" for n in range(step, 61, step) for kind in ("caffemodel", "solverstate")}
+    assert {path.name for path in best.glob("*_iter_*")} == saved

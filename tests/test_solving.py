@@ -75,6 +75,12 @@ SENSELESS = [
     ({"snapshot": -1}, "snapshot is -1"),
     ({"base_lr": "nan"}, "base_lr is nan; a number is needed"),
     ({"clip_gradients": 0}, "clip_gradients is 0, which makes every gradient 0"),
+    ({"base_lr": -0.1}, "base_lr is -0.1; 0 is the least that makes sense"),
+    ({"net": '""'}, "names no net: the path is empty"),
+    ({"net": None, "train_net": '""', "test_iter": None}, "names no net: the path is empty"),
+    ({"snapshot_prefix": '"runs/.hid"'}, "snapshot_prefix: '.hid' begins with a dot"),
+    ({"snapshot_prefix": f'"{"p" * 250}"'}, "snapshot_prefix: is 15 bytes too long for the names of files"),
+    ({"snapshot_prefix": f'"{"p" * 236}"'}, "snapshot_prefix: is 1 bytes too long for the names of files"),
     ({"net": r'"\000"'}, r"solver's net '.x00': no file has a name with NUL"),
     ({"snapshot_prefix": r'"a\000"'}, "snapshot_prefix: 'a.x00' is no plain name"),
 ]
@@ -157,3 +163,43 @@ def test_the_type_is_known_by_the_old_field_too():
     assert solving.type_of(message()) == "SGD"
     assert solving.type_of(message(type="Adam")) == "Adam"
     assert solving.type_of(message(solver_type=message.ADADELTA)) == "AdaDelta"
+
+
+WITHOUT_GRADIENT = NET.replace('filler { type: "gaussian" }', 'filler { type: "constant" }', 1)
+DIVIDING = [(kind, delta) for kind in ("AdaGrad", "RMSProp", "AdaDelta", "Adam") for delta in ("0", "-0.0")]
+
+
+@pytest.mark.parametrize(("kind", "delta"), DIVIDING)
+def test_a_solver_that_would_divide_by_a_delta_of_0(write, tmp_path, kind, delta):
+    """In Caffe the weights whose gradient is 0 become NaN with it, and stay as they are with the default."""
+    (tmp_path / "net.prototxt").write_text(WITHOUT_GRADIENT)
+    fields = {"type": f'"{kind}"', "momentum": 0, "weight_decay": 0, "max_iter": 1}
+    paths = [str(write("with", **fields, delta=delta)), str(write("without", **fields))]
+    assert list(run("jobs:finite", solvers=paths)) == [False, True]
+    with pytest.raises(
+        NetbuildError, match=f"delta is -?0, and with {kind} a gradient of 0 is divided by it; .* 1e-08"
+    ):
+        train_solver(paths[0], tmp_path / "run")
+
+
+def test_a_delta_without_effect_is_not_refused(write):
+    solving.require_sensible(proto.read_solver(write(type='"SGD"', delta=0)))
+
+
+def test_a_prefix_as_long_as_the_names_of_files_may_be(write, tmp_path):
+    """`.PREFIX_iter_4.solverstate` has 255 bytes with it."""
+    ended = train_solver(write(snapshot_prefix=f'"{"p" * 235}"'), tmp_path / "run")
+    assert len(ended.solverstate.name) == 254
+
+
+def test_a_head_leaves_room_for_the_ending_of_what_is_completed(fused, tmp_path):
+    """`.PREFIX_iter_60.caffemodel.0123abcd.tmp`"""
+    solver = proto.read_solver(fused / "solver.prototxt")
+    given = {"weights": [fused / "init.caffemodel"], "max_iter": 60}
+    solver.snapshot_prefix = "p" * 223
+    proto.write(fused / "solver.prototxt", solver)
+    with pytest.raises(NetbuildError, match="snapshot_prefix: is 1 bytes too long"):
+        train_solver(fused / "solver.prototxt", tmp_path / "long", **given)
+    solver.snapshot_prefix = "p" * 222
+    proto.write(fused / "solver.prototxt", solver)
+    assert train_solver(fused / "solver.prototxt", tmp_path / "run", **given).caffemodel.exists()

@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netbuild import DataSource, Fusion, emit_files, lenet, proto, train_solver
+from netbuild import DataSource, Fusion, _child, emit_files, lenet, proto, train_solver
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import NetbuildError, NetbuildWarning
 from netbuild.train import events as ev
+from netbuild.train import reach
 from netbuild.train.engine import _means
+from netbuild.train.head import Features
 from netbuild.train.log import read_log
 from netbuild.train.run import DivergedError
 from netbuild.train.watch import NotFiniteError, require_finite
@@ -97,6 +99,12 @@ def test_a_training_that_diverges_ends_at_the_loss_at_which_caffes_is_none(solve
     with (tmp_path / "run" / "train_log.csv").open() as file:
         logged = list(csv.DictReader(file))
     assert [row["value"] for row in logged if row["name"] == "loss"] == [row[1] for row in rows[:-1]]
+
+
+def test_a_resumed_run_that_diverges_names_the_snapshot_that_it_began_from(solver, tmp_path):
+    state = train_solver(solver, tmp_path / "run", max_iter=2).solverstate
+    with pytest.raises(DivergedError, match=f"since the one that it began from: --resume '{re.escape(str(state))}'"):
+        train_solver(changed(solver, base_lr=1000, snapshot=0), tmp_path / "run", resume=state)
 
 
 HIDDEN_BY_POOLING = """
@@ -259,8 +267,8 @@ def test_hdf5_snapshots_too(solver, tmp_path, caffe):
 
 
 def test_a_disk_without_room_for_a_snapshot(solver, tmp_path, mounted, pb):
-    """LeNet's snapshot takes 3.4 MiB: the first has room, the second has not."""
-    folder = mounted("small", "5m")
+    """LeNet's snapshot takes 3.4 MiB: the first has room, the second has not, nor half of it."""
+    folder = mounted("small", "4600k")
     notes = []
     with pytest.raises(NetbuildError, match="snapshot of iteration 30: it cannot be written .* MiB of the disk") as e:
         train_solver(solver, folder, max_iter=30, on_event=notes.append)
@@ -290,10 +298,74 @@ def test_a_disk_that_has_room_again(solver, mounted, pb):
 
 
 def test_hdf5_on_a_full_disk(solver, mounted):
-    folder = mounted("small", "2m")
-    with pytest.raises(NetbuildError, match="snapshot of iteration 3: it .*no snapshot was written"):
+    folder = mounted("small", "1m")
+    with pytest.raises(NetbuildError, match="snapshot of iteration 3: it .*no snapshot was written") as e:
         train_solver(changed(solver, snapshot_format=0), folder, max_iter=3)
+    assert "caffemodel is whole" not in str(e.value)
     assert [path.name for path in folder.iterdir()] == ["train_log.csv"]
+
+
+MODEL_ALONE = "its caffemodel is whole, and kept in '.*s_iter_.*': only the solverstate is missing, without which"
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_disk_with_room_for_the_last_caffemodel_alone(solver, tmp_path, mounted, caffe, kind):
+    """What was learnt is not thrown away: the weights are those of a run that had room."""
+    changed(solver, snapshot_format=kind, snapshot=0)
+    whole = train_solver(solver, tmp_path / "whole", max_iter=3)
+    folder = mounted("small", "2m")
+    with pytest.raises(
+        NetbuildError, match=f"^snapshot of iteration 3: it .*; {MODEL_ALONE} .* snapshot was written to"
+    ):
+        train_solver(solver, folder, max_iter=3)
+    assert sorted(path.name for path in folder.iterdir()) == [whole.caffemodel.name, "train_log.csv"]
+    deploy = str(solver.parent / "deploy.prototxt")
+    kept, expected = (
+        caffe.Net(deploy, str(path), caffe.TEST) for path in (folder / whole.caffemodel.name, whole.caffemodel)
+    )
+    for name, blobs in expected.params.items():
+        assert [blob.data.tobytes() for blob in blobs] == [blob.data.tobytes() for blob in kept.params[name]]
+
+
+def test_a_head_with_room_for_its_last_caffemodel_alone(fused, tmp_path, mounted):
+    """There is none for the frozen layers either: the head is kept without."""
+    weights = [fused / "init.caffemodel"]
+    whole = train_solver(fused / "solver.prototxt", tmp_path / "whole", weights=weights, max_iter=60)
+    features = Features(tmp_path / "whole" / "features")
+    folder = mounted("small", whole.solverstate.stat().st_size * 3 // 2)
+    with pytest.raises(
+        NetbuildError, match="the frozen layers cannot be added to it .*; its head is in '.*', for fuse"
+    ):
+        train_solver(fused / "solver.prototxt", folder, weights=weights, max_iter=60, features=features)
+    assert [path.name for path in folder.glob("*model")] == ["s_iter_60.head.caffemodel"]
+
+
+def test_a_run_asked_to_end_keeps_the_caffemodel_alone(solver, mounted):
+    """`on_event` fails, the disk has room for half a snapshot: the warning names what is kept."""
+
+    def fail(event):
+        if isinstance(event, ev.Stepped) and event.iteration >= 5:
+            raise RuntimeError("of the caller's")
+
+    folder = mounted("small", "2m")
+    changed(solver, max_iter=5000, snapshot=0, display=5)
+    with pytest.warns(NetbuildWarning, match=MODEL_ALONE), pytest.raises(RuntimeError):
+        train_solver(solver, folder, on_event=fail)
+    assert len(list(folder.glob("s_iter_*.caffemodel"))) == 1
+
+
+def test_a_periodic_snapshot_is_kept_whole_or_not_at_all(solver, mounted):
+    folder = mounted("small", "2m")
+    seen = []
+
+    def look(event):
+        if isinstance(event, ev.Note):
+            seen.extend([event.text, *folder.glob("*model")])
+
+    with pytest.raises(NetbuildError, match=f"snapshot of iteration 20: .*{MODEL_ALONE}"):
+        train_solver(solver, folder, on_event=look)
+    assert len(seen) == 1
+    assert seen[0].startswith("snapshot of iteration 10: it")
 
 
 def test_a_disk_without_room_for_the_log(solver, mounted, pb):
@@ -362,3 +434,27 @@ def test_asked_to_end(solver, tmp_path, pb, number):
     assert process.returncode == 130
     assert len(require_whole_snapshots(pb, tmp_path / "run")) == 1
     assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_asked_to_end_before_there_is_a_log(solver, tmp_path):
+    """The first row would come after 1000 iterations: only what is there is listed."""
+    changed(solver, max_iter=100000, snapshot=1, test_interval=100000, display=100000)
+    process = subprocess.Popen(
+        [*MAIN, str(solver), "-o", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_until((tmp_path / "run" / "s_iter_1.solverstate").exists)
+    process.send_signal(signal.SIGINT)
+    told, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "note: log" not in errors
+    wrote = re.findall("^wrote (.*)$", told, re.M)
+    assert len(wrote) == 2
+    assert all(Path(path).exists() for path in wrote)
+
+
+def test_a_training_that_is_over_does_not_die_of_a_late_request(solver, tmp_path, monkeypatch):
+    """Python gives signals their deadly effect back when it ends; what is ignored stays so."""
+    monkeypatch.setattr(reach, "run", lambda _function, **job: _child.run("jobs:trained", **job))
+    events = []
+    train_solver(solver, tmp_path / "run", max_iter=1, on_event=events.append)
+    assert events[-1] == ["SIG_IGN"] * 3

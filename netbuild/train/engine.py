@@ -56,8 +56,10 @@ def train(
     except GeneratorExit:
         # The caller was killed, and nobody listens any more; what is learnt is kept all the same.
         with suppress(NotFiniteError, NetbuildError):
-            run.keep()
+            run.keep(last=True)
         raise
+    finally:
+        stop.ignore()
 
 
 class _StopRequest:
@@ -72,6 +74,11 @@ class _StopRequest:
     @property
     def requested(self) -> bool:
         return self._asked or os.getppid() != self._caller
+
+    def ignore(self) -> None:
+        """Let a request that comes now have no effect: the run is over, and the process must not die of it."""
+        for number in ENDINGS:
+            signal.signal(number, signal.SIG_IGN)
 
     def _set(self, _number: int, _frame: Any) -> None:
         self._asked = True
@@ -104,7 +111,7 @@ class _Run:
                 yield from self._save_or_say()
             if engine.iter % rhythm.report == 0 or engine.iter == max_iter:
                 yield from self.report()
-        if self.keep():
+        if self.keep(last=True):
             yield Saved(engine.iter, self._place.stem(engine.iter))
         if not self._stop.requested:
             yield from self._test()
@@ -116,13 +123,13 @@ class _Run:
             yield Stepped(self._engine.iter, sum(self._losses) / len(self._losses), self._engine.lr)
             self._losses = []
 
-    def keep(self) -> bool:
+    def keep(self, *, last: bool = False) -> bool:
         """Save what is not saved yet; tell whether there was anything."""
         engine = self._engine
         if engine.iter in (self.began, self._saved_at):
             return False
         try:
-            save(engine, self._place, on_gpu=self._on_gpu)
+            save(engine, self._place, on_gpu=self._on_gpu, last=last)
         except NetbuildError as error:
             raise NetbuildError(f"snapshot of iteration {engine.iter}: {error}") from error
         self._saved_at = engine.iter

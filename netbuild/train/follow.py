@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from dataclasses import dataclass, field
 from typing import Callable, Dict, Generator, Iterator, Optional, Union
@@ -10,6 +11,7 @@ from typing import Callable, Dict, Generator, Iterator, Optional, Union
 from .._child import END
 from .._ending import KilledError
 from ..errors import NetbuildError, NetbuildWarning
+from ..files import PathLike
 from .events import Diverged, Event, Finished, Saved, Started, Tested
 from .job import Place
 
@@ -23,6 +25,8 @@ class Course:
     """What a run has told so far."""
 
     place: Place
+    resumed: Optional[PathLike] = None
+    """The solverstate that the run began from."""
     scores: Dict[str, float] = field(default_factory=dict)
     """The last test's."""
     end: Union[Finished, Diverged, None] = None
@@ -55,8 +59,11 @@ class Course:
     def kept(self) -> str:
         """Say which snapshot there is to go on from."""
         failed = f"{self._failed}; " if self._failed else ""
+        if self._saved is None and self.resumed is None:
+            return f"{failed}no snapshot was written to go on from"
         if self._saved is None:
-            return f"{failed}no snapshot was written"
+            began = os.fspath(self.resumed or "")
+            return f"{failed}no snapshot was written since the one that it began from: --resume {began!r} begins there"
         state = str(self.place.files(self._saved)[1])
         return f"{failed}the last good snapshot is that of iteration {self._saved}: --resume {state!r} goes on from it"
 
@@ -67,13 +74,12 @@ class Course:
         return type(error)(f"{error}{more}" + (f"; {self.kept()}" if self._started else ""))
 
 
-def follow(events: Events, place: Place, tell: Callable[[Event], None], need: Need) -> Course:
-    """Pass on what the child tells up to its end, and return that.
+def follow(events: Events, course: Course, tell: Callable[[Event], None], need: Need) -> None:
+    """Pass on what the child tells up to its end, and let `course` remember it.
 
     Where `tell` fails (a full disk, a closed pipe, a caller's mistake), the child is asked to end and given time: it
     saves what it has learnt.
     """
-    course = Course(place)
     # Closed whatever happens in between: an abandoned generator would leave its child running.
     with contextlib.closing(events):
         for event in _coming(events, course, need):
@@ -87,7 +93,6 @@ def follow(events: Events, place: Place, tell: Callable[[Event], None], need: Ne
                 course.finish(events)
                 _say(f"the training was ended by {type(error).__name__}; {course.kept()}")
                 raise
-    return course
 
 
 def _say(text: str) -> None:

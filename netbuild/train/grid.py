@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import proto
 from ..emit import set_field
@@ -18,23 +20,24 @@ from ..solving import require_sensible
 from . import prepare
 from .events import Event, Note
 from .head import WHERE_IT_PAYS, Features
-from .run import DivergedError, Trained, train_solver
+from .run import DivergedError, EndedError, StoppedError, Trained, train_solver
 
 TABLE = "grid.csv"
+_SNAPSHOT = re.compile(r".*_iter_\d+\.(caffemodel|solverstate)(\.h5)?").fullmatch
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One setting and how its run ended: trained, or diverged."""
+    """One setting and how its run ended: trained, or with an error, diverged or stopped before its first step."""
 
     setting: Mapping[str, str]
     trained: Optional[Trained]
-    diverged: Optional[DivergedError] = None
+    error: Optional[EndedError] = None
 
     @property
     def iteration(self) -> int:
         """The one at which it ended."""
-        ended = self.trained or self.diverged
+        ended = self.trained or self.error
         assert ended is not None
         return ended.iteration
 
@@ -46,7 +49,7 @@ class Tried:
     @property
     def log(self) -> Path:
         """The log of its run."""
-        ended = self.trained or self.diverged
+        ended = self.trained or self.error
         assert ended is not None
         return ended.log
 
@@ -54,7 +57,7 @@ class Tried:
     def ended(self) -> str:
         """How it ended: 'finished', 'interrupted' or 'diverged'."""
         if self.trained is None:
-            return "diverged"
+            return "diverged" if isinstance(self.error, DivergedError) else "interrupted"
         return "interrupted" if self.trained.interrupted else "finished"
 
 
@@ -81,40 +84,64 @@ def train_grid(
     taken = [name for name in (*settings, TABLE) if (target / name).exists()]
     if taken:
         raise NetbuildError(f"folder {str(target)!r}: holds an earlier grid ({taken[0]}); name another folder")
-    texts = {name: _solver(solver, setting, options.get("max_iter")) for name, setting in settings.items()}
+    texts = {}
+    for name, setting in settings.items():
+        with _named(name):
+            texts[name] = _solver(solver, setting, options.get("max_iter"))
     tried: List[Tried] = []
     told = _once(on_event)
     for name, setting in settings.items():
         own = output_folder(target / name)
         write_text(own / "solver.prototxt", texts[name])
-        told(Note(f"{name} ({len(tried) + 1} of {len(settings)})"))
         shared = replace(features, folder=features.folder or target / "features")
-        one = _tried(setting, own / "solver.prototxt", features=shared, on_event=told, **options)
+        with _named(name, target / TABLE if tried else None):
+            heading = Note(f"{name} ({len(tried) + 1} of {len(settings)})")
+            one = _tried(setting, own / "solver.prototxt", told, heading, features=shared, **options)
         tried = sorted([*tried, one], key=_rank)
         for other in tried[1:]:
             _forget(other)
         write_text(target / TABLE, _table(tried))
         if one.ended == "interrupted":
             break
-    error = tried[0].diverged
+    error = tried[0].error
     if error is not None:
-        text = f"all {len(tried)} settings diverged; {setting_name(tried[0].setting)}: {error}"
-        raise DivergedError(text, error.iteration, error.log)
+        stopped = tried[-1].ended == "interrupted"
+        how = "the grid was ended before a setting was trained" if stopped else f"all {len(tried)} settings diverged"
+        text = f"{how}; {setting_name(tried[0].setting)}: {error}"
+        raise type(error)(text, error.iteration, error.log)
     return tried
 
 
-def _tried(setting: Mapping[str, str], solver: Path, on_event: Callable[[Event], None], **options: Any) -> Tried:
+@contextmanager
+def _named(name: str, table: Optional[Path] = None) -> Iterator[None]:
+    """Say in an error with which setting it came, and where those before it are listed."""
     try:
+        yield
+    except NetbuildError as error:
+        before = f"; the settings before it are in {str(table)!r}" if table else ""
+        raise type(error)(f"{name}: {error}{before}") from error
+
+
+def _tried(
+    setting: Mapping[str, str], solver: Path, on_event: Callable[[Event], None], heading: Note, **options: Any
+) -> Tried:
+    try:
+        on_event(heading)
         return Tried(setting, train_solver(solver, solver.parent, on_event=on_event, **options))
-    except DivergedError as error:
+    except EndedError as error:
         on_event(Note(f"{setting_name(setting)}: {error}"))
         return Tried(setting, None, error)
+    except KeyboardInterrupt:
+        # Before its training process could take it: while the nets are checked, or the features computed.
+        stopped = StoppedError("stopped before it began; nothing was written", 0, solver.with_name("train_log.csv"))
+        return Tried(setting, None, stopped)
 
 
 def _forget(worse: Tried) -> None:
-    """Remove the snapshot of a setting that is not the best."""
-    for path in (worse.trained.caffemodel, worse.trained.solverstate) if worse.trained else ():
-        path.unlink(missing_ok=True)
+    """Remove the snapshots of a setting that is not the best; of one that diverged it was said that they are there."""
+    for path in worse.log.parent.glob("*_iter_*") if worse.trained else ():
+        if _SNAPSHOT(path.name):
+            path.unlink()
 
 
 def setting_name(setting: Mapping[str, str]) -> str:

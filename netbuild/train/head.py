@@ -23,7 +23,7 @@ from ..weights.plan import Choices
 from ..weights.wire import encode_bytes
 from ..weights.write import write_model
 from .prepare import train_net
-from .reach import learned_net
+from .reach import learned_net, state_of
 
 AUTO, OFF = "auto", "off"
 _TWICE = ("AdaDelta", "Adam")
@@ -155,13 +155,12 @@ def _state_of_head(solver: Message, net: Message, train: Part, resume: PathLike)
     if state is None or state.histories != expected:
         raise NetbuildError(f"{os.fspath(resume)!r} is the state of a whole net")
     found = learned_net(resume)
-    if found is None:
-        raise NetbuildError(f"{os.fspath(resume)!r} names no caffemodel to go on from")
+    assert found is not None  # of a state that can be read
     return found
 
 
 def _require_whole_state(solver: Message, net: Message, resume: Optional[PathLike]) -> None:
-    state = read_state(resume) if resume is not None else None
+    state = state_of(resume) if resume is not None else None
     if resume is not None:
         _require_all_layers(net, learned_net(resume), resume)
     expected = _remembered(solver, net, {layer.name for layer in net.layer})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence, Tuple
@@ -40,6 +41,12 @@ class Place(NamedTuple):
         suffix = ".h5" if self.hdf5 else ""
         stem = self.stem(iteration)
         return self.folder / f"{stem}.caffemodel{suffix}", self.folder / f"{stem}.solverstate{suffix}"
+
+    def longest_name(self, iteration: int) -> int:
+        """Return how many bytes a name has at most that a snapshot has up to this iteration, while it is written."""
+        model, state = (len(os.fsencode(hidden(path).name)) for path in self.files(iteration))
+        # What is completed with frozen layers is written by `replacing`, with a random ending.
+        return max(state, model + len(".0123abcd.tmp") * (self.rest is not None))
 
     def caffes_prefix(self) -> str:
         """Return the prefix under which Caffe is to write what is not whole yet."""

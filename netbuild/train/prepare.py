@@ -44,6 +44,8 @@ def resolve_nets(solver: Message, folder: Path) -> None:
 
 
 def _found(path: str, folder: Path) -> str:
+    if not path:
+        raise GraphError("solver: names no net: the path is empty")
     beside = folder / Path(path).name
     return str(existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve())
 

@@ -25,7 +25,7 @@ from .._child import run
 from ..errors import NetbuildError
 from ..features.store import h5py
 from ..files import PathLike
-from ..weights.index import read_state
+from ..weights.index import State, read_state
 from ..weights.wire import encode_bytes
 from .events import Event
 
@@ -72,11 +72,18 @@ def _reading(solver: str, features: Path, place: Path) -> str:
 def learned_net(resume: PathLike) -> Optional[str]:
     """Return the caffemodel that goes with a solverstate: the one beside it, or where it was saved.
 
-    None for a state that names none. Raises NetbuildError where it is in neither place.
+    None for a state that cannot be read. Raises NetbuildError where it names none, and where that is in neither place:
+    with none Caffe goes on from what the fillers give.
     """
-    saved = _saved_as(Path(resume))
-    if not saved:
+    state = state_of(resume)
+    if state is None:
         return None
+    saved = state.learned_net
+    if not saved:
+        raise NetbuildError(
+            f"resume {os.fspath(resume)!r}: names no caffemodel to go on from; resume from another, or begin anew "
+            "with --weights and the caffemodel that was saved with it"
+        )
     beside = Path(resume).with_name(Path(saved).name)
     found = next((path for path in (beside, Path(saved)) if path.exists()), None)
     if found is None:
@@ -87,28 +94,41 @@ def learned_net(resume: PathLike) -> Optional[str]:
     return str(found)
 
 
-def _saved_as(resume: Path) -> str:
+def state_of(resume: PathLike) -> Optional[State]:
+    """Return what a solverstate tells, in either format; None for HDF5 without h5py: Caffe itself reads it."""
     state = read_state(resume)
-    if state is not None:
-        return state.learned_net
-    if find_spec("h5py") is None:
-        # Caffe itself reads it, where it was saved.
-        return ""
-    with h5py("snapshots in HDF5").File(resume, "r") as file:
-        return os.fsdecode(file["learned_net"][()]) if "learned_net" in file else ""
+    if state is not None or find_spec("h5py") is None:
+        return state
+    with _hdf5(resume, resume, "r") as file:
+        learned = file["learned_net"][()] if "learned_net" in file else b""
+        return State(file["iter"][()].item(), os.fsdecode(learned), len(file["history"]))
+
+
+@contextlib.contextmanager
+def _hdf5(path: PathLike, resume: PathLike, mode: str) -> Iterator[Any]:
+    """Open `path`, which is the solverstate `resume` or a copy of it."""
+    try:
+        with h5py("snapshots in HDF5").File(path, mode) as file:
+            yield file
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NetbuildError(
+            f"resume {os.fspath(resume)!r}: damaged, or no solverstate in HDF5 ({error}); resume from another"
+        ) from error
 
 
 def _going_on(resume: Path, place: Path) -> str:
     """Return a solverstate that names its caffemodel where that is now: the one given, or a copy."""
-    found = learned_net(resume)
-    saved = Path(_saved_as(resume))
-    if found is None or (saved.exists() and saved.samefile(found)):
+    state, found = state_of(resume), learned_net(resume)
+    if state is None or found is None:
+        return str(resume)
+    saved = Path(state.learned_net)
+    if saved.exists() and saved.samefile(found):
         return str(resume)
     copy = place / resume.name
     shutil.copyfile(resume, copy)
     name = os.fsencode(Path(found).resolve())
     if read_state(resume) is None:
-        with h5py("snapshots in HDF5").File(copy, "r+") as file:
+        with _hdf5(copy, resume, "r+") as file:
             del file["learned_net"]
             # Caffe takes the bytes up to a zero, with which numpy fills up.
             file["learned_net"] = np.array(name, f"S{len(name) + 1}")

@@ -36,14 +36,22 @@ class Trained:
     interrupted: bool
 
 
-class DivergedError(NetbuildError):
-    """A training whose loss or weights are no numbers any more."""
+class EndedError(NetbuildError):
+    """A training that ended without a snapshot of its own to show for it."""
 
     def __init__(self, text: str, iteration: int, log: Path) -> None:
         super().__init__(text)
         self.iteration = iteration
         self.log = log
         """It is there if there was anything to log."""
+
+
+class DivergedError(EndedError):
+    """A training whose loss or weights are no numbers any more."""
+
+
+class StoppedError(EndedError):
+    """A training that was asked to end before its first step."""
 
 
 def train_solver(
@@ -98,12 +106,13 @@ def train_solver(
         rows.add(event)
         on_event(event)
 
-    course = follow(begun(job, where), place, tell, need=lambda: prepare.memory_need(message) if head is None else None)
+    course = Course(place, resume)
+    follow(begun(job, where), course, tell, need=lambda: prepare.memory_need(message) if head is None else None)
     return _trained(course, log, message.base_lr, target)
 
 
 def _trained(course: Course, log: Path, base_lr: float, target: Path) -> Trained:
-    """Return how the run ended; raise DivergedError where it went astray."""
+    """Return how the run ended; raise DivergedError where it went astray, StoppedError where it had not begun."""
     end = course.end
     assert end is not None
     if isinstance(end, Diverged):
@@ -115,7 +124,8 @@ def _trained(course: Course, log: Path, base_lr: float, target: Path) -> Trained
         )
     caffemodel, solverstate = (target / path.name for path in course.place.files(end.iteration))
     if not caffemodel.exists():
-        raise NetbuildError(f"stopped at iteration {end.iteration}, before the first step; nothing was written")
+        text = f"stopped at iteration {end.iteration}, before the first step; nothing was written"
+        raise StoppedError(text, end.iteration, log)
     return Trained(end.iteration, caffemodel, solverstate, log, course.scores, end.interrupted)
 
 
@@ -141,9 +151,15 @@ def _place(message: Message, target: Path, head: Optional[HeadRun], features: Fe
     if head is not None and not features.head_only:
         rest = Rest(head.net, tuple(str(path) for path in head.weights))
     prefix = plain_name(Path(message.snapshot_prefix).name or "snapshot", "solver: snapshot_prefix")
+    if prefix.startswith("."):
+        raise NetbuildError(f"solver: snapshot_prefix: {prefix!r} begins with a dot, as what is not whole yet does")
     if not os.access(target, os.W_OK):
         raise NetbuildError(f"output folder {str(target)!r}: may not be written; name another")
-    return Place(target.resolve(), prefix, message.snapshot_format == schema().SolverParameter.HDF5, rest)
+    place = Place(target.resolve(), prefix, message.snapshot_format == schema().SolverParameter.HDF5, rest)
+    excess = place.longest_name(message.max_iter) - os.pathconf(target, "PC_NAME_MAX")
+    if excess > 0:
+        raise NetbuildError(f"solver: snapshot_prefix: is {excess} bytes too long for the names of files; shorten it")
+    return place
 
 
 def _notes(message: Message, place: Place, gpu: Optional[int], head: Optional[HeadRun]) -> Iterator[str]:

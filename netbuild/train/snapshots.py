@@ -30,10 +30,11 @@ _HDF5_END = slice(40, 48)
 """Where an HDF5 file tells its own length."""
 
 
-def save(engine: Any, place: Place, *, on_gpu: bool) -> None:
+def save(engine: Any, place: Place, *, on_gpu: bool, last: bool = False) -> None:
     """Write a snapshot of the solver; raise NetbuildError where it cannot be, and nothing is left of it.
 
-    Raises NotFiniteError where the weights are no numbers.
+    Of the `last` one the caffemodel stays where it alone is whole: there is no later one to hope for. Raises
+    NotFiniteError where the weights are no numbers.
     """
     require_finite(engine.net)
     final = place.files(engine.iter)
@@ -44,12 +45,33 @@ def save(engine: Any, place: Place, *, on_gpu: bool) -> None:
         _require_whole_state(written[1], engine.iter)
         _point_at(written[1], written[0])
         _name_finally(written, final, place.rest)
-    except OSError as error:
-        raise NetbuildError(f"it cannot be written ({error.strerror or error})") from error
+    except (OSError, NetbuildError) as error:
+        text = f"it cannot be written ({error.strerror or error})" if isinstance(error, OSError) else str(error)
+        kept = _keep_model(written, final[0], engine.net, place.rest) if last else ""
+        raise NetbuildError(text + kept) from error
     finally:
         for path in written:
             with suppress(OSError):
                 path.unlink()
+
+
+def _keep_model(written: Sequence[Path], final: Path, net: Any, rest: Optional[Rest]) -> str:
+    """Give the caffemodel its name if it is whole, though its solverstate is not; return what is to be said of it."""
+    try:
+        _require_whole_model(written[0], net)
+    except (OSError, NetbuildError):
+        return ""
+    try:
+        written[1].unlink()  # for there may be little room
+        _name_model(written[0], final, rest)
+    except OSError:
+        return ""
+    except NetbuildError as error:
+        return f"; {error}"
+    return (
+        f"; its caffemodel is whole, and kept in {str(final)!r}: only the solverstate is missing, without which the "
+        "training cannot go on from there"
+    )
 
 
 def _write(engine: Any, folder: Path, *, on_gpu: bool) -> None:
@@ -110,15 +132,24 @@ def _point_at(state: Path, model: Path) -> None:
 
 def _name_finally(written: Sequence[Path], final: Sequence[Path], rest: Optional[Rest]) -> None:
     """Give the files their names: the caffemodel first, for the solverstate leads to it."""
-    for path in written:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    if rest is None:
-        written[0].replace(final[0])
-    else:
-        _complete(written[0], final[0], rest)
+    _sync(written[1])
+    _name_model(written[0], final[0], rest)
     written[1].replace(final[1])
-    sync_folder(final[0].parent)
+    sync_folder(final[1].parent)
+
+
+def _name_model(written: Path, final: Path, rest: Optional[Rest]) -> None:
+    _sync(written)
+    if rest is None:
+        written.replace(final)
+    else:
+        _complete(written, final, rest)
+    sync_folder(final.parent)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _complete(alone: Path, whole: Path, rest: Rest) -> None:
