@@ -230,7 +230,8 @@ def _heads(given: Mapping[str, Any]) -> List[Head]:
         if unknown:
             hint = did_you_mean(unknown[0], [name for name, _, _ in named])
             raise click.UsageError(f"--{option.replace('_', '-')} {unknown[0]}: no head has this name; {hint}")
-    if given["classes"] is not None and all(count for _, _, count in named):
+    counts = [count for _, _, count in named]
+    if given["classes"] is not None and all(counts) and str(given["classes"]) not in counts:
         raise click.UsageError("each --head has its own number of classes, and --classes would have no effect")
     heads: List[Head] = []
     for name, _, count in named:

@@ -54,8 +54,9 @@ Sources = Union[DataSource, Mapping[str, DataSource]]
 def train_val(fusion: Fusion, source: Sources) -> Message:
     """Return the net for training and testing, its data layers included, checked for shapes in both phases."""
     built = build(fusion)
+    net = _train_val(fusion, built, _by_input(fusion, built, source))
     _say(built, source)
-    return _train_val(fusion, built, _by_input(fusion, built, source))
+    return net
 
 
 def _train_val(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) -> Message:
@@ -158,7 +159,6 @@ def emit_files(
     sources = _by_input(fusion, built, source)
     _require_trained(fusion, split_phases, solver_options or {})
     messages: Dict[str, Message] = {"deploy.prototxt": deploy(fusion, source, deploy_batch)}
-    _say(built, source)
     if fusion.ensemble:
         net = proto.only_phase(_train_val(fusion, built, sources), TEST)
         require_fit_lists(net, "the test net")
@@ -176,6 +176,7 @@ def emit_files(
             warnings.warn(idle, NetbuildWarning, stacklevel=2)
         if not force and _keeps(Path(folder) / "solver.prototxt", messages["solver.prototxt"], solver_options or {}):
             del messages["solver.prototxt"]
+    _say(built, source)
     if split_phases or not fusion.all_heads:
         kept = ["solver.prototxt"] if fusion.all_heads else []
         _say_left(Path(folder), [*messages, *kept])
