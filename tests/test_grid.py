@@ -112,7 +112,8 @@ def interrupted(fused, folder, when, **options):
     runs = []
 
     def look(event):
-        runs.extend([event.text] * (isinstance(event, Note) and event.text.startswith("base_lr=")))
+        if isinstance(event, Note) and event.text.startswith("base_lr="):
+            runs.append(event.text)
         if len(runs) == 2 and isinstance(event, when):
             runs.append("asked")
             os.kill(os.getpid(), signal.SIGINT)
