@@ -45,6 +45,8 @@ SOLVER: Mapping[str, Any] = {
 }
 """The fusion recipe's solver, but for the mode: no GPU is needed."""
 
+_SOLVER_FILE = "solver.prototxt"
+_PHASES = {"train": TRAIN, "test": TEST}
 _NETS = ("net", "train_net", "test_net")
 
 Sources = Union[DataSource, Mapping[str, DataSource]]
@@ -155,38 +157,50 @@ def emit_files(
     counted, it is the recipe's 500. A solver that was edited since is kept, with a NetbuildWarning, unless `force`;
     where `solver_options` would have no effect on it, or its nets are others, it is refused.
     """
+    options = solver_options or {}
+    _require_trained(fusion, split_phases, options)
     built = build(fusion)
-    sources = _by_input(fusion, built, source)
-    _require_trained(fusion, split_phases, solver_options or {})
-    messages: Dict[str, Message] = {"deploy.prototxt": deploy(fusion, source, deploy_batch)}
-    if fusion.ensemble:
-        net = proto.only_phase(_train_val(fusion, built, sources), TEST)
-        require_fit_lists(net, "the test net")
-        messages = {"test.prototxt": net, **messages}
-    elif fusion.all_heads:
-        net = _train_val(fusion, built, sources)
-        require_fit_lists(net, "the train_val net")
-        phases = {"train": TRAIN, "test": TEST} if split_phases else {}
-        nets = {f"{name}.prototxt": proto.only_phase(net, phase) for name, phase in phases.items()}
-        messages = {**(nets or {"train_val.prototxt": net}), **messages}
-        messages["solver.prototxt"] = _solver(fusion, source, net, Path(folder), split_phases, solver_options or {})
-        require_savable(messages["solver.prototxt"], net)
-        idle = idle_policy(messages["solver.prototxt"])
-        if idle:
-            warnings.warn(idle, NetbuildWarning, stacklevel=2)
-        if not force and _keeps(Path(folder) / "solver.prototxt", messages["solver.prototxt"], solver_options or {}):
-            del messages["solver.prototxt"]
+    net = _trained_net(fusion, built, _by_input(fusion, built, source))
+    messages = {**_by_phase(fusion, net, split_phases), "deploy.prototxt": deploy(fusion, source, deploy_batch)}
+    if net is not None and fusion.all_heads:
+        new = _solver(fusion, source, net, Path(folder), split_phases, options)
+        if force or not _keeps(Path(folder) / _SOLVER_FILE, new, options):
+            messages[_SOLVER_FILE] = new
     _say(built, source)
     if split_phases or not fusion.all_heads:
-        kept = ["solver.prototxt"] if fusion.all_heads else []
-        _say_left(Path(folder), [*messages, *kept])
+        _say_left(Path(folder), [*messages, *([_SOLVER_FILE] if fusion.all_heads else [])])
     if not dry_run:
-        target = output_folder(folder)
-        texts = {name: proto.to_text(message) for name, message in messages.items()}
-        if "solver.prototxt" in texts:
-            texts["solver.prototxt"] = stamped(texts["solver.prototxt"])
-        write_all({target / name: text.encode() for name, text in texts.items()})
+        _write(messages, output_folder(folder))
     return [Path(folder) / name for name in messages]
+
+
+def _trained_net(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) -> Optional[Message]:
+    """Return the net with data and losses, of an ensemble what TEST has of it; None for a net without a head."""
+    if not (fusion.ensemble or fusion.all_heads):
+        return None
+    net = _train_val(fusion, built, sources)
+    if fusion.ensemble:
+        net = proto.only_phase(net, TEST)
+    require_fit_lists(net, "the test net" if fusion.ensemble else "the train_val net")
+    return net
+
+
+def _by_phase(fusion: Fusion, net: Optional[Message], split_phases: bool) -> Dict[str, Message]:
+    """Return a net by the names of its files."""
+    if net is None:
+        return {}
+    if fusion.ensemble:
+        return {"test.prototxt": net}
+    if split_phases:
+        return {f"{name}.prototxt": proto.only_phase(net, phase) for name, phase in _PHASES.items()}
+    return {"train_val.prototxt": net}
+
+
+def _write(messages: Mapping[str, Message], folder: Path) -> None:
+    texts = {name: proto.to_text(message) for name, message in messages.items()}
+    if _SOLVER_FILE in texts:
+        texts[_SOLVER_FILE] = stamped(texts[_SOLVER_FILE])
+    write_all({folder / name: text.encode() for name, text in texts.items()})
 
 
 def _require_trained(fusion: Fusion, split_phases: bool, given: Mapping[str, str]) -> None:
@@ -251,11 +265,16 @@ def _solver(
     if "test_iter" not in overrides:
         count = list_length(first)
         overrides["test_iter"] = str(-(-count // first.test_batch) if count else SOLVER["test_iter"])
-    fields = {"train_net": "train", "test_net": "test"} if split_phases else {"net": "train_val"}
+    fields = {f"{name}_net": name for name in _PHASES} if split_phases else {"net": "train_val"}
     paths = {field: str(target / f"{name}.prototxt") for field, name in fields.items()}
     # A net's name is any text; this one becomes the beginning of file names.
     stem = re.sub(r"[^\w.-]+", "_", net.name.lower()) or "net"
-    return solver(paths, stem + ("_fused" if len(fusion.branches) > 1 else ""), overrides)
+    made = solver(paths, stem + ("_fused" if len(fusion.branches) > 1 else ""), overrides)
+    require_savable(made, net)
+    idle = idle_policy(made)
+    if idle:
+        warnings.warn(idle, NetbuildWarning, stacklevel=3)
+    return made
 
 
 def list_length(source: DataSource) -> Optional[int]:

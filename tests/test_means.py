@@ -1,6 +1,5 @@
 """Mean files, looked at before a run; real Caffe says what it would have made of them."""
 
-import dataclasses
 from pathlib import Path
 
 import commands
@@ -11,7 +10,6 @@ from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, lenet
 from netbuild._child import run
-from netbuild.branches.lenet import MNIST
 from netbuild.data.means import read_mean
 from netbuild.data.sound import data_faults, require_readable
 from netbuild.errors import NetbuildError
@@ -82,7 +80,7 @@ def test_a_mean_fits_where_caffe_takes_it(listed, pb):
         assert not said or said in sentences[0]
 
 
-@pytest.mark.parametrize("content", [b"", b"junk", b"\xff" * 40, b"\x0a\x7f"])
+@pytest.mark.parametrize("content", [b"", b"junk", b"\xff" * 40, b"\x0a\x7f", b"\x0c"])
 def test_files_that_are_no_mean(listed, content):
     Path("mean.bp").write_bytes(content)
     Path("net.prototxt").write_text(images())
@@ -111,8 +109,8 @@ def test_a_database_tells_of_its_images_only_what_the_layer_does(in_tmp, pb):
 
 def emitted(folder):
     solver = {"max_iter": "2", "test_interval": "2", "test_iter": "1", "snapshot": "0"}
-    told = dataclasses.replace(MNIST, mean_file="mean.bp")
-    source = DataSource(told, train_source="list.txt", test_source="list.txt", train_batch=2, test_batch=2)
+    lists = {"train_source": "list.txt", "test_source": "list.txt"}
+    source = DataSource(mean_file="mean.bp", train_batch=2, test_batch=2, **lists)
     emit_files(Fusion({"": lenet}, 10, frozen=False), source, folder, solver_options=solver)
 
 

@@ -12,6 +12,7 @@ from nets import conv, data, fc, layer
 from PIL import Image
 
 from netbuild import DataSource, Fusion, Head, Join, Part, emit_files, lenet, proto, prototxt
+from netbuild._caffe import schema
 from netbuild._child import apart
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
@@ -37,6 +38,9 @@ def pictures(in_tmp):
     Path("l.txt").write_text("".join(f"{number}.png {number % 2}\n" for number in range(4)))
     Path("pa.prototxt").write_text(IMAGES + pooled())
     Path("deploy.prototxt").write_text(data(shape=(1, 3, 24, 24)) + pooled())
+    for side in (24, 32):
+        mean = schema().BlobProto(num=1, channels=3, height=side, width=side, data=[100.0] * (3 * side * side))
+        Path(f"mean{side}").write_bytes(mean.SerializeToString())
     return in_tmp
 
 
@@ -83,7 +87,7 @@ def test_what_a_source_does_otherwise_is_said_once():
     # Said by the part, and by the source's own options: known.
     told = Input((3, 24, 24), mean=(1,))
     assert emitted(two(mean=(1,)), DataSource(told, crop=24, resize=(32, 32), mirror=True, **LISTS)) == []
-    assert emitted(two(), DataSource(crop=0, resize=(24, 24), mirror=False, mean_file="pa.prototxt", **LISTS)) == []
+    assert emitted(two(), DataSource(crop=0, resize=(24, 24), mirror=False, mean_file="mean24", **LISTS)) == []
     Path("out/train_val.prototxt").unlink()
     Path("out/solver.prototxt").unlink()
     (said,) = emitted(Fusion({"a": prototxt("pa.prototxt")}), DataSource(Input((3, 24, 24)), **LISTS))
@@ -138,9 +142,9 @@ def test_the_command_line_says_each_thing_once():
     assert "note" not in run(*words, "--mean", "none")
     known = [*words[:2], "--branch", "a=pa.prototxt", *words[4:]]
     assert "note" not in run(*known, "--mean", "3", "--scale", "0.5", "--crop", "20", "--no-mirror")
-    assert "note" not in run(*known, "--mean-file", "pa.prototxt")
+    assert "note" not in run(*known, "--mean-file", "mean32")
     transform = proto.read_net("out/train_val.prototxt").layer[0].transform_param
-    assert (transform.mean_file, list(transform.mean_value)) == ("pa.prototxt", [])
+    assert (transform.mean_file, list(transform.mean_value)) == ("mean32", [])
 
 
 def test_a_net_fed_from_memory_tells_no_preparation():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional
 
@@ -37,9 +38,14 @@ def read_mean(path: PathLike) -> Mean:
     from google.protobuf.message import DecodeError
 
     what = f"mean file {os.fspath(path)!r}"
+    raw = existing_file(path, "mean file").read_bytes()
+    blob = schema().BlobProto()
     try:
-        blob = schema().BlobProto.FromString(existing_file(path, "mean file").read_bytes())
-    except DecodeError:
+        with warnings.catch_warnings():
+            # Where bytes are left over, a protobuf of those years only warns.
+            warnings.simplefilter("error")
+            blob.ParseFromString(raw)
+    except (DecodeError, RuntimeWarning, SystemError):
         raise NetbuildError(f"{what}: is no BlobProto, as compute_image_mean writes it; is it another file?") from None
     lengths = _lengths(blob)
     values = blob.double_data or blob.data
