@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping, Set, Tuple
 from . import names, proto
 from ._caffe import TEST, Message
 from .errors import GraphError, did_you_mean, some
-from .files import PathLike, output_folder, plain_name, replacing, require_output
+from .files import PathLike, output_folder, plain_name, replacing_together, require_output
 from .fuse import declare
 from .graph.check import require_sound
 from .graph.feed import is_input, with_inputs
@@ -25,7 +25,7 @@ from .weights.index import index
 from .weights.model import Model
 from .weights.plan import Choices, make_plan
 from .weights.wire import encode_bytes
-from .weights.write import write_model
+from .weights.write import require_writable, write_into
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: Pat
     output_folder(folder)
     for path in paths:
         require_output(path, [target, weights])
-    # Both are written before either takes its name: they are to be of one run.
-    with replacing(paths[0]) as file:
-        file.write(proto.to_text(net).encode())
-        file.flush()
-        write_model(entries(plan, declared), paths[1], net=encode_bytes(NET_NAME, net.name.encode()))
+    found, fields = entries(plan, declared), encode_bytes(NET_NAME, net.name.encode())
+    require_writable(found, paths[1], net=fields)
+    with replacing_together([paths[1], paths[0]]) as (model_file, net_file):
+        write_into(model_file, found, hdf5=False, net=fields)
+        net_file.write(proto.to_text(net).encode())
     return Extracted(os.fspath(paths[0]), os.fspath(paths[1]), inputs, len(plan.copies), plan.blob_count())
 
 

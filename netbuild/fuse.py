@@ -171,8 +171,8 @@ def _parts(planned: Planned, output: str) -> Dict[str, Tuple[Entry, ...]]:
 
 def _require_filled(net: Message, filled: Sequence[str], choices: Choices) -> None:
     """Raise WeightsError where frozen layers would get no weights, unless that is what `partial` is for."""
-    left = unfilled(net, filled)
-    if not left or choices.partial:
+    left = [] if choices.partial else unfilled(net, filled)
+    if not left:
         return
     fronts = dict.fromkeys(name.partition("/")[0] for name in left if "/" in name)
     wanted = " ".join(f"--weights {front}=FILE" for front in fronts or ["PREFIX"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
+from .._caffe import TRAIN
 from ..errors import require_factor, require_finite
 
 
@@ -17,6 +18,9 @@ class Cut(NamedTuple):
     """Side of the square that is then cut out: at random in TRAIN, from the middle in TEST."""
     mirror: bool = False
     """Whether images are mirrored at random."""
+
+
+Disputed = Tuple[Tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,17 @@ class Input:
     """Whether images came from a database: resized before they were stored, if at all, to a size that nothing tells."""
     root_folder: str = ""
     """What stood before each path of the source's list."""
-    disputed: Tuple[Tuple[str, str], ...] = ()
+    disputed: Disputed = ()
     """'resize' and 'crop' where the branches that read this input were trained with different ones, and who with what:
     one data layer cannot give both."""
 
     def __post_init__(self) -> None:
         require_finite(f"input of the data layer {self.layer!r}: a mean", self.mean)
         require_factor(f"input of the data layer {self.layer!r}: the scale", self.scale)
+
+    def cut(self, phase: int) -> Optional[Cut]:
+        """Return how images are cut in a phase; None where the source does not tell."""
+        return self.train if phase == TRAIN else self.test
 
     @property
     def seen(self) -> Tuple[Optional[int], Optional[int], Optional[int]]:

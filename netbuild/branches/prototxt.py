@@ -215,15 +215,14 @@ def _keep_apart(source: _Source, net: Any, bottom: Top) -> None:
 
 
 def _without_inputs(source: _Source, net: Message) -> Message:
-    feeding = {told.layer for told in source.inputs.values() if told is not None}
+    feeding = {told.layer for told in source.inputs.values()}
     return type(net)(layer=[layer for layer in without_inputs(net).layer if layer.name not in feeding])
 
 
 def _input_name(source: _Source, blob: str) -> Dict[str, str]:
     """Return what to call an Input layer by where another layer is called as its blob is."""
-    told = source.inputs[blob]
     others = {layer.name for layer in _without_inputs(source, source.net).layer}
-    return {"name": told.layer} if told is not None and blob in others else {}
+    return {"name": source.inputs[blob].layer} if blob in others else {}
 
 
 def _open_input(source: _Source, net: Any, blob: str) -> Top:

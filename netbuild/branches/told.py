@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from .. import proto
 from .._caffe import TEST, TRAIN, Message
@@ -80,6 +80,12 @@ def cut_of(layer: Message) -> Optional[Cut]:
     options, transform = layer.image_data_param, layer.transform_param
     resize = (options.new_height, options.new_width) if options.new_height and options.new_width else None
     return Cut(resize, transform.crop_size or None, transform.mirror)
+
+
+def resize_of(layer: Message) -> Optional[Tuple[int, int]]:
+    """Return (height, width) that a layer resizes its images to, None for one that does not."""
+    cut = cut_of(layer)
+    return None if cut is None else cut.resize
 
 
 def images_of(whole: Message) -> Dict[str, Input]:

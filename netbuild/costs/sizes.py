@@ -6,7 +6,7 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from .._caffe import Message
 from ..data.images import pillow
-from ..data.listing import first_path
+from ..data.listing import first_paths
 from ..errors import GraphError, some
 from ..files import existing_file
 from ..graph.feed import is_input
@@ -45,7 +45,8 @@ def _first_image(layer: Message) -> Tuple[Optional[int], Optional[int]]:
     """Return height and width of the first image on the layer's list, as Caffe does when it sets the layer up."""
     options = layer.image_data_param
     try:
-        with pillow().open(existing_file(first_path(options.source, options.root_folder), "image")) as image:
+        (path,) = first_paths(options.source, 1, options.root_folder)
+        with pillow().open(existing_file(path, "image")) as image:
             return int(image.height), int(image.width)
     except Exception:
         # Decoders have errors of every kind. Whatever it was, the size is not known.

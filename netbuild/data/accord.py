@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from .._caffe import TEST
@@ -34,7 +33,7 @@ def require_taken(fusion: Fusion, built: Built, sources: Mapping[str, DataSource
             )
         if source.input.test is None and source.input.train is None:
             # A cut that the branches dispute is not decided by an input that tells none.
-            replace(source, input=replace(source.input, disputed=told.disputed))
+            source.require_decided(told.disputed)
         found, expected = source.size(), expected_size(told, source)
         if found != expected:
             _require_same_weights(fusion, built, blob, found, expected)

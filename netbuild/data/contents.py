@@ -9,6 +9,8 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tu
 
 from .._caffe import Message
 from .._child import run
+from ..branches.branch import Cut
+from ..branches.told import cut_of
 from ..errors import CaffeError
 from .headers import Header, look
 from .listing import Entry, ImageList, such
@@ -51,6 +53,14 @@ class Found:
         """Return how to speak of an image."""
         return f"list {self.listed.path!r}: image {os.fsdecode(entry.path)!r} in line {entry.line}"
 
+    def unlike(self, one: Image, other: Image, why: str) -> str:
+        """Return the sentence about two images of which one has another size than it can have after the other."""
+        return (
+            f"{self.named(one.entry)} is {size_text(one.header.size)}, and {os.fsdecode(other.entry.path)!r} in line "
+            f"{other.entry.line} {size_text(other.header.size)}: {why}; give the data layer new_height and new_width, "
+            "or a crop_size"
+        )
+
     def such(self, count: int) -> str:
         """Return how many others there are."""
         return such(count, len(self.listed), "images")
@@ -69,10 +79,9 @@ def unfit(found: Found, layer: Message) -> Iterator[str]:
     for reason, entries in found.unreadable.items():
         yield f"{found.named(entries[0])} cannot be read ({reason}){found.such(len(entries))}"
     yield from _undecoded(found)
-    options, crop = layer.image_data_param, layer.transform_param.crop_size
-    if options.new_height and options.new_width:
-        return
-    yield from _small(found, crop) if crop else _unequal(found, layer)
+    cut = cut_of(layer) or Cut()
+    if not cut.resize:
+        yield from _small(found, cut.crop) if cut.crop else _unequal(found, layer)
 
 
 def _undecoded(found: Found) -> Iterator[str]:
@@ -100,10 +109,10 @@ def _unread(paths: Sequence[str]) -> Set[str]:
 def _small(found: Found, crop: int) -> Iterator[str]:
     small = [one for one in found.images if one.header.size and min(one.header.size) < crop]
     if small:
-        height, width = small[0].header.size or (0, 0)
         yield (
-            f"{found.named(small[0].entry)} is {height} x {width}, smaller than the crop of {crop} x {crop}"
-            f"{found.such(len(small))}; take a smaller crop, or resize all images before (new_height, new_width)"
+            f"{found.named(small[0].entry)} is {size_text(small[0].header.size)}, smaller than the crop of "
+            f"{crop} x {crop}{found.such(len(small))}; take a smaller crop, or resize all images before (new_height, "
+            "new_width)"
         )
 
 
@@ -113,19 +122,16 @@ def _unequal(found: Found, layer: Message) -> Iterator[str]:
     batch = options.batch_size
     # Where the batches of each pass are the same, only within each of them sizes must be equal.
     same = not (options.shuffle or options.rand_skip or len(found.listed) % batch)
-    first: Dict[int, Tuple[Entry, Optional[Tuple[int, int]]]] = {}
-    for entry, header in found.images if batch > 1 else ():
-        if header.size is None or header.turned:
+    first: Dict[int, Image] = {}
+    for image in found.images if batch > 1 else ():
+        if image.header.size is None or image.header.turned:
             continue
-        other, size = first.setdefault((entry.line - 1) // batch if same else 0, (entry, header.size))
-        if size is not None and size != header.size:
-            yield (
-                f"{found.named(entry)} is {_text(header.size)}, and {os.fsdecode(other.path)!r} in line {other.line} "
-                f"{_text(size)}: images of one batch must be of one size; give the data layer new_height and "
-                "new_width, or a crop_size"
-            )
+        other = first.setdefault((image.entry.line - 1) // batch if same else 0, image)
+        if other.header.size != image.header.size:
+            yield found.unlike(image, other, "images of one batch must be of one size")
             return
 
 
-def _text(size: Tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
+def size_text(size: Optional[Tuple[int, int]]) -> str:
+    """Return '28 x 28'."""
+    return "{} x {}".format(*(size or "??"))

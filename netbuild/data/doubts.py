@@ -51,8 +51,8 @@ def _differing(told: Input, source: DataSource) -> Dict[str, Tuple[str, str]]:
     found["size"] = shape_text((None, *size)), shape_text((None, *expected))
     shape = told.shape or source.input.shape
     as_told = dataclasses.replace(source, input=dataclasses.replace(told, shape=shape, disputed=()))
-    for name, phase, cut in (("TRAIN", TRAIN, told.train), ("TEST", TEST, told.test)):
-        if cut and not told.disputed:
+    for name, phase in (("TRAIN", TRAIN), ("TEST", TEST)):
+        if told.cut(phase) and not told.disputed:
             cuts = [cut_text(one.cut(phase)) for one in (source, as_told)]
             found[name] = f"in {name} {cuts[0]}", f"in {name} {cuts[1]}"
     return {name: texts for name, texts in found.items() if texts[0] != texts[1]}

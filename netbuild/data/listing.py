@@ -20,7 +20,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LIMIT = 2**31
 _SHOWN = 80
 _LONGEST = 1 << 16
-"""Bytes of a first line: what has none within these is no list."""
+"""Bytes of a line: what has none within these is no list."""
 
 
 class Entry(NamedTuple):
@@ -118,11 +118,11 @@ def read_lines(path: PathLike, root: str = "", what: str = "list") -> ImageList:
     return ImageList(os.fspath(path), lines[:-1] if not lines[-1] else lines, root)
 
 
-def first_path(path: PathLike, root: str = "") -> Path:
-    """Return the path of the first image on a list, of which the rest is not read."""
-    with existing_file(path, "list").open("rb") as lines:
-        line = lines.readline(_LONGEST).rstrip(b"\n")
-    return Path(root + os.fsdecode(_divided(line)[0]))
+def first_paths(path: PathLike, count: int, root: str = "") -> List[Path]:
+    """Return the paths of the first images on a list, of which the rest is not read."""
+    with existing_file(path, "list").open("rb") as file:
+        lines = [file.readline(_LONGEST).rstrip(b"\n") for _ in range(count)]
+    return [Path(root + os.fsdecode(_divided(line)[0])) for line in lines]
 
 
 def such(count: int, total: int, noun: str) -> str:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional
 
 from .._caffe import Message, schema
-from ..branches.told import cut_of, told_by
+from ..branches.told import cut_of, resize_of, told_by
 from ..errors import NetbuildError
 from ..files import PathLike, existing_file, is_there
 from ..shapes.lengths import counted
-from .contents import Found
+from .contents import Found, size_text
 from .fault import Fault, Weight
-from .listing import such
 
 _AXES = 4
 _LEGACY = ("num", "channels", "height", "width")
@@ -82,18 +81,13 @@ def mean_faults(layer: Message, found: Optional[Found]) -> Iterator[Fault]:
         )
         return
     mean = read_mean(path)
-    sentence = _of_options(layer, mean) or (_of_images(found, mean) if found and not _resized(layer) else None)
+    sentence = _of_options(layer, mean) or (_of_images(found, mean) if found and not resize_of(layer) else None)
     if sentence:
         size = f"{mean.channels} x {mean.height} x {mean.width}"
         yield Fault(
             f"layer {layer.name!r}: its mean file {path!r} is {size} (channels, height, width), and {sentence}; Caffe "
             "subtracts it before the crop: take the mean of such images, or a mean_value for each channel"
         )
-
-
-def _resized(layer: Message) -> bool:
-    cut = cut_of(layer)
-    return cut is not None and cut.resize is not None
 
 
 def _of_options(layer: Message, mean: Mean) -> Optional[str]:
@@ -113,5 +107,4 @@ def _of_images(found: Found, mean: Mean) -> Optional[str]:
     unlike = [one for one in found.images if one.header.size not in (None, mean[1:]) and not one.header.turned]
     if not unlike:
         return None
-    height, width = unlike[0].header.size or (0, 0)
-    return f"{found.named(unlike[0].entry)} is {height} x {width}{such(len(unlike), len(found.listed), 'images')}"
+    return f"{found.named(unlike[0].entry)} is {size_text(unlike[0].header.size)}{found.such(len(unlike))}"

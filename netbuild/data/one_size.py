@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional
 
 from .._caffe import Message
+from ..branches.told import cut_of, told_by
 from ..shapes import Inferred, survey
 from .contents import Found, Image
 
@@ -16,19 +16,16 @@ def one_size_faults(net: Message, phase: int, layer: Message, found: Found) -> I
     A convolution takes any size, a full connection the one that it was made for. Where images are cropped or resized
     they come in one size.
     """
-    options = layer.image_data_param
-    if layer.transform_param.crop_size or (options.new_height and options.new_width):
+    cut = cut_of(layer)
+    if cut is None or cut.resize or cut.crop:
         return
     for image in _others(found):
         first = found.images[0]
         stuck = _stuck(_with(net, phase, layer, first), _with(net, phase, layer, image))
         if stuck is not None:
             one = net.layer[stuck]
-            yield (
-                f"{found.named(image.entry)} is {_text(image)}, and {os.fsdecode(first.entry.path)!r} in line "
-                f"{first.entry.line} {_text(first)}: the weights of layer {one.name!r} ({one.type}) are for images of "
-                "one size; give the data layer new_height and new_width, or a crop_size"
-            )
+            why = f"the weights of layer {one.name!r} ({one.type}) are for images of one size"
+            yield found.unlike(image, first, why)
             return
 
 
@@ -47,15 +44,10 @@ def _area(image: Image) -> int:
 
 
 def _with(net: Message, phase: int, layer: Message, image: Image) -> Inferred:
-    channels = 3 if layer.image_data_param.is_color else 1
-    shape: Tuple[Optional[int], ...] = (layer.image_data_param.batch_size, channels, *(image.header.size or ()))
+    shape = (layer.image_data_param.batch_size, told_by(layer, None).channels, *(image.header.size or ()))
     return survey(net, phase, {layer.top[0]: shape})[0]
 
 
 def _stuck(one: Inferred, other: Inferred) -> Optional[int]:
     """Return the first layer whose parameters would have other shapes."""
     return next((index for index, shapes in one.params.items() if shapes != other.params[index]), None)
-
-
-def _text(image: Image) -> str:
-    return "{} x {}".format(*(image.header.size or ("?", "?")))

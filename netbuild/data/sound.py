@@ -79,8 +79,9 @@ def _of_phase(net: Message, phase: int, sources: Sequence[_Source]) -> List[Faul
     found: List[Fault] = []
     for source in sources:
         found += _of_source(net, phase, *source)
-    if all(fault.weight < Weight.WRONG for fault in found):
-        found += apart([_stream(*source) for source in sources if _has_list(*source)])
+    listed = [source for source in sources if _has_list(*source)]
+    if len(listed) > 1 and all(fault.weight < Weight.WRONG for fault in found):
+        found += apart([_stream(*source) for source in listed])
     return found
 
 

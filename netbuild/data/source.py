@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, Optional, Tuple
 
 from .._caffe import TEST, TRAIN
-from ..branches.branch import Cut, Input
+from ..branches.branch import Cut, Disputed, Input
 from ..errors import GraphError
 
 AS_TOLD = Input(None)
@@ -60,7 +60,7 @@ class DataSource:
             raise GraphError(f"images have a shape C,H,W; found {','.join(map(str, self.shape))}")
         self._require_channels()
         if self.kind not in AS_IT_IS:
-            self._require_agreed()
+            self.require_decided(self.input.disputed)
             self._require_croppable()
 
     def _require_applicable(self) -> None:
@@ -94,11 +94,10 @@ class DataSource:
         if not self.mean_file and len(self.input.mean) not in (0, 1, channels):
             raise GraphError(f"{len(self.input.mean)} mean values for {channels} channels; give one, or each's")
 
-    def _require_agreed(self) -> None:
-        decisive = ("resize", "crop") if self.kind == "image" else ("crop",)
-        asked = {
-            name: values for name, values in self.input.disputed if name in decisive and getattr(self, name) is None
-        }
+    def require_decided(self, disputed: Disputed) -> None:
+        """Raise GraphError for a cut in which the branches differ (`Input.disputed`) and that is not decided here."""
+        decisive = {"image": ("resize", "crop"), "lmdb": ("crop",), "leveldb": ("crop",)}.get(self.kind, ())
+        asked = {name: values for name, values in disputed if name in decisive and getattr(self, name) is None}
         if asked:
             done = " and ".join(f"{_DONE[name]} differently ({values})" for name, values in asked.items())
             raise GraphError(
@@ -110,7 +109,7 @@ class DataSource:
     def _require_croppable(self) -> None:
         for phase in (TRAIN, TEST):
             resize, crop, _ = self.cut(phase)
-            told = self.input.train if phase == TRAIN else self.input.test
+            told = self.input.cut(phase)
             # Of the shape that a net sees, a crop is made smaller; how large the images were nobody tells then.
             limit = resize or (None if told is not None and told.crop else self.shape[1:])
             if crop and limit and crop > min(limit):
@@ -138,7 +137,7 @@ class DataSource:
 
     def cut(self, phase: int) -> Cut:
         """Return how much of an image the net sees in a phase: as said here, else as its source told."""
-        told = (self.input.train if phase == TRAIN else self.input.test) or Cut()
+        told = self.input.cut(phase) or Cut()
         crop = told.crop if self.crop is None else self.crop
         resize = self.resize
         if self.kind == "image" and resize is None:

@@ -57,14 +57,7 @@ def usable_record(
     _require_no_links(folder, [*blobs, *(record["parts"] if record else ())])
     if record is None and folder.is_dir() and not all(map(_left_over, folder.iterdir())):
         raise NetbuildError(f"folder {str(folder)!r}: holds something else than features; name another")
-    other = changes(record["key"], key) if record else []
-    if (
-        record
-        and not other
-        and {part: set(shapes) for part, shapes in record["parts"].items()}
-        != {part: set(names) for part, names in blobs.items()}
-    ):
-        other = ["blobs"]
+    other = _other(record, key, blobs) if record else []
     if other and not force:
         raise NetbuildError(
             f"features in {str(folder)!r}: are stale, computed with other {', '.join(other)}; compute them anew with "
@@ -73,13 +66,18 @@ def usable_record(
     return None if other else record
 
 
+def _other(record: Mapping[str, Any], key: Mapping[str, Any], blobs: Mapping[str, Sequence[str]]) -> List[str]:
+    """Return the names of what a record does not agree on with what is asked for."""
+    held = {part: set(shapes) for part, shapes in record["parts"].items()}
+    wanted = {part: set(names) for part, names in blobs.items()}
+    return changes(record["key"], key) or (["blobs"] if held != wanted else [])
+
+
 def _require_no_links(folder: Path, parts: Sequence[str]) -> None:
     """Raise NetbuildError where one of our names is a link: what is written under it would land outside the folder."""
     inside = [path for part in parts for path in (folder / part).glob("*.h5")]
-    lists = [
-        folder / name for part in parts for name in (part, f"{part}.sha256", f"{part}.txt", f"head_{part}.prototxt")
-    ]
-    for path in [folder / RECORD, *lists, *inside]:
+    lists = [path for part in parts for path in _lists(folder, part)]
+    for path in [folder / RECORD, *(folder / part for part in parts), *lists, *inside]:
         if path.is_symlink():
             raise NetbuildError(
                 f"{str(path)!r}: is a link, and features are not written through one; put in its place "
@@ -117,13 +115,18 @@ def begin(folder: Path, key: Mapping[str, Any], shapes: Mapping[str, Mapping[str
     write_text(output_folder(folder) / RECORD, json.dumps({"key": key, "parts": shapes}, indent=2) + "\n")
 
 
+def _lists(folder: Path, part: str) -> Tuple[Path, Path, Path]:
+    """Return the files that tell of a part's features: their digests, their names, and the net that reads them."""
+    return folder / f"{part}.sha256", folder / f"{part}.txt", folder / f"head_{part}.prototxt"
+
+
 def _written(folder: Path, part: str) -> List[Path]:
     """Return the files of a part that netbuild wrote; NetbuildError where others have their names."""
-    sums = folder / f"{part}.sha256"
+    sums, names, head = _lists(folder, part)
     signs = {
         sums: rf"([0-9a-f]+  {part}/\d+\.h5\n)*([0-9a-f]*|[0-9a-f]+ .*)",
-        folder / f"{part}.txt": r"(.*\d\.h5\n)*",
-        folder / f"head_{part}.prototxt": r'(.*\n)*.*type: "HDF5Data"\n(.*\n)*',
+        names: r"(.*\d\.h5\n)*",
+        head: r'(.*\n)*.*type: "HDF5Data"\n(.*\n)*',
     }
     lists = [path for path, sign in signs.items() if _is_there(path, sign)]
     return [*_numbered(folder / part, sums.read_text() if sums in lists else ""), *lists]

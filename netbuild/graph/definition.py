@@ -13,6 +13,7 @@ from ..shapes import Inferred, Shape
 from ..shapes.fillers import filler_faults
 from ..shapes.lengths import counted, differ, product, text
 from .flow import Layers
+from .learns import is_loss_layer
 
 Params = Mapping[int, Optional[List[Shape]]]
 """Per layer index the shapes of its parameter blobs, None where their number is not known."""
@@ -70,7 +71,7 @@ def _propagate_down(layer: Message) -> Optional[str]:
 
 def _loss_weight(layer: Message) -> Optional[str]:
     given, tops = len(layer.loss_weight), len(layer.top)
-    if layer.type.endswith("Loss") and not tops:
+    if is_loss_layer(layer) and not tops:
         # Net::Init gives a loss without tops one of its own.
         tops = 1
     if not given and layer.type in _MEASURED_LOSSES and tops > 1:

@@ -9,11 +9,11 @@ What reads these may be a head whose weights come later.
 
 from __future__ import annotations
 
-from typing import Collection, List, Set
+from typing import Collection, Iterator, List, Optional, Sequence, Set, Tuple
 
 from .._caffe import TEST, Message
 from ..proto import fillers, of_phase
-from ..shapes import parameter_shapes
+from ..shapes import Shape, parameter_shapes
 from .flow import Flow
 from .learns import is_loss, learns
 
@@ -22,11 +22,13 @@ _FIXED = ("bilinear", "constant")
 
 def frozen_layers(net: Message) -> List[str]:
     """Return the layers with parameters that training does not change."""
-    return [
-        layer.name
-        for layer, shapes in zip(net.layer, parameter_shapes(net))
-        if shapes and learns(layer, len(shapes)) is False
-    ]
+    return [layer.name for layer, _ in _frozen(net, parameter_shapes(net))]
+
+
+def _frozen(net: Message, known: Sequence[Optional[List[Shape]]]) -> Iterator[Tuple[Message, List[Shape]]]:
+    for layer, shapes in zip(net.layer, known):
+        if shapes and learns(layer, len(shapes)) is False:
+            yield layer, shapes
 
 
 def unfilled(net: Message, stored: Collection[str]) -> List[str]:
@@ -36,10 +38,13 @@ def unfilled(net: Message, stored: Collection[str]) -> List[str]:
     """
     given = {layer.name for layer in net.layer if layer.name in stored or layer.blobs or _is_fixed(layer)}
     shared = {spec.name for layer in net.layer if layer.name in given for spec in layer.param} - {""}
-    frozen = set(frozen_layers(net)) if any(map(is_loss, net.layer)) else _beside(net, stored)
+    known = parameter_shapes(net)
+    trains = any(map(is_loss, net.layer))
+    frozen = {layer.name for layer, _ in _frozen(net, known)} if trains else _beside(net, stored)
+    doubtful = frozen - given
     found: List[str] = []
-    for layer, shapes in zip(net.layer, parameter_shapes(net)):
-        if not shapes or layer.name not in frozen - given:
+    for layer, shapes in zip(net.layer, known):
+        if not shapes or layer.name not in doubtful:
             continue
         if len(layer.param) < len(shapes) or not {spec.name for spec in layer.param} <= shared:
             found.append(layer.name)

@@ -9,6 +9,7 @@ from .._caffe import TEST, Message, schema
 from ..errors import GraphError, NetbuildWarning
 from ..proto import copied
 from ..shapes import infer
+from .learns import is_loss_layer
 
 BATCH_NORM = ("global", "batch")
 """The statistics that BatchNorm normalises by in training: those stored in its weights, or each batch's own."""
@@ -105,8 +106,7 @@ def _freeze(layer: Message, blobs: Optional[int]) -> None:
 
 def count_as_no_loss(layer: Message) -> None:
     """Take the tops of a layer out of the net's loss."""
-    # LossLayer::LayerSetUp gives a loss that says nothing the weight 1.
-    layer.loss_weight[:] = [0] * max(1, len(layer.top)) if layer.type.endswith("Loss") else []
+    layer.loss_weight[:] = [0] * max(1, len(layer.top)) if is_loss_layer(layer) else []
 
 
 def is_stochastic_pooling(layer: Message) -> bool:

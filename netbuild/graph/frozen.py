@@ -10,7 +10,7 @@ from ..errors import GraphError
 from ..proto import phases
 from ..shapes import survey
 from .freeze import is_stochastic_pooling
-from .learns import is_loss
+from .learns import is_loss, is_loss_layer
 
 _SHOWN = 5
 
@@ -36,7 +36,7 @@ def _faults(net: Message, prefix: str, phase: int) -> Iterator[str]:
                 f"lr_mult 0 and decay_mult 0, as netbuild.blocks.param_specs({len(shapes)}, frozen=True) does"
             )
         if is_loss(layer):
-            remedy = "set its loss_weight to 0" if layer.type.endswith("Loss") else "leave its loss_weight out"
+            remedy = "set its loss_weight to 0" if is_loss_layer(layer) else "leave its loss_weight out"
             yield f"layer {layer.name!r} ({layer.type}) in the net's loss: {remedy}"
         quiet = layer.HasField("phase") and layer.phase == TEST
         if layer.type == "BatchNorm" and not (layer.batch_norm_param.use_global_stats or quiet):

@@ -13,6 +13,7 @@ from ..shapes import survey
 from ..shapes.in_place import hands_on
 from ..shapes.lengths import Known, Length, product
 from .flow import Flow
+from .learns import is_loss_layer
 
 _CLASSES: Mapping[str, Callable[[Message, Known], Length]] = {
     "Accuracy": lambda layer, scores: scores[layer.accuracy_param.axis],
@@ -31,7 +32,7 @@ _IGNORING = {"Accuracy": "accuracy_param", "InfogainLoss": "loss_param", "Softma
 
 def is_measure(layer: Message) -> bool:
     """Tell whether the layer says how good a net is: a loss, or an accuracy."""
-    return bool(layer.type.endswith("Loss") or layer.type == "Accuracy")
+    return is_loss_layer(layer) or layer.type == "Accuracy"
 
 
 class Asked(NamedTuple):

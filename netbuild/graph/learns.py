@@ -25,4 +25,9 @@ def learns(layer: Message, blobs: Optional[int]) -> Optional[bool]:
 
 def is_loss(layer: Message) -> bool:
     """Tell whether training makes the layer's top smaller."""
-    return any(layer.loss_weight) if layer.loss_weight else layer.type.endswith("Loss")
+    return any(layer.loss_weight) if layer.loss_weight else is_loss_layer(layer)
+
+
+def is_loss_layer(layer: Message) -> bool:
+    """Tell whether the layer is one of Caffe's losses, whose top counts 1 unless it says otherwise (LossLayer)."""
+    return bool(layer.type.endswith("Loss"))

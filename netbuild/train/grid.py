@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import proto
 from ..emit import set_field
@@ -37,9 +37,7 @@ class Tried:
     @property
     def iteration(self) -> int:
         """The one at which it ended."""
-        ended = self.trained or self.error
-        assert ended is not None
-        return ended.iteration
+        return self._end.iteration
 
     @property
     def scores(self) -> Mapping[str, float]:
@@ -49,9 +47,13 @@ class Tried:
     @property
     def log(self) -> Path:
         """The log of its run."""
+        return self._end.log
+
+    @property
+    def _end(self) -> Union[Trained, EndedError]:
         ended = self.trained or self.error
-        assert ended is not None
-        return ended.log
+        assert ended is not None  # one of both
+        return ended
 
     @property
     def ended(self) -> str:

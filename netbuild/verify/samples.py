@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from itertools import islice
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from .. import proto
 from .._caffe import Message
-from ..branches.told import cut_of
+from ..branches.told import resize_of
+from ..data.listing import first_paths
 from ..data.means import read_mean
 from ..errors import NetbuildError
 from ..shapes.lengths import counted
@@ -44,11 +44,10 @@ def _listed(layer: Message) -> List[str]:
     if layer.type != "ImageData" or not Path(options.source).is_file():
         return []
     try:
-        with Path(options.source).open(encoding="utf-8", errors="surrogateescape") as lines:
-            paths = [options.root_folder + line.rstrip().rpartition(" ")[0] for line in islice(lines, _FROM_LIST)]
-    except OSError:
+        paths = first_paths(options.source, _FROM_LIST, options.root_folder)
+    except (OSError, NetbuildError):
         return []
-    return [str(Path(path).absolute()) for path in paths if Path(path).is_file()]
+    return [str(path.absolute()) for path in paths if path.is_file()]
 
 
 def _made(sources: Sequence[Message], folder: Path) -> List[str]:
@@ -79,18 +78,13 @@ def _size(sources: Sequence[Message]) -> Tuple[int, int]:
 
     One that does not resize was made for images of one size: that of its mean file, or to which another resizes.
     """
-    resized, means = [_resize(layer) for layer in sources], [_mean_size(layer) for layer in sources]
+    resized, means = [resize_of(layer) for layer in sources], [_mean_size(layer) for layer in sources]
     fixed = [mean for mean, size in zip(means, resized) if mean and not size]
     if not all(resized):
         fixed += [size for size in resized if size]
     side = max(layer.transform_param.crop_size for layer in sources) or _SIDE
     # Not square, and larger than any crop: what is resized or cropped otherwise comes out otherwise.
     return fixed[0] if fixed else (side + 5, side + 8)
-
-
-def _resize(layer: Message) -> Optional[Tuple[int, int]]:
-    cut = cut_of(layer)
-    return None if cut is None else cut.resize
 
 
 def _mean_size(layer: Message) -> Optional[Tuple[int, int]]:
