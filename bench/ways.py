@@ -26,7 +26,7 @@ def make(builder: str, classes: str, channels: str, height: str, width: str, *pr
     from netbuild import DataSource, Fusion, emit_files, proto
     from netbuild.branches.branch import Input
     from netbuild.branches.table import find_builder
-    from netbuild.fuse import declare
+    from netbuild.fuse.fuse import declare
     from netbuild.weights.entry import Entry, Made
     from netbuild.weights.write import write_model
 
@@ -50,7 +50,7 @@ def make(builder: str, classes: str, channels: str, height: str, width: str, *pr
 
 def recipe(*prefixes: str) -> None:
     """Build every net in Caffe, copy blob by blob, save."""
-    from netbuild._caffe import caffe as open_caffe
+    from netbuild.engine.caffe import caffe as open_caffe
 
     caffe = open_caffe()  # as `import caffe`, with its log silenced
 
@@ -66,7 +66,7 @@ def recipe(*prefixes: str) -> None:
 
 def protobuf(*prefixes: str) -> None:
     """Parse, rename, copy, serialise, with the schema alone: `import caffe` would cost a second more."""
-    from netbuild._caffe import schema
+    from netbuild.engine.caffe import schema
 
     fused = schema().NetParameter()
     for prefix in prefixes:

@@ -57,11 +57,11 @@ def list_builders(ctx: click.Context, _param: click.Parameter, wanted: bool) -> 
 
 
 def _table() -> List[str]:
-    from netbuild._caffe import TEST
     from netbuild.branches.source import alone
     from netbuild.branches.table import BUILDERS
     from netbuild.costs.summary import summarize
-    from netbuild.shapes import infer, shape_text
+    from netbuild.engine.caffe import TEST
+    from netbuild.layers import any_batch_text, infer
 
     from .options import aligned
 
@@ -71,5 +71,5 @@ def _table() -> List[str]:
         blobs = infer(net, TEST).blobs
         total = summarize(net).totals[-1]
         figures = [f"{total.parameters:,}", f"{total.multiply_adds:,}"]
-        rows.append([name, shape_text(blobs["data"]), branch.seam, shape_text(blobs[branch.seam]), *figures])
+        rows.append([name, any_batch_text(blobs["data"]), branch.seam, any_batch_text(blobs[branch.seam]), *figures])
     return aligned(rows, ["BUILDER", "INPUT", "SEAM", "SHAPE"])

@@ -8,16 +8,16 @@ from typing import Dict, List, NamedTuple, Optional
 import click
 
 from netbuild import proto
-from netbuild._caffe import TEST, Message
 from netbuild.branches.prototxt import seams
 from netbuild.branches.source import alone, prototxts
 from netbuild.branches.table import find_builder
 from netbuild.branches.told import images_of
 from netbuild.data.fault import Weight
 from netbuild.data.sound import data_faults
+from netbuild.engine.caffe import TEST, Message
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems, remarks
-from netbuild.shapes import unknown_types
+from netbuild.layers import unknown_types
 
 from .builders import complete_net
 from .console import note, say

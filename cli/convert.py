@@ -7,7 +7,7 @@ import json
 
 import click
 
-from netbuild.convert import convert_weights
+from netbuild.fuse.convert import convert_weights
 
 from .console import say, wrote
 from .options import byte_progress, counted, json_option, over_2gb_option

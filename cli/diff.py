@@ -9,8 +9,8 @@ from typing import Any, List, Tuple
 
 import click
 
+from netbuild.emit.named import named_net
 from netbuild.graph.differences import Differences, differences
-from netbuild.named import named_net
 
 from .builders import complete_net
 from .console import say
@@ -60,9 +60,9 @@ def _lines(found: Differences) -> List[str]:
 
 def _renamings(renamed: List[Tuple[str, str]]) -> List[str]:
     """Return a line for each way in which layers are renamed; those of one prefix are one way."""
-    ways = Counter(map(_way, renamed))
-    several = [f"= {before}* -> {after}* ({times} layers)" for (before, after), times in ways.items() if times > 1]
-    return several + [f"= {before} -> {after}" for before, after in renamed if ways[_way((before, after))] == 1]
+    execution = Counter(map(_way, renamed))
+    several = [f"= {before}* -> {after}* ({times} layers)" for (before, after), times in execution.items() if times > 1]
+    return several + [f"= {before} -> {after}" for before, after in renamed if execution[_way((before, after))] == 1]
 
 
 def _way(pair: Tuple[str, str]) -> Tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Iterator, Optional
 import click
 
 from netbuild.doctor.facts import Facts
-from netbuild.doctor.report import Examination, examine
+from netbuild.doctor.report import Diagnosis, diagnose
 from netbuild.doctor.selftest import FAILED, PASSED
 from netbuild.doctor.table import SELF_TESTS
 from netbuild.errors import CaffeError, printable
@@ -29,7 +29,7 @@ def command(gpu: Optional[int], as_json: bool) -> None:
     Each self-test is a tiny net whose results are compared with numpy's. Ends with status 1 if one fails, or if there
     is no usable Caffe.
     """
-    found = examine(gpu)
+    found = diagnose(gpu)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found), indent=2))
     else:
@@ -41,7 +41,7 @@ def command(gpu: Optional[int], as_json: bool) -> None:
         raise CaffeError(f"{len(found.failed)} of {counted(len(found.outcomes), 'self-test')} failed")
 
 
-def _lines(found: Examination) -> Iterator[str]:
+def _lines(found: Diagnosis) -> Iterator[str]:
     versions = dict(found.versions)
     if found.caffe is not None:
         package = f"from the package {found.caffe.package}" if found.caffe.package else "from no Python package"

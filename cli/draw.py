@@ -6,8 +6,8 @@ from typing import Optional, Sequence
 
 import click
 
-from netbuild._caffe import TEST, TRAIN
-from netbuild.named import named_net
+from netbuild.emit.named import named_net
+from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.show.drawing import draw_net
 
 from .builders import complete_net

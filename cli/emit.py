@@ -7,8 +7,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 import click
 
-from netbuild.data.source import AS_IT_IS, KINDS, DataSource
-from netbuild.emit import emit_files, list_length
+from netbuild.emit.files import emit_files, list_length
+from netbuild.emit.source import AS_IT_IS, KINDS, DataSource
 from netbuild.errors import did_you_mean
 from netbuild.fusion import Built, build
 

@@ -7,7 +7,7 @@ import json
 
 import click
 
-from netbuild.extract import extract_branch
+from netbuild.fuse.extract import extract_branch
 
 from .console import say, wrote
 from .options import counted, json_option, output_folder_option

@@ -8,7 +8,7 @@ from typing import Dict, Optional, Sequence, Union
 
 import click
 
-from netbuild.features.make import Kept, Need, Progress, Ways, make_features
+from netbuild.features.make import DiskNeed, Execution, FeatureProgress, Kept, make_features
 
 from .console import is_quiet, say, wrote
 from .options import dry_run_option, gpu_option, json_option, output_folder_option, progress, workers_options
@@ -46,7 +46,7 @@ def command(
             net,
             weights,
             output,
-            Ways(workers, scheduler, gpu),
+            Execution(workers, scheduler, gpu),
             force=force,
             dry_run=dry_run,
             on_event=reporter.show,
@@ -83,9 +83,9 @@ class FeaturesReporter:
     def __exit__(self, *error: object) -> None:
         self._bar.__exit__(*error)
 
-    def show(self, event: Union[Need, Progress]) -> None:
+    def show(self, event: Union[DiskNeed, FeatureProgress]) -> None:
         """Show one event."""
-        if isinstance(event, Need):
+        if isinstance(event, DiskNeed):
             if not is_quiet():
                 told = f"{_size(event.size)} on disk, {_size(event.free)} are free"
                 say(f"features of {event.images:,} images: {told}", err=True)

@@ -9,17 +9,17 @@ import click
 
 from netbuild import names
 from netbuild.errors import did_you_mean, some
-from netbuild.fuse import Fused, Planned, fuse_weights
-from netbuild.weights.fit import shape_text
-from netbuild.weights.plan import CHANNELS, Choices, Copy, Start
+from netbuild.fuse.fit import blob_text
+from netbuild.fuse.fuse import Fused, Planned, fuse_weights
+from netbuild.fuse.plan import CHANNELS, Copy, CopyOptions, HeadStart
 
 from .console import say
 from .options import byte_progress, dry_run_option, json_option, keyed, over_2gb_option, pairs, weights_option, whose
 
 
-def _start(text: str) -> Start:
+def _start(text: str) -> HeadStart:
     layer, colon, classes = text.rpartition(":")
-    return Start(tuple(int(number) for number in classes.split(",")), layer if colon else None)
+    return HeadStart(tuple(int(number) for number in classes.split(",")), layer if colon else None)
 
 
 @click.command("fuse")
@@ -96,9 +96,9 @@ def command(
 def _choices(
     weights: Iterable[str],
     maps: Mapping[str, str],
-    head: Mapping[str, Start],
+    head: Mapping[str, HeadStart],
     **given: Any,
-) -> Choices:
+) -> CopyOptions:
     unknown = sorted(set(head) - set(weights))
     if unknown:
         hint = did_you_mean(unknown[0], weights, f"they are given for {', '.join(weights)}")
@@ -110,7 +110,7 @@ def _choices(
     for key, name in maps.items():
         prefix, colon, layer = key.partition(":")
         full[names.qualify(prefix, layer) if colon and prefix in weights else key] = name
-    return Choices(maps=full, head=head, **given)
+    return CopyOptions(maps=full, head=head, **given)
 
 
 def _decided(planned: Planned, weights: Mapping[str, Sequence[str]], *, in_full: bool) -> Iterator[str]:
@@ -118,7 +118,7 @@ def _decided(planned: Planned, weights: Mapping[str, Sequence[str]], *, in_full:
     for copy in plan.copies:
         change = _change(copy)
         if in_full or change or copy.source != names.local(copy.prefix, copy.target):
-            shapes = ", ".join(map(shape_text, copy.shapes))
+            shapes = ", ".join(map(blob_text, copy.shapes))
             yield f"{copy.target}  <-  {copy.path}: {copy.source}  ({shapes}){change}"
     for layer, path in plan.overridden:
         yield f"passed over, a later file has it: {layer} from {path}"
@@ -140,9 +140,9 @@ def _decided(planned: Planned, weights: Mapping[str, Sequence[str]], *, in_full:
 def _change(copy: Copy) -> str:
     """Return what becomes of the values on the way, after a comma."""
     if copy.channels:
-        return f", the {copy.channels} over its channels ({shape_text(copy.blobs[0].shape)})"
+        return f", the {copy.channels} over its channels ({blob_text(copy.blobs[0].shape)})"
     if copy.reshaped:
-        return f", reshaped ({', '.join(shape_text(blob.shape) for blob in copy.blobs)})"
+        return f", reshaped ({', '.join(blob_text(blob.shape) for blob in copy.blobs)})"
     return ""
 
 

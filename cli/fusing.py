@@ -11,7 +11,7 @@ from netbuild.errors import did_you_mean
 from netbuild.fusion import Fusion
 from netbuild.fusion.heads import LOSSES, Head
 from netbuild.fusion.joins import KINDS, Join
-from netbuild.fusion.wiring import DATA, Part
+from netbuild.fusion.wiring import DATA, BranchSpec
 from netbuild.graph.freeze import BATCH_NORM
 
 from .options import Function, branch_option, finite, keyed, lengths, mean_option, scale_option, unknown_prefix
@@ -176,7 +176,7 @@ def _part(prefix: str, text: str, nets: Mapping[str, str], given: Mapping[str, A
     learns = prefix in (*given["trainable"], *given["lr"], *given["frozen_to"]) or (not prefix and not given["frozen"])
     if prefix in given["bn"] and not learns:
         raise click.UsageError(f"--bn {prefix}: the branch is frozen; to let it learn, add --trainable {prefix}")
-    return Part(
+    return BranchSpec(
         find_branch(text),
         frozen=not learns,
         lr=given["lr"].get(prefix, 1.0),

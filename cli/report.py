@@ -12,7 +12,7 @@ from netbuild.errors import NetbuildError
 from netbuild.evaluation.score import Evaluation, score_nets
 from netbuild.evaluation.scorer import Scorer
 from netbuild.files import require_output
-from netbuild.show.findings import Findings, Missing, look_at
+from netbuild.show.findings import FusionReport, Missing, gather_report
 from netbuild.show.report import write_report
 from netbuild.verify.branches import Original, verify_branches
 
@@ -49,7 +49,7 @@ def command(
     if labels and not (source and set(labels) <= set(branches)):
         raise click.UsageError("--labels PREFIX=L,L,... goes with --source, and with --branch for the same prefix")
     require_output(output, [])
-    found = look_at(folder, prefixes)
+    found = gather_report(folder, prefixes)
     originals = _originals(found, branches, weights) if branches else {}
     comparisons = verify_branches(found.net_file, _init(found)[0], originals) if originals else []
     evaluation = _evaluated(found, source, originals, labels, gpu) if source else None
@@ -57,13 +57,13 @@ def command(
     say(output)
 
 
-def _init(found: Findings) -> Tuple[Path, Mapping[str, Any]]:
+def _init(found: FusionReport) -> Tuple[Path, Mapping[str, Any]]:
     if isinstance(found.weights, Missing):
         raise NetbuildError(found.weights.sentence)
     return found.weights
 
 
-def _originals(found: Findings, branches: Mapping[str, str], given: Mapping[str, str]) -> Dict[str, Original]:
+def _originals(found: FusionReport, branches: Mapping[str, str], given: Mapping[str, str]) -> Dict[str, Original]:
     init, told = _init(found)
     return {prefix: Original(net, given.get(prefix) or _source(init, told, prefix)) for prefix, net in branches.items()}
 
@@ -79,7 +79,7 @@ def _source(init: Path, told: Mapping[str, Any], prefix: str) -> str:
 
 
 def _evaluated(
-    found: Findings,
+    found: FusionReport,
     source: str,
     originals: Mapping[str, Original],
     labels: Mapping[str, Tuple[int, ...]],

@@ -10,10 +10,10 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import click
 
-from netbuild.costs.summary import LayerCost, Need, Summary, Total, summarize
+from netbuild.costs.summary import LayerCost, MemoryNeed, Summary, Total, summarize
+from netbuild.emit.named import named_net
 from netbuild.errors import printable, some
-from netbuild.named import named_net
-from netbuild.shapes import shape_text
+from netbuild.layers import any_batch_text
 
 from .builders import complete_net
 from .console import note, say
@@ -86,7 +86,7 @@ def _layers(found: Summary) -> List[str]:
         [
             cost.name,
             cost.type,
-            shape_text(cost.shape) if cost.shape != () else "one value",
+            any_batch_text(cost.shape) if cost.shape != () else "one value",
             _number(cost.parameters),
             cost.state,
             _number(cost.multiply_adds),
@@ -147,7 +147,7 @@ def _needs(found: Summary, budgets: Sequence[int]) -> List[str]:
     return lines
 
 
-def _fits(need: Need, budgets: Sequence[int]) -> str:
+def _fits(need: MemoryNeed, budgets: Sequence[int]) -> str:
     told = (f"{need.largest_batch(memory):,} in {memory / 2**30:g} GiB" for memory in budgets)
     return f"largest batch that fits: {', '.join(told)}"
 
@@ -166,7 +166,7 @@ def _remarks(found: Summary, net: str) -> None:
 def _as_dict(found: Summary, budgets: Sequence[int]) -> Dict[str, object]:
     told = dataclasses.asdict(found)
     for name in ("training", "testing"):
-        need: Optional[Need] = getattr(found, name)
+        need: Optional[MemoryNeed] = getattr(found, name)
         fits = need and [{"memory": memory, "largest_batch": need.largest_batch(memory)} for memory in budgets]
         told[name] = need and {**need._asdict(), "total": need.total, "fits": fits}
     return told

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Sequence
 import click
 
 from netbuild.errors import NetbuildError
-from netbuild.features.make import Need, Progress, Ways
+from netbuild.features.make import DiskNeed, Execution, FeatureProgress
 from netbuild.train.events import Event, Note, Started, Stepped, Tested
 from netbuild.train.grid import TABLE, Tried, setting_name, train_grid
 from netbuild.train.head import Features
@@ -78,7 +78,7 @@ def command(
         raise click.UsageError("--grid begins anew with every setting; --resume goes on with one")
     if where == "off" and (shuffle or head_only):
         raise click.UsageError("--shuffle and --head-only are for training on features, which --features off forbids")
-    options["features"] = Features(where, ways=Ways(workers, scheduler), shuffle=shuffle, head_only=head_only)
+    options["features"] = Features(where, execution=Execution(workers, scheduler), shuffle=shuffle, head_only=head_only)
     with Reporter() as reporter:
         options["on_event"] = reporter.show
         if grid:
@@ -163,7 +163,7 @@ class Reporter:
         """Show one event."""
         if isinstance(event, Note):
             note(event.text)
-        elif isinstance(event, (Need, Progress)):
+        elif isinstance(event, (DiskNeed, FeatureProgress)):
             self._features.show(event)
         elif isinstance(event, Started):
             self._bar.__exit__(None, None, None)

@@ -10,8 +10,8 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 import click
 
 from netbuild.errors import GraphError, WeightsError
-from netbuild.provenance import check_sources
-from netbuild.sidecar import sidecar
+from netbuild.fuse.provenance import check_sources
+from netbuild.fuse.sidecar import sidecar
 from netbuild.verify.branches import Comparison, Original, verify_branches
 from netbuild.verify.engines import TOLERANCE, compare_engines
 

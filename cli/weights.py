@@ -11,9 +11,9 @@ import click
 
 from netbuild.errors import NetbuildError, WeightsError, did_you_mean, some
 from netbuild.files import is_there
-from netbuild.provenance import unexplained
-from netbuild.sidecar import recorded, sidecar
-from netbuild.weights.fit import shape_text
+from netbuild.fuse.fit import blob_text
+from netbuild.fuse.provenance import unexplained
+from netbuild.fuse.sidecar import recorded, sidecar
 from netbuild.weights.index import index
 from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
 
@@ -81,7 +81,7 @@ def _table(blobs: List[BlobFigures]) -> List[str]:
         figures = [_number(blob.min), _number(blob.max), _number(blob.mean)]
         counts = [str(blob.nan), str(blob.infinite)] if bad else []
         size = [f"{blob.values:,}", f"{blob.bytes:,}"]
-        rows.append([*named, str(blob.number), shape_text(blob.shape), *size, *figures, *counts])
+        rows.append([*named, str(blob.number), blob_text(blob.shape), *size, *figures, *counts])
     return aligned(rows, ("LAYER", "TYPE", "SHAPE"))
 
 

@@ -24,8 +24,8 @@ import net_oracle
 from net_mutation import mutated
 
 from netbuild import proto
-from netbuild._caffe import Message
-from netbuild._caffe import caffe as open_caffe
+from netbuild.engine.caffe import Message
+from netbuild.engine.caffe import caffe as open_caffe
 
 MEMORY = 4 << 30
 ASKED, EMITTED = 0.4, 0.2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ._caffe import TEST, caffe
+from .engine.caffe import TEST, caffe
 
 Top = Any
 """A pycaffe Top: one output blob of a layer in a NetSpec."""

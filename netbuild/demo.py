@@ -11,16 +11,16 @@ from .branches.lenet import MNIST, lenet
 from .data.digits import load_digits
 from .data.lists import Written, write_images
 from .data.mnist import load_mnist
-from .data.source import DataSource
 from .demo_folder import emptied
-from .emit import emit_files
+from .emit.files import emit_files
+from .emit.source import DataSource
 from .errors import NetbuildError
 from .evaluation.score import score_nets
 from .evaluation.scorer import Scorer
 from .files import PathLike
-from .fuse import fuse_weights
+from .fuse.fuse import fuse_weights
 from .fusion import Fusion
-from .show.findings import look_at
+from .show.findings import gather_report
 from .show.report import write_report
 from .train.log import draw_curves
 from .train.run import Trained, train_solver
@@ -116,7 +116,7 @@ def run_demo(
     alone = {p: Scorer(root / p / "train_val.prototxt", trained[p], labels) for p, labels in BRANCHES.items()}
     evaluation = score_nets(Scorer(written["train_val"], head.caffemodel), lists.path("test_all"), alone)
     page = root / "report.html"
-    write_report(look_at(root), page, comparisons=comparisons, evaluation=evaluation)
+    write_report(gather_report(root), page, comparisons=comparisons, evaluation=evaluation)
     files = [*written.values(), init, head.caffemodel, head.log, fused / "curves.png"]
     return Demonstration(scores, files, page)
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from nets import fused_lenets
 
-from netbuild._caffe import caffe as open_caffe
 from netbuild.data.lists import Digits, Written, write_images
+from netbuild.engine.caffe import caffe as open_caffe
 
 # No test depends on time. In a fresh folder the first text that is drawn costs a second and a half: a table is made.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

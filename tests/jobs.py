@@ -20,7 +20,7 @@ def refuse():
 
 
 def abort(prototxt):
-    from netbuild._caffe import TEST, caffe
+    from netbuild.engine.caffe import TEST, caffe
 
     yield "started"
     caffe().Net(prototxt, TEST)
@@ -78,7 +78,7 @@ def double(tasks, marker):
 
 def forked(work, **arguments):
     """Do one of these jobs in a fork."""
-    from netbuild._child import apart
+    from netbuild.engine.child import apart
 
     yield from apart(lambda: globals()[work](**arguments))
 
@@ -91,22 +91,22 @@ def outcomes(nets):
     """Run self-tests of the doctor's, each on the net given for it in place of its own."""
     from dataclasses import replace
 
-    from netbuild.doctor import engine
+    from netbuild.doctor import child
     from netbuild.doctor.table import SELF_TESTS
 
-    yield from engine.outcomes([replace(SELF_TESTS[name], net=net) for name, net in nets])
+    yield from child.outcomes([replace(SELF_TESTS[name], net=net) for name, net in nets])
 
 
 def outcomes_of_odd_ones():
     """Self-tests that need what is not installed, whose expectation raises, and whose expectation is broken."""
     from dataclasses import replace
 
-    from netbuild.doctor import engine
+    from netbuild.doctor import child
     from netbuild.doctor.table import SELF_TESTS
 
     test = SELF_TESTS["Scale"]
     odd = [lambda y: y["nowhere"], lambda y: {"output": (y + 1, y)}, lambda y: {"output": (y, y * float("nan"))}]
-    yield from engine.outcomes(
+    yield from child.outcomes(
         [replace(test, needs="no_such_module"), *(replace(test, compare=_of_output(pairs)) for pairs in odd)]
     )
 
@@ -128,7 +128,7 @@ def _of_output(pairs):
 
 def first_batches(net, lists):
     """For each list's bytes the labels of the first batch, or Caffe's last words."""
-    from netbuild._caffe import caffe
+    from netbuild.engine.caffe import caffe
 
     caffe()
     for content in lists:
@@ -138,14 +138,14 @@ def first_batches(net, lists):
 
 def first_batch_of(nets):
     """For each net the labels of its first batch, or Caffe's last words."""
-    from netbuild._caffe import caffe
+    from netbuild.engine.caffe import caffe
 
     caffe()
     yield from map(_batch_or_words, nets)
 
 
 def _batch_or_words(net):
-    from netbuild._child import apart
+    from netbuild.engine.child import apart
     from netbuild.errors import CaffeError
 
     try:
@@ -155,7 +155,7 @@ def _batch_or_words(net):
 
 
 def _first_batch(net):
-    from netbuild._caffe import TEST, caffe
+    from netbuild.engine.caffe import TEST, caffe
 
     loaded = caffe().Net(net, TEST)
     loaded.forward()
@@ -164,15 +164,15 @@ def _first_batch(net):
 
 def solved(solvers):
     """Let Caffe run each solver (a prototxt's path) in a fork: its last iteration and rate, or why it gave up."""
-    from netbuild._caffe import caffe
+    from netbuild.engine.caffe import caffe
 
     caffe()
     yield from map(_solved, solvers)
 
 
 def _solved(path):
-    from netbuild._caffe import caffe
-    from netbuild._child import apart
+    from netbuild.engine.caffe import caffe
+    from netbuild.engine.child import apart
     from netbuild.errors import CaffeError
 
     def solve():
@@ -189,8 +189,8 @@ def _solved(path):
 
 def trained(**job):
     """Train; then tell what the signals that ask to end would do."""
-    from netbuild._child import ENDINGS
-    from netbuild.train.engine import train
+    from netbuild.engine.child import ENDINGS
+    from netbuild.train.child import train
 
     yield from train(**job)
     yield [getattr(signal.getsignal(number), "name", "ours") for number in ENDINGS]
@@ -200,7 +200,7 @@ def finite(solvers):
     """Let Caffe run each solver; tell whether the parameters of its net are numbers then."""
     import numpy as np
 
-    from netbuild._caffe import caffe
+    from netbuild.engine.caffe import caffe
 
     for path in solvers:
         solver = caffe().get_solver(path)

@@ -1,7 +1,7 @@
 """Damage inside a net's message: other numbers, names, blobs, types, phases and layers; what is left parses."""
 
+from netbuild.layers.table import RULES
 from netbuild.proto import copied
-from netbuild.shapes.rules import RULES
 
 WHOLE = (0, 1, 2, 3, 5, 7, 64, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**62)
 NUMBERS = (*WHOLE, *(-number for number in WHOLE[1:]))

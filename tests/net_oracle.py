@@ -12,14 +12,14 @@ from nets import net, small
 from shape_nets import INPUT, LABEL
 
 from netbuild import DataSource, Fusion, emit_files, proto, prototxt
-from netbuild._caffe import TEST, schema
-from netbuild._child import apart
 from netbuild.branches.branch import Input
 from netbuild.costs.summary import summarize
+from netbuild.engine.caffe import TEST, schema
+from netbuild.engine.child import apart
 from netbuild.errors import CaffeError, NetbuildError
 from netbuild.graph.check import problems, remarks
 from netbuild.graph.differences import differences
-from netbuild.shapes import survey, unknown_types
+from netbuild.layers import survey, unknown_types
 from netbuild.show.drawing import dot
 
 SECONDS = 20

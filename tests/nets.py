@@ -3,7 +3,7 @@
 from google.protobuf import text_format
 from hypothesis import strategies as st
 
-from netbuild._caffe import schema
+from netbuild.engine.caffe import schema
 
 
 def net(text):

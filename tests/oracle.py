@@ -9,12 +9,12 @@ import math
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from netbuild._caffe import schema
+from netbuild.engine.caffe import schema
 from netbuild.errors import NetbuildError
+from netbuild.fuse.live import read_values
 from netbuild.weights.caffemodel import layer_type
 from netbuild.weights.hdf5 import MAGIC
 from netbuild.weights.index import index
-from netbuild.weights.live import read_values
 from netbuild.weights.wire import WireFile
 
 LIMITS = (

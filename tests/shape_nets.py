@@ -10,8 +10,8 @@ import pytest
 from nets import net
 
 from netbuild import proto
-from netbuild._caffe import TEST
-from netbuild.shapes import infer
+from netbuild.engine.caffe import TEST
+from netbuild.layers import infer
 
 
 def source(name, *lengths):

@@ -51,7 +51,7 @@ def test_resnets_have_the_published_names_and_parameter_counts(builder, depth, p
     assert [layer.name for layer in deploy.layer] == [*expected, "pool5", "fc1000", "prob"]
     assert deploy.name == f"ResNet-{depth}"
     # Learnt parameters as published (the running statistics left out); ResNet-50's conv1 has 64 biases more.
-    from netbuild.shapes import infer
+    from netbuild.layers import infer
 
     deploy.layer.add(name="data", type="Input", top=["data"]).input_param.shape.add(dim=[1, 3, 224, 224])
     deploy.layer.insert(0, deploy.layer.pop())

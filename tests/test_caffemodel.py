@@ -11,8 +11,8 @@ from mutation import mutated
 
 from netbuild import fuse_weights
 from netbuild.errors import WeightsError
+from netbuild.fuse.live import read_values
 from netbuild.weights.index import index, kind_of
-from netbuild.weights.live import read_values
 from netbuild.weights.wire import WireFile, encode_bytes, encode_varint
 
 

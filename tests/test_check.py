@@ -1,7 +1,7 @@
 import pytest
 from google.protobuf import text_format
 
-from netbuild._caffe import TEST, TRAIN, schema
+from netbuild.engine.caffe import TEST, TRAIN, schema
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems, require_savable, require_sound
 

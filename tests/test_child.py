@@ -8,8 +8,8 @@ from pathlib import Path
 import jobs
 import pytest
 
-from netbuild import _child, _ending
-from netbuild._child import apart, run, share
+from netbuild.engine import child, ending
+from netbuild.engine.child import apart, run, share
 from netbuild.errors import CaffeError, GraphError
 
 
@@ -49,7 +49,7 @@ def test_the_signal_that_ended_a_child_is_told_by_name(name):
 def test_less_memory_in_a_container_is_told(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text(f"{3 << 29}\n")
     (tmp_path / "none").write_text("max\n")
-    monkeypatch.setattr(_ending, "_LIMITS", [tmp_path / "none", tmp_path / "memory.max", tmp_path / "missing"])
+    monkeypatch.setattr(ending, "_LIMITS", [tmp_path / "none", tmp_path / "memory.max", tmp_path / "missing"])
     with pytest.raises(CaffeError, match=r"there are 1\.5 GiB"):
         list(run("jobs:die", signal_number=int(signal.SIGKILL)))
 
@@ -93,22 +93,22 @@ def test_an_abandoned_child_is_gone():
 def test_a_child_that_is_asked_to_end_goes_on_to_its_end():
     events = run("jobs:until_interrupted")
     next(events)
-    assert events.send(_child.END) == "ended cleanly"
+    assert events.send(child.END) == "ended cleanly"
     assert list(events) == []
 
 
 def test_a_child_that_does_not_end_when_it_is_asked_to_is_killed(monkeypatch):
-    monkeypatch.setattr(_child, "_LAST_PATIENCE", 0.2)
+    monkeypatch.setattr(child, "_LAST_PATIENCE", 0.2)
     events = run("jobs:deaf")
     next(events)
     with pytest.raises(CaffeError, match="killed by signal 9"):
-        events.send(_child.END)
+        events.send(child.END)
 
 
 def test_a_child_whose_caller_was_killed_puts_its_work_away(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from netbuild._child import run\n"
+        "from netbuild.engine.child import run\n"
         "for event in run('jobs:putting_away', kept=sys.argv[2]): print(event, flush=True)"
     )
     arguments = [sys.executable, "-c", code, str(Path(jobs.__file__).parent), str(tmp_path / "kept")]
@@ -164,7 +164,7 @@ def test_a_fork_leaves_its_original_as_it_was(tmp_path):
 
 
 def test_a_fork_that_does_not_end_is_ended(monkeypatch):
-    monkeypatch.setattr(_child, "_PATIENCE", 1)
+    monkeypatch.setattr(child, "_PATIENCE", 1)
     with pytest.raises(CaffeError, match="did not come to an end within 1 seconds"):
         list(apart(jobs.until_interrupted))
 

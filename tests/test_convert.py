@@ -11,9 +11,9 @@ from nets import conv, data, fc, layer
 
 from netbuild import convert_weights
 from netbuild.errors import NetbuildError, NetbuildWarning, WeightsError
+from netbuild.fuse.live import read_values
 from netbuild.weights import write
 from netbuild.weights.index import index
-from netbuild.weights.live import read_values
 from netbuild.weights.wire import WireFile
 
 pytest.importorskip("h5py")

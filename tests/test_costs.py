@@ -12,17 +12,17 @@ import pytest
 from commands import invoke
 from nets import conv, data, fc, layer, net, relu, small
 
-from netbuild import Fusion, Part, build, proto
-from netbuild._caffe import TEST, TRAIN
+from netbuild import BranchSpec, Fusion, build, proto
 from netbuild.branches.table import find_builder
 from netbuild.costs.memory import backward, layer_memory
-from netbuild.costs.multiply import multiply_adds, values
 from netbuild.costs.summary import summarize
+from netbuild.emit.named import named_net
+from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError
 from netbuild.graph.feed import with_inputs
 from netbuild.graph.flow import Flow
-from netbuild.named import named_net
-from netbuild.shapes import survey
+from netbuild.layers import survey
+from netbuild.layers.costs import multiply_adds, values
 
 PUBLISHED = {
     # builder: (classes, learnt parameters, multiply-adds in units of 10**9), from the papers, their model zoos' pages and
@@ -101,7 +101,7 @@ def test_multiply_adds_by_hand(text, bottoms, expected):
 def trainable(builder, batch, size, **parts):
     """A train_val net of one builder, or of several branches, on Input layers."""
     named = find_builder(builder)
-    branches = {prefix: Part(named, frozen=frozen) for prefix, frozen in parts.items()}
+    branches = {prefix: BranchSpec(named, frozen=frozen) for prefix, frozen in parts.items()}
     fusion = Fusion(branches, 10) if branches else Fusion({"": named}, 10, frozen=False)
     return with_inputs(build(fusion).message, {"data": (batch, *size), "label": (batch,)})
 
@@ -120,7 +120,7 @@ NETS = {
 IN_CAFFE = """
 import sys
 import numpy as np
-from netbuild._caffe import caffe
+from netbuild.engine.caffe import caffe
 np.ones((9, 9)).dot(np.ones((9, 9)))
 caffe = caffe()
 def resident():

@@ -5,8 +5,8 @@ import faulthandler
 import pytest
 from shape_nets import INPUT, LABEL, engine, layer, net, source
 
-from netbuild._caffe import TEST, TRAIN
-from netbuild._child import apart
+from netbuild.engine.caffe import TEST, TRAIN
+from netbuild.engine.child import apart
 from netbuild.errors import CaffeError, GraphError
 from netbuild.graph.check import problems, require_sound
 

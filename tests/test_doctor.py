@@ -11,10 +11,11 @@ import pytest
 from click.testing import CliRunner
 from netbuild_cli.main import main
 
-from netbuild import _child, examine, proto, train_solver
-from netbuild._caffe import TEST, TRAIN
+from netbuild import diagnose, proto, train_solver
 from netbuild.doctor import gate
 from netbuild.doctor.table import SELF_TESTS
+from netbuild.engine import child
+from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import CaffeError
 from netbuild.train.events import Note
 
@@ -31,7 +32,7 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
 
 @pytest.fixture(scope="module")
 def examination():
-    return examine()
+    return diagnose()
 
 
 def status(examination, name):
@@ -77,7 +78,7 @@ def test_the_facts_are_those_of_the_caffe_at_hand(examination, caffe):
 def test_limits_of_the_threads_are_told(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
-    facts = next(_child.run("netbuild.doctor.engine:examine", gpu=None))
+    facts = next(child.run("netbuild.doctor.child:diagnose", gpu=None))
     assert facts.thread_limits == {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     assert facts.blas_threads in (1, None)
 
@@ -111,7 +112,7 @@ def test_each_self_test_sees_another_computation():
     # A Dropout that acts at random, so that no two runs are the same.
     drop = 'layer { name: "drop" type: "Dropout" bottom: "ip" top: "drop" }\nlayer { name: "loss"'
     nets[-2] = ("snapshot and restore", nets[-2][1].replace('layer { name: "loss"', drop))
-    found = list(_child.run("jobs:outcomes", nets=nets))
+    found = list(child.run("jobs:outcomes", nets=nets))
     assert [outcome.name for outcome in found] == list(SELF_TESTS) == list(OTHERWISE)
     assert [outcome.name for outcome in found if outcome.status != "failed"] == []
     wordings = {outcome.name: outcome.told for outcome in found}
@@ -125,14 +126,14 @@ def test_an_abort_is_one_self_tests_failure():
     nets = [(name, SELF_TESTS[name].net) for name in ("Scale", "Concat", "InnerProduct", "Dropout in TRAIN phase")]
     nets[1] = (nets[1][0], nets[1][1].replace('bottom: "data"', 'bottom: "nowhere"'))
     nets[3] = (nets[3][0], "layer { type: 'Nonsense' name: 'y' }")
-    found = list(_child.run("jobs:outcomes", nets=nets))
+    found = list(child.run("jobs:outcomes", nets=nets))
     assert [outcome.status for outcome in found] == ["passed", "failed", "passed", "failed"]
     assert "Caffe gave up: Unknown bottom blob" in found[1].told
     assert "Caffe gave up: Check failed" in found[3].told
 
 
 def test_what_needs_a_module_is_not_run_and_a_broken_expectation_fails():
-    missing, raising, broken, not_a_number = _child.run("jobs:outcomes_of_odd_ones")
+    missing, raising, broken, not_a_number = child.run("jobs:outcomes_of_odd_ones")
     assert (missing.status, raising.status, broken.status) == ("not run", "failed", "failed")
     assert missing.told == "no_such_module is not installed: pip install 'netbuild[hdf5]'"
     assert raising.told.startswith("IndexError: only integers")
@@ -191,11 +192,11 @@ def test_a_failed_self_test_is_refused_or_forced():
     concerned = {"Concat": "n: layer 'c'", "Scale": "n: layer 's' (Scale, TRAIN)"}
     expected = r"n: layer 's' \(Scale, TRAIN\): this Caffe computes it wrong: it fails the self-test 'Scale' \(output: expected .*, found .*\)"
     with pytest.raises(CaffeError, match=expected + ".*; use another build of Caffe; --force trains all the same"):
-        list(_child.run("jobs:doubts", concerned=concerned, force=False))
-    (told,) = _child.run("jobs:doubts", concerned=concerned, force=True)
+        list(child.run("jobs:doubts", concerned=concerned, force=False))
+    (told,) = child.run("jobs:doubts", concerned=concerned, force=True)
     assert "'s' (Scale, TRAIN)" in told
     assert "--force" not in told
-    assert list(_child.run("jobs:doubts", concerned={"Concat": "n"}, force=False)) == []
+    assert list(child.run("jobs:doubts", concerned={"Concat": "n"}, force=False)) == []
 
 
 @pytest.fixture()

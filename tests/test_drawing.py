@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nets import conv, data, fc, layer, net, nets, relu, small
 
-from netbuild import Fusion, Part, build, lenet, proto, summarize
-from netbuild._caffe import TEST, TRAIN
+from netbuild import BranchSpec, Fusion, build, lenet, proto, summarize
 from netbuild.branches.table import find_builder
+from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import NetbuildError
 from netbuild.graph.feed import with_inputs
 from netbuild.show.drawing import dot, draw_net, svg
@@ -25,7 +25,7 @@ needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz (do
 
 
 def fused(builder=lenet, size=(1, 28, 28), **parts):
-    branches = {prefix: Part(builder, frozen=frozen) for prefix, frozen in parts.items()}
+    branches = {prefix: BranchSpec(builder, frozen=frozen) for prefix, frozen in parts.items()}
     return with_inputs(build(Fusion(branches, 10)).message, {"data": (2, *size), "label": (2,)})
 
 
@@ -100,7 +100,7 @@ def page(name):
 
 
 def test_a_branch_that_learns_in_part():
-    message = build(Fusion({"a": Part(lenet, frozen=False, frozen_to="pool2"), "b": lenet}, 10)).message
+    message = build(Fusion({"a": BranchSpec(lenet, frozen=False, frozen_to="pool2"), "b": lenet}, 10)).message
     found = summarize(with_inputs(message, {"data": (2, 1, 28, 28), "label": (2,)}))
     assert {one.branch: (one.state, one.learning) for one in found.totals} == {
         "a": ("partly trainable", 800 * 500 + 500),

@@ -7,7 +7,7 @@ from PIL import Image
 from netbuild import DataSource, Fusion, emit_files, lenet, proto
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
-from netbuild.data.layers import data_layers
+from netbuild.emit.layers import data_layers
 from netbuild.errors import GraphError, NetbuildWarning
 
 FUSION = Fusion({"odd": lenet, "even": lenet}, 10)

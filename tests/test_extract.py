@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from netbuild_cli.main import main
 from nets import conv, data, fc, layer, relu, small
 
-from netbuild import DataSource, Fusion, Part, emit_files, extract_branch, fuse_weights, lenet, proto, prototxt
+from netbuild import BranchSpec, DataSource, Fusion, emit_files, extract_branch, fuse_weights, lenet, proto, prototxt
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
@@ -138,7 +138,7 @@ def test_the_back_of_a_serial_net_gets_an_input_of_its_own(caffe, pb, written, t
     back = written(
         "back", data("feat", (2, 6, 6, 6)) + relu("in", "feat") + conv("conv3", "feat") + fc("score", "conv3", 3)
     )
-    parts = {"front": prototxt(front, "conv2"), "back": Part(prototxt(back, "score"), reads="front")}
+    parts = {"front": prototxt(front, "conv2"), "back": BranchSpec(prototxt(back, "score"), reads="front")}
     emit_files(Fusion(parts), source(SMALL), tmp_path / "net")
     target = tmp_path / "net" / "deploy.prototxt"
     fuse_weights(target, {p.stem: p.with_suffix(".caffemodel") for p in (front, back)}, tmp_path / "init")
@@ -156,7 +156,7 @@ def test_the_back_of_a_serial_net_gets_an_input_of_its_own(caffe, pb, written, t
 
 def test_a_siamese_branch_brings_the_values_it_shares(caffe, pb, written, tmp_path):
     one = written("one", small())
-    parts = {"a": prototxt(one), "b": Part(prototxt(one), shares="a", reads="other")}
+    parts = {"a": prototxt(one), "b": BranchSpec(prototxt(one), shares="a", reads="other")}
     emit_files(Fusion(parts, 3), source(SMALL), tmp_path / "net")
     target = tmp_path / "net" / "deploy.prototxt"
     fuse_weights(target, {"a": one.with_suffix(".caffemodel")}, tmp_path / "init")

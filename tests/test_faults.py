@@ -15,8 +15,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from netbuild import fuse, fuse_weights
+from netbuild import fuse_weights
 from netbuild.errors import NetbuildError, WeightsError
+from netbuild.fuse import fuse
 from netbuild.weights.digest import Digests
 from netbuild.weights.wire import encode_bytes, encode_varint
 

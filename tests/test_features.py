@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from netbuild import fuse_weights, proto, train_solver
-from netbuild._caffe import TEST, TRAIN
+from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError, NetbuildError, WeightsError
-from netbuild.features.make import Need, Progress, Ways, make_features
+from netbuild.features.make import DiskNeed, Execution, FeatureProgress, make_features
 from netbuild.features.split import split
 from netbuild.train.head import Features
 from netbuild.train.log import read_log
@@ -100,8 +100,10 @@ def test_shuffled_features_are_the_same_images_in_another_order(fused, tmp_path,
     assert shuffled.scores["accuracy"] == pytest.approx(plain.scores["accuracy"], abs=0.1)
 
 
-def make(fused, folder, *ways, **options):
-    return make_features(fused / "train_val.prototxt", [fused / "init.caffemodel"], folder, Ways(*ways), **options)
+def make(fused, folder, *execution, **options):
+    return make_features(
+        fused / "train_val.prototxt", [fused / "init.caffemodel"], folder, Execution(*execution), **options
+    )
 
 
 def sums(folder):
@@ -172,11 +174,11 @@ def test_a_killed_run_goes_on_where_it_was(fused, tmp_path, monkeypatch):
     folder = tmp_path / "killed"
     code = (
         "import os, sys, netbuild.features.store as store\n"
-        "from netbuild.features.make import Progress, Ways, make_features\n"
+        "from netbuild.features.make import FeatureProgress, Execution, make_features\n"
         "store._FILE_IMAGES = 10\n"
         "def told(event):\n"
-        "    if isinstance(event, Progress) and event.done >= 20: os.kill(os.getpid(), 9)\n"
-        "make_features(sys.argv[1], [sys.argv[2]], sys.argv[3], Ways(1), on_event=told)\n"
+        "    if isinstance(event, FeatureProgress) and event.done >= 20: os.kill(os.getpid(), 9)\n"
+        "make_features(sys.argv[1], [sys.argv[2]], sys.argv[3], Execution(1), on_event=told)\n"
     )
     arguments = [str(fused / "train_val.prototxt"), str(fused / "init.caffemodel"), str(folder)]
     killed = subprocess.run([sys.executable, "-c", code, *arguments], check=False)
@@ -197,14 +199,16 @@ def test_what_is_needed_is_told_first_and_progress_after(fused, tmp_path, monkey
     in_small_files(monkeypatch)
     events = []
     make(fused, tmp_path / "f", on_event=events.append)
-    assert events[0] == Need(80, 80 * 1001 * 4, events[0].free)
+    assert events[0] == DiskNeed(80, 80 * 1001 * 4, events[0].free)
     assert [event.done for event in events[1:]][-1] == 80
-    assert all(isinstance(event, Progress) and event.total == 80 and event.per_second > 0 for event in events[1:])
+    assert all(
+        isinstance(event, FeatureProgress) and event.total == 80 and event.per_second > 0 for event in events[1:]
+    )
     events.clear()
     make(fused, tmp_path / "f", on_event=events.append)
     assert events == []
     make(fused, tmp_path / "dry", dry_run=True, on_event=events.append)
-    assert isinstance(events[0], Need)
+    assert isinstance(events[0], DiskNeed)
     assert not (tmp_path / "dry").exists()
 
 
@@ -427,17 +431,17 @@ CLUSTER = """
 import os, signal, sys
 import netbuild.features.store as store
 from distributed import LocalCluster
-from netbuild.features.make import Progress, Ways, make_features
+from netbuild.features.make import FeatureProgress, Execution, make_features
 
 def main(net, weights, folder):
     store._FILE_IMAGES = 10
     killed = []
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         def told(event):
-            if isinstance(event, Progress) and not killed:
+            if isinstance(event, FeatureProgress) and not killed:
                 killed.extend(worker.process.process.pid for worker in list(cluster.workers.values())[:1])
                 os.kill(killed[0], signal.SIGKILL)
-        make_features(net, [weights], folder, Ways(scheduler=cluster.scheduler_address), on_event=told)
+        make_features(net, [weights], folder, Execution(scheduler=cluster.scheduler_address), on_event=told)
     assert killed
 
 if __name__ == "__main__":
@@ -466,5 +470,5 @@ def test_a_scheduler_that_is_not_there_is_told(fused, tmp_path, monkeypatch, das
             fused / "train_val.prototxt",
             [fused / "init.caffemodel"],
             tmp_path / "f",
-            Ways(scheduler="tcp://127.0.0.1:1"),
+            Execution(scheduler="tcp://127.0.0.1:1"),
         )

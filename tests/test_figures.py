@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from sklearn import metrics
 
-from netbuild.data.lists import Listing
+from netbuild.data.lists import ListedImages
 from netbuild.errors import NetbuildError
 from netbuild.evaluation import figures
 from netbuild.evaluation.ensembles import Member, mean, product, vote
@@ -23,7 +23,7 @@ def random_scores(seed, images=400, classes=10):
 def evaluation(probabilities, labels):
     paths = [f"{number}.png" for number in range(len(labels))]
     known = tuple(range(probabilities.shape[1]))
-    return Evaluation(Listing(paths, labels), (Answers("net", "net", known, probabilities),))
+    return Evaluation(ListedImages(paths, labels), (Answers("net", "net", known, probabilities),))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,7 +1,7 @@
 import pytest
 from nets import conv, data, fc, layer, net
 
-from netbuild._caffe import TEST
+from netbuild.engine.caffe import TEST
 from netbuild.errors import GraphError, NetbuildWarning
 from netbuild.graph.freeze import frozen, normalised_by, slowed
 

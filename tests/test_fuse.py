@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from netbuild import DataSource, Fusion, Part, emit_files, fuse_weights, lenet
+from netbuild import BranchSpec, DataSource, Fusion, emit_files, fuse_weights, lenet
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import GraphError, NetbuildError, WeightsError
 from netbuild.weights import copier, write
@@ -195,7 +195,7 @@ def test_values_in_the_targets_own_definition_do_not_double_the_blobs(pb, tmp_pa
 
 
 def test_siamese_branches_get_one_files_weights_once_or_twice(caffe, tmp_path, weights):
-    parts = {"odd": lenet, "even": Part(lenet, shares="odd")}
+    parts = {"odd": lenet, "even": BranchSpec(lenet, shares="odd")}
     folder = tmp_path / "siamese"
     target, *_ = emit_files(Fusion(parts, 2), DataSource(MNIST, kind="input", train_batch=2, test_batch=2), folder)
     once = fuse_weights(target, {"odd": weights["odd"]}, tmp_path / "once")

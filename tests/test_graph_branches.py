@@ -8,7 +8,7 @@ from netbuild.branches.table import BUILDERS
 from netbuild.errors import GraphError
 from netbuild.fusion import Fusion, build
 from netbuild.graph.branches import owner, prefixes, require_prefixes
-from netbuild.graph.learns import learns
+from netbuild.layers.training import learns
 
 
 def two(join="concat"):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet, weight_report
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import WeightsError
+from netbuild.fuse.live import read_values
 from netbuild.weights.index import index, kind_of
-from netbuild.weights.live import read_values
 from netbuild.weights.wire import WireFile
 
 h5py = pytest.importorskip("h5py")

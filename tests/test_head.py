@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from nets import data, fc, layer
 
-from netbuild import Choices, DataSource, Fusion, Head, Join, emit_files, fuse_weights, lenet, prototxt
+from netbuild import CopyOptions, DataSource, Fusion, Head, Join, emit_files, fuse_weights, lenet, prototxt
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import GraphError, WeightsError
-from netbuild.weights.plan import Start
+from netbuild.fuse.plan import HeadStart
 
-CLASSES = {"odd": Start((1, 3, 5, 7, 9)), "even": Start((0, 2, 4, 6, 8))}
+CLASSES = {"odd": HeadStart((1, 3, 5, 7, 9)), "even": HeadStart((0, 2, 4, 6, 8))}
 
 
 @pytest.fixture()
@@ -33,7 +33,7 @@ def emitted(folder, fusion, source=None):
 
 def test_every_score_is_what_the_branchs_own_net_gives(caffe, trained, weights, tmp_path):
     target = emitted(tmp_path / "net", Fusion({"odd": lenet, "even": lenet}, 10))
-    result = fuse_weights(target, weights, tmp_path / "init.caffemodel", Choices(head=CLASSES))
+    result = fuse_weights(target, weights, tmp_path / "init.caffemodel", CopyOptions(head=CLASSES))
     assert (result.planned.head, result.plan.left_to_fillers, dict(result.plan.unused)) == (
         "ip2",
         (),
@@ -56,7 +56,7 @@ def test_every_score_is_what_the_branchs_own_net_gives(caffe, trained, weights, 
 def test_the_blocks_are_the_branches_bits(weights, tmp_path, pb):
     target = emitted(tmp_path / "net", Fusion({"odd": lenet, "even": lenet}, 10))
     named = {prefix: start._replace(layer="ip2") for prefix, start in CLASSES.items()}
-    fuse_weights(target, weights, tmp_path / "init.caffemodel", Choices(head=named))
+    fuse_weights(target, weights, tmp_path / "init.caffemodel", CopyOptions(head=named))
     models = {name: pb.NetParameter() for name in ("odd", "even", "init")}
     for name, message in models.items():
         message.ParseFromString((tmp_path / f"{name}.caffemodel").read_bytes())
@@ -85,15 +85,15 @@ def test_double_values_and_a_head_without_bias(caffe, tmp_path, pb):
         tmp_path / "net", Fusion({"a": builder, "b": builder}, 4), DataSource(Input((4, 1, 1)), kind="input")
     )
     own = dict.fromkeys("ab", tmp_path / "n.caffemodel")
-    starts = {"b": Start((3, 1)), "a": Start((0, 2))}
+    starts = {"b": HeadStart((3, 1)), "a": HeadStart((0, 2))}
     with pytest.raises(WeightsError, match="the head has a bias, 'score' in .* has none"):
-        fuse_weights(target, own, tmp_path / "init.caffemodel", Choices(head=starts))
+        fuse_weights(target, own, tmp_path / "init.caffemodel", CopyOptions(head=starts))
     target.write_text(target.read_text().replace("num_output: 4", "num_output: 4\n bias_term: false"))
     text = target.read_text()
     entry = "  param {\n    lr_mult: 2.0\n  }\n"
     assert entry in text
     target.write_text(text.replace(entry, ""))
-    fuse_weights(target, own, tmp_path / "init.caffemodel", Choices(head=starts))
+    fuse_weights(target, own, tmp_path / "init.caffemodel", CopyOptions(head=starts))
     found = caffe.Net(os.fspath(target), os.fspath(tmp_path / "init.caffemodel"), caffe.TEST)
     np.testing.assert_array_equal(
         found.params["score"][0].data,
@@ -114,7 +114,10 @@ def test_classes_that_are_not_shared_out(weights, tmp_path, starts, sentence):
     target = emitted(tmp_path / "net", Fusion({"odd": lenet, "even": lenet}, 10))
     with pytest.raises(WeightsError, match=sentence):
         fuse_weights(
-            target, weights, tmp_path / "init.caffemodel", Choices(head={p: Start(c) for p, c in starts.items()})
+            target,
+            weights,
+            tmp_path / "init.caffemodel",
+            CopyOptions(head={p: HeadStart(c) for p, c in starts.items()}),
         )
     assert not (tmp_path / "init.caffemodel").exists()
 
@@ -128,14 +131,16 @@ def test_heads_that_cannot_begin_so(weights, tmp_path):
     with pytest.raises(
         GraphError, match="the net has no InnerProduct on a concat of exactly the branches 'odd' and 'even'"
     ):
-        fuse_weights(target, weights, tmp_path / "init", Choices(head=CLASSES))
+        fuse_weights(target, weights, tmp_path / "init", CopyOptions(head=CLASSES))
     with pytest.raises(WeightsError, match="class"):
-        fuse_weights(emitted(tmp_path / "hidden", fusions["hidden"]), weights, tmp_path / "init", Choices(head=CLASSES))
-    wrong = {**CLASSES, "odd": Start((1, 3, 5, 7, 9), "conv9")}
+        fuse_weights(
+            emitted(tmp_path / "hidden", fusions["hidden"]), weights, tmp_path / "init", CopyOptions(head=CLASSES)
+        )
+    wrong = {**CLASSES, "odd": HeadStart((1, 3, 5, 7, 9), "conv9")}
     with pytest.raises(WeightsError, match="no layers for 'conv9'; name the classifier"):
         fuse_weights(
             emitted(tmp_path / "net", Fusion({"odd": lenet, "even": lenet}, 10)),
             weights,
             tmp_path / "i",
-            Choices(head=wrong),
+            CopyOptions(head=wrong),
         )

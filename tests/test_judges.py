@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nets import layer, net
 
-from netbuild._caffe import TEST
+from netbuild.engine.caffe import TEST
 from netbuild.graph.judges import JUDGES, readings
 
 DATA = layer("d", "ImageData", "", "data label", "image_data_param { source: 'x' batch_size: 4 }")

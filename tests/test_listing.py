@@ -5,8 +5,8 @@ import os
 import pytest
 from PIL import Image
 
-from netbuild._child import run
 from netbuild.data.listing import read_lines
+from netbuild.engine.child import run
 from netbuild.errors import NetbuildError, printable
 
 GOOD = b"a.png 7\n"

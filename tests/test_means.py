@@ -9,9 +9,9 @@ from nets import layer, net
 from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, lenet
-from netbuild._child import run
 from netbuild.data.means import read_mean
 from netbuild.data.sound import data_faults, require_readable
+from netbuild.engine.child import run
 from netbuild.errors import NetbuildError
 
 RESIZED = "new_height: 20 new_width: 24"

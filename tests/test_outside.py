@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netbuild._caffe import schema
 from netbuild.data import outside
 from netbuild.data.download import download
 from netbuild.data.images import load_images
 from netbuild.data.mnist import load_mnist
+from netbuild.engine.caffe import schema
 from netbuild.errors import NetbuildError
 
 GIBIBYTE = 1 << 30

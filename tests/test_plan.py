@@ -3,9 +3,9 @@ import re
 import pytest
 
 from netbuild.errors import WeightsError
-from netbuild.weights.fit import fits, reshaped
+from netbuild.fuse.fit import fits, reshaped
+from netbuild.fuse.plan import Declared, make_plan
 from netbuild.weights.model import Blob, Layer, Model
-from netbuild.weights.plan import Declared, make_plan
 
 
 def blob(*shape, legacy=False):

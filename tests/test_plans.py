@@ -10,8 +10,8 @@ from commands import run
 from nets import layer
 
 from netbuild.errors import WeightsError
-from netbuild.fuse import fuse_weights
-from netbuild.weights.plan import Choices
+from netbuild.fuse.fuse import fuse_weights
+from netbuild.fuse.plan import CopyOptions
 
 CONV = "convolution_param { num_output: 2 kernel_size: 3 %s }"
 RNG = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def test_several_files_for_a_branch_and_one_for_what_has_no_prefix(caffe, saved,
 def test_one_file_that_holds_several_branches(caffe, saved, tmp_path):
     both, old = saved("both", conv("odd/conv1"), conv("even/conv1"))
     target = net_file(tmp_path / "t.prototxt", conv("odd/conv1"), conv("even/conv1"), fc("new", 2))
-    fuse_weights(target, {"": both}, tmp_path / "o", Choices(partial=True))
+    fuse_weights(target, {"": both}, tmp_path / "o", CopyOptions(partial=True))
     params = loaded(caffe, target, tmp_path / "o").params
     assert all(same(params[name], old.params[name]) for name in old.params)
     fuse_weights(target, {"odd": both, "even": both}, tmp_path / "p")
@@ -111,7 +111,7 @@ def test_a_part_is_not_nothing(saved, tmp_path):
     source, _ = saved("source", conv("conv1"), conv("other"))
     target = net_file(tmp_path / "t.prototxt", conv("a/conv1"), conv("b/conv8"), conv("b/conv9"))
     with pytest.raises(WeightsError, match=r"nothing +b/\* +a layer to copy .*source.* conv1, other"):
-        fuse_weights(target, {"a": source, "b": source}, tmp_path / "o", Choices(partial=True))
+        fuse_weights(target, {"a": source, "b": source}, tmp_path / "o", CopyOptions(partial=True))
     assert not (tmp_path / "o").exists()
 
 
@@ -137,14 +137,14 @@ def test_other_counts_are_not_reshaped(saved, tmp_path):
     for outputs, shape in ((3, "1 3 3 3"), (2, "1 3 3 4"), (27, "1 2 1 1")):
         target = net_file(tmp_path / "t.prototxt", fc("a/x", outputs), shape=shape)
         with pytest.raises(WeightsError, match="mismatch"):
-            fuse_weights(target, {"a": source}, tmp_path / "o", Choices(reshape=["a/x"]))
+            fuse_weights(target, {"a": source}, tmp_path / "o", CopyOptions(reshape=["a/x"]))
 
 
 def test_a_transposed_matrix_is_no_convolution(saved, tmp_path):
     source, _ = saved("source", fc("x", 9, "transpose: true"), shape="1 1 3 3")
     target = net_file(tmp_path / "t.prototxt", conv("a/x", bottom="data").replace("num_output: 2", "num_output: 9"))
     with pytest.raises(WeightsError, match=r"differs +a/x +transpose false .* true"):
-        fuse_weights(target, {"a": source}, tmp_path / "o", Choices(reshape=["a/x"]))
+        fuse_weights(target, {"a": source}, tmp_path / "o", CopyOptions(reshape=["a/x"]))
 
 
 @pytest.mark.parametrize("how", ["mean", "sum"])
@@ -166,7 +166,7 @@ def test_colour_becomes_grey_on_wish(caffe, saved, tmp_path, how):
 def test_grey_becomes_colour_on_wish(caffe, saved, tmp_path, how):
     source, old = saved("source", conv("c"), shape="1 1 5 5")
     target = net_file(tmp_path / "t.prototxt", conv("a/c"), shape="1 3 5 5")
-    fuse_weights(target, {"a": source}, tmp_path / "o", Choices(channels={"a/c": how}))
+    fuse_weights(target, {"a": source}, tmp_path / "o", CopyOptions(channels={"a/c": how}))
     new = loaded(caffe, target, tmp_path / "o")
     image = RNG.normal(size=(1, 3, 5, 5)).astype(np.float32)
     new.blobs["data"].data[...] = image

@@ -9,7 +9,7 @@ from nets import conv, data, fc, layer
 from PIL import Image
 
 from netbuild import proto
-from netbuild._child import apart
+from netbuild.engine.child import apart
 
 CUT = "transform_param { %s } image_data_param { source: 'l.txt' batch_size: 4 %s }"
 

@@ -1,7 +1,7 @@
 import pytest
 
 from netbuild import proto
-from netbuild._caffe import TEST, TRAIN, schema
+from netbuild.engine.caffe import TEST, TRAIN, schema
 from netbuild.errors import GraphError, NetbuildError
 
 

@@ -7,12 +7,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from nets import conv, data, fc, layer, nets, small
 
-from netbuild import DataSource, Fusion, Part, build, emit_files, find_branch, fuse_weights, lenet, proto, prototxt
-from netbuild._caffe import TEST, caffe
+from netbuild import (
+    BranchSpec,
+    DataSource,
+    Fusion,
+    build,
+    emit_files,
+    find_branch,
+    fuse_weights,
+    lenet,
+    proto,
+    prototxt,
+)
 from netbuild.branches.branch import Cut, Input
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.branches.written import add_layers
+from netbuild.engine.caffe import TEST, caffe
 from netbuild.errors import GraphError
 from netbuild.verify.branches import Original, verify_branches
 
@@ -163,14 +174,14 @@ def test_several_inputs_become_inputs_of_the_net_unless_they_are_wired(tmp_path)
     text = data() + data("clip", (2, 4)) + conv("c", "data") + fc("f", "clip", 6) + fc("g", "c", 6)
     text += layer("sum", "Eltwise", "f g") + fc("fc3", "sum") + layer("prob", "Softmax", "fc3")
     builder = prototxt(written(tmp_path / "n.prototxt", text))
-    built = build(Fusion({"a": builder, "b": Part(builder, reads={"clip": "other", "data": "data"})}, 2))
+    built = build(Fusion({"a": builder, "b": BranchSpec(builder, reads={"clip": "other", "data": "data"})}, 2))
     assert {blob: told.shape for blob, told in built.inputs.items()} == {
         "data": (4, 6, 6), "clip": (4,), "other": (4,),
     }  # fmt: skip
     by_name = {one.name: list(one.bottom) for one in built.message.layer}
     assert (by_name["a/f"], by_name["b/f"], by_name["b/c"]) == (["clip"], ["other"], ["data"])
     with pytest.raises(GraphError, match="branch 'b': .*n.prototxt: has no input 'nope'; it reads data, clip"):
-        build(Fusion({"b": Part(builder, reads={"nope": "data"})}, 2))
+        build(Fusion({"b": BranchSpec(builder, reads={"nope": "data"})}, 2))
 
 
 @pytest.mark.parametrize("order", ["in place first", "in place last"])
@@ -284,7 +295,7 @@ def test_a_net_cut_and_joined_again_computes_the_same(caffe, tmp_path, message):
         proto.write(tmp_path / "back.prototxt", with_inputs(back, {seam: original.blobs[seam].data.shape}))
         parts = {
             "front": prototxt(tmp_path / "front.prototxt", seam),
-            "back": Part(prototxt(tmp_path / "back.prototxt", last[0]), reads="front"),
+            "back": BranchSpec(prototxt(tmp_path / "back.prototxt", last[0]), reads="front"),
         }
         source = DataSource(Input((4, 6, 6)), kind="input")
         deploy = emit_files(Fusion(parts), source, tmp_path / "net", deploy_batch=2)[0]

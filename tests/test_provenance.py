@@ -14,7 +14,7 @@ from commands import run
 from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import WeightsError
-from netbuild.provenance import check_sources, require_one_set
+from netbuild.fuse.provenance import check_sources, require_one_set
 
 
 @pytest.fixture()

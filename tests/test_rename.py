@@ -5,7 +5,7 @@ from hypothesis import given
 from nets import conv, data, layer, net, nets
 
 from netbuild import names
-from netbuild._caffe import schema
+from netbuild.engine.caffe import schema
 from netbuild.graph.rename import renamed
 
 NAMES = {"name", "bottom", "top", "param.name"}

@@ -9,7 +9,7 @@ from commands import invoke
 from nets import small
 
 from netbuild import train_solver
-from netbuild.show.findings import Missing, look_at
+from netbuild.show.findings import Missing, gather_report
 from netbuild.show.report import write_report
 
 
@@ -39,7 +39,7 @@ class Page(HTMLParser):
 
 
 def page(folder, **more):
-    write_report(look_at(folder), folder / "report.html", **more)
+    write_report(gather_report(folder), folder / "report.html", **more)
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
@@ -110,14 +110,14 @@ def test_what_is_broken_is_said_in_its_place(done, trained, monkeypatch):
     (done / "train_log.csv").write_text("iteration,phase\nx,y\n")
     assert "train_log.csv': is not one of netbuild's" in page(done).text
     monkeypatch.setenv("PATH", "")
-    assert isinstance(look_at(done).picture, Missing)
+    assert isinstance(gather_report(done).picture, Missing)
     assert "need Graphviz" in page(done).text
 
 
 def test_a_snapshot_of_another_net_is_not_the_trained_one(done, trained):
     shutil.copy(trained / "a.caffemodel", done / "lenet_iter_9000.caffemodel")
     (done / "s_iter_9001.caffemodel").write_bytes(b"broken")
-    assert look_at(done).trained == done / "s_iter_20.caffemodel"
+    assert gather_report(done).trained == done / "s_iter_20.caffemodel"
 
 
 def test_names_are_text(in_tmp):

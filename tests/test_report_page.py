@@ -14,7 +14,7 @@ from nets import data, fc, layer
 from netbuild import fuse_weights, proto
 from netbuild.errors import NetbuildError
 from netbuild.proto import parsed
-from netbuild.show.findings import look_at
+from netbuild.show.findings import gather_report
 from netbuild.show.report import write_report
 from netbuild.train.log import read_log
 
@@ -25,20 +25,20 @@ LOG = "iteration,seconds,phase,name,value\n"
 def page(fused):
     """The page of a net that was evaluated and has a log, but nothing else of a training."""
     (fused / "train_log.csv").write_text(LOG + "1,0.1,TRAIN,loss,2.5\n2,0.2,TRAIN,loss,1.5\n2,0.2,TEST,accuracy,0.75\n")
-    write_report(look_at(fused), fused / "report.html", evaluation=evaluated(fused))
+    write_report(gather_report(fused), fused / "report.html", evaluation=evaluated(fused))
     return fused / "report.html"
 
 
 def evaluated(fused):
     """Five images of each of ten labels; to three of label 3 (images 3, 23, 43) the net says 9."""
     np = pytest.importorskip("numpy")
-    from netbuild.data.lists import Listing
+    from netbuild.data.lists import ListedImages
     from netbuild.evaluation.score import Answers, Evaluation
 
     labels = np.arange(50) % 10
     said = np.where((labels == 3) & (np.arange(50) % 20 == 3), 9, labels)
     probabilities = np.eye(10, dtype=np.float32)[said]
-    listing = Listing([f"{number}.png" for number in range(50)], labels)
+    listing = ListedImages([f"{number}.png" for number in range(50)], labels)
     return Evaluation(listing, (Answers(str(fused / "train_val.prototxt"), "net", tuple(range(10)), probabilities),))
 
 
@@ -47,17 +47,17 @@ def test_the_date_is_of_the_files_and_not_of_the_page(fused):
     for file in fused.iterdir():
         os.utime(file, (old, old))
     output = fused / "report.html"
-    write_report(look_at(fused), output)
+    write_report(gather_report(fused), output)
     first = output.read_bytes()
     assert b"files of 2020-02-03" in first
-    write_report(look_at(fused), output)
+    write_report(gather_report(fused), output)
     assert output.read_bytes() == first
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "0.0", "-1"])
 def test_losses_without_a_logarithm_are_drawn(fused, value):
     (fused / "train_log.csv").write_text(f"{LOG}1,0.1,TRAIN,loss,{value}\n2,0.2,TRAIN,loss,0.0\n")
-    assert isinstance(look_at(fused).trainings[0].curves, bytes)
+    assert isinstance(gather_report(fused).trainings[0].curves, bytes)
 
 
 def test_a_log_that_cannot_be_read(fused):
@@ -181,7 +181,7 @@ def test_names_reach_the_page_without_control_characters(in_tmp, caffe):
             [2, 0.2, "TEST", HOSTILE[:-1], 2.5],
         ]
         csv.writer(log).writerows(rows)
-    write_report(look_at(folder, [HOSTILE + "/"]), folder / "report.html")
+    write_report(gather_report(folder, [HOSTILE + "/"]), folder / "report.html")
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert not {one for one in text if not one.isprintable()} - {"\n"}
     assert "</script>" not in text and "<b>" not in text
@@ -189,4 +189,4 @@ def test_names_reach_the_page_without_control_characters(in_tmp, caffe):
     assert f"<title>{shown}: {shown}/</title>" in text
     assert f'<th scope="row">{shown}/a</th>' in text
     assert "\\x1b[2J\\u202e" in text and "w\\x1b.caffemodel" in text
-    assert isinstance(look_at(folder, [HOSTILE + "/"]).trainings[0].curves, bytes)
+    assert isinstance(gather_report(folder, [HOSTILE + "/"]).trainings[0].curves, bytes)

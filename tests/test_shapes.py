@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 from shape_nets import INPUT, LABEL, engine, layer, net, require_as_caffe, require_same, source
 
 from netbuild import DataSource, Fusion, emit_files
-from netbuild._caffe import TEST, TRAIN
 from netbuild.branches.lenet import MNIST, lenet
 from netbuild.branches.resnet import IMAGENET, resnet50
+from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError
-from netbuild.shapes import faults, infer, parameter_shapes, survey, unknown_types
-from netbuild.shapes.arity import arity
-from netbuild.shapes.rules import RULES
+from netbuild.layers import faults, infer, parameter_shapes, survey, unknown_types
+from netbuild.layers.arity import arity
+from netbuild.layers.table import RULES
 
 # In the wheel, a fork, and not in BVLC Caffe 1.0.
 FORKS_OWN = {"ContinuationIndicator", "CtcLoss", "LabelsequenceAccuracy"}

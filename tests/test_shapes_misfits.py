@@ -5,11 +5,11 @@ import re
 import pytest
 from shape_nets import INPUT, LABEL, SCALAR, engine, layer, net, source
 
-from netbuild._caffe import TEST
+from netbuild.engine.caffe import TEST
 from netbuild.errors import GraphError
-from netbuild.shapes import faults, infer
-from netbuild.shapes.arity import arity, misfit
-from netbuild.shapes.rules import RULES
+from netbuild.layers import faults, infer
+from netbuild.layers.arity import arity, misfit
+from netbuild.layers.table import RULES
 
 pytestmark = pytest.mark.usefixtures("slim")
 

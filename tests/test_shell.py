@@ -9,7 +9,7 @@ import sys
 import pytest
 from commands import invoke
 
-from netbuild._child import LOG_LEVEL
+from netbuild.engine.child import LOG_LEVEL
 
 COMMAND = [sys.executable, "-m", "netbuild_cli.main"]
 
@@ -132,8 +132,8 @@ def test_quiet_leaves_results_and_errors(in_tmp):
 
 def test_verbose_shows_caffes_log(in_tmp, trained):
     code = (
-        "from netbuild._child import run\n"
-        f"list(run('netbuild.verify.engine:outputs', text=open({str(trained / 'lenet.prototxt')!r}).read(), "
+        "from netbuild.engine.child import run\n"
+        f"list(run('netbuild.verify.child:outputs', text=open({str(trained / 'lenet.prototxt')!r}).read(), "
         f"weights={str(trained / 'a.caffemodel')!r}, feed={{}}, blobs=[]))"
     )
     for level, shown in (("0", True), ("2", False)):

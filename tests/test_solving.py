@@ -5,8 +5,8 @@ import re
 import pytest
 
 from netbuild import proto, solving, train_solver
-from netbuild._caffe import schema
-from netbuild._child import run
+from netbuild.engine.caffe import schema
+from netbuild.engine.child import run
 from netbuild.errors import NetbuildError
 from netbuild.train import events as ev
 

@@ -12,11 +12,11 @@ from nets import layer, net
 from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, lenet, proto
-from netbuild._caffe import TEST, TRAIN
-from netbuild._child import apart, run
 from netbuild.branches.lenet import MNIST
 from netbuild.data.headers import look
 from netbuild.data.sound import data_faults, require_readable
+from netbuild.engine.caffe import TEST, TRAIN
+from netbuild.engine.child import apart, run
 from netbuild.errors import CaffeError, NetbuildError, NetbuildWarning
 
 

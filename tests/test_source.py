@@ -11,11 +11,11 @@ from commands import invoke, run
 from nets import conv, data, fc, layer
 from PIL import Image
 
-from netbuild import DataSource, Fusion, Head, Join, Part, emit_files, lenet, proto, prototxt
-from netbuild._caffe import schema
-from netbuild._child import apart
+from netbuild import BranchSpec, DataSource, Fusion, Head, Join, emit_files, lenet, proto, prototxt
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
+from netbuild.engine.caffe import schema
+from netbuild.engine.child import apart
 from netbuild.errors import GraphError, NetbuildWarning
 
 IMAGES = """layer { name: "data" type: "ImageData" top: "data" top: "label"
@@ -45,7 +45,7 @@ def pictures(in_tmp):
 
 
 def two(name="pa.prototxt", **more):
-    return Fusion({"a": Part(prototxt(name), **more), "b": Part(prototxt(name), **more)}, classes=10)
+    return Fusion({"a": BranchSpec(prototxt(name), **more), "b": BranchSpec(prototxt(name), **more)}, classes=10)
 
 
 def emitted(fusion, source, **more):
@@ -105,7 +105,7 @@ def test_what_nobody_tells_is_said_from_python_too():
     "given", [MNIST, Input((3, 24, 24), scale=0.5), Input((3, 24, 24), mean_file="m")], ids=["grey", "scale", "file"]
 )
 def test_images_are_not_prepared_twice_where_each_branch_does_it_itself(given):
-    parts = {"a": prototxt("pa.prototxt"), "b": Part(prototxt("pa.prototxt"), mean=(1,))}
+    parts = {"a": prototxt("pa.prototxt"), "b": BranchSpec(prototxt("pa.prototxt"), mean=(1,))}
     with pytest.raises(GraphError, match="those of the source would come on top"):
         emitted(Fusion(parts, 10), DataSource(given, **LISTS))
     assert not Path("out").exists()
@@ -230,9 +230,9 @@ NUMBERS = [math.nan, math.inf, -math.inf, 1e39]
 @pytest.mark.parametrize(
     "make",
     [
-        lambda value: Part(lenet, mean=(1, value)),
-        lambda value: Part(lenet, scale=value),
-        lambda value: Part(lenet, frozen=False, lr=value),
+        lambda value: BranchSpec(lenet, mean=(1, value)),
+        lambda value: BranchSpec(lenet, scale=value),
+        lambda value: BranchSpec(lenet, frozen=False, lr=value),
         lambda value: Join("sum", weights={"a": value}),
         lambda value: Head(3, loss_weight=value),
         lambda value: Head(3, hidden=2, dropout=value),
@@ -246,7 +246,7 @@ def test_numbers_that_a_net_cannot_hold_are_refused(make, value):
         make(value)
 
 
-@pytest.mark.parametrize("make", [lambda: Part(lenet, scale=0), lambda: Input((1, 2, 2), scale=0)])
+@pytest.mark.parametrize("make", [lambda: BranchSpec(lenet, scale=0), lambda: Input((1, 2, 2), scale=0)])
 def test_a_scale_of_0_is_refused(make):
     with pytest.raises(GraphError, match="scale is 0, which makes all images alike"):
         make()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nets import conv, data, fc, layer, relu, small
 
-from netbuild import DataSource, Fusion, Head, Join, Part, build, emit_files, fuse_weights, lenet, proto, prototxt
+from netbuild import BranchSpec, DataSource, Fusion, Head, Join, build, emit_files, fuse_weights, lenet, proto, prototxt
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import GraphError
@@ -127,7 +127,7 @@ BACK = data("feat", (2, 6, 6, 6)) + conv("conv3", "feat") + fc("score", "conv3",
 
 
 def test_the_seam_of_one_branch_feeds_another(caffe, tmp_path, nets):
-    parts = {"front": nets(FRONT, "conv2"), "back": Part(nets(BACK, "prob"), reads="front")}
+    parts = {"front": nets(FRONT, "conv2"), "back": BranchSpec(nets(BACK, "prob"), reads="front")}
     built = build(Fusion(parts))
     assert (built.joined, list(built.inputs)) == (("back",), ["data"])
     (deploy,) = emitted(Fusion(parts), tmp_path / "net").values()
@@ -139,7 +139,7 @@ def test_the_seam_of_one_branch_feeds_another(caffe, tmp_path, nets):
 
 def test_a_branch_may_read_anothers_inner_blob_after_its_in_place_layers(caffe, tmp_path, nets):
     inner = nets(data("in", (2, 4, 6, 6)) + conv("c", "in"), "c")
-    parts = {"side": Part(inner, reads="front/conv1"), "front": nets(FRONT, "conv2")}
+    parts = {"side": BranchSpec(inner, reads="front/conv1"), "front": nets(FRONT, "conv2")}
     net = loaded(caffe, emitted(Fusion(parts, 3), tmp_path / "net")["deploy"])
     order = list(net._layer_names)
     assert order.index("front/r") < order.index("side/c")
@@ -151,15 +151,15 @@ def test_what_a_branch_cannot_read(tmp_path, nets):
     with pytest.raises(
         GraphError, match=r"'back' reads 'front/conv1' of shape \(N, 4, 6, 6\), but its net was made for \(N, 6, 6, 6\)"
     ):
-        build(Fusion({"front": front, "back": Part(back, reads="front")}))
+        build(Fusion({"front": front, "back": BranchSpec(back, reads="front")}))
     with pytest.raises(GraphError, match="'back' is to read 'front/conv9', which is no blob of that branch"):
-        build(Fusion({"front": front, "back": Part(back, reads="front/conv9")}))
+        build(Fusion({"front": front, "back": BranchSpec(back, reads="front/conv9")}))
     with pytest.raises(GraphError, match="the branches 'back' and 'front' feed each other in a circle"):
-        build(Fusion({"front": Part(front, reads="back"), "back": Part(back, reads="front")}))
+        build(Fusion({"front": BranchSpec(front, reads="back"), "back": BranchSpec(back, reads="front")}))
 
 
 def test_a_serial_net_is_verified_on_what_its_back_really_reads(caffe, tmp_path, nets):
-    parts = {"front": nets(FRONT, "conv2"), "back": Part(nets(BACK, "prob"), reads="front")}
+    parts = {"front": nets(FRONT, "conv2"), "back": BranchSpec(nets(BACK, "prob"), reads="front")}
     (deploy,) = emitted(Fusion(parts), tmp_path / "net").values()
     originals = {}
     for prefix, path in (("front", "net0"), ("back", "net1")):
@@ -173,7 +173,7 @@ def test_a_serial_net_is_verified_on_what_its_back_really_reads(caffe, tmp_path,
 
 def test_two_streams_with_inputs_of_their_own(caffe, tmp_path, nets):
     three = small().replace("dim: 4", "dim: 3")
-    parts = {"rgb": Part(lenet, reads="images"), "flow": Part(nets(three), reads="flow", mean=(2.0,))}
+    parts = {"rgb": BranchSpec(lenet, reads="images"), "flow": BranchSpec(nets(three), reads="flow", mean=(2.0,))}
     built = build(Fusion(parts, 4))
     assert built.inputs["images"] == MNIST
     assert (built.inputs["flow"].shape, built.inputs["flow"].mean) == ((3, 6, 6), (2.0,))
@@ -195,7 +195,7 @@ def test_two_streams_with_inputs_of_their_own(caffe, tmp_path, nets):
 
 
 def test_two_streams_train_from_two_lists(caffe, tmp_path, small_lists, monkeypatch):
-    parts = {"one": Part(lenet, reads="left"), "two": Part(lenet, reads="right")}
+    parts = {"one": BranchSpec(lenet, reads="left"), "two": BranchSpec(lenet, reads="right")}
     source = DataSource(MNIST, train_source=str(small_lists.path("train_all")), test_source=str(small_lists.path("val_all")), train_batch=4)  # fmt: skip
     options = {"snapshot_prefix": str(tmp_path / "s"), "test_iter": "1"}
     paths = emitted(Fusion(parts, 10), tmp_path / "net", {"left": source, "right": source}, solver_options=options)
@@ -211,9 +211,9 @@ def test_a_shared_input_is_prepared_in_the_branch_where_means_differ(caffe, tmp_
     colour = Input((3, 6, 6))
     builder = nets(data(shape=(2, 3, 6, 6)) + fc("f", "data"), "f")
     parts = {
-        "a": Part(builder, mean=(104.0, 117.0, 123.0), scale=0.017),
-        "b": Part(builder, mean=(128.0,)),
-        "c": Part(builder, mean=(), scale=0.5),
+        "a": BranchSpec(builder, mean=(104.0, 117.0, 123.0), scale=0.017),
+        "b": BranchSpec(builder, mean=(128.0,)),
+        "c": BranchSpec(builder, mean=(), scale=0.5),
     }
     assert build(Fusion(parts)).inputs["data"].mean == ()
     source = DataSource(colour, kind="input", train_batch=2, test_batch=2)
@@ -229,13 +229,13 @@ def test_a_shared_input_is_prepared_in_the_branch_where_means_differ(caffe, tmp_
 def test_means_that_no_layer_can_carry_or_that_nobody_told(nets):
     builder = nets(small())
     with pytest.raises(GraphError, match="'b' does not tell its own; give --mean b=VALUE"):
-        build(Fusion({"a": Part(builder, mean=(1.0,)), "c": Part(builder, mean=(2.0,)), "b": builder}))
+        build(Fusion({"a": BranchSpec(builder, mean=(1.0,)), "c": BranchSpec(builder, mean=(2.0,)), "b": builder}))
     images = 'layer { name: "i" type: "ImageData" top: "data" top: "label" transform_param { mean_file: "m.bp" } image_data_param { new_height: 6 new_width: 6 } }'
     with_file = nets(images + conv("c", "data"), "c")
     with pytest.raises(GraphError, match="branch 'a' subtracts the mean file 'm.bp', others that read 'data' do not"):
-        build(Fusion({"a": with_file, "b": Part(builder, shape=(3, 6, 6), mean=(1.0,))}))
+        build(Fusion({"a": with_file, "b": BranchSpec(builder, shape=(3, 6, 6), mean=(1.0,))}))
     # One that tells nothing follows those that agree.
-    assert build(Fusion({"a": Part(builder, mean=(1.0,)), "b": builder})).inputs["data"].mean == (1.0,)
+    assert build(Fusion({"a": BranchSpec(builder, mean=(1.0,)), "b": builder})).inputs["data"].mean == (1.0,)
 
 
 def solver_after(caffe, tmp_path, fusion, steps=3, **options):
@@ -263,8 +263,8 @@ def test_branches_learn_as_their_parts_say(caffe, tmp_path, nets):
     builder = nets(small().replace("Dropout", "ReLU"))
     parts = {
         "still": builder,
-        "late": Part(builder, frozen=False, frozen_to="pool1"),
-        "all": Part(builder, frozen=False),
+        "late": BranchSpec(builder, frozen=False, frozen_to="pool1"),
+        "all": BranchSpec(builder, frozen=False),
     }
     before, after = solver_after(caffe, tmp_path, Fusion(parts, 3))
     assert moved(before, after) == {"late/fc1", "all/conv1", "all/scale1", "all/fc1", "fc3"}
@@ -274,7 +274,7 @@ def test_a_learning_rate_factor_scales_the_step(caffe, tmp_path, nets):
     builder = nets(small().replace("Dropout", "ReLU"))
     steps = {}
     for factor in (1.0, 0.125):
-        parts = {"a": Part(builder, frozen=False, lr=factor), "b": builder}
+        parts = {"a": BranchSpec(builder, frozen=False, lr=factor), "b": builder}
         folder = tmp_path / str(factor)
         folder.mkdir()
         caffe.set_random_seed(1)
@@ -287,7 +287,7 @@ def test_a_learning_rate_factor_scales_the_step(caffe, tmp_path, nets):
 def test_batch_norm_of_a_branch_that_learns(nets):
     builder = nets(small())
     for statistics, expected in (("global", True), ("batch", False)):
-        part = Part(builder, frozen=False, batch_norm=statistics)
+        part = BranchSpec(builder, frozen=False, batch_norm=statistics)
         message = build(Fusion({"a": part, "b": builder}, 3)).message
         norms = {one.name: one.batch_norm_param for one in message.layer if one.type == "BatchNorm"}
         assert norms["a/bn1"].HasField("use_global_stats") == expected
@@ -298,8 +298,8 @@ def test_batch_norm_of_a_branch_that_learns(nets):
 def test_siamese_branches_stay_one(caffe, tmp_path, nets, frozen):
     builder = nets(small().replace("Dropout", "ReLU"))
     parts = {
-        "left": Part(builder, frozen=frozen),
-        "right": Part(builder, frozen=frozen, shares="left"),
+        "left": BranchSpec(builder, frozen=frozen),
+        "right": BranchSpec(builder, frozen=frozen, shares="left"),
     }
     before, after = solver_after(caffe, tmp_path, Fusion(parts, 3))
     deploy = {
@@ -312,9 +312,9 @@ def test_siamese_branches_stay_one(caffe, tmp_path, nets, frozen):
     assert ("left/fc1" in moved(before, after)) is not frozen
     other = nets(data() + fc("other", "data"), "other")
     with pytest.raises(GraphError, match="branch 'b' cannot share the parameters of 'a': its layer 'other'"):
-        build(Fusion({"a": builder, "b": Part(other, shares="a")}, 3))
+        build(Fusion({"a": builder, "b": BranchSpec(other, shares="a")}, 3))
     with pytest.raises(GraphError, match="'a' is to share the parameters of 'z', which is no other branch"):
-        build(Fusion({"a": Part(builder, shares="z")}, 3))
+        build(Fusion({"a": BranchSpec(builder, shares="z")}, 3))
 
 
 def test_several_heads_with_losses_of_their_own(caffe, tmp_path, nets):
@@ -351,16 +351,16 @@ def test_losses_on_vectors(caffe, tmp_path, nets, loss, answer):
         (lambda: Head(3, loss="Loss"), "no loss 'Loss'; known are SoftmaxWithLoss"),
         (lambda: Head(0), "0 classes"),
         (lambda: Head(3, dropout=1.0), "a dropout of 1"),
-        (lambda: Part(lenet, lr=0.0, frozen=False), "a learning rate factor of 0"),
-        (lambda: Part(lenet, lr=0.5), "a frozen branch does not learn"),
-        (lambda: Part(lenet, batch_norm="x"), "no BatchNorm statistics 'x'"),
+        (lambda: BranchSpec(lenet, lr=0.0, frozen=False), "a learning rate factor of 0"),
+        (lambda: BranchSpec(lenet, lr=0.5), "a frozen branch does not learn"),
+        (lambda: BranchSpec(lenet, batch_norm="x"), "no BatchNorm statistics 'x'"),
         (lambda: build(Fusion({"a": lenet}, 3, join=Join("sum", weights={"z": 1.0}))), "given for 'z', which is no branch"),
-        (lambda: build(Fusion({"a": Part(lenet, reads={"x": "y"})}, 3)), "its builder has one input and no name for it"),
-        (lambda: build(Fusion({"a": Part(lenet, reads="label")}, 3)), "the label blob 'label' is there already"),
+        (lambda: build(Fusion({"a": BranchSpec(lenet, reads={"x": "y"})}, 3)), "its builder has one input and no name for it"),
+        (lambda: build(Fusion({"a": BranchSpec(lenet, reads="label")}, 3)), "the label blob 'label' is there already"),
         (lambda: build(Fusion({"data": lenet, "b": lenet}, 3)), "the prefix 'data' is the name of the input"),
         (lambda: build(Fusion({"a": lenet}, heads=[Head(2), Head(3)])), "several heads need names of their own"),
         (lambda: build(Fusion({"a": lenet}, 3, heads=[Head(2)])), "give either classes or heads"),
-        (lambda: build(Fusion({"a": Part(lenet, frozen=False, frozen_to="x")}, 3)), "frozen up to 'x', which is no blob"),
+        (lambda: build(Fusion({"a": BranchSpec(lenet, frozen=False, frozen_to="x")}, 3)), "frozen up to 'x', which is no blob"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_told(make, sentence):

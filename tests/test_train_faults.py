@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netbuild import DataSource, Fusion, _child, emit_files, lenet, proto, train_solver
+from netbuild import DataSource, Fusion, emit_files, lenet, proto, train_solver
 from netbuild.branches.lenet import MNIST
+from netbuild.engine import child
 from netbuild.errors import NetbuildError, NetbuildWarning
 from netbuild.train import events as ev
 from netbuild.train import reach
-from netbuild.train.engine import _means
+from netbuild.train.child import _means
 from netbuild.train.head import Features
 from netbuild.train.log import read_log
 from netbuild.train.run import DivergedError
@@ -454,7 +455,7 @@ def test_asked_to_end_before_there_is_a_log(solver, tmp_path):
 
 def test_a_training_that_is_over_does_not_die_of_a_late_request(solver, tmp_path, monkeypatch):
     """Python gives signals their deadly effect back when it ends; what is ignored stays so."""
-    monkeypatch.setattr(reach, "run", lambda _function, **job: _child.run("jobs:trained", **job))
+    monkeypatch.setattr(reach, "run", lambda _function, **job: child.run("jobs:trained", **job))
     events = []
     train_solver(solver, tmp_path / "run", max_iter=1, on_event=events.append)
     assert events[-1] == ["SIG_IGN"] * 3

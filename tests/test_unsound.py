@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nets import conv, data, fc, layer, net, relu
 
 from netbuild import differences, summarize
-from netbuild._caffe import TEST, TRAIN
+from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import NetbuildError
 from netbuild.show.drawing import dot
 

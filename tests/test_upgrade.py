@@ -6,7 +6,7 @@ import pytest
 from nets import net
 
 from netbuild import proto
-from netbuild._caffe import TEST, TRAIN, schema
+from netbuild.engine.caffe import TEST, TRAIN, schema
 from netbuild.errors import GraphError, NetbuildWarning
 
 INPUT = 'input: "data" input_dim: 2 input_dim: 4 input_dim: 8 input_dim: 8\n'

@@ -10,9 +10,9 @@ import pytest
 
 from netbuild import (
     Branch,
+    BranchSpec,
     DataSource,
     Fusion,
-    Part,
     Scorer,
     blocks,
     emit_files,
@@ -130,7 +130,7 @@ def test_batch_norm_frozen_and_learning_in_the_caffe_command(tmp_path, small_lis
     stored = blobs(pb, alone)
     assert np.ravel(stored["bn"]) == pytest.approx(running(np.zeros((3, 1)), small_digits["train"]), rel=1e-5)
 
-    parts = {"cold": Part(normed), "warm": Part(normed, frozen=False, batch_norm="batch")}
+    parts = {"cold": BranchSpec(normed), "warm": BranchSpec(normed, frozen=False, batch_norm="batch")}
     net = emit(Fusion(parts, 10), tmp_path / "net", small_lists)
     init = tmp_path / "init.caffemodel"
     fuse_weights(net, {"cold": alone, "warm": alone}, init)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
-from .._caffe import TRAIN
+from ..engine.caffe import TRAIN
 from ..errors import require_factor, require_finite
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Dict, NamedTuple
 
 from .. import blocks
-from .._caffe import TEST, caffe
+from ..engine.caffe import TEST, caffe
 from ..names import qualify
 from .branch import Branch, Input
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .. import blocks
-from .._caffe import caffe
+from ..engine.caffe import caffe
 from ..names import qualify
 from .branch import Branch, Input
 

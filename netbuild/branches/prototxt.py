@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .. import names, proto
-from .._caffe import TEST, TRAIN, Message, caffe
+from ..engine.caffe import TEST, TRAIN, Message, caffe
 from ..errors import GraphError, NetbuildWarning, did_you_mean
 from ..files import PathLike
 from ..graph.check import require_sound
@@ -16,8 +16,8 @@ from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
 from ..graph.rename import names_in, renamed
+from ..layers import any_batch_text, infer
 from ..names import qualify
-from ..shapes import infer, shape_text
 from .branch import Branch, Builder, Input, OwnHead
 from .told import in_training_too, of_both_files, sources_of, told_by
 from .written import Top, add_layers, blob_of
@@ -105,7 +105,7 @@ def _only_classifier(net: Message, path: str) -> Classifier:
 def seams(net: Message) -> List[str]:
     """Return a line for each blob where a net of one phase can be cut: its name and shape."""
     blobs = infer(net, TEST).blobs
-    return [f"{blob} {shape_text(blobs.get(blob))}" for blob in cut_points(net)]
+    return [f"{blob} {any_batch_text(blobs.get(blob))}" for blob in cut_points(net)]
 
 
 def _features(net: Message, seam: str) -> Any:

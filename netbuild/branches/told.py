@@ -7,10 +7,10 @@ import warnings
 from typing import Dict, List, Optional, Tuple
 
 from .. import proto
-from .._caffe import TEST, TRAIN, Message
+from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import NetbuildWarning
 from ..graph.feed import is_input
-from ..shapes import Shape, infer
+from ..layers import Shape, infer
 from .branch import Cut, Input
 
 _SILENT = ("DummyData", "Input", "HDF5Data", "Python")

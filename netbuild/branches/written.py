@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .._caffe import Message, caffe
+from ..engine.caffe import Message, caffe
 from ..proto import copied
 
 Top = Any

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
-from .._caffe import TRAIN, Message
+from ..engine.caffe import TRAIN, Message
 from ..graph.backward import backward
 from ..graph.flow import Flow, in_place
+from ..layers import Inferred, Shape
+from ..layers.costs import values
+from ..layers.in_place import hands_on
 from ..proto import of_phase
-from ..shapes import Inferred, Shape
-from ..shapes.in_place import hands_on
-from .multiply import values
 
 FLOAT = 4
 TRAINING_COPIES = 3

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
-from .._caffe import Message
 from ..data.images import pillow
 from ..data.listing import first_paths
+from ..engine.caffe import Message
 from ..errors import GraphError, some
 from ..files import existing_file
 from ..graph.feed import is_input
+from ..layers import survey
 from ..proto import of_phase
-from ..shapes import survey
 
 """Bytes of a list that may be one line."""
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import proto
-from .._caffe import TEST, TRAIN, Message
+from ..engine.caffe import TEST, TRAIN, Message
 from ..graph.branches import owner, require_prefixes
-from ..graph.learns import is_loss, learns
-from ..shapes import Inferred, Shape, survey
+from ..layers import Inferred, Shape, survey
+from ..layers.costs import multiply_adds, values
+from ..layers.training import is_loss, learns
 from .memory import FLOAT, TRAINING_COPIES, Bytes, layer_memory, own_parameters
-from .multiply import multiply_adds, values
 from .sizes import input_sizes
 
 
@@ -65,7 +65,7 @@ class Total:
     """Its parameters in words: '431,080 parameters', or that their number is not known, or that they are another's."""
 
 
-class Need(NamedTuple):
+class MemoryNeed(NamedTuple):
     """Memory that Caffe takes for a net on the CPU; what Python and Caffe take without one is not in it."""
 
     batch: int
@@ -102,9 +102,9 @@ class Summary:
     layers: List[LayerCost]
     totals: List[Total]
     """Of each branch, of the rest, and of the whole net, which is the last."""
-    training: Optional[Need]
+    training: Optional[MemoryNeed]
     """Of one step of SGD; None for a net without a TRAIN phase, and where shapes are not known."""
-    testing: Optional[Need]
+    testing: Optional[MemoryNeed]
     """Of one forward pass in TEST."""
     unknown: Tuple[str, ...]
     """The layers of whose memory nothing is known."""
@@ -227,7 +227,7 @@ def size(layers: Sequence[LayerCost]) -> str:
     return f"{known:,} parameters" if known else "parameters shared with others" if shared else ""
 
 
-def _need(one: _Phase, owned: Mapping[int, Sequence[Shape]]) -> Optional[Need]:
+def _need(one: _Phase, owned: Mapping[int, Sequence[Shape]]) -> Optional[MemoryNeed]:
     """Return what a net of this phase takes with its parameters once; None where a shape is not known."""
     parameters = [values(shape) for index in one.shapes.params for shape in owned[index]]
     known = [size for size in parameters if size is not None]
@@ -235,4 +235,4 @@ def _need(one: _Phase, owned: Mapping[int, Sequence[Shape]]) -> Optional[Need]:
     if one.batch is None or len(known) < len(parameters) or len(memory) < len(one.memory):
         return None
     columns, growing = (sum(column) for column in zip(*((taken.columns, taken.batch) for taken in memory)))
-    return Need(one.batch, FLOAT * sum(known), columns, 0, growing)
+    return MemoryNeed(one.batch, FLOAT * sum(known), columns, 0, growing)

@@ -7,10 +7,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from .._caffe import Message
-from .._child import run
 from ..branches.branch import Cut
 from ..branches.told import cut_of
+from ..engine.caffe import Message
+from ..engine.child import run
 from ..errors import CaffeError
 from .headers import Header, look
 from .listing import Entry, ImageList, such

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Iterator, Sequence
 
-from .._caffe import TEST, caffe
-from .._child import apart
+from ..engine.caffe import TEST, caffe
+from ..engine.child import apart
 from ..errors import CaffeError
 
 _NET = """layer {{ name: "data" type: "ImageData" top: "data" top: "label"

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from .._caffe import Message
+from ..engine.caffe import Message
 from ..files import existing_file
 from ..graph.judges import Reading
 from .labels import beyond

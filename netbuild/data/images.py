@@ -6,9 +6,9 @@ import io
 from functools import partial
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
-from .._caffe import TEST, Message
 from ..branches.branch import Cut
 from ..branches.told import cut_of
+from ..engine.caffe import TEST, Message
 from ..errors import NetbuildError
 from ..files import PathLike, existing_file
 from ..graph.feed import data_layers

@@ -14,7 +14,7 @@ from .listing import Entry, ImageList, read_lines
 
 SUBSETS = ("odd", "even", "all")
 
-Progress = Callable[[int], None]
+ImageProgress = Callable[[int], None]
 """Called with the number of images written since the last call."""
 
 
@@ -25,7 +25,7 @@ class Digits(NamedTuple):
     labels: Any
 
 
-class Listing(NamedTuple):
+class ListedImages(NamedTuple):
     """What a list file names: the paths (N) as Caffe opens them, labels (N,) of type int64."""
 
     paths: List[str]
@@ -45,7 +45,11 @@ class Written:
 
 
 def write_images(
-    splits: Mapping[str, Digits], folder: PathLike, *, image_format: str = "png", progress: Progress = lambda _n: None
+    splits: Mapping[str, Digits],
+    folder: PathLike,
+    *,
+    image_format: str = "png",
+    progress: ImageProgress = lambda _n: None,
 ) -> Written:
     """Write each split's images to `folder/SPLIT/NNNNNN_LABEL.png` and its lists to `folder/SPLIT_SUBSET.txt`.
 
@@ -67,7 +71,7 @@ def write_images(
     return Written(root, counts)
 
 
-def _write_split(digits: Digits, folder: Path, image_format: str, progress: Progress) -> List[Path]:
+def _write_split(digits: Digits, folder: Path, image_format: str, progress: ImageProgress) -> List[Path]:
     paths = []
     for index, (pixels, label) in enumerate(zip(digits.pixels, digits.labels)):
         path = folder / f"{index:06d}_{label}.{image_format}"
@@ -92,7 +96,7 @@ def count_images(path: PathLike) -> int:
     return len(read_lines(path).without_blank_lines())
 
 
-def read_list(path: PathLike, root_folder: str = "") -> Listing:
+def read_list(path: PathLike, root_folder: str = "") -> ListedImages:
     """Read a list file of lines `PATH LABEL`, the root folder put in front of each path as Caffe does it.
 
     Blank lines are left out. Raises NetbuildError for a line that is none, and where images are not there.
@@ -112,7 +116,7 @@ def read_list(path: PathLike, root_folder: str = "") -> Listing:
     import numpy as np
 
     labels = np.array([entry.label for entry in entries], np.int64)
-    return Listing([os.fsdecode(entry.path) for entry in entries], labels)
+    return ListedImages([os.fsdecode(entry.path) for entry in entries], labels)
 
 
 def _require_classes(found: ImageList, entries: Sequence[Entry]) -> None:

@@ -11,11 +11,11 @@ import warnings
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional
 
-from .._caffe import Message, schema
 from ..branches.told import cut_of, resize_of, told_by
+from ..engine.caffe import Message, schema
 from ..errors import NetbuildError
 from ..files import PathLike, existing_file, is_there
-from ..shapes.lengths import counted
+from ..layers.lengths import counted
 from .contents import Found, size_text
 from .fault import Fault, Weight
 

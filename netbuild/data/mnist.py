@@ -34,12 +34,12 @@ _AXES = 3
 _WHITE = 255
 
 
-Progress = Callable[[int, int], None]
+ByteProgress = Callable[[int, int], None]
 """Called with the bytes downloaded so far and in all (0: unknown)."""
 
 
 def load_mnist(
-    source: Optional[str] = None, cache: Optional[Path] = None, *, progress: Progress = lambda _done, _size: None
+    source: Optional[str] = None, cache: Optional[Path] = None, *, progress: ByteProgress = lambda _done, _size: None
 ) -> Dict[str, Digits]:
     """Return MNIST split into train (50,000), val (10,000) and test (10,000).
 
@@ -59,7 +59,7 @@ def load_mnist(
     return _from_pickle(path)
 
 
-def _fetched(url: str, cache: Path, progress: Progress, *, official: bool) -> Path:
+def _fetched(url: str, cache: Path, progress: ByteProgress, *, official: bool) -> Path:
     if url.endswith((".pkl.gz", ".pkl")):
         return download(url, cache / url.rpartition("/")[2], progress)
     for name, sha256 in SHA256.items():

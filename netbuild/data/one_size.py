@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Iterator, List, Optional
 
-from .._caffe import Message
 from ..branches.told import cut_of, told_by
-from ..shapes import Inferred, survey
+from ..engine.caffe import Message
+from ..layers import Inferred, survey
 from .contents import Found, Image
 
 

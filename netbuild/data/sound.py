@@ -11,8 +11,8 @@ import warnings
 from pathlib import Path
 from typing import Generator, Iterator, List, NamedTuple, Optional, Sequence
 
-from .._caffe import Message
 from ..branches.told import READ_IMAGES
+from ..engine.caffe import Message
 from ..errors import NetbuildError, NetbuildWarning
 from ..graph.judges import Reading, readings
 from ..proto import of_phase, phases

@@ -9,7 +9,7 @@ import os
 from itertools import zip_longest
 from typing import Iterator, NamedTuple, Optional, Sequence
 
-from .._caffe import Message
+from ..engine.caffe import Message
 from .fault import Fault, Weight
 from .listing import Entry, ImageList
 

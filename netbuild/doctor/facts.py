@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-from .._caffe import caffe
+from ..engine.caffe import caffe
 
 _BLAS = re.compile(r"/lib\w*(blas|atlas|mkl|blis)[^/]*\.so[^/]*$")
 _OTHERS = re.compile(r"/(numpy|scipy)(\.libs)?/")

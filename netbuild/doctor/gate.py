@@ -6,7 +6,7 @@ from typing import Dict, Iterator, Mapping, Optional, Sequence
 
 from .. import proto
 from ..errors import CaffeError
-from .engine import outcomes
+from .child import outcomes
 from .selftest import FAILED
 from .table import SELF_TESTS
 

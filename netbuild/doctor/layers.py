@@ -6,7 +6,7 @@ from typing import Any, Callable, Tuple
 
 import numpy as np
 
-from .._caffe import TEST, TRAIN, Message
+from ..engine.caffe import TEST, TRAIN, Message
 from .runs import passed
 from .selftest import Pairs, SelfTest, Values
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Dict, Optional, Tuple
 
-from .._child import run
+from ..engine.child import run
 from ..errors import CaffeError
 from .facts import Facts
 from .selftest import FAILED, Outcome
@@ -16,7 +16,7 @@ _PACKAGES = ("numpy", "protobuf", "h5py")
 
 
 @dataclass(frozen=True)
-class Examination:
+class Diagnosis:
     """What was found."""
 
     versions: Dict[str, Optional[str]]
@@ -34,19 +34,19 @@ class Examination:
         return tuple(outcome for outcome in self.outcomes if outcome.status == FAILED)
 
 
-def examine(gpu: Optional[int] = None) -> Examination:
+def diagnose(gpu: Optional[int] = None) -> Diagnosis:
     """Return which Caffe there is, with what, and how it does in the self-tests: on this GPU, or on the CPU.
 
     All of Caffe runs in a child process. Raises CaffeError where the GPU asked for cannot be used.
     """
     versions = {"Python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
-    events = run("netbuild.doctor.engine:examine", gpu=gpu)
+    events = run("netbuild.doctor.child:diagnose", gpu=gpu)
     try:
         facts = next(events)
     except CaffeError as error:
-        return Examination(versions, str(error), None, "", ())
+        return Diagnosis(versions, str(error), None, "", ())
     gpu_refusal = next(events)
-    return Examination(versions, "", facts, gpu_refusal, tuple(events))
+    return Diagnosis(versions, "", facts, gpu_refusal, tuple(events))
 
 
 def _version(package: str) -> Optional[str]:

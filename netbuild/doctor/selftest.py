@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
 
-from .._caffe import Message
+from ..engine.caffe import Message
 
 if TYPE_CHECKING:
     import numpy as np

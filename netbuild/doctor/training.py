@@ -7,7 +7,7 @@ from typing import Tuple
 
 import numpy as np
 
-from .._caffe import TRAIN, Message
+from ..engine.caffe import TRAIN, Message
 from .layers import softmax_loss
 from .runs import LEARNING_RATE, MOMENTUM, STEPS, WEIGHT_DECAY, passed, resumed, stepped
 from .selftest import Pairs, SelfTest, Values

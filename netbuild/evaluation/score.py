@@ -11,11 +11,11 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
-from .._child import run
 from ..data.contents import look_at, unfit
 from ..data.listing import read_lines
-from ..data.lists import Listing, read_list
+from ..data.lists import ListedImages, read_list
 from ..data.means import mean_faults
+from ..engine.child import run
 from ..errors import NetbuildError, NetbuildWarning
 from ..files import PathLike
 from .ensembles import ENSEMBLES, Member
@@ -23,7 +23,7 @@ from .figures import ClassFigures, confusion, in_top, per_class, share, softmax
 from .scorer import Preparation, Prepared, Scorer, prepare
 
 TOP = 5
-Progress = Callable[[str, int, int], None]
+ScoreProgress = Callable[[str, int, int], None]
 """Called with the name of the net that runs, the images done and all images."""
 
 
@@ -65,7 +65,7 @@ class Answers:
 class Evaluation:
     """What was found."""
 
-    listing: Listing
+    listing: ListedImages
     answers: Tuple[Answers, ...]
     """The net's first, then those of its branches and their ensembles."""
 
@@ -115,7 +115,7 @@ def score_nets(
     preparation: Optional[Preparation] = None,
     root_folder: Optional[str] = None,
     gpu: Optional[int] = None,
-    on_progress: Progress = lambda _name, _done, _all: None,
+    on_progress: ScoreProgress = lambda _name, _done, _all: None,
 ) -> Evaluation:
     """Run a net, and branches alone to compare it with, over a list of images: each image once, in TEST phase.
 
@@ -175,7 +175,7 @@ def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
     return tuple(labels)
 
 
-def _require_known(known: Mapping[str, Sequence[int]], listing: Listing, net: Scorer, source: str) -> None:
+def _require_known(known: Mapping[str, Sequence[int]], listing: ListedImages, net: Scorer, source: str) -> None:
     """Raise NetbuildError for labels of the list, or of a branch, beyond those of the net."""
     highest = max(known[""])
     there = f"beyond those of {net.net} (0 to {highest})"
@@ -200,14 +200,14 @@ def _answers(
     known: Mapping[str, Tuple[int, ...]],
     images: int,
     gpu: Optional[int],
-    on_progress: Progress,
+    on_progress: ScoreProgress,
 ) -> Answers:
     """Run one net over the list."""
     title = name or str(prepared.scorer.net)
     chunks: List[Any] = []
     done = 0
     on_progress(title, 0, images)
-    with closing(run("netbuild.evaluation.engine:scores", images=images, gpu=gpu, **prepared.job())) as rows:
+    with closing(run("netbuild.evaluation.child:scores", images=images, gpu=gpu, **prepared.job())) as rows:
         for chunk in rows:
             chunks.append(chunk.reshape(len(chunk), -1))
             done += len(chunk)

@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import proto
-from .._caffe import TEST, Message
-from .._child import run
 from ..branches.branch import Input
-from ..data.layers import data_layers
 from ..data.means import read_mean
-from ..data.source import DataSource
+from ..emit.layers import data_layers
+from ..emit.source import DataSource
+from ..engine.caffe import TEST, Message
+from ..engine.child import run
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike
-from ..fuse import declare
+from ..fuse.fit import blob_text, fits, shapes_text
+from ..fuse.fuse import declare
 from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
 from ..graph.feed import is_input
 from ..graph.flow import Flow
 from ..graph.judges import ANSWERS, JUDGES
-from ..shapes import infer
-from ..weights.fit import fits, shape_text, shapes_text
+from ..layers import infer
 from ..weights.index import index
 
 
@@ -97,11 +97,11 @@ class Prepared(NamedTuple):
         told = infer(self.message, TEST).blobs[self.blob]
         shape = tuple(length for length in told or () if length is not None)
         if told is None or len(shape) < len(told):
-            shape = next(run("netbuild.evaluation.engine:shape", **self.job()))
+            shape = next(run("netbuild.evaluation.child:shape", **self.job()))
         batch = self.data.image_data_param.batch_size
         if len(shape) < 2 or shape[0] != batch or shape[1] < 2 or any(length != 1 for length in shape[2:]):
             raise GraphError(
-                f"{self.scorer.net}: the blob {self.blob!r} ({shape_text(shape)}, for {batch} images) does not hold "
+                f"{self.scorer.net}: the blob {self.blob!r} ({blob_text(shape)}, for {batch} images) does not hold "
                 "one score for each of several classes; name the one that does with --scores BLOB"
             )
         return shape[1]
@@ -225,7 +225,7 @@ def _image_layers(net: Message, blob: str, scorer: Scorer, told: Optional[Prepar
     shape = infer(net, TEST).blobs.get(blob)
     lengths = tuple(length for length in (shape or ())[1:] if length is not None)
     if len(lengths) != 3:
-        raise GraphError(f"{scorer.net}: its input {blob!r} is {shape_text(shape)}; images need N x C x H x W")
+        raise GraphError(f"{scorer.net}: its input {blob!r} is {blob_text(shape)}; images need N x C x H x W")
     if told.mean_file:
         read_mean(told.mean_file)
     prepared = Input(
@@ -234,7 +234,7 @@ def _image_layers(net: Message, blob: str, scorer: Scorer, told: Optional[Prepar
     source = DataSource(prepared, crop=told.crop, resize=told.resize)
     if source.size() != lengths:
         raise GraphError(
-            f"{scorer.net}: images come as {shape_text(source.size())} and its input {blob!r} takes "
-            f"{shape_text(lengths)}; change --crop or --resize"
+            f"{scorer.net}: images come as {blob_text(source.size())} and its input {blob!r} takes "
+            f"{blob_text(lengths)}; change --crop or --resize"
         )
     return [layer for layer in data_layers({blob: source}, {f"{blob}_label": 1}) if proto.in_phase(layer, TEST)]

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import Any, Dict, Generator, Iterator, Mapping
 
-from .._child import share
+from ..engine.child import share
 from ..errors import NetbuildError
 from .part import Task
 

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Dict
 
-from .._caffe import Message
 from ..data.listing import ImageList, read_lines
 from ..data.together import lengths
+from ..engine.caffe import Message
 from ..errors import NetbuildError
 from ..proto import copied
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Generator, Iterator, Mapping, Optional, Sequence, Union
 
 from .. import proto
-from .._caffe import TEST, TRAIN, Message
-from .._child import BLAS_THREADS, run, share
 from ..data.sound import require_readable
+from ..engine.caffe import TEST, TRAIN, Message
+from ..engine.child import BLAS_THREADS, run, share
 from ..errors import NetbuildError
 from ..files import PathLike, write_text
 from ..graph.check import require_sound
 from .cluster import share_in_cluster
-from .part import Part, Task, parts_of, row_shapes, weights_key
+from .part import PhaseFeatures, Task, parts_of, row_shapes, weights_key
 from .record import begin, usable_record
 from .split import reading_files
 from .store import Shape, Store, h5py
@@ -46,7 +46,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Need:
+class DiskNeed:
     """What is going to be computed, told before it begins."""
 
     images: int
@@ -57,7 +57,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Progress:
+class FeatureProgress:
     """So many of all images have their features, and how fast this goes."""
 
     done: int
@@ -65,11 +65,11 @@ class Progress:
     per_second: float
 
 
-Told = Callable[[Union[Need, Progress]], None]
+OnEvent = Callable[[Union[DiskNeed, FeatureProgress]], None]
 
 
 @dataclass(frozen=True)
-class Ways:
+class Execution:
     """Who computes."""
 
     workers: Optional[int] = None
@@ -79,18 +79,18 @@ class Ways:
     gpu: Optional[int] = None
 
 
-HERE = Ways()
+HERE = Execution()
 
 
 def make_features(
     net: PathLike,
     weights: Sequence[PathLike],
     folder: PathLike,
-    ways: Ways = HERE,
+    execution: Execution = HERE,
     *,
     force: bool = False,
     dry_run: bool = False,
-    on_event: Told = lambda _event: None,
+    on_event: OnEvent = lambda _event: None,
 ) -> Dict[str, Kept]:
     """Compute what the head of a train_val net reads, for all images of its lists, and keep it in `folder`.
 
@@ -102,18 +102,18 @@ def make_features(
     message = proto.read_net(net)
     require_sound(message, os.fspath(net))
     require_readable(message, os.fspath(net), (TRAIN, TEST))
-    return keep(parts_of(message), weights, folder, ways, force=force, dry_run=dry_run, told=on_event)
+    return keep(parts_of(message), weights, folder, execution, force=force, dry_run=dry_run, told=on_event)
 
 
 def keep(
-    parts: Sequence[Part],
+    parts: Sequence[PhaseFeatures],
     weights: Sequence[PathLike],
     folder: PathLike,
-    ways: Ways = HERE,
+    execution: Execution = HERE,
     *,
     force: bool = False,
     dry_run: bool = False,
-    told: Told = lambda _event: None,
+    told: OnEvent = lambda _event: None,
 ) -> Dict[str, Kept]:
     """Compute and keep the features of some parts, by name, as `make_features` does."""
     h5py("features")
@@ -134,7 +134,7 @@ def keep(
     if not record:
         begin(target, key, shapes)
     if todo:
-        _fill(parts, stores, weights, ways, todo, told)
+        _fill(parts, stores, weights, execution, todo, told)
         if _key(parts, weights) != key:
             raise NetbuildError(f"images or weights changed meanwhile: the features in {str(target)!r} are stale")
     for store in stores:
@@ -152,26 +152,26 @@ def blas_threads() -> int:
     return max(1, int(given))
 
 
-def _key(parts: Sequence[Part], weights: Sequence[PathLike]) -> Dict[str, Any]:
+def _key(parts: Sequence[PhaseFeatures], weights: Sequence[PathLike]) -> Dict[str, Any]:
     common = {"weights": weights_key(parts, weights), "BLAS threads": blas_threads()}
     return {**common, **{part.name: part.key() for part in parts}}
 
 
-def _shapes(parts: Sequence[Part]) -> Dict[str, Dict[str, Shape]]:
+def _shapes(parts: Sequence[PhaseFeatures]) -> Dict[str, Dict[str, Shape]]:
     """Ask Caffe for the shapes of the features, which the size of the images decides."""
     jobs = {part.name: part.job() for part in parts}
     first = {part.name: part.task(0, 0, part.split.batch) for part in parts}
-    found = next(run("netbuild.features.engine:shapes", blas_threads=blas_threads(), jobs=jobs, first=first))
+    found = next(run("netbuild.features.child:shapes", blas_threads=blas_threads(), jobs=jobs, first=first))
     return {part.name: row_shapes(found[part.name], part) for part in parts}
 
 
-def _kept(part: Part, store: Store) -> Kept:
+def _kept(part: PhaseFeatures, store: Store) -> Kept:
     batch = part.split.batch
     head = reading_files(part.split.head, part.split.blobs.values(), store.listed.name, batch)
     return Kept(part.images, batch, store.shapes, store.files, len(store.missing()), head)
 
 
-def _need(found: Mapping[str, Kept], images: int, folder: Path) -> Need:
+def _need(found: Mapping[str, Kept], images: int, folder: Path) -> DiskNeed:
     size = sum(one.size * one.new // one.files for one in found.values())
     free = shutil.disk_usage(next(path for path in (folder, *folder.resolve().parents) if path.is_dir())).free
     if size > free:
@@ -179,43 +179,43 @@ def _need(found: Mapping[str, Kept], images: int, folder: Path) -> Need:
             f"features need {size / 2**20:,.0f} MiB, and {free / 2**20:,.0f} are free in {str(folder)!r}; use another "
             "disk"
         )
-    return Need(images, size, free)
+    return DiskNeed(images, size, free)
 
 
 def _fill(
-    parts: Sequence[Part],
+    parts: Sequence[PhaseFeatures],
     stores: Sequence[Store],
     weights: Sequence[PathLike],
-    ways: Ways,
+    execution: Execution,
     todo: int,
-    told: Told,
+    told: OnEvent,
 ) -> None:
     """Compute what is missing, by whom it may be, and write it down here as it comes."""
     by_name = {store.part: store for store in stores}
     began, done = time.monotonic(), 0
-    with contextlib.closing(_shared(parts, _tasks(parts, stores), weights, ways)) as computed:
+    with contextlib.closing(_shared(parts, _tasks(parts, stores), weights, execution)) as computed:
         for part, number, features in computed:
             by_name[part].put(number, features)
             done += by_name[part].span(number)[1]
-            told(Progress(done, todo, done / (time.monotonic() - began)))
+            told(FeatureProgress(done, todo, done / (time.monotonic() - began)))
 
 
-def _tasks(parts: Sequence[Part], stores: Sequence[Store]) -> Iterator[Task]:
+def _tasks(parts: Sequence[PhaseFeatures], stores: Sequence[Store]) -> Iterator[Task]:
     for part, store in zip(parts, stores):
         yield from (part.task(number, *store.span(number)) for number in store.missing())
 
 
 def _shared(
-    parts: Sequence[Part], tasks: Iterator[Task], weights: Sequence[PathLike], ways: Ways
+    parts: Sequence[PhaseFeatures], tasks: Iterator[Task], weights: Sequence[PathLike], execution: Execution
 ) -> Generator[Any, None, None]:
-    function = "netbuild.features.engine:compute"
+    function = "netbuild.features.child:compute"
     job = {
         "jobs": {part.name: part.job() for part in parts},
         "weights": [str(Path(path).resolve()) for path in weights],
-        "gpu": ways.gpu,
+        "gpu": execution.gpu,
     }
-    if ways.scheduler is not None:
-        return share_in_cluster(ways.scheduler, function, tasks, blas_threads=blas_threads(), **job)
+    if execution.scheduler is not None:
+        return share_in_cluster(execution.scheduler, function, tasks, blas_threads=blas_threads(), **job)
     # Several processes on one GPU would only wait for each other.
-    workers = 1 if ways.gpu is not None else ways.workers or len(os.sched_getaffinity(0))
+    workers = 1 if execution.gpu is not None else execution.workers or len(os.sched_getaffinity(0))
     return share(function, tasks, workers, blas_threads=blas_threads(), **job)

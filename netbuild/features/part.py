@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .. import proto
-from .._caffe import TEST, TRAIN, Message
 from ..data.listing import ImageList
+from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError, WeightsError
 from ..files import PathLike
 from ..graph.feed import data_layers
-from ..shapes import infer
+from ..layers import infer
 from ..weights.index import index
 from ..weights.model import Layer
 from ..weights.values import read_bytes
@@ -34,7 +34,7 @@ class Task(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class PhaseFeatures:
     """The features of one phase: where a net is cut, and the images that go through it."""
 
     name: str
@@ -67,7 +67,7 @@ class Part:
         return {"net": _net_key(self.split), "batch": self.split.batch, "data": data_key(self.lists)}
 
 
-def parts_of(net: Message, phases: Iterable[int] = (TRAIN, TEST)) -> List[Part]:
+def parts_of(net: Message, phases: Iterable[int] = (TRAIN, TEST)) -> List[PhaseFeatures]:
     """Return the parts of a train_val net, `train` and `test`, those that have data; GraphError where one cannot be."""
     with_data = [phase for phase in phases if data_layers(net, phase)]
     found = [part_of(proto.phase_name(phase).lower(), net, phase) for phase in with_data]
@@ -76,20 +76,20 @@ def parts_of(net: Message, phases: Iterable[int] = (TRAIN, TEST)) -> List[Part]:
     return found
 
 
-def part_of(name: str, net: Message, phase: int) -> Part:
+def part_of(name: str, net: Message, phase: int) -> PhaseFeatures:
     """Return one phase of a net as a part; GraphError names the layer for which it cannot be one."""
     divided = split(proto.only_phase(net, phase), phase)
-    return Part(name, phase, divided, listings(divided.data))
+    return PhaseFeatures(name, phase, divided, listings(divided.data))
 
 
-def untrained(parts: Sequence[Part], weights: Sequence[PathLike]) -> List[str]:
+def untrained(parts: Sequence[PhaseFeatures], weights: Sequence[PathLike]) -> List[str]:
     """Return the layers above the heads whose weights are in none of the files."""
     stored, wanted = _stored(weights), _with_weights(parts)
     given = {name for layer, names in wanted.items() if layer in stored for name in names}
     return [name for name, names in wanted.items() if name not in stored and not (names and given.issuperset(names))]
 
 
-def weights_key(parts: Sequence[Part], weights: Sequence[PathLike]) -> str:
+def weights_key(parts: Sequence[PhaseFeatures], weights: Sequence[PathLike]) -> str:
     """Return the SHA-256 of the weights of all layers above the heads; of several files the last with a layer counts.
 
     Raises WeightsError where a layer's weights are in none of them.
@@ -119,7 +119,7 @@ def _stored(weights: Sequence[PathLike]) -> Dict[str, Tuple[str, Layer]]:
     return stored
 
 
-def _with_weights(parts: Sequence[Part]) -> Dict[str, List[str]]:
+def _with_weights(parts: Sequence[PhaseFeatures]) -> Dict[str, List[str]]:
     """Return the layers above the heads that have parameters, with the names under which they share them."""
     wanted: Dict[str, List[str]] = {}
     for part in parts:
@@ -147,7 +147,7 @@ def _net_key(divided: Split) -> str:
     return total.hexdigest()
 
 
-def row_shapes(shapes: Mapping[str, Sequence[int]], part: Part) -> Dict[str, Tuple[int, ...]]:
+def row_shapes(shapes: Mapping[str, Sequence[int]], part: PhaseFeatures) -> Dict[str, Tuple[int, ...]]:
     """Return one image's part of the features' shapes, by their names in files; `shapes` are those of a batch.
 
     Raises GraphError where a blob has no entry for each image.

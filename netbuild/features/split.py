@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Optional, Set
 
-from .._caffe import TEST, TRAIN, Message
+from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError
 from ..graph.flow import Flow
 from ..graph.freeze import is_stochastic_pooling
 from ..graph.judges import is_measure
 from ..graph.rename import renamed
-from ..shapes import Inferred, survey
+from ..layers import Inferred, survey
 
 _SOURCE = "ImageData"
 """The data layer whose images are the same, and in the same order, wherever and whenever they are read."""

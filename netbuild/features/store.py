@@ -99,7 +99,7 @@ def h5py(what: str) -> Any:
 
 
 def _hdf5(features: Mapping[str, Any]) -> bytes:
-    """Return an HDF5 file made in memory: where the disk is full the HDF5 library gives up in ways of its own."""
+    """Return an HDF5 file made in memory: where the disk is full the HDF5 library gives up in execution of its own."""
     made = io.BytesIO()
     with h5py("features").File(made, "w") as file:
         for name, values in features.items():

@@ -8,34 +8,34 @@ from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import blocks
-from .._caffe import TEST, Message, caffe
 from ..branches.branch import Branch, Builder, Input
+from ..engine.caffe import TEST, Message, caffe
 from ..errors import GraphError
 from ..graph.check import require_sound
 from ..graph.feed import with_inputs
 from ..graph.freeze import frozen
 from ..graph.frozen import require_frozen
 from ..graph.rename import names_in
+from ..layers import any_batch_text, survey
 from ..names import local, overlapping, qualify, stem
 from ..proto import only_phase
-from ..shapes import shape_text, survey
 from . import agreement, preparation
 from .heads import Head, add_answer, add_loss, add_scores
 from .joins import CONCAT, Join, join, require_joinable
 from .learning import learning
 from .naming import Naming
-from .wiring import DATA, LABEL, Part, Placed, open_reads, owner, place
+from .wiring import DATA, LABEL, BranchSpec, Placed, open_reads, owner, place
 
 
 @dataclass(frozen=True)
 class Fusion:
     """What is to be one net: branches by prefix, how their seams are joined, and what is trained on top.
 
-    A bare builder among the branches is a `Part` of which only `frozen` is said. One builder under the empty prefix,
-    not frozen, is that net alone with its own classifier.
+    A bare builder among the branches is a `BranchSpec` of which only `frozen` is said. One builder under the empty
+    prefix, not frozen, is that net alone with its own classifier.
     """
 
-    branches: Mapping[str, Union[Builder, Part]]
+    branches: Mapping[str, Union[Builder, BranchSpec]]
     classes: Optional[int] = None
     """Short for one `Head` with so many classes. Without heads the net ends at the join."""
     frozen: bool = True
@@ -46,10 +46,10 @@ class Fusion:
     """Let each branch end in the softmax of its own classifier, so that the join is the answer; nothing trains."""
 
     @property
-    def parts(self) -> Dict[str, Part]:
-        """Every branch as a Part."""
+    def parts(self) -> Dict[str, BranchSpec]:
+        """Every branch as a BranchSpec."""
         return {
-            prefix: one if isinstance(one, Part) else Part(one, frozen=self.frozen, batch_norm=None)
+            prefix: one if isinstance(one, BranchSpec) else BranchSpec(one, frozen=self.frozen, batch_norm=None)
             for prefix, one in self.branches.items()
         }
 
@@ -145,14 +145,14 @@ def require_fitting(built: Built, how: Join, sizes: Mapping[str, Sequence[int]])
                 continue
             if len(found) != len(told.shape) + 1 or any(a not in (None, b) for a, b in zip(found[1:], told.shape)):
                 raise GraphError(
-                    f"branch {prefix!r} reads {blob!r} of shape {shape_text(found)}, but its net was made for "
-                    f"{shape_text((None, *told.shape))}; cut the front elsewhere, or give "
+                    f"branch {prefix!r} reads {blob!r} of shape {any_batch_text(found)}, but its net was made for "
+                    f"{any_batch_text((None, *told.shape))}; cut the front elsewhere, or give "
                     f"--shape {prefix}=C,H,W where it takes this shape too"
                 )
     require_joinable(how, {prefix: blobs.get(built.seams[prefix]) for prefix in built.joined})
 
 
-def _parts(fusion: Fusion) -> Dict[str, Part]:
+def _parts(fusion: Fusion) -> Dict[str, BranchSpec]:
     parts = fusion.parts
     _require_distinct(list(parts))
     if fusion.classes is not None and fusion.heads:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
 from .. import blocks
-from .._caffe import TEST, caffe
+from ..engine.caffe import TEST, caffe
 from ..errors import GraphError, require_finite
 from .naming import Naming
 

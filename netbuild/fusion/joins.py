@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .. import blocks
-from .._caffe import caffe
 from ..branches.branch import Branch
+from ..engine.caffe import caffe
 from ..errors import GraphError, require_finite
 from ..graph.rename import names_in
-from ..shapes import Shape, shape_text
+from ..layers import Shape, any_batch_text
 from .naming import Naming
 
 KINDS = ("concat", "sum", "mean", "product", "max")
@@ -139,7 +139,7 @@ def require_joinable(how: Join, seams: Mapping[str, Shape]) -> None:
     )
     if fits and (how.kind != "concat" or free is not None):
         return
-    listed = ", ".join(f"{prefix}: {shape_text(shape)}" for prefix, shape in known.items())
+    listed = ", ".join(f"{prefix}: {any_batch_text(shape)}" for prefix, shape in known.items())
     need = f"agree on every axis but {how.along}" if how.kind == "concat" else "be of one shape"
     remedy = "--bridge flatten makes each (N, K)" if how.kind == "concat" else "--bridge fc=K gives each K outputs"
     raise GraphError(f"the seams cannot be joined by {how.kind}, for which they must {need}: {listed}; {remedy}")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Collection, Mapping
 
-from .._caffe import Message
+from ..engine.caffe import Message
 from ..errors import GraphError, did_you_mean
 from ..graph.cut import dependencies
 from ..graph.freeze import frozen, normalised_by, slowed
 from ..graph.share import shared
 from ..names import local, qualify
-from .wiring import Part
+from .wiring import BranchSpec
 
 
-def learning(net: Message, parts: Mapping[str, Part], members: Mapping[str, Collection[str]]) -> Message:
+def learning(net: Message, parts: Mapping[str, BranchSpec], members: Mapping[str, Collection[str]]) -> Message:
     """Return the net with its branches as their parts say; `members` are each branch's layers, by name."""
     for prefix, part in parts.items():
         if not part.frozen:
@@ -23,7 +23,7 @@ def learning(net: Message, parts: Mapping[str, Part], members: Mapping[str, Coll
     return net
 
 
-def _learning(net: Message, prefix: str, part: Part, members: Collection[str]) -> Message:
+def _learning(net: Message, prefix: str, part: BranchSpec, members: Collection[str]) -> Message:
     free = {index for index, layer in enumerate(net.layer) if layer.name in members}
     if part.frozen_to is not None:
         blob = qualify(prefix, part.frozen_to)

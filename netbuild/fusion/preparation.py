@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Set, Tuple
 
-from .._caffe import caffe
 from ..branches.branch import Input
 from ..branches.written import Top
+from ..engine.caffe import caffe
 from ..errors import GraphError
 from ..names import qualify
 

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from .. import names
-from .._caffe import caffe
 from ..branches.branch import Branch, Builder, Input
 from ..branches.written import Top, blob_of, top_of
+from ..engine.caffe import caffe
 from ..errors import GraphError, NetbuildError, did_you_mean, require_factor, require_finite
 from ..graph.freeze import BATCH_NORM
 from ..graph.rename import names_in
@@ -23,7 +23,7 @@ DATA, LABEL = "data", "label"
 
 
 @dataclass(frozen=True)
-class Part:
+class BranchSpec:
     """One branch's part in a fusion: its builder, what it reads, how it learns."""
 
     builder: Builder
@@ -85,7 +85,7 @@ class Placed:
     """Each blob outside the branch that it reads, and what its source tells of that input."""
 
 
-def place(parts: Mapping[str, Part]) -> Tuple[Any, Dict[str, Placed]]:
+def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
     """Let the builders write their branches into a new NetSpec, each after those that feed it.
 
     Where branches share an input of the net but not its preparation, each prepares it for itself.
@@ -113,7 +113,7 @@ def open_reads(placed: Mapping[str, Placed]) -> Dict[str, Dict[str, Optional[Inp
 
 
 def _place(
-    net: Any, parts: Mapping[str, Part], preparations: preparation.Reads, taken: Collection[str]
+    net: Any, parts: Mapping[str, BranchSpec], preparations: preparation.Reads, taken: Collection[str]
 ) -> Dict[str, Placed]:
     """Write the branches; `taken` are the names that they will have, of which their preparations keep clear."""
     placed: Dict[str, Placed] = {}
@@ -136,7 +136,7 @@ def _clear(prefix: str, blob: str, taken: Collection[str]) -> str:
     return local(prefix, names.free(qualify(prefix, blob), fronts)) or blob
 
 
-def feeders(parts: Mapping[str, Part], prefix: str) -> List[str]:
+def feeders(parts: Mapping[str, BranchSpec], prefix: str) -> List[str]:
     """Return the branches whose blobs feed the branch `prefix`."""
     others = [other for other in parts if other != prefix]
     owners = (blob if blob in others else owner(others, blob) for blob in parts[prefix].wires().values())
@@ -148,7 +148,7 @@ def owner(prefixes: Iterable[str], blob: str) -> Optional[str]:
     return names.owner(filter(None, prefixes), blob)
 
 
-def _require_known(prefix: str, parts: Mapping[str, Part]) -> None:
+def _require_known(prefix: str, parts: Mapping[str, BranchSpec]) -> None:
     shares = parts[prefix].shares
     if shares is not None and (shares == prefix or shares not in parts):
         others = [other for other in parts if other != prefix]
@@ -159,7 +159,7 @@ def _require_known(prefix: str, parts: Mapping[str, Part]) -> None:
 
 
 def _placed(
-    net: Any, prefix: str, part: Part, placed: Mapping[str, Placed], preparations: Mapping[str, Tuple[str, Input]]
+    net: Any, prefix: str, part: BranchSpec, placed: Mapping[str, Placed], preparations: Mapping[str, Tuple[str, Input]]
 ) -> Placed:
     """Write one branch; `preparations` are those that it carries itself, with what their layers are called after."""
     outside = {own: _source_blob(net, prefix, blob, placed) for own, blob in part.wires().items()}

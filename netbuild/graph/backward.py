@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Set
 
-from .._caffe import Message
+from ..engine.caffe import Message
+from ..layers import Inferred
+from ..layers.training import is_loss
 from ..proto import of_phase
-from ..shapes import Inferred
 from .flow import Flow
-from .learns import is_loss
 
 
 def backward(net: Message, phase: int, shapes: Inferred, flow: Flow) -> Set[int]:

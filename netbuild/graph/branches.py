@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Sequence, Set, Tuple
 
 from .. import names
-from .._caffe import Message
+from ..engine.caffe import Message
 from ..errors import GraphError
 from ..proto import of_phase, phases
 

@@ -12,14 +12,14 @@ from itertools import combinations
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import names
-from .._caffe import TEST, TRAIN, Message, schema
+from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildWarning
+from ..layers import Fault, Inferred, survey
+from ..layers.training import is_loss
 from ..proto import of_phase, phase_name, phases
-from ..shapes import Fault, Inferred, survey
 from .backward import backward
 from .definition import definition_faults, doubled_names, nameless, phase_faults, rule_faults, sharing_faults
 from .flow import Flow, Layers, in_place
-from .learns import is_loss
 from .overwriting import Overwriting
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Set
 
 from .. import names
-from .._caffe import Message
+from ..engine.caffe import Message
 from ..errors import GraphError, did_you_mean
 from .flow import Flow
 from .judges import ANSWERS, is_measure
@@ -43,7 +43,7 @@ def cut(net: Message, blobs: Sequence[str]) -> Message:
     return type(net)(name=net.name, layer=[layer for index, layer in enumerate(net.layer) if index in kept])
 
 
-def seams(net: Message, prefix: str, others: Sequence[str] = ()) -> List[str]:
+def outlets(net: Message, prefix: str, others: Sequence[str] = ()) -> List[str]:
     """Return the blobs of a branch that layers outside it read; where none does, its last blob.
 
     `others` are prefixes of other branches, whose layers may begin as this one's do.

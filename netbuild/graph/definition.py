@@ -1,6 +1,6 @@
 """What is wrong in a layer's definition, whatever its bottoms: names, rules, param entries, loss weights.
 
-Shapes and the number of bottoms and tops are `netbuild.shapes`'s matter.
+Shapes and the number of bottoms and tops are `netbuild.layers`'s matter.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
-from .._caffe import Message, schema
-from ..shapes import Inferred, Shape
-from ..shapes.fillers import filler_faults
-from ..shapes.lengths import counted, differ, product, text
+from ..engine.caffe import Message, schema
+from ..layers import Inferred, Shape
+from ..layers.fillers import filler_faults
+from ..layers.lengths import counted, differ, product, shape_text
+from ..layers.training import is_loss_layer
 from .flow import Layers
-from .learns import is_loss_layer
 
 Params = Mapping[int, Optional[List[Shape]]]
 """Per layer index the shapes of its parameter blobs, None where their number is not known."""
@@ -110,8 +110,8 @@ def sharing_faults(layers: Layers, params: Params) -> Iterator[str]:
             permissive = spec.share_mode == schema().ParamSpec.PERMISSIVE
             if not _shareable(owned, shape, permissive=permissive):
                 yield (
-                    f"shared parameter {spec.name!r}: layer {owner.name!r} has it with the shape {text(owned)}, layer "
-                    f"{layer.name!r} with {text(shape)}; give one of them another name"
+                    f"shared parameter {spec.name!r}: layer {owner.name!r} has it with the shape {shape_text(owned)}, "
+                    f"layer {layer.name!r} with {shape_text(shape)}; give one of them another name"
                 )
 
 
@@ -138,7 +138,7 @@ def _all_shareable(owned: List[Shape], shapes: List[Shape]) -> bool:
 
 
 def _listed(shapes: List[Shape]) -> str:
-    return " ".join(map(text, shapes)) or "none"
+    return " ".join(map(shape_text, shapes)) or "none"
 
 
 def _shareable(owned: Shape, shape: Shape, *, permissive: bool) -> bool:

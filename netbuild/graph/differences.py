@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
-from .._caffe import TEST, TRAIN, Message
+from ..engine.caffe import TEST, TRAIN, Message
 from ..proto import in_phase, phase_name
 from .makers import Bottom, Wires, carried, makers, rewired
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Collection, Dict, List, Mapping, Sequence, Tuple
 
-from .._caffe import Message
+from ..engine.caffe import Message
 from ..errors import GraphError
+from ..layers import infer
 from ..names import free
 from ..proto import of_phase
-from ..shapes import infer
 
 _MAKERS = ("DummyData", "Input", "Parameter")
 """Layers without bottoms that need no file."""

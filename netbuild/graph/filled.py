@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import Collection, Iterator, List, Optional, Sequence, Set, Tuple
 
-from .._caffe import TEST, Message
+from ..engine.caffe import TEST, Message
+from ..layers import Shape, parameter_shapes
+from ..layers.training import is_loss, learns
 from ..proto import fillers, of_phase
-from ..shapes import Shape, parameter_shapes
 from .flow import Flow
-from .learns import is_loss, learns
 
 _FIXED = ("bilinear", "constant")
 

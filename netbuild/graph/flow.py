@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Collection, Dict, Iterable, List, Sequence, Set, Tuple
 
-from .._caffe import Message
+from ..engine.caffe import Message
 from ..errors import did_you_mean
 
 _HINTED = 20

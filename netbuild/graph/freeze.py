@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import Callable, Container, Iterator, Optional, Tuple
 
-from .._caffe import TEST, Message, schema
+from ..engine.caffe import TEST, Message, schema
 from ..errors import GraphError, NetbuildWarning
+from ..layers import infer
+from ..layers.training import is_loss_layer
 from ..proto import copied
-from ..shapes import infer
-from .learns import is_loss_layer
 
 BATCH_NORM = ("global", "batch")
 """The statistics that BatchNorm normalises by in training: those stored in its weights, or each batch's own."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Iterator, List
 
 from .. import names
-from .._caffe import TEST, Message
+from ..engine.caffe import TEST, Message
 from ..errors import GraphError
+from ..layers import survey
+from ..layers.training import is_loss, is_loss_layer
 from ..proto import phases
-from ..shapes import survey
 from .freeze import is_stochastic_pooling
-from .learns import is_loss, is_loss_layer
 
 _SHOWN = 5
 

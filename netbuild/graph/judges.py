@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
-from .._caffe import Message
+from ..engine.caffe import Message
+from ..layers import survey
+from ..layers.in_place import hands_on
+from ..layers.lengths import Known, Length, product
+from ..layers.training import is_loss_layer
 from ..proto import of_phase
-from ..shapes import survey
-from ..shapes.in_place import hands_on
-from ..shapes.lengths import Known, Length, product
 from .flow import Flow
-from .learns import is_loss_layer
 
 _CLASSES: Mapping[str, Callable[[Message, Known], Length]] = {
     "Accuracy": lambda layer, scores: scores[layer.accuracy_param.axis],

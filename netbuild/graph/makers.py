@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
-from .._caffe import TEST, TRAIN, Message
+from ..engine.caffe import TEST, TRAIN, Message
 from ..proto import in_phase
 
 Source = Union[Tuple[int, int], str]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
-from .._caffe import Message
-from ..shapes import Inferred
-from ..shapes.in_place import (
+from ..engine.caffe import Message
+from ..layers import Inferred
+from ..layers.in_place import (
     ABORTS,
     ELSE,
     GRADIENT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Mapping, Optional, Set
 
-from .._caffe import Message
+from ..engine.caffe import Message
 from ..errors import GraphError
 from ..proto import copied
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Dict
 
 from .. import names
-from .._caffe import TEST, Message
+from ..engine.caffe import TEST, Message
 from ..errors import GraphError
+from ..layers import infer
 from ..proto import copied
-from ..shapes import infer
 
 
 def shared(net: Message, prefix: str, owner: str) -> Message:

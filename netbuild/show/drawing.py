@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
 from .. import proto
-from .._caffe import TEST, TRAIN, Message
+from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import NetbuildError, printable
 from ..files import PathLike, replacing, write_text
 from .picture import Box, Picture, picture

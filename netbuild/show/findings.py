@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, TypeVar, Union
 
 from .. import names, proto
-from .._caffe import Message
 from ..branches.told import described, images_of
 from ..costs.summary import Summary, summarize
+from ..engine.caffe import Message
 from ..errors import NetbuildError
 from ..files import PathLike
-from ..provenance import Checked, check_sources
-from ..sidecar import recorded, sidecar
+from ..fuse.provenance import Checked, check_sources
+from ..fuse.sidecar import recorded, sidecar
 from ..train.log import curves_svg, read_log
 from ..weights.index import index
 from .drawing import svg
@@ -52,7 +52,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Findings:
+class FusionReport:
     """What a folder tells of a fusion."""
 
     folder: Path
@@ -73,7 +73,7 @@ class Findings:
     """Layers with parameters that no source gave: they begin as their fillers say."""
 
 
-def look_at(folder: PathLike, prefixes: Sequence[str] = ()) -> Findings:
+def gather_report(folder: PathLike, prefixes: Sequence[str] = ()) -> FusionReport:
     """Look at the folder of a fusion, as emit, fuse and train leave it, or at that of a demo.
 
     Raises NetbuildError where it holds no net.
@@ -93,7 +93,7 @@ def look_at(folder: PathLike, prefixes: Sequence[str] = ()) -> Findings:
         prefixes = [prefix for prefix in weights[1]["branches"] if prefix and _has(layers, prefix)]
     summary = summarize(net, prefixes=prefixes)
     logs = dict.fromkeys([*home.glob(_LOG), *sorted(home.glob(f"*/{_LOG}")), *sorted(folder.glob(f"*/{_LOG}"))])
-    return Findings(
+    return FusionReport(
         folder,
         net_file,
         net,

@@ -5,26 +5,26 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any, Dict, List, Sequence, Tuple
 
-from .._caffe import Message
+from ..engine.caffe import Message
 from ..graph.differences import options
 from ..graph.flow import Flow
-from ..shapes import Inferred
+from ..layers import Inferred
 
-Part = Tuple[int, ...]
+Group = Tuple[int, ...]
 """A layer and those that work in place on its top, by their indices in the net."""
-Module = List[Part]
+Module = List[Group]
 """Parts between two blobs that everything goes through, the last being that which makes the second."""
 Run = List[Module]
 """Equal modules, one behind the other."""
 
 
-def alone(part: Part) -> Run:
+def alone(part: Group) -> Run:
     """Return a part by itself."""
     return [[part]]
 
 
 def modules(
-    net: Message, parts: Sequence[Part], groups: Sequence[Sequence[Part]], flow: Flow, shapes: Inferred
+    net: Message, parts: Sequence[Group], groups: Sequence[Sequence[Group]], flow: Flow, shapes: Inferred
 ) -> List[Run]:
     """Return the parts with those of each group put together, in the net's order."""
     runs = [alone(part) for part in parts if not any(part in group for group in groups)]
@@ -33,7 +33,7 @@ def modules(
     return sorted(runs, key=lambda run: run[0][0][0])
 
 
-def _between_gates(group: Sequence[Part], flow: Flow) -> List[Module]:
+def _between_gates(group: Sequence[Group], flow: Flow) -> List[Module]:
     """Cut a branch behind each part whose blob alone is read from there on."""
     place = {index: number for number, part in enumerate(group) for index in part}
     read = [{source for index in part for source in flow.sources[index]} for part in group]

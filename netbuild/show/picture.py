@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 from .. import names, proto
-from .._caffe import Message
 from ..costs.sizes import input_sizes
 from ..costs.summary import LayerCost, size, state, summarize
+from ..engine.caffe import Message
 from ..graph.branches import owner
 from ..graph.flow import Flow, in_place
-from ..shapes import Inferred, Shape, survey
-from .modules import Part, Run, alone, modules
+from ..layers import Inferred, Shape, survey
+from .modules import Group, Run, alone, modules
 from .words import detail, kinds
 
 
@@ -79,7 +79,7 @@ def picture(net: Message, *, phase: int, prefixes: Sequence[str] = (), collapse:
     return Picture(net.name, boxes, _arrows(net, flow, shapes, place), branches)
 
 
-def _parts(net: Message, phase: int, flow: Flow) -> List[Part]:
+def _parts(net: Message, phase: int, flow: Flow) -> List[Group]:
     """Return the layers of the phase, each with those that work in place on what it makes."""
     home: Dict[int, int] = {}
     for index, layer in proto.of_phase(net, phase):
@@ -91,17 +91,17 @@ def _parts(net: Message, phase: int, flow: Flow) -> List[Part]:
     return [tuple(layers) for layers in found.values()]
 
 
-def _kind(net: Message, part: Part, flow: Flow) -> str:
+def _kind(net: Message, part: Group, flow: Flow) -> str:
     if not net.layer[part[0]].bottom:
         return "input"
     read = any((top, index) in flow.readers for index in part[-1:] for top in net.layer[index].top)
     return "layer" if read else "end"
 
 
-def _towards_ends(parts: Sequence[Part], kind: Mapping[Part, str], flow: Flow) -> List[List[Part]]:
+def _towards_ends(parts: Sequence[Group], kind: Mapping[Group, str], flow: Flow) -> List[List[Group]]:
     """Return the parts that lead to the net's last end, and those that lead only to an earlier one: auxiliary heads."""
-    taken: Set[Part] = set()
-    groups: List[List[Part]] = []
+    taken: Set[Group] = set()
+    groups: List[List[Group]] = []
     for end in reversed([part for part in parts if kind[part] == "end"]):
         behind = flow.behind(end)
         groups.append([part for part in parts if kind[part] == "layer" and part[0] in behind and part not in taken])
@@ -110,7 +110,7 @@ def _towards_ends(parts: Sequence[Part], kind: Mapping[Part, str], flow: Flow) -
 
 
 def _box(
-    net: Message, run: Run, costs: Mapping[int, LayerCost], branches: Sequence[str], kind: Mapping[Part, str]
+    net: Message, run: Run, costs: Mapping[int, LayerCost], branches: Sequence[str], kind: Mapping[Group, str]
 ) -> Box:
     layers = tuple(index for module in run for part in module for index in part)
     branch = owner(net.layer[layers[0]].name, branches)

@@ -11,22 +11,22 @@ from .. import __version__
 from ..errors import NetbuildError, printable
 from ..evaluation.score import Evaluation
 from ..files import PathLike, write_text
-from ..shapes import shape_text
+from ..layers import any_batch_text
 from ..verify.branches import Comparison
-from .findings import Findings, Missing
+from .findings import FusionReport, Missing
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 _SECTIONS = ("Picture", "Summary", "Weights", "Verification", "Training", "Accuracy")
 
 
 def write_report(
-    found: Findings,
+    found: FusionReport,
     path: PathLike,
     *,
     comparisons: Sequence[Comparison] = (),
     evaluation: Optional[Evaluation] = None,
 ) -> None:
-    """Write the page of what was found in the folder of a fusion (`show.findings.look_at`).
+    """Write the page of what was found in the folder of a fusion (`show.findings.gather_report`).
 
     It has a drawing, the summary, where the weights come from and whether they still are those, curves; with
     `comparisons` (of verify_branches) what Caffe computed, with an `evaluation` (of score_nets) accuracies and
@@ -35,7 +35,7 @@ def write_report(
     write_text(path, _page(found, comparisons, evaluation))
 
 
-def _page(found: Findings, comparisons: Sequence[Comparison], evaluation: Optional[Evaluation]) -> str:
+def _page(found: FusionReport, comparisons: Sequence[Comparison], evaluation: Optional[Evaluation]) -> str:
     newest = max(file.stat().st_mtime for file in _told_by(found))
     told = " and ".join(found.summary.branches)
     page = _environment().from_string(_TEMPLATE.read_text(encoding="utf-8"))
@@ -50,14 +50,14 @@ def _page(found: Findings, comparisons: Sequence[Comparison], evaluation: Option
             sections=[(heading.lower(), heading) for heading in _SECTIONS],
             date=datetime.fromtimestamp(newest, timezone.utc).strftime("%Y-%m-%d"),
             version=__version__,
-            shape_text=shape_text,
+            any_batch_text=any_batch_text,
             is_missing=lambda one: isinstance(one, Missing),
             base64=lambda content: base64.b64encode(content).decode(),
         )
     )
 
 
-def _told_by(found: Findings) -> List[Path]:
+def _told_by(found: FusionReport) -> List[Path]:
     """Return the files that date the page; it may lie beside them itself."""
     weights = [] if isinstance(found.weights, Missing) else [found.weights[0]]
     return [found.net_file, *weights, *([found.trained] if found.trained else [])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Iterable
 
-from .._caffe import Message
+from ..engine.caffe import Message
 from ..graph.differences import options
 
 _TOLD = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Mapping, Union
 
-from ..features.make import Need, Progress
+from ..features.make import DiskNeed, FeatureProgress
 
 
 @dataclass(frozen=True)
@@ -70,5 +70,5 @@ class Diverged:
     """Whether the solver had changed the weights before, so that its learning rate may be to blame."""
 
 
-Event = Union[Note, Need, Progress, Started, Stepped, Tested, Saved, Finished, Diverged]
-"""What `on_event` gets; Need and Progress while features are computed."""
+Event = Union[Note, DiskNeed, FeatureProgress, Started, Stepped, Tested, Saved, Finished, Diverged]
+"""What `on_event` gets; DiskNeed and FeatureProgress while features are computed."""

@@ -8,15 +8,15 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Callable, Dict, Generator, Iterator, Optional, Union
 
-from .._child import END
-from .._ending import KilledError
+from ..engine.child import END
+from ..engine.ending import KilledError
 from ..errors import NetbuildError, NetbuildWarning
 from ..files import PathLike
 from .events import Diverged, Event, Finished, Saved, Started, Tested
 from .job import Place
 
 Events = Generator[Event, Optional[str], None]
-Need = Callable[[], Optional[str]]
+DiskNeed = Callable[[], Optional[str]]
 """Says how much memory a training takes, where that is known."""
 
 
@@ -67,14 +67,14 @@ class Course:
         state = str(self.place.files(self._saved)[1])
         return f"{failed}the last good snapshot is that of iteration {self._saved}: --resume {state!r} goes on from it"
 
-    def with_kept(self, error: NetbuildError, need: Need = lambda: None) -> NetbuildError:
+    def with_kept(self, error: NetbuildError, need: DiskNeed = lambda: None) -> NetbuildError:
         """Return an error that says too which snapshot there is, and of a killed process what it needs."""
         needed = need() if isinstance(error, KilledError) else None
         more = f" ({needed})" if needed else ""
         return type(error)(f"{error}{more}" + (f"; {self.kept()}" if self._started else ""))
 
 
-def follow(events: Events, course: Course, tell: Callable[[Event], None], need: Need) -> None:
+def follow(events: Events, course: Course, tell: Callable[[Event], None], need: DiskNeed) -> None:
     """Pass on what the child tells up to its end, and let `course` remember it.
 
     Where `tell` fails (a full disk, a closed pipe, a caller's mistake), the child is asked to end and given time: it
@@ -101,7 +101,7 @@ def _say(text: str) -> None:
         warnings.warn(text, NetbuildWarning, stacklevel=4)
 
 
-def _coming(events: Events, course: Course, need: Need) -> Iterator[Event]:
+def _coming(events: Events, course: Course, need: DiskNeed) -> Iterator[Event]:
     try:
         yield from events
     except NetbuildError as error:

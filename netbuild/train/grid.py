@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import proto
-from ..emit import set_field
+from ..emit.files import set_field
 from ..errors import NetbuildError
 from ..files import PathLike, output_folder, write_text
 from ..solving import require_sensible

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Collection, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import proto
-from .._caffe import TEST, TRAIN, Message, schema
+from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import NetbuildError, some
-from ..features.make import HERE, Kept, Ways
-from ..features.part import Part, part_of, untrained
+from ..features.make import HERE, Execution, Kept
+from ..features.part import PhaseFeatures, part_of, untrained
 from ..files import PathLike
-from ..fuse import plan_weights
+from ..fuse.fuse import plan_weights
+from ..fuse.plan import CopyOptions
 from ..graph.filled import frozen_layers
-from ..shapes import parameter_shapes
+from ..layers import parameter_shapes
 from ..solving import type_of
 from ..weights.caffemodel import NET_NAME
 from ..weights.index import index, read_state
-from ..weights.plan import Choices
 from ..weights.wire import encode_bytes
 from ..weights.write import write_model
 from .prepare import train_net
@@ -38,7 +38,7 @@ class Features:
     """'auto': where that is the same and pays; 'off': never; or the folder of features that are there, or are to be."""
     folder: Optional[PathLike] = None
     """Where 'auto' keeps them for several runs, so that it always pays; by default the folder `features` of the run."""
-    ways: Ways = HERE
+    execution: Execution = HERE
     """Who computes those that are missing."""
     shuffle: bool = False
     """Read the features in another order in each pass: the files, and the images within each."""
@@ -55,7 +55,7 @@ class HeadRun:
 
     net: str
     """The path of the net that is trained."""
-    parts: Mapping[str, Part]
+    parts: Mapping[str, PhaseFeatures]
     weights: Tuple[PathLike, ...]
     """Files with the weights of the frozen layers."""
 
@@ -112,7 +112,7 @@ def point_at_heads(solver: Message, kept: Mapping[str, Kept], *, shuffle: bool) 
 
 def complete(alone: Path, whole: Path, rest: Rest) -> None:
     """Write a snapshot of the whole net from one of the head alone."""
-    planned = plan_weights(rest.net, {"": [*rest.weights, alone]}, Choices(partial=True))
+    planned = plan_weights(rest.net, {"": [*rest.weights, alone]}, CopyOptions(partial=True))
     fields = encode_bytes(NET_NAME, planned.net.name.encode()) if planned.net.name else b""
     write_model(planned.entries, whole, net=fields)
 
@@ -148,7 +148,7 @@ def _in_vain(run: HeadRun, solver: Message) -> Optional[str]:
     return f"{solver.max_iter} iterations are not more than one pass over its {part.images} images"
 
 
-def _state_of_head(solver: Message, net: Message, train: Part, resume: PathLike) -> str:
+def _state_of_head(solver: Message, net: Message, train: PhaseFeatures, resume: PathLike) -> str:
     """Return the caffemodel that goes with a solverstate of the head; NetbuildError for one of the whole net."""
     state = read_state(resume)
     expected = _remembered(solver, net, {layer.name for layer in train.split.head.layer})

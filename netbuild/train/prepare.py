@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from .. import proto
-from .._caffe import TEST, TRAIN, Message
-from .._ending import machine_memory
 from ..costs.summary import summarize
 from ..data.sound import require_readable
+from ..engine.caffe import TEST, TRAIN, Message
+from ..engine.ending import machine_memory
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
+from ..fuse.provenance import require_one_set
 from ..graph.check import require_savable, require_sound, warn
 from ..graph.feed import data_layers
 from ..graph.filled import unfilled
-from ..provenance import require_one_set
 from ..weights.index import index, kind_of, read_state
 
 NEVER = 2**31 - 1

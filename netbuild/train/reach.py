@@ -20,8 +20,8 @@ import numpy as np
 from google.protobuf import text_format
 
 from .. import proto
-from .._caffe import schema
-from .._child import run
+from ..engine.caffe import schema
+from ..engine.child import run
 from ..errors import NetbuildError
 from ..features.store import h5py
 from ..files import PathLike
@@ -43,7 +43,7 @@ def begun(job: Dict[str, Any], features: Optional[PathLike]) -> Generator[Event,
             job["solver"] = _reading(job["solver"], Path(features), place)
         if job["resume"] is not None:
             job["resume"] = _going_on(Path(job["resume"]), place)
-        yield from run("netbuild.train.engine:train", **job)
+        yield from run("netbuild.train.child:train", **job)
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence
 
 from .. import proto
-from .._caffe import Message, schema
 from ..doctor.gate import concerned
+from ..engine.caffe import Message, schema
 from ..errors import NetbuildError
 from ..features.make import blas_threads, keep
 from ..files import PathLike, output_folder, plain_name
@@ -95,7 +95,7 @@ def train_solver(
     where: Optional[PathLike] = None
     if head is not None:
         where = features.folder or target / "features" if features.where == AUTO else features.where
-        kept = keep([*head.parts.values()], head.weights, where, replace(features.ways, gpu=gpu), told=on_event)
+        kept = keep([*head.parts.values()], head.weights, where, replace(features.execution, gpu=gpu), told=on_event)
         # With a seed, how the head begins depends on the fillers that come before its own.
         job["start"] = job["solver"] if message.random_seed >= 0 and resume is None else None
         point_at_heads(message, kept, shuffle=features.shuffle)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from .._child import apart
+from ..engine.child import apart
 from ..errors import CaffeError, NetbuildError, WeightsError
 from ..files import sync_folder
 from ..weights.hdf5 import MAGIC

@@ -10,19 +10,19 @@ from functools import partial
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import names, proto
-from .._caffe import TEST, Message
-from .._child import run
 from ..branches.source import alone, prototxts, split_seam
 from ..branches.table import find_builder
 from ..data.images import load_images
+from ..engine.caffe import TEST, Message
+from ..engine.child import run
 from ..errors import GraphError
 from ..files import PathLike
+from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.check import require_sound
-from ..graph.cut import cut, seams
+from ..graph.cut import cut, outlets
 from ..graph.feed import fed, input_shapes, is_input, without_inputs
 from ..weights.index import index
 from .images import Fed, ImageComparison, compare_images
-from .inputs import Weighted, shapes_to_feed
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def verify_branches(
         "inputs": load_images(images, known, fused.net) if images else {},
         "seed": seed,
     }
-    found = list(run("netbuild.verify.engine:compare", **job))
+    found = list(run("netbuild.verify.child:compare", **job))
     tested = proto.only_phase(fused.net, TEST)
     read = {one.prefix: Fed(nets[one.prefix][0], one.readers) for one in parts}
     prepared = compare_images(tested, read, images)
@@ -183,7 +183,7 @@ def _seam(fused: Message, prefix: str, net: str, prefixes: Sequence[str]) -> str
         if not any(seam in layer.top for _, layer in proto.of_phase(fused, TEST)):
             raise GraphError(f"branch {prefix!r}: the fused net has no blob {seam!r}; name another seam after the @")
         return seam
-    found = seams(proto.only_phase(fused, TEST), prefix, prefixes)
+    found = outlets(proto.only_phase(fused, TEST), prefix, prefixes)
     if not found:
         raise GraphError(f"branch {prefix!r}: the fused net has no layer whose name begins with {names.stem(prefix)!r}")
     if len(found) > 1:

@@ -8,19 +8,19 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from .. import proto
-from .._caffe import TEST, Message
-from .._child import run
 from ..data.images import load_images
+from ..engine.caffe import TEST, Message
+from ..engine.child import run
 from ..errors import WeightsError
 from ..files import PathLike
+from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.branches import prefixes
 from ..graph.check import require_sound
-from ..graph.cut import cut, seams
+from ..graph.cut import cut, outlets
 from ..graph.feed import fed
 from ..graph.flow import Flow
 from ..graph.judges import is_measure
 from ..weights.index import index, kind_of
-from .inputs import Weighted, shapes_to_feed
 
 TOLERANCE = 1e-4
 """How far a blob may be apart, as a share of its largest value. Engines that add in another order differ by about
@@ -78,7 +78,7 @@ def compare_engines(
     feed = _feed(part, given, seed)
     makers = Flow(proto.of_phase(part, TEST)).writer
     job: Dict[str, Any] = {"text": text, "weights": weighted.model.path, "feed": feed}
-    caffe = dict(run("netbuild.verify.engine:outputs", **job, blobs=blobs))
+    caffe = dict(run("netbuild.verify.child:outputs", **job, blobs=blobs))
     layers = {blob: part.layer[makers[blob]].name for blob in blobs}
     types = {layer.name: layer.type for layer in part.layer}
     opencv = dict(run("netbuild.verify.opencv:outputs", **job, layers=layers, types=types))
@@ -87,7 +87,7 @@ def compare_engines(
 
 def _seams(net: Message) -> Iterator[str]:
     for prefix in prefixes(net):
-        yield from seams(net, prefix)
+        yield from outlets(net, prefix)
 
 
 def _answers(net: Message) -> Iterator[str]:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import proto
-from .._caffe import TEST, Message, schema
-from .._child import run
 from ..branches.told import READ_IMAGES, sources_of
+from ..engine.caffe import TEST, Message, schema
+from ..engine.child import run
 from ..errors import CaffeError
 from ..files import PathLike, existing_file
 from ..graph.feed import is_input
 from ..graph.flow import Flow
-from ..shapes import infer
+from ..layers import infer
 from .samples import choices, reading
 
 
@@ -119,7 +119,7 @@ def _run(waiting: List[_Waiting]) -> None:
     while tried:
         jobs = [_job(one.pair, paths, one.folder) for one, _, paths in tried]
         try:
-            for difference in run("netbuild.verify.engine:prepared", jobs=jobs):
+            for difference in run("netbuild.verify.child:prepared", jobs=jobs):
                 one, images, _ = tried.pop(0)
                 one.found.append(ImageComparison(images, difference, abs(one.pair.own.transform_param.scale)))
         except CaffeError as error:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from .. import proto
-from .._caffe import Message
 from ..branches.told import resize_of
 from ..data.listing import first_paths
 from ..data.means import read_mean
+from ..engine.caffe import Message
 from ..errors import NetbuildError
-from ..shapes.lengths import counted
+from ..layers.lengths import counted
 
 _FROM_LIST, _MADE = 4, 2
 """So many images are taken of a list, or made where there is none."""

@@ -17,7 +17,7 @@ from .model import Span
 from .values import fill
 from .wire import WireFile
 
-Progress = Callable[[int, int], None]
+ByteProgress = Callable[[int, int], None]
 """Is called with the number of bytes that have been written and that are to be written in all."""
 _CHUNK = 1 << 18
 """Bytes per step, whole values. Buffers are made once: fresh memory costs more than the copying."""
@@ -38,7 +38,7 @@ class Text(NamedTuple):
         return len(self.data)
 
 
-class Part(NamedTuple):
+class Chunk(NamedTuple):
     """A part of a blob's values, and the offset where it is to stand."""
 
     at: int
@@ -51,7 +51,7 @@ class Part(NamedTuple):
     size: int
 
 
-Piece = Union[Text, Part]
+Piece = Union[Text, Chunk]
 
 
 def pieces(layer: str, blob: Union[Made, Taken], at: int) -> Iterator[Piece]:
@@ -63,17 +63,17 @@ def pieces(layer: str, blob: Union[Made, Taken], at: int) -> Iterator[Piece]:
         whole = span.size(blob.item_size)
         for first in range(0, whole, _BATCH):
             size = min(_BATCH, whole - first)
-            yield Part(at + first, layer, blob.path, span, blob.item_size, first, size)
+            yield Chunk(at + first, layer, blob.path, span, blob.item_size, first, size)
         at += whole
 
 
-def copy(found: Sequence[Piece], fd: int, progress: Optional[Progress]) -> None:
+def copy(found: Sequence[Piece], fd: int, progress: Optional[ByteProgress]) -> None:
     """Write all pieces and send them to the disk. What comes out of files is read back and compared.
 
     Raises WeightsError where a source is shorter than it was, or where the file then holds other values.
     """
     with ExitStack() as stack:
-        paths = sorted({piece.path for piece in found if isinstance(piece, Part)})
+        paths = sorted({piece.path for piece in found if isinstance(piece, Chunk)})
         writer = _Writer(fd, {path: stack.enter_context(WireFile(path)) for path in paths})
         total, done = sum(piece.size for piece in found), 0
         with ThreadPoolExecutor(_WRITERS) as pool:
@@ -117,7 +117,7 @@ class _Writer:
             done = os.pwrite(self._fd, data, at)
             data, at = data[done:], at + done
 
-    def _copy(self, part: Part, buffers: Tuple[bytearray, bytearray]) -> None:
+    def _copy(self, part: Chunk, buffers: Tuple[bytearray, bytearray]) -> None:
         """Copy a part and compare it.
 
         The buffers are equal from end to end before each step, so what lies behind a short chunk never tells them

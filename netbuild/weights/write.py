@@ -16,7 +16,7 @@ from typing import IO, Callable, List, Optional, Sequence
 from ..errors import NetbuildWarning, WeightsError
 from ..files import PathLike, replacing
 from .caffemodel import BLOB_DATA, BLOB_DOUBLE_DATA, BLOB_SHAPE, LAYER_BLOBS, NET_LAYER, SHAPE_DIM
-from .copier import Piece, Progress, Text, copy, pieces
+from .copier import ByteProgress, Piece, Text, copy, pieces
 from .entry import Entry
 from .hdf5 import allocate
 from .model import Shape
@@ -92,7 +92,7 @@ def write_model(
     net: bytes = b"",
     over_2gb: bool = False,
     seal: Callable[[int], object] = lambda _: None,
-    progress: Optional[Progress] = None,
+    progress: Optional[ByteProgress] = None,
 ) -> int:
     """Write the entries to `output` and return the file's size in bytes.
 
@@ -107,7 +107,7 @@ def write_model(
 
 
 def write_into(
-    file: IO[bytes], found: Sequence[Entry], *, hdf5: bool, net: bytes = b"", progress: Optional[Progress] = None
+    file: IO[bytes], found: Sequence[Entry], *, hdf5: bool, net: bytes = b"", progress: Optional[ByteProgress] = None
 ) -> int:
     """Write entries for which `require_writable` holds into an empty file, as `write_model` does; return its size."""
     planned = _hdf5(found, file.name) if hdf5 else _caffemodel(found, net)

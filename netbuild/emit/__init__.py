@@ -1,0 +1,1 @@
+"""A net as files: data layers that feed it, its prototxts and its solver."""

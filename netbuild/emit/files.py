@@ -1,0 +1,315 @@
+"""One fused net as files: train_val.prototxt (or one file per phase), deploy.prototxt and solver.prototxt."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import warnings
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+
+from google.protobuf import text_format
+
+from .. import names, proto
+from ..data.lists import count_images
+from ..data.sound import require_fit_lists
+from ..engine.caffe import TEST, TRAIN, Message, schema
+from ..errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean, some
+from ..files import PathLike, output_folder, write_all
+from ..fusion import Built, Fusion, build, require_fitting
+from ..graph.check import require_savable, require_sound, warn
+from ..graph.feed import with_inputs
+from ..graph.freeze import count_as_no_loss
+from ..layers import infer
+from ..solving import idle_policy, require_sensible
+from .accord import require_taken
+from .doubts import notes
+from .layers import data_layers
+from .source import AS_IT_IS, AS_TOLD, DataSource
+from .stamp import is_as_written, stamped
+
+SOLVER: Mapping[str, Any] = {
+    "test_iter": 500,
+    "test_initialization": False,
+    "test_interval": 1000,
+    "base_lr": 0.01,
+    "momentum": 0.9,
+    "weight_decay": 0.0005,
+    "lr_policy": "step",
+    "gamma": 0.707,
+    "stepsize": 1000,
+    "display": 200,
+    "max_iter": 30000,
+    "snapshot": 30000,
+    "solver_mode": "CPU",
+}
+"""The fusion recipe's solver, but for the mode: no GPU is needed."""
+
+_SOLVER_FILE = "solver.prototxt"
+_PHASES = {"train": TRAIN, "test": TEST}
+_NETS = ("net", "train_net", "test_net")
+
+Sources = Union[DataSource, Mapping[str, DataSource]]
+"""The data of the net's only input, or of each input by name."""
+
+
+def train_val(fusion: Fusion, source: Sources) -> Message:
+    """Return the net for training and testing, its data layers included, checked for shapes in both phases."""
+    built = build(fusion)
+    net = _train_val(fusion, built, _by_input(fusion, built, source))
+    _say(built, source)
+    return net
+
+
+def _train_val(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) -> Message:
+    net = type(built.message)(name=built.message.name)
+    net.layer.extend([*data_layers(sources, built.labels), *built.message.layer])
+    taken = {layer.name for layer in built.message.layer}
+    for layer in net.layer[: -len(built.message.layer)]:
+        layer.name = names.free(layer.name, taken)
+    require_sound(net, "the train_val net")
+    warn(net, "the train_val net")
+    for phase in (TRAIN, TEST):
+        batch = next(iter(sources.values())).batch(phase)
+        images = {blob: one for blob, one in sources.items() if blob not in built.labels}
+        sizes = {blob: (one.batch(phase), *one.size(phase)) for blob, one in images.items()}
+        require_fitting(built, fusion.join, sizes)
+        labels = {blob: (batch, *([length] if length > 1 else [])) for blob, length in built.labels.items()}
+        infer(net, phase, inputs={**sizes, **labels})
+    return net
+
+
+def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
+    """Return the net for inference: Input layers, no label, `prob` at the end, nothing that only training reads."""
+    built = build(fusion, deploy=True)
+    sizes = {blob: (batch, *one.size()) for blob, one in _by_input(fusion, built, source).items()}
+    require_fitting(built, fusion.join, sizes)
+    bare = type(built.message)(name=built.message.name, layer=map(_without_training, built.message.layer))
+    net = with_inputs(bare, sizes)
+    infer(net, TEST)
+    return net
+
+
+def _say(built: Built, source: Sources) -> None:
+    """Give a NetbuildWarning for all that is to be said of the data: what no branch tells, what is done otherwise."""
+    given = _given(built, source)
+    for blob, told in built.inputs.items():
+        for sentence in notes(blob, built.doubts[blob], told, given[blob]):
+            warnings.warn(sentence, NetbuildWarning, stacklevel=3)
+
+
+def _by_input(fusion: Fusion, built: Built, source: Sources) -> Dict[str, DataSource]:
+    """Return the source of each input and further label, with what the branches tell of its images."""
+    told = built.inputs
+    first = next(iter(told.values()))
+    sources = {blob: one.of_input(told.get(blob, first)) for blob, one in _given(built, source).items()}
+    require_taken(fusion, built, sources)
+    return sources
+
+
+def _given(built: Built, source: Sources) -> Dict[str, DataSource]:
+    """Return the source of each input and further label, in the order in which the branches read them."""
+    inputs = built.inputs
+    if isinstance(source, DataSource):
+        if len(inputs) > 1 and source.kind not in AS_IT_IS:
+            raise GraphError(f"the net has the inputs {' and '.join(inputs)}; give each a source of its own")
+        if len(inputs) == 1 or source.input is AS_TOLD:
+            return dict.fromkeys(inputs, source)
+        return {blob: dataclasses.replace(source, input=told) for blob, told in inputs.items()}
+    missing, unknown = sorted(set(inputs) - set(source)), sorted(set(source) - set(inputs) - set(built.labels))
+    if missing or (unknown and built.labels):
+        raise GraphError(f"the net reads {', '.join([*inputs, *built.labels])}; the data is for {', '.join(source)}")
+    return {blob: source[blob] for blob in [*inputs, *built.labels] if blob in source}
+
+
+def solver(net_paths: Mapping[str, str], snapshot_prefix: str, overrides: Mapping[str, str]) -> Message:
+    """Return a solver: the recipe's values, `net_paths` ('net', or 'train_net' and 'test_net'), and `overrides`.
+
+    An override is a field of SolverParameter and its value in prototxt, quotes left out: {"base_lr": "0.001"}.
+    """
+    message = schema().SolverParameter()
+    fields: Dict[str, Any] = {**SOLVER, "snapshot_prefix": snapshot_prefix}
+    for name, value in {**fields, **net_paths}.items():
+        if name not in overrides:
+            set_field(message, name, str(value))
+    for name, value in overrides.items():
+        set_field(message, name, value)
+    require_sensible(message)
+    return message
+
+
+def emit_files(
+    fusion: Fusion,
+    source: Sources,
+    folder: PathLike,
+    *,
+    split_phases: bool = False,
+    deploy_batch: int = 1,
+    solver_options: Optional[Mapping[str, str]] = None,
+    dry_run: bool = False,
+    force: bool = False,
+) -> List[Path]:
+    """Write the prototxts of a fusion into `folder` and return their paths; nothing is written if one is wrong.
+
+    What no branch tells of the images, and what a source's `input` does otherwise than they tell, is a NetbuildWarning.
+    A net with nothing to train gets no solver: an ensemble is written as test and deploy net, a net without a head as
+    deploy net alone. The solver's test_iter is what covers the test list once; where the list is not there to be
+    counted, it is the recipe's 500. A solver that was edited since is kept, with a NetbuildWarning, unless `force`;
+    where `solver_options` would have no effect on it, or its nets are others, it is refused.
+    """
+    options = solver_options or {}
+    _require_trained(fusion, split_phases, options)
+    built = build(fusion)
+    net = _trained_net(fusion, built, _by_input(fusion, built, source))
+    messages = {**_by_phase(fusion, net, split_phases), "deploy.prototxt": deploy(fusion, source, deploy_batch)}
+    if net is not None and fusion.all_heads:
+        new = _solver(fusion, source, net, Path(folder), split_phases, options)
+        if force or not _keeps(Path(folder) / _SOLVER_FILE, new, options):
+            messages[_SOLVER_FILE] = new
+    _say(built, source)
+    if split_phases or not fusion.all_heads:
+        _say_left(Path(folder), [*messages, *([_SOLVER_FILE] if fusion.all_heads else [])])
+    if not dry_run:
+        _write(messages, output_folder(folder))
+    return [Path(folder) / name for name in messages]
+
+
+def _trained_net(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) -> Optional[Message]:
+    """Return the net with data and losses, of an ensemble what TEST has of it; None for a net without a head."""
+    if not (fusion.ensemble or fusion.all_heads):
+        return None
+    net = _train_val(fusion, built, sources)
+    if fusion.ensemble:
+        net = proto.only_phase(net, TEST)
+    require_fit_lists(net, "the test net" if fusion.ensemble else "the train_val net")
+    return net
+
+
+def _by_phase(fusion: Fusion, net: Optional[Message], split_phases: bool) -> Dict[str, Message]:
+    """Return a net by the names of its files."""
+    if net is None:
+        return {}
+    if fusion.ensemble:
+        return {"test.prototxt": net}
+    if split_phases:
+        return {f"{name}.prototxt": proto.only_phase(net, phase) for name, phase in _PHASES.items()}
+    return {"train_val.prototxt": net}
+
+
+def _write(messages: Mapping[str, Message], folder: Path) -> None:
+    texts = {name: proto.to_text(message) for name, message in messages.items()}
+    if _SOLVER_FILE in texts:
+        texts[_SOLVER_FILE] = stamped(texts[_SOLVER_FILE])
+    write_all({folder / name: text.encode() for name, text in texts.items()})
+
+
+def _require_trained(fusion: Fusion, split_phases: bool, given: Mapping[str, str]) -> None:
+    """Refuse what is said of a training where nothing is trained."""
+    idle = [*given, *(["split_phases"] if split_phases else [])]
+    if idle and not fusion.all_heads:
+        raise GraphError(
+            f"a net {'that is an ensemble' if fusion.ensemble else 'without a head'} has nothing to train, gets no "
+            f"solver and no net of TRAIN phase: {' and '.join(idle)} would have no effect"
+        )
+
+
+def _say_left(folder: Path, new: Sequence[str]) -> None:
+    """Name the files of an earlier net, which stay beside the `new` ones under names that these do not have."""
+    old = [f"{name}.prototxt" for name in ("train_val", "train", "test", "solver")]
+    left = [name for name in old if name not in new and (folder / name).is_file()]
+    if left:
+        warnings.warn(
+            f"folder {str(folder)!r} also holds {some(left)} of another net, left as before; remove what "
+            "is not wanted, or name another folder: who looks at the folder (netbuild report) would take it for this "
+            "net's",
+            NetbuildWarning,
+            stacklevel=3,
+        )
+
+
+def _keeps(path: Path, new: Message, given: Mapping[str, str]) -> bool:
+    """Tell whether the solver that stands at `path` is to be kept: it was edited, or is of another hand."""
+    if not path.is_file() or is_as_written(path):
+        return False
+    try:
+        old = proto.read_solver(path)
+    except NetbuildError as error:
+        raise GraphError(f"{error}; --force replaces it") from error
+    differing = [name for name in new.DESCRIPTOR.fields_by_name if getattr(new, name) != getattr(old, name)]
+    lost = [name for name in differing if name in given]
+    if lost or _net_names(old) != _net_names(new):
+        what = " and ".join(lost) or "another net"
+        raise GraphError(
+            f"solver {str(path)!r}: was edited, or is not netbuild's, and would be kept, so that {what} had no effect; "
+            "edit it, name another folder, or let --force replace it"
+        )
+    differing = [name for name in differing if name not in _NETS]
+    if differing:
+        text = (
+            f"kept {path}, which was edited, or is not netbuild's (other {', '.join(differing)}); --force replaces it"
+        )
+        warnings.warn(text, NetbuildWarning, stacklevel=3)
+    return True
+
+
+def _net_names(solver: Message) -> List[str]:
+    values = [[getattr(solver, name)] if name != "test_net" else list(solver.test_net) for name in _NETS]
+    return [Path(path).name for paths in values for path in paths]
+
+
+def _solver(
+    fusion: Fusion, source: Sources, net: Message, target: Path, split_phases: bool, given: Mapping[str, str]
+) -> Message:
+    first = source if isinstance(source, DataSource) else next(iter(source.values()))
+    overrides = dict(given)
+    if "test_iter" not in overrides:
+        count = list_length(first)
+        overrides["test_iter"] = str(-(-count // first.test_batch) if count else SOLVER["test_iter"])
+    fields = {f"{name}_net": name for name in _PHASES} if split_phases else {"net": "train_val"}
+    paths = {field: str(target / f"{name}.prototxt") for field, name in fields.items()}
+    # A net's name is any text; this one becomes the beginning of file names.
+    stem = re.sub(r"[^\w.-]+", "_", net.name.lower()) or "net"
+    made = solver(paths, stem + ("_fused" if len(fusion.branches) > 1 else ""), overrides)
+    require_savable(made, net)
+    idle = idle_policy(made)
+    if idle:
+        warnings.warn(idle, NetbuildWarning, stacklevel=3)
+    return made
+
+
+def list_length(source: DataSource) -> Optional[int]:
+    """Return how many images the test list names, None where it is not a list that is there to be read."""
+    path = Path(source.test_source)
+    return count_images(path) if source.kind == "image" and path.is_file() else None
+
+
+def _without_training(layer: Message) -> Message:
+    """Return the layer without fillers, learning rates and weight in a loss; shared parameters are shared by name in
+    every phase."""
+    bare = proto.without_fillers(layer)
+    count_as_no_loss(bare)
+    named = [spec.name for spec in bare.param]
+    bare.ClearField("param")
+    if any(named):
+        for name in named:
+            bare.param.add(name=name)
+    return bare
+
+
+def set_field(message: Message, name: str, value: str) -> None:
+    """Set a field of a solver to its value in prototxt, quotes left out; GraphError where it has no such one."""
+    field = message.DESCRIPTOR.fields_by_name.get(name)
+    if field is None:
+        hint = did_you_mean(name, message.DESCRIPTOR.fields_by_name, "its fields are those of caffe.proto")
+        raise GraphError(f"solver: no field {name!r} in SolverParameter; {hint}")
+    if field.type == field.TYPE_STRING:
+        value = '"{}"'.format(value.replace("\\", "\\\\").replace('"', '\\"'))
+    elif field.type == field.TYPE_BOOL:
+        value = value.lower()
+    try:
+        text_format.Merge(f"{name}: {value}", message)
+    except text_format.ParseError as error:
+        if field.enum_type is not None:
+            hint = did_you_mean(value, field.enum_type.values_by_name)
+            raise GraphError(f"solver: {name}: {value} is not a value of this field; {hint}") from None
+        raise GraphError(f"solver: {name}: {value} is not a value of this field ({error})") from None

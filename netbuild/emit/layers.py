@@ -1,0 +1,119 @@
+"""Data layers as NetSpec functions: one definition for both phases and for every kind of source."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Sequence
+
+from ..engine.caffe import TEST, TRAIN, Message, caffe
+from ..errors import GraphError
+from ..fusion.wiring import DATA
+from .source import AS_IT_IS, DataSource
+
+
+def data_layers(sources: Mapping[str, DataSource], labels: Mapping[str, int]) -> List[Message]:
+    """Return the layers that feed a net in TRAIN and in TEST, as they stand together in a train_val net.
+
+    `sources` gives each input of the net its data, `labels` each label blob the count of numbers that one image has in
+    it. Of the kinds hdf5 and input one layer gives all of them by name. A list or a database has one label for each
+    image: that of the first source goes to the first label blob; each further label blob needs a source of its own
+    under its name, whose images nothing reads.
+    """
+    kinds = {source.kind for source in sources.values()}
+    if len(kinds) > 1:
+        raise GraphError(f"all inputs need data of one kind, found {' and '.join(sorted(kinds))}")
+    if kinds <= set(AS_IT_IS):
+        _require_one_file(sources)
+        # One layer gives all inputs and labels.
+        return [_together(sources, labels, phase) for phase in (TRAIN, TEST)]
+    _require_lists(sources, labels)
+    inputs = [blob for blob in sources if blob not in labels]
+    first_label, *more_labels = labels
+    layers = []
+    for phase in (TRAIN, TEST):
+        for blob in inputs:
+            label = first_label if blob == inputs[0] else ""
+            name = blob if len(inputs) > 1 else sources[blob].input.layer
+            layers += _listed(sources[blob], phase, name, [blob, label])
+        for label in more_labels:
+            layers += _listed(sources[label], phase, label, ["", label])
+    return layers
+
+
+def _require_one_file(sources: Mapping[str, DataSource]) -> None:
+    """Raise GraphError where sources differ that one layer is to read."""
+    for phase, name in ((TRAIN, "TRAIN"), (TEST, "TEST")):
+        read = {f"{one.path(phase)} in batches of {one.batch(phase)}": blob for blob, one in sources.items()}
+        if len(read) > 1:
+            listed = " and ".join(f"{text} for {blob!r}" for text, blob in read.items())
+            raise GraphError(
+                f"one layer of kind {next(iter(sources.values())).kind} gives all inputs and labels in {name}, found "
+                f"{listed}; give one list and one batch for all"
+            )
+
+
+def _require_lists(sources: Mapping[str, DataSource], labels: Mapping[str, int]) -> None:
+    for blob, length in labels.items():
+        if length > 1:
+            raise GraphError(
+                f"{blob!r} has {length} numbers for each image, and a list or a database only one; use data of kind "
+                "hdf5, with a data set for each blob"
+            )
+    for blob in [*labels][1:]:
+        if blob not in sources:
+            raise GraphError(
+                f"a list or a database has one label for each image, and {blob!r} is another; give it a list of its "
+                f"own with the same images in the same order, by --train-source {blob}=FILE and --test-source "
+                f"{blob}=FILE, or use data of kind hdf5"
+            )
+    if len(sources) > 1 and any(source.shuffle for source in sources.values()):
+        raise GraphError("each of several sources would be shuffled in another order; shuffle the lists themselves")
+
+
+def _together(sources: Mapping[str, DataSource], labels: Mapping[str, int], phase: int) -> Message:
+    """Return the one layer that gives all inputs and labels."""
+    inputs = {blob: source for blob, source in sources.items() if blob not in labels}
+    first = next(iter(inputs.values()))
+    batch = first.batch(phase)
+    blobs = [*inputs, *labels]
+    common: Dict[str, Any] = {
+        "name": first.input.layer if len(inputs) == 1 else DATA,
+        "ntop": len(blobs),
+        "include": {"phase": phase},
+    }
+    if first.kind == "hdf5":
+        tops = caffe().layers.HDF5Data(source=first.path(phase), batch_size=batch, **common)
+    else:
+        shapes = [{"dim": [batch, *source.size(phase)]} for source in inputs.values()]
+        shapes += [{"dim": [batch, length] if length > 1 else [batch]} for length in labels.values()]
+        tops = caffe().layers.Input(shape=shapes, **common)
+    return _messages(dict(zip(blobs, tops if len(blobs) > 1 else [tops])))[0]
+
+
+def _listed(source: DataSource, phase: int, name: str, tops: Sequence[str]) -> List[Message]:
+    """Return the layer of one list or database; `tops` are its image and its label, '' for one that nothing reads."""
+    layers = caffe().layers
+    common: Dict[str, Any] = {"name": name, "include": {"phase": phase}, "source": source.path(phase)}
+    common["batch_size"] = source.batch(phase)
+    transform = source.transform(phase)
+    if transform:
+        common["transform_param"] = transform
+    if source.kind == "image":
+        made = layers.ImageData(ntop=2, **source.image_options(phase), **common)
+    else:
+        backend = getattr(caffe().params.Data, source.kind.upper())
+        # A database layer may do without labels, ImageData may not.
+        made = layers.Data(ntop=2 if tops[1] else 1, backend=backend, **common)
+        made = made if tops[1] else [made]
+    net: Dict[str, Any] = {}
+    for kind, blob, top in zip(("image", "label"), tops, made):
+        net[blob or f"{name}_{kind}"] = top
+        if not blob:
+            net[f"{name}_silence"] = layers.Silence(top, ntop=0, include={"phase": phase})
+    return _messages(net)
+
+
+def _messages(tops: Mapping[str, Any]) -> List[Message]:
+    net = caffe().NetSpec()
+    for name, top in tops.items():
+        net[name] = top
+    return list(net.to_proto().layer)

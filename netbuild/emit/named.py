@@ -1,0 +1,37 @@
+"""The net that a command line's NET names: a prototxt as it stands, or what a builder makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Optional
+
+from .. import proto
+from ..branches.source import alone, prototxts
+from ..branches.table import find_builder
+from ..engine.caffe import Message
+from ..errors import GraphError
+from ..fusion import Fusion
+from .files import train_val
+from .source import DataSource
+
+
+def named_net(name: str, classes: Optional[int] = None) -> Message:
+    """Return the net of a prototxt, or of a builder: up to its seam, or with `classes` the net that trains, fed by
+    images that are resized to the shape that the builder tells.
+
+    Raises GraphError where there is none of that name, and for `classes` of a prototxt, which has its own.
+    """
+    files = prototxts(name)
+    if files and classes is not None:
+        raise GraphError(f"{name}: a prototxt has its own classes; --classes is for builders")
+    if len(files) > 1:
+        raise GraphError(f"{name}: one net is expected here; give one of these files")
+    if files:
+        return proto.read_net(files[0])
+    builder = find_builder(name)
+    net, branch = alone(builder)
+    if classes is None:
+        return net
+    if branch.input is None or branch.input.shape is None:
+        raise GraphError(f"{name}: the builder does not tell the shape of its input; write the net with emit first")
+    return train_val(Fusion({"": builder}, classes, frozen=False), DataSource(replace(branch.input, resize=True)))

@@ -1,0 +1,198 @@
+"""What the data layers of a net read, and how they prepare it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Dict, Optional, Tuple
+
+from ..branches.branch import Cut, Disputed, Input
+from ..engine.caffe import TEST, TRAIN
+from ..errors import GraphError
+
+AS_TOLD = Input(None)
+"""The input of a source that is to prepare images as the branches tell."""
+KINDS = ("image", "lmdb", "leveldb", "hdf5", "input")
+"""Where data comes from: a list of image files, a database, a list of HDF5 files, or the caller's memory."""
+AS_IT_IS = ("hdf5", "input")
+"""Kinds whose values reach the net unchanged: whoever gives them has prepared them."""
+
+_TRAIN_LIST, _TEST_LIST = "train.txt", "val.txt"
+_DONE = {"resize": "resized", "crop": "cropped"}
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The data of one input of a net, in both phases."""
+
+    input: Input = AS_TOLD
+    """How images are prepared; by default as the branches that read them tell."""
+    kind: str = "image"
+    train_source: str = _TRAIN_LIST
+    test_source: str = _TEST_LIST
+    train_batch: int = 50
+    test_batch: int = 20
+    crop: Optional[int] = None
+    """Side of a square crop: at random in TRAIN, from the middle in TEST; 0 for none. This and what follows is by
+    default as the input tells."""
+    resize: Optional[Tuple[int, int]] = None
+    """(height, width) that images are resized to before they are cropped; ImageData only."""
+    mirror: Optional[bool] = None
+    """Mirror images at random in TRAIN."""
+    shuffle: bool = False
+    """Shuffle the list each epoch in TRAIN; ImageData only, by default not."""
+    root_folder: Optional[str] = None
+    """Put in front of each path of the list; ImageData only."""
+    color: Optional[bool] = None
+    """BGR images (True) or grey ones."""
+    mean_file: Optional[str] = None
+    """A mean image (binaryproto) in place of mean values."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise GraphError(f"no data kind {self.kind!r}; known are {', '.join(KINDS)}")
+        self._require_applicable()
+        if min(self.train_batch, self.test_batch) < 1:
+            raise GraphError("a batch needs at least 1 image")
+        self._require_sizes()
+        if self.input is AS_TOLD:
+            return
+        if self.kind not in AS_IT_IS and len(self.shape) != 3:
+            raise GraphError(f"images have a shape C,H,W; found {','.join(map(str, self.shape))}")
+        self._require_channels()
+        if self.kind not in AS_IT_IS:
+            self.require_decided(self.input.disputed)
+            self._require_croppable()
+
+    def _require_applicable(self) -> None:
+        if self.kind in AS_IT_IS and (self.crop or self.mirror or self.mean_file):
+            raise GraphError(
+                f"data of kind {self.kind!r} is taken as it is: crop and mirror do not apply, nor a mean file"
+            )
+        if self.kind == "input" and (self.train_source, self.test_source) != (_TRAIN_LIST, _TEST_LIST):
+            raise GraphError(
+                "data of kind 'input' is what your program puts into the net: train and test source do not apply"
+            )
+        if self.kind != "image" and (self.resize or self.shuffle or self.root_folder):
+            raise GraphError(f"resize, shuffle and root folder are for images in a list, not for data of {self.kind!r}")
+
+    def _require_sizes(self) -> None:
+        lengths = [*([self.crop] if self.crop else []), *(self.resize or ())]
+        wrong = [length for length in lengths if not isinstance(length, int) or length < 1]
+        if wrong or (self.resize is not None and len(self.resize) != 2):
+            raise GraphError(
+                f"a crop of {self.crop} and a resize of {self.resize}: expected whole numbers from 1 on, a crop's side "
+                "(0: none) and a resize's height and width"
+            )
+
+    def _require_channels(self) -> None:
+        channels = self.shape[0]
+        if self.kind == "image" and channels not in (1, 3):
+            raise GraphError(
+                f"images of a list have 3 channels, or 1 as grey ones, and the net reads {channels}; take data of kind "
+                "lmdb, leveldb or hdf5"
+            )
+        if not self.mean_file and len(self.input.mean) not in (0, 1, channels):
+            raise GraphError(f"{len(self.input.mean)} mean values for {channels} channels; give one, or each's")
+
+    def require_decided(self, disputed: Disputed) -> None:
+        """Raise GraphError for a cut in which the branches differ (`Input.disputed`) and that is not decided here."""
+        decisive = {"image": ("resize", "crop"), "lmdb": ("crop",), "leveldb": ("crop",)}.get(self.kind, ())
+        asked = {name: values for name, values in disputed if name in decisive and getattr(self, name) is None}
+        if asked:
+            done = " and ".join(f"{_DONE[name]} differently ({values})" for name, values in asked.items())
+            raise GraphError(
+                f"the branches were trained on images {done}, and one data layer does it in one way; give one branch "
+                "an input of its own (--input PREFIX=NAME), which may read the same list, or say "
+                f"{' and '.join(f'--{name}' for name in asked)} for all"
+            )
+
+    def _require_croppable(self) -> None:
+        for phase in (TRAIN, TEST):
+            resize, crop, _ = self.cut(phase)
+            told = self.input.cut(phase)
+            # Of the shape that a net sees, a crop is made smaller; how large the images were nobody tells then.
+            limit = resize or (None if told is not None and told.crop else self.shape[1:])
+            if crop and limit and crop > min(limit):
+                raise GraphError(
+                    f"a crop of {crop} is larger than the image, {'resized to ' if resize else ''}"
+                    f"{limit[0]} x {limit[1]}; change --crop or --{'resize' if resize else 'shape'}"
+                )
+
+    @property
+    def shape(self) -> Tuple[int, ...]:
+        """The input's shape without N; raises GraphError where neither the branches nor the caller told it."""
+        if self.input.shape is None:
+            raise GraphError("the shape of the input is not known from the branches' nets; give it: --shape C,H,W")
+        channels = {None: self.input.shape[0], True: 3, False: 1}[self.color]
+        return (channels, *self.input.shape[1:])
+
+    @property
+    def all_mean_file(self) -> Optional[str]:
+        """The mean file, given here or told by the input."""
+        return self.mean_file or self.input.mean_file
+
+    def of_input(self, told: Input) -> DataSource:
+        """Return the source as it is for an input of which the branches tell `told`."""
+        return replace(self, input=told) if self.input is AS_TOLD else self
+
+    def cut(self, phase: int) -> Cut:
+        """Return how much of an image the net sees in a phase: as said here, else as its source told."""
+        told = self.input.cut(phase) or Cut()
+        crop = told.crop if self.crop is None else self.crop
+        resize = self.resize
+        if self.kind == "image" and resize is None:
+            resize = told.resize or (self._sides() if self.input.resize and not crop else None)
+        mirror = told.mirror if self.mirror is None else self.mirror
+        return Cut(resize, crop or None, phase == TRAIN and mirror)
+
+    def _sides(self) -> Tuple[int, int]:
+        height, width = self.shape[1:]
+        return height, width
+
+    def size(self, phase: int = TEST) -> Tuple[int, ...]:
+        """Return the shape as the net sees it in a phase, after cropping: of images (C, H, W)."""
+        if self.kind in AS_IT_IS:
+            return self.shape
+        resize, crop, _ = self.cut(phase)
+        return (self.shape[0], *((crop, crop) if crop else resize or self.shape[1:]))
+
+    def batch(self, phase: int) -> int:
+        """Return the batch size of a phase."""
+        return self.train_batch if phase == TRAIN else self.test_batch
+
+    def path(self, phase: int) -> str:
+        """Return the list or database of a phase."""
+        return self.train_source if phase == TRAIN else self.test_source
+
+    def image_options(self, phase: int) -> Dict[str, Any]:
+        """Return the fields of an ImageDataParameter beside source and batch size."""
+        options: Dict[str, Any] = {}
+        if self.shape[0] == 1:
+            options["is_color"] = False
+        resize = self.cut(phase).resize
+        if resize:
+            options["new_height"], options["new_width"] = resize
+        if self.shuffle and phase == TRAIN:
+            options["shuffle"] = True
+        root = self.input.root_folder if self.root_folder is None else self.root_folder
+        if root:
+            options["root_folder"] = root
+        return options
+
+    def transform(self, phase: int) -> Dict[str, Any]:
+        """Return the fields of a TransformationParameter."""
+        fields: Dict[str, Any] = {}
+        if self.all_mean_file:
+            fields["mean_file"] = self.all_mean_file
+        elif self.input.mean:
+            fields["mean_value"] = list(self.input.mean)
+        if self.input.scale != 1:
+            fields["scale"] = self.input.scale
+        _, crop, mirror = self.cut(phase)
+        if crop:
+            fields["crop_size"] = crop
+        if mirror:
+            fields["mirror"] = True
+        if self.kind != "image" and (self.color is not None or self.input.decoded is not None):
+            fields["force_color" if self.shape[0] > 1 else "force_gray"] = True
+        return fields

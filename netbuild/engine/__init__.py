@@ -1,0 +1,1 @@
+"""The door to Caffe, and the processes behind it in which Caffe may abort."""

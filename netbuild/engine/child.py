@@ -1,0 +1,290 @@
+"""Run a function that uses Caffe's engine in a process of its own.
+
+A failed check in Caffe aborts the whole process: no exception, no clean-up. In a child process the abort costs the
+caller nothing, and the last fatal line of Caffe's log becomes the error's text.
+
+The function is a generator, named as `module:function`; what it yields reaches the caller as it comes. Arguments
+and events travel pickled over the child's standard input and output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pickle
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from itertools import islice
+from pathlib import Path
+from types import GeneratorType
+from typing import IO, Any, Callable, Generator, Iterable, Iterator, List, Optional
+
+from ..errors import CaffeError, NetbuildError
+from .ending import ended_early
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask a process to end."""
+_PATIENCE = 60
+"""Seconds that a fork may take: a BLAS whose threads do not survive forking would wait forever."""
+_LAST_PATIENCE = 600
+"""Seconds that a child may take which was asked to end: for the step that it is in, and a snapshot."""
+END = "end"
+"""What a caller sends to `run` that wants no more: the child is asked to end, and its last events come."""
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""What tells the BLAS libraries that Caffe is built with how many threads to use."""
+LOG_LEVEL = "GLOG_minloglevel"
+_SHOWN = ("0", "1")
+"""Levels of Caffe's log, from which on the caller wants to read along."""
+_DEATHS = 3
+"""So many processes may die on one task before it is given up."""
+
+
+def run(function: str, *, blas_threads: Optional[int] = None, **arguments: Any) -> Generator[Any, Optional[str], None]:
+    """Yield what `function(**arguments)` yields in a child process.
+
+    Ctrl-C and the like are passed on to the child, which may end its work cleanly; a NetbuildError there is raised
+    here; an abort of Caffe becomes a CaffeError. `blas_threads` is None for the library's own choice. Closed before
+    its end, this kills the child; sent END, it asks the child to end, as Ctrl-C does, and goes on with what comes.
+    """
+    with _Child(function, blas_threads) as child:
+        with _passing_on_interrupts(child.process) as interrupts:
+            child.send(arguments)
+            child.close_input()
+            for event in _events(child.events):
+                if (yield event) == END:
+                    child.ask_to_end()
+            code = child.process.wait()
+        if code != 0 and interrupts:
+            raise KeyboardInterrupt
+        if code != 0:
+            raise child.last_words()
+
+
+def share(
+    function: str, tasks: Iterable[Any], workers: int, *, blas_threads: Optional[int] = None, **arguments: Any
+) -> Generator[Any, None, None]:
+    """Yield what `function(tasks, **arguments)` yields in several child processes, as it comes: one event for a task.
+
+    Each process gets a task when it has done its last. A task whose process dies is given to a new one; the CaffeError
+    of that death is raised when it has cost three.
+    """
+    source = iter(tasks)
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as ready:
+
+        def give(child: _Child, task: Any, deaths: int) -> None:
+            child.send(task)
+            ready.register(child.events, selectors.EVENT_READ, (child, task, deaths))
+
+        def begin(task: Any, deaths: int = 0) -> None:
+            child = stack.enter_context(_Child(function, blas_threads))
+            child.send({"tasks": SENT, **arguments})
+            give(child, task, deaths)
+
+        for task in islice(source, workers):
+            begin(task)
+        while ready.get_map():
+            for key, _ in ready.select():
+                child, task, deaths = key.data
+                ready.unregister(child.events)
+                event = next(_events(child.events), _NOTHING)
+                if event is not _NOTHING:
+                    yield event
+                    following = next(source, _NOTHING)
+                    if following is not _NOTHING:
+                        give(child, following, 0)
+                elif deaths + 1 < _DEATHS:
+                    begin(task, deaths + 1)
+                else:
+                    child.process.wait()
+                    raise child.last_words()
+
+
+SENT = "sent one by one"
+"""Stands for an argument that the child reads from its standard input, one item after the other."""
+_NOTHING = object()
+
+
+class _Child:
+    """A process that runs one function; it is gone when the block ends."""
+
+    def __init__(self, function: str, blas_threads: Optional[int]) -> None:
+        # The child finds the modules that we find, in our order; by itself it would look in the current folder first.
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or str(Path.cwd()) for path in sys.path))
+        if blas_threads is not None:
+            environment.update(dict.fromkeys(BLAS_THREADS, str(blas_threads)))
+        start = "import sys; del sys.path[0]; from netbuild.engine.child import main; main(sys.argv[1])"
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+        shown = os.environ.get(LOG_LEVEL) in _SHOWN
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", start, function],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if shown else self._log,
+            env=environment,
+            # A session of its own: the terminal's Ctrl-C reaches the child once, through us.
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        self.events: IO[bytes] = self.process.stdout
+        self._impatient: Optional[threading.Timer] = None
+        self._relay = threading.Thread(target=self._pass_on_log, daemon=True) if shown else None
+        if self._relay is not None:
+            self._relay.start()
+
+    def _pass_on_log(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._log.write(line)
+            with contextlib.suppress(OSError):  # nobody reads along any more
+                sys.stderr.write(line.decode("utf-8", "replace"))
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._impatient is not None:
+            self._impatient.cancel()
+        self.process.kill()
+        self.close_input()
+        self.events.close()
+        self.process.wait()
+        self._end_relay()
+        self._log.close()
+
+    def send(self, item: Any) -> None:
+        """Give the function something; of a child that has died its exit status tells."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            pickle.dump(item, self.process.stdin)
+            self.process.stdin.flush()
+
+    def close_input(self) -> None:
+        """Tell the function that nothing more comes."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+    def ask_to_end(self) -> None:
+        """Ask the child to end its work cleanly, and kill it where it takes too long."""
+        self.process.send_signal(signal.SIGINT)
+        self._impatient = threading.Timer(_LAST_PATIENCE, self.process.kill)
+        self._impatient.daemon = True
+        self._impatient.start()
+
+    def _end_relay(self) -> None:
+        if self._relay is not None and self.process.stderr is not None:
+            self._relay.join()
+            self.process.stderr.close()
+
+    def last_words(self) -> CaffeError:
+        """Return why a child that has ended did so."""
+        self._end_relay()
+        return ended_early(self._log, self.process.returncode)
+
+
+@contextlib.contextmanager
+def _passing_on_interrupts(child: subprocess.Popen[bytes]) -> Iterator[List[int]]:
+    """Send each signal to end on to the child instead of raising it here, where it could tear an event in two."""
+    seen: List[int] = []
+
+    def pass_on(number: int, _frame: Any) -> None:
+        seen.append(number)
+        child.send_signal(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    before = {number: signal.signal(number, pass_on) for number in ENDINGS}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _events(stream: IO[bytes]) -> Iterator[Any]:
+    while True:
+        try:
+            event = pickle.load(stream)
+        except (EOFError, pickle.UnpicklingError):
+            # The end, or a child that died within an event; its exit status tells which.
+            return
+        if isinstance(event, NetbuildError):
+            raise event
+        yield event
+
+
+def apart(work: Callable[[], Iterable[Any]], patience: Optional[int] = None) -> Iterator[Any]:
+    """Yield what `work()` yields in a fork of this process, for a child that has Caffe loaded and is to outlive it.
+
+    The errors are those of `run`, and CaffeError for a fork that does not come to an end within so many seconds.
+    """
+    patience = patience or _PATIENCE
+    receiving, sending = os.pipe()
+    with tempfile.TemporaryFile() as log, os.fdopen(receiving, "rb") as stream:
+        fork = os.fork()
+        if fork == 0:
+            _be_the_fork(work, sending, log.fileno(), patience)
+        os.close(sending)
+        status = None
+        try:
+            yield from _events(stream)
+            _, status = os.waitpid(fork, 0)
+        finally:
+            if status is None:
+                os.kill(fork, signal.SIGKILL)
+                os.waitpid(fork, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+            raise CaffeError(f"Caffe did not come to an end within {patience} seconds")
+        if status != 0:
+            raise ended_early(log, -os.WTERMSIG(status) or os.WEXITSTATUS(status))
+
+
+def _be_the_fork(work: Callable[[], Iterable[Any]], sending: int, log: int, patience: int) -> None:
+    """Do the work and end, without the clean-up that is the original's."""
+    code = 1
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(patience)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        with os.fdopen(sending, "wb") as events:
+            _send(work, events)
+        code = 0
+    except BaseException:
+        os.write(log, traceback.format_exc().encode())
+    finally:
+        os._exit(code)
+
+
+def main(function: str) -> None:
+    """Be the child: run the function that the parent names, with the arguments that it sends."""
+    # Whatever prints to standard output, Python or C++, must not land between the events.
+    events = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    arguments = pickle.load(sys.stdin.buffer)
+    arguments.update((name, _events(sys.stdin.buffer)) for name, value in arguments.items() if value == SENT)
+    module, _, name = function.partition(":")
+    _send(lambda: getattr(importlib.import_module(module), name)(**arguments), events)
+    events.close()
+
+
+def _send(work: Callable[[], Iterable[Any]], events: IO[bytes]) -> None:
+    produced = work()
+    try:
+        for event in produced:
+            pickle.dump(event, events)
+            events.flush()
+    except NetbuildError as error:
+        pickle.dump(error, events)
+    except BrokenPipeError:
+        # The caller is gone, and nobody wants the rest; what a generator keeps in hand it may still put away.
+        if isinstance(produced, GeneratorType):
+            produced.close()
+        os._exit(1)

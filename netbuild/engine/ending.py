@@ -1,0 +1,63 @@
+"""What the end of a process that ran Caffe tells: its last words, or the signal that ended it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Optional
+
+from ..errors import CaffeError, printable
+
+_FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux keeps what a container may take (control groups 2 and 1)."""
+
+
+class KilledError(CaffeError):
+    """Caffe's process was ended by SIGKILL, which is what the system does where memory runs out."""
+
+
+def machine_memory() -> int:
+    """Return how many bytes of memory this machine has, or the container may take."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in _LIMITS:
+        with suppress(OSError, ValueError):  # none, or the word `max`
+            there = min(there, int(Path(path).read_text()))
+    return there
+
+
+def ended_early(log: IO[bytes], code: int) -> CaffeError:
+    """Return what is to be raised for a process with this exit status (-9: killed by signal 9) and log."""
+    log.seek(0)
+    text = log.read().decode("utf-8", "replace")
+    fatal = _FATAL.findall(text)
+    if fatal:
+        where, said = fatal[-1]
+        return CaffeError(f"Caffe gave up: {printable(said.strip())} ({where})")
+    last = next(iter(text.strip().splitlines()[-1:]), None)
+    if code == -signal.SIGKILL:
+        return KilledError(
+            "Caffe's process was killed by signal 9 (SIGKILL): probably by the system, because memory ran out (there "
+            f"are {machine_memory() / 2**30:.1f} GiB); a smaller batch takes less"
+            + ("" if last is None else f"; its log ends with: {printable(last)}")
+        )
+    return CaffeError(f"Caffe's process ended early: {_how(code, last)}")
+
+
+def _how(code: int, last: Optional[str]) -> str:
+    status = f"exit status {code}"
+    if code < 0:
+        status = f"signal {-code} ({_name(-code)})"
+    if last is None:
+        return f"{status}, and nothing in its log"
+    return f"{status}: {printable(last)}" if code < 0 else printable(last)
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "a signal without a name"

@@ -1,0 +1,72 @@
+"""Shapes: which blob Caffe would take for which, and which one it could be made to be."""
+
+from __future__ import annotations
+
+import math
+from typing import Optional, Sequence, Tuple
+
+from ..weights.model import Blob, Shape
+
+AnyShape = Optional[Tuple[Optional[int], ...]]
+"""A shape in which None stands for a length that the net alone does not tell (an image's size, say), or for all."""
+
+
+def fits(blob: Blob, shape: AnyShape) -> bool:
+    """Tell whether Caffe would take the blob for this shape (Blob::ShapeEquals of BVLC Caffe).
+
+    A blob in the old four-number form equals a shape of at most four axes padded with leading 1s.
+    """
+    if shape is None:
+        return True
+    if blob.legacy:
+        if len(shape) > 4:
+            return False
+        shape = (1,) * (4 - len(shape)) + tuple(shape)
+    return len(blob.shape) == len(shape) and all(
+        expected is None or expected == found for expected, found in zip(shape, blob.shape)
+    )
+
+
+def resolved(blob: Blob, shape: AnyShape) -> Optional[Shape]:
+    """Return the declared shape, its unknown lengths taken from the blob; None where that does not fit it."""
+    if not fits(blob, shape):
+        return None
+    if shape is None:
+        return blob.shape
+    tail = blob.shape[len(blob.shape) - len(shape) :]
+    return tuple(found if expected is None else expected for expected, found in zip(shape, tail))
+
+
+def reshaped(blob: Blob, shape: AnyShape) -> Optional[Shape]:
+    """Return the declared shape where it takes as many values, for as many outputs."""
+    exact = resolved(blob, shape)
+    if exact is not None or not shape:
+        return exact
+    count = math.prod(blob.shape)
+    # The old form of a matrix is (1, 1, outputs, inputs), of a convolution (outputs, channels, height, width).
+    outputs = (blob.shape[0], blob.shape[-2]) if blob.legacy else blob.shape[:1]
+    if len(shape) == 2 and shape[1] is None and shape[0]:
+        shape = (shape[0], count // shape[0])
+    lengths = tuple(length for length in shape if length is not None)
+    fitting = len(lengths) == len(shape) and math.prod(lengths) == count and lengths[0] in outputs
+    return lengths if fitting else None
+
+
+def mixed(blob: Blob, shape: AnyShape) -> Optional[Shape]:
+    """Return the declared shape of a convolution where only the input channels differ, and one side has a single."""
+    if shape is None or len(shape) < 3 or len(shape) != len(blob.shape) or shape[1] is None:
+        return None
+    one_to_many = 1 in (shape[1], blob.shape[1]) and shape[1] != blob.shape[1]
+    return resolved(blob._replace(shape=(blob.shape[0], shape[1], *blob.shape[2:])), shape) if one_to_many else None
+
+
+def blob_text(shape: AnyShape) -> str:
+    """Return '500 x 800', with '?' for a length that is not known; 'scalar' for no axes."""
+    if shape is None:
+        return "?"
+    return " x ".join("?" if length is None else str(length) for length in shape) or "scalar"
+
+
+def shapes_text(shapes: Sequence[AnyShape]) -> str:
+    """Return the shapes of a layer's blobs, '500 x 800, 500'."""
+    return ", ".join(map(blob_text, shapes)) or "no blobs"

@@ -1,0 +1,128 @@
+"""A head that begins as the ensemble of its branches' classifiers, instead of at random.
+
+On a concat of seams the head's weights are (classes, K1 + K2 + ...). Where branches were trained on classes of their
+own, each branch's classifier fills the rows of its classes in the columns of its seam, and all else is 0: every score
+is then what the branch's own net gives.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ..errors import WeightsError
+from ..weights.entry import Made
+from ..weights.model import Blob, Layer, Model
+from ..weights.values import read_floats
+from ..weights.wire import WireFile
+from .plan import HeadStart
+
+
+class Classifier(NamedTuple):
+    """A branch's own classifier, of which rows of the head are made."""
+
+    path: str
+    layer: str
+    classes: Tuple[int, ...]
+    """The head's class of each of its outputs."""
+
+
+class _Values(NamedTuple):
+    """The values of a branch's classifier."""
+
+    classifier: Classifier
+    columns: int
+    weights: bytes
+    bias: bytes
+
+
+def head_values(
+    starts: Mapping[str, HeadStart],
+    models: Mapping[str, Sequence[Model]],
+    unused: Mapping[str, Sequence[str]],
+    shapes: Sequence[Sequence[Optional[int]]],
+) -> Tuple[List[Made], Dict[str, Classifier]]:
+    """Return the blobs of a head and the classifier of each branch that they are made of.
+
+    The head's declared `shapes` are (classes, K) and, with a bias, (classes,). `starts` gives the branches in the order
+    of their seams in the concat. Raises WeightsError where the classes are not shared out among the branches, or where
+    a classifier does not fit.
+    """
+    classes = shapes[0][0]
+    assert classes is not None
+    _require_shared_out(starts, classes)
+    found = {
+        prefix: _read(prefix, start, models[prefix], unused.get(prefix, ()), with_bias=len(shapes) > 1)
+        for prefix, start in starts.items()
+    }
+    width = sum(one.columns for one in found.values())
+    if shapes[0][1] not in (None, width):
+        listed = ", ".join(f"{prefix}: {one.columns}" for prefix, one in found.items())
+        raise WeightsError(f"the head reads {shapes[0][1]} values, the branches' classifiers {width} ({listed})")
+    weights, bias, left = bytearray(4 * classes * width), bytearray(4 * classes), 0
+    for one in found.values():
+        row_size = 4 * one.columns
+        for output, row in enumerate(one.classifier.classes):
+            at = 4 * (row * width + left)
+            weights[at : at + row_size] = one.weights[output * row_size : (output + 1) * row_size]
+            bias[4 * row : 4 * row + 4] = one.bias[4 * output : 4 * output + 4]
+        left += one.columns
+    made = [Made((classes, width), bytes(weights)), Made((classes,), bytes(bias))]
+    return made[: len(shapes)], {prefix: one.classifier for prefix, one in found.items()}
+
+
+def _require_shared_out(starts: Mapping[str, HeadStart], classes: int) -> None:
+    owners: Dict[int, str] = {}
+    for prefix, start in starts.items():
+        for number in start.classes:
+            if not 0 <= number < classes:
+                raise WeightsError(f"branch {prefix!r}: class {number} is none of the head's 0 to {classes - 1}")
+            if number in owners:
+                raise WeightsError(
+                    f"class {number} is given to {owners[number]!r} and again to {prefix!r}: a head can begin as its "
+                    "branches' classifiers only where each class is one branch's own"
+                )
+            owners[number] = prefix
+    missing = sorted(set(range(classes)) - set(owners))
+    if missing:
+        raise WeightsError(f"the head's classes {', '.join(map(str, missing))} are no branch's; name each class once")
+
+
+def _read(prefix: str, start: HeadStart, models: Sequence[Model], unused: Sequence[str], *, with_bias: bool) -> _Values:
+    model, layer = _layer(prefix, start, models, unused)
+    weights = layer.blobs[0]
+    outputs, columns = weights.shape[-2:]
+    if outputs != len(start.classes):
+        raise WeightsError(
+            f"branch {prefix!r}: {len(start.classes)} classes are named for the {outputs} outputs of {layer.name!r} in "
+            f"{model.path}"
+        )
+    if with_bias and len(layer.blobs) < 2:
+        raise WeightsError(f"branch {prefix!r}: the head has a bias, {layer.name!r} in {model.path} has none")
+    with WireFile(model.path) as file:
+        bias = read_floats(file, layer.blobs[1]) if with_bias else b"\0\0\0\0" * outputs
+        classifier = Classifier(model.path, layer.name, start.classes)
+        return _Values(classifier, columns, read_floats(file, weights), bias)
+
+
+def _layer(prefix: str, start: HeadStart, models: Sequence[Model], unused: Sequence[str]) -> Tuple[Model, Layer]:
+    layers = [(model, layer) for model in models for layer in model.layers if len(layer.blobs[0].shape) in (2, 4)]
+    if start.layer is not None:
+        named = [(model, layer) for model, layer in layers if layer.name == start.layer]
+    else:
+        named = [
+            (model, layer)
+            for model, layer in layers
+            if layer.name in unused and layer.blobs[0].shape[-2] == len(start.classes) and _is_matrix(layer.blobs[0])
+        ]
+    if len(named) != 1 or not _is_matrix(named[0][1].blobs[0]):
+        wanted = repr(start.layer) if start.layer else f"one classifier of {len(start.classes)} outputs"
+        paths = " and ".join(model.path for model in models)
+        raise WeightsError(
+            f"branch {prefix!r}: {paths} has {len(named) or 'no'} layers for {wanted}; name the classifier, as in "
+            f"--init-head {prefix}=LAYER:CLASSES"
+        )
+    return named[0]
+
+
+def _is_matrix(blob: Blob) -> bool:
+    return all(length == 1 for length in blob.shape[:-2])

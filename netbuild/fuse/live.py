@@ -1,0 +1,46 @@
+"""Copy trained blobs into nets that are already in memory, for people who hold a `caffe.Net` or a solver."""
+
+from __future__ import annotations
+
+from typing import Any, List, NamedTuple
+
+import numpy as np
+
+from .. import names
+from ..files import PathLike
+from ..weights.index import index
+from ..weights.model import Blob
+from ..weights.values import read_bytes
+from ..weights.wire import WireFile
+from .plan import Declared, make_plan
+
+
+class Copied(NamedTuple):
+    """What `copy_branch` did: the layers filled, and source layers the net does not want."""
+
+    layers: List[str]
+    unused: List[str]
+
+
+def copy_branch(net: Any, prefix: str, caffemodel: PathLike) -> Copied:
+    """Copy the blobs of `caffemodel` into the layers of `net` that bear `prefix`.
+
+    `net` is a `caffe.Net` or a pycaffe solver (its train net is filled, and through it the test nets, which share
+    its blobs when they run). A layer `conv1` of the file fills `odd/conv1` for the prefix `odd`; the empty prefix
+    fills layers of equal names. Every parameter of the branch must be found with the same shape, or WeightsError
+    lists what does not fit and no blob is changed.
+    """
+    params = (net.net if hasattr(net, "test_nets") else net).params
+    claimed = [name for name in params if names.local(prefix, name) is not None]
+    declared = [Declared(name, [tuple(blob.data.shape) for blob in params[name]]) for name in claimed]
+    plan = make_plan(declared, {prefix: [index(caffemodel)]})
+    with WireFile(caffemodel) as file:
+        for copy in plan.copies:
+            for target, blob in zip(params[copy.target], copy.blobs):
+                target.data[...] = read_values(file, blob).reshape(target.data.shape)
+    return Copied([copy.target for copy in plan.copies], list(plan.unused[prefix]))
+
+
+def read_values(file: WireFile, blob: Blob) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return a blob's values as an array of its shape, float32 or float64 as in the file."""
+    return np.frombuffer(read_bytes(file, blob), dtype=f"<f{blob.item_size}").reshape(blob.shape)

@@ -1,0 +1,128 @@
+"""One phase of a net, layer by layer in its own order: shapes, and all that does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from ..engine.caffe import Message
+from ..errors import GraphError, printable
+from ..proto import of_phase, phases
+from .arity import misfit
+from .lengths import MAX_NUMBER, Length, Shape, Shapes, UnfitError, require_possible, shape_text
+from .table import RULES
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """The shapes of one phase of a net."""
+
+    blobs: Mapping[str, Shape]
+    """Each blob's shape by name; of blobs that in-place layers rewrite, the last."""
+    params: Mapping[int, Optional[List[Shape]]]
+    """Per layer index the shapes of its parameter blobs; None where not even their number is known: for Python
+    layers, for layer types not known here, and in a `survey` for layers that do not fit."""
+    bottoms: Mapping[int, List[Shape]]
+    """Per layer index the shapes that the layer reads."""
+    tops: Mapping[int, List[Shape]]
+    """Per layer index the shapes that the layer makes."""
+
+
+class Fault(NamedTuple):
+    """A layer that does not fit."""
+
+    layer: int
+    """Its index among the layers of all phases."""
+    sentence: str
+
+
+def survey(
+    net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None
+) -> Tuple[Inferred, List[Fault]]:
+    """Return the shapes of one phase and the layers that do not fit, in the net's order.
+
+    What a layer that does not fit makes is unknown, so that one cause gives one sentence. `inputs` as for `infer`.
+    """
+    blobs: Dict[str, Shape] = {}
+    params: Dict[int, Optional[List[Shape]]] = {}
+    bottoms: Dict[int, List[Shape]] = {}
+    tops: Dict[int, List[Shape]] = {}
+    wrong: List[Fault] = []
+    for index, layer in of_phase(net, phase):
+        bottoms[index] = [blobs.get(name) for name in layer.bottom]
+        try:
+            made, params[index] = _shapes(layer, bottoms[index], inputs or {})
+        except UnfitError as error:
+            made, params[index] = [], None
+            wrong.append(Fault(index, f"layer {layer.name!r} ({layer.type}): {error}"))
+        tops[index] = [*made, *[None] * len(layer.top)][: len(layer.top)]
+        blobs.update(zip(layer.top, tops[index]))
+    return Inferred(blobs, params, bottoms, tops), wrong
+
+
+def _shapes(layer: Message, bottoms: List[Shape], inputs: Mapping[str, Sequence[Length]]) -> Shapes:
+    wrong_count = misfit(layer)
+    if wrong_count:
+        raise UnfitError(wrong_count)
+    try:
+        _require_small_numbers(layer)
+        made, params = RULES[layer.type](layer, bottoms) if layer.type in RULES else ([], None)
+        if not layer.bottom:
+            made = [*made, *[None] * len(layer.top)]
+            made = [tuple(inputs[name]) if name in inputs else shape for name, shape in zip(layer.top, made)]
+        for name, shape in zip(layer.top, made):
+            require_possible(f"its top {name!r}", shape)
+        for number, shape in enumerate(params or []):
+            require_possible(f"its parameter blob {number}", shape)
+    except UnfitError as error:
+        if not bottoms:
+            raise
+        found = ", ".join(f"{printable(name)} {shape_text(shape)}" for name, shape in zip(layer.bottom, bottoms))
+        raise UnfitError(f"{error}; its bottoms are {found}") from None
+    return made, params
+
+
+def _require_small_numbers(layer: Message) -> None:
+    """Raise UnfitError for an option that Caffe would take for a negative number: it counts in C++ ints."""
+    for options, value in layer.ListFields():
+        if not options.name.endswith("_param") or options.label == options.LABEL_REPEATED:
+            continue
+        for field, given in value.ListFields():
+            if (
+                field.type == field.TYPE_UINT32
+                and max(given if field.label == field.LABEL_REPEATED else [given]) > MAX_NUMBER
+            ):
+                raise UnfitError(f"{field.name} is more than {MAX_NUMBER}, the largest number that Caffe counts with")
+
+
+def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None) -> Inferred:
+    """Return the shapes of a net's blobs and parameters in one phase.
+
+    `inputs` gives shapes for blobs that data layers feed, (N, C, H, W). Raises GraphError at the first layer that
+    does not fit its bottoms, naming layer and blobs; `faults` tells all of them.
+    """
+    found, wrong = survey(net, phase, inputs)
+    if wrong:
+        raise GraphError(wrong[0].sentence)
+    return found
+
+
+def faults(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None) -> List[str]:
+    """Return one sentence for each layer of the phase that does not fit its bottoms or lacks an option."""
+    return [fault.sentence for fault in survey(net, phase, inputs)[1]]
+
+
+def unknown_types(net: Message, phase: int) -> Dict[str, str]:
+    """Return the layers whose type is not known here, name to type: what they make, and what follows, stays unknown.
+
+    Python layers are not among them: that their shapes are open is known.
+    """
+    return {layer.name: layer.type for _, layer in of_phase(net, phase) if layer.type not in RULES}
+
+
+def parameter_shapes(net: Message) -> List[Optional[List[Shape]]]:
+    """Return, for each layer of a net with all its phases, the shapes of its parameter blobs."""
+    merged: Dict[int, Optional[List[Shape]]] = {}
+    for phase in phases(net):
+        merged.update(infer(net, phase).params)
+    return [merged.get(index, []) for index in range(len(net.layer))]

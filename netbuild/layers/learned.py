@@ -1,0 +1,92 @@
+"""Layers with parameters that are no windows: inner products, normalisation, factors, embeddings."""
+
+from __future__ import annotations
+
+from typing import List
+
+from ..engine.caffe import Message
+from .lengths import Length, Shape, Shapes, UnfitError, canonical, differ, legacy, open_axes, product, require_positive
+
+
+def inner_product(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """InnerProduct: the axes from `axis` on become num_output; weights (num_output, K), or transposed."""
+    p = layer.inner_product_param
+    require_positive("num_output", [p.num_output])
+    shape = bottoms[0]
+    length: Length = None
+    if shape is None:
+        top: Shape = None if p.axis < 0 else (*open_axes(p.axis), p.num_output)
+    else:
+        axis = canonical(shape, p.axis)
+        top, length = (*shape[:axis], p.num_output), product(shape[axis:])
+    weight: Shape = (length, p.num_output) if p.transpose else (p.num_output, length)
+    return [top], [weight, (p.num_output,)] if p.bias_term else [weight]
+
+
+def embed(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """Embed: each number becomes a row of the table (input_dim, num_output)."""
+    p = layer.embed_param
+    require_positive("num_output", [p.num_output])
+    require_positive("input_dim", [p.input_dim])
+    top = None if bottoms[0] is None else (*bottoms[0], p.num_output)
+    weight: List[Shape] = [(p.input_dim, p.num_output)]
+    return [top], weight + [(p.num_output,)] * p.bias_term
+
+
+def batch_norm(_layer: Message, bottoms: List[Shape]) -> Shapes:
+    """BatchNorm: mean, variance and the factor of the moving average."""
+    shape = bottoms[0]
+    channels = None if shape is None else shape[canonical(shape, 1)]
+    return [shape], [(channels,), (channels,), (1,)]
+
+
+def prelu(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """PReLU: one slope for each channel, or one for all."""
+    shape = bottoms[0]
+    channels = None if shape is None else legacy(shape)[canonical(shape, 1)]
+    return [shape], [()] if layer.prelu_param.channel_shared else [(channels,)]
+
+
+def normalize(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """Normalize of SSD's fork (normalize_layer.cpp): one factor for each channel, or one for all."""
+    shape = bottoms[0]
+    options = getattr(layer, "norm_param", None)
+    if options is not None and options.channel_shared:
+        return [shape], [()]
+    return [shape], [None if shape is None else (legacy(shape)[1],)]
+
+
+def scale(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """Scale: factors unless the second bottom brings them, and the bias of `bias_term`."""
+    p = layer.scale_param
+    return [bottoms[0]], [_factors(p, bottoms)] * ((len(bottoms) == 1) + p.bias_term)
+
+
+def bias(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """Bias: summands unless the second bottom brings them."""
+    return [bottoms[0]], [_factors(layer.bias_param, bottoms)] * (len(bottoms) == 1)
+
+
+def _factors(param: Message, bottoms: List[Shape]) -> Shape:
+    """Return the shape of the factors: that of the second bottom, or `num_axes` (-1: all) of the first from `axis`."""
+    shape = bottoms[0]
+    if len(bottoms) > 1:
+        _require_fitting(param.axis, shape, bottoms[1])
+        return bottoms[1]
+    if param.num_axes < -1:
+        raise UnfitError("num_axes must be at least 0, or -1 for all")
+    if shape is None:
+        return None if param.num_axes == -1 else open_axes(param.num_axes)
+    axis = canonical(shape, param.axis)
+    end = len(shape) if param.num_axes == -1 else axis + param.num_axes
+    if end > len(shape):
+        raise UnfitError(f"num_axes {param.num_axes} from axis {axis} is out of range")
+    return shape[axis:end]
+
+
+def _require_fitting(axis: int, shape: Shape, factors: Shape) -> None:
+    if shape is None or not factors:
+        return
+    start = canonical(shape, axis)
+    if start + len(factors) > len(shape) or any(map(differ, shape[start:], factors)):
+        raise UnfitError(f"the second bottom must have the lengths of the first from axis {start} on")

@@ -1,0 +1,96 @@
+"""Layers without bottoms: what their options tell of the blobs that they feed."""
+
+from __future__ import annotations
+
+from typing import List
+
+from ..engine.caffe import Message
+from .lengths import Length, Rule, Shape, Shapes, UnfitError, counted, require_positive
+
+
+def _one_or_each(name: str, values: int, tops: int) -> None:
+    if values not in (1, tops):
+        raise UnfitError(f"has {counted(values, name)} for {counted(tops, 'top')}; give one, or one for each top")
+
+
+def input_layer(layer: Message, _bottoms: List[Shape]) -> Shapes:
+    """Input: one shape for all tops, or one each; without any, the caller feeds what it likes."""
+    shapes: List[Shape] = [tuple(shape.dim) for shape in layer.input_param.shape]
+    if not shapes:
+        return [None] * len(layer.top), []
+    _one_or_each("shape", len(shapes), len(layer.top))
+    return (shapes * len(layer.top) if len(shapes) == 1 else shapes), []
+
+
+def images(param: str) -> Rule:
+    """Return the rule of Data or ImageData: the colour and a crop or resize tell part of (N, C, H, W)."""
+
+    def rule(layer: Message, _bottoms: List[Shape]) -> Shapes:
+        options = getattr(layer, param)
+        transform = layer.transform_param
+        batch: Length = options.batch_size or None
+        channels: Length = None
+        if param == "image_data_param":
+            require_positive("batch_size", [options.batch_size])
+            channels = 3 if options.is_color else 1
+        height, width = getattr(options, "new_height", 0) or None, getattr(options, "new_width", 0) or None
+        if (height is None) != (width is None):
+            raise UnfitError("new_height and new_width must be given together")
+        if transform.crop_size:
+            height = width = transform.crop_size
+        return [(batch, channels, height, width), (batch,)], []
+
+    return rule
+
+
+def window_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
+    """WindowData: windows of three channels, all warped to the size of transform_param's crop."""
+    crop: int = layer.transform_param.crop_size
+    batch: int = layer.window_data_param.batch_size
+    require_positive("crop_size", [crop])
+    require_positive("batch_size", [batch])
+    return [(batch, 3, crop, crop), (batch,)], []
+
+
+def memory_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
+    """MemoryData: all of (N, C, H, W) stands in the definition."""
+    p = layer.memory_data_param
+    for name in ("batch_size", "channels", "height", "width"):
+        require_positive(name, [getattr(p, name)])
+    return [(p.batch_size, p.channels, p.height, p.width), (p.batch_size,)], []
+
+
+def hdf5_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
+    """HDF5Data: even the number of axes stands in the files."""
+    return [None] * len(layer.top), []
+
+
+def dummy_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
+    """DummyData: `shape`, or the older num, channels, height and width, each once or once for each top."""
+    p, tops = layer.dummy_data_param, len(layer.top)
+    if len(p.data_filler) not in (0, 1, tops):
+        raise UnfitError(
+            f"has {counted(len(p.data_filler), 'data_filler')} for {tops} tops; give one, or one for each top"
+        )
+    names = ("num", "channels", "height", "width")
+    if not any(len(getattr(p, name)) for name in names):
+        _one_or_each("shape", len(p.shape), tops)
+        shapes: List[Shape] = [tuple(shape.dim) for shape in p.shape]
+        return (shapes * tops if len(shapes) == 1 else shapes), []
+    if p.shape:
+        raise UnfitError("shape and the older num, channels, height and width are both given; choose one")
+    for name in names:
+        _one_or_each(name, len(getattr(p, name)), tops)
+    columns = [list(getattr(p, name)) for name in names]
+    return list(zip(*(column * tops if len(column) == 1 else column for column in columns))), []
+
+
+def parameter(layer: Message, _bottoms: List[Shape]) -> Shapes:
+    """Parameter: a learned blob of the shape given."""
+    shape = tuple(layer.parameter_param.shape.dim)
+    return [shape], [shape]
+
+
+def python(layer: Message, _bottoms: List[Shape]) -> Shapes:
+    """Python: the user's own code decides on tops and parameters."""
+    return [None] * len(layer.top), None

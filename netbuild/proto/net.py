@@ -1,0 +1,134 @@
+"""Prototxt: text to message and back, and which layers a phase has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple
+
+from ..engine.caffe import TEST, TRAIN, Message, schema
+from ..errors import GraphError
+from ..files import PathLike, existing_file, write_text
+from .lines import read_lines
+from .upgrade import upgraded
+
+_FILLERS = ("weight_filler", "bias_filler", "filler")
+
+
+def read_net(path: PathLike) -> Message:
+    """Read a net's prototxt, of whatever age, in the current format.
+
+    Raises GraphError for text that does not parse (with line and column), and for what cannot be upgraded.
+    """
+    return upgraded(_parse(path, schema().NetParameter()), str(path))
+
+
+def read_solver(path: PathLike) -> Message:
+    """Read a solver's prototxt."""
+    return _parse(path, schema().SolverParameter())
+
+
+def parsed(text: str) -> Message:
+    """Return the net of a prototxt that netbuild wrote itself."""
+    from google.protobuf import text_format
+
+    return text_format.Parse(text, schema().NetParameter())
+
+
+def to_text(message: Message) -> str:
+    """Return a message as prototxt."""
+    from google.protobuf import text_format
+
+    return str(text_format.MessageToString(message))
+
+
+def write(path: PathLike, message: Message) -> None:
+    """Write a message as prototxt, replacing the file only when the new one is complete."""
+    write_text(path, to_text(message))
+
+
+def copied(message: Message) -> Message:
+    """Return a copy of a message, for functions that return an edited net."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
+
+def without_fillers(layer: Message) -> Message:
+    """Return the layer without the fields that only say how its parameters begin."""
+    bare = copied(layer)
+    for options, field in list(_fillers(bare)):
+        options.ClearField(field)
+    return bare
+
+
+def fillers(layer: Message) -> Dict[str, Message]:
+    """Return how the layer says that its parameters begin, by the names of the fields; none where it does not say."""
+    return {field: getattr(options, field) for options, field in _fillers(layer)}
+
+
+def _fillers(layer: Message) -> Iterator[Tuple[Message, str]]:
+    for descriptor, options in layer.ListFields():
+        if descriptor.name.endswith("_param") and descriptor.label != descriptor.LABEL_REPEATED:
+            for field in _FILLERS:
+                if field in options.DESCRIPTOR.fields_by_name and options.HasField(field):
+                    yield options, field
+
+
+def in_phase(layer: Message, phase: int) -> bool:
+    """Tell whether Caffe keeps the layer in a net of this phase (Net::StateMeetsRule, level 0, no stages)."""
+    if layer.include:
+        return any(_meets(rule, phase) for rule in layer.include)
+    return not any(_meets(rule, phase) for rule in layer.exclude)
+
+
+def of_phase(net: Message, phase: int) -> List[Tuple[int, Message]]:
+    """Return the layers of one phase, each with its index in the net."""
+    return [(index, layer) for index, layer in enumerate(net.layer) if in_phase(layer, phase)]
+
+
+def only_phase(net: Message, phase: int) -> Message:
+    """Return a net of one phase's layers, without the rules that told the phases apart."""
+    result = type(net)(name=net.name, layer=[layer for _, layer in of_phase(net, phase)])
+    for layer in result.layer:
+        layer.ClearField("include")
+        layer.ClearField("exclude")
+    return result
+
+
+def phases(net: Message) -> Tuple[int, ...]:
+    """Return the phases a net is made for: those with a layer that needs no bottom; TEST where all are alike."""
+    if not any(layer.include or layer.exclude for layer in net.layer):
+        return (TEST,)
+    fed = [phase for phase in (TEST, TRAIN) if any(not layer.bottom for _, layer in of_phase(net, phase))]
+    return tuple(fed) or (TEST,)
+
+
+def phase_name(phase: int) -> str:
+    """Return 'TRAIN' or 'TEST'."""
+    return "TRAIN" if phase == TRAIN else "TEST"
+
+
+def _meets(rule: Message, phase: int) -> bool:
+    if rule.HasField("phase") and rule.phase != phase:
+        return False
+    if rule.HasField("min_level") and rule.min_level > 0:
+        return False
+    return not (rule.HasField("max_level") and rule.max_level < 0) and not rule.stage
+
+
+def _parse(path: PathLike, message: Message) -> Message:
+    file: Path = existing_file(path, "prototxt")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise GraphError(f"prototxt {str(file)!r}: is not text; a prototxt is expected here") from None
+    if read_lines(text, message):
+        return message
+    # Imported where it is needed: it costs as much as reading most files without it.
+    from google.protobuf import text_format
+
+    try:
+        message.Clear()
+        return text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        raise GraphError(f"prototxt {str(file)!r}: {error}") from None
