@@ -14,6 +14,7 @@ import click
 
 from netbuild import __version__
 from netbuild.errors import NetbuildError, NetbuildWarning, did_you_mean, printable
+from netbuild.spelling import flags
 
 from .console import BAD, COMPLETING, no_colours, note, verbosity_options
 
@@ -94,7 +95,7 @@ class _Netbuild(click.Group):
         if no_colours():
             ctx.color = False
         try:
-            with _ending_cleanly(), warnings.catch_warnings():
+            with _ending_cleanly(), warnings.catch_warnings(), flags():
                 warnings.simplefilter("always", NetbuildWarning)
                 warnings.showwarning = _noting_once()
                 return super().invoke(ctx)

@@ -206,3 +206,10 @@ def finite(solvers):
         solver = caffe().get_solver(path)
         solver.step(solver.param.max_iter)
         yield all(bool(np.isfinite(blob.data).all()) for blobs in solver.net.params.values() for blob in blobs)
+
+
+def spelled():
+    """How a child spells an option."""
+    from netbuild.spelling import option
+
+    yield option("join", "sum")

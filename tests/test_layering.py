@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = [
     "errors",
+    "spelling",
     "names",
     "files",
     "pictures",
@@ -33,7 +34,7 @@ ROOMS = [
 ]
 INNER = {
     "engine": ["caffe", "ending", "child"],
-    "proto": ["lines", "upgrade", "net"],
+    "proto": ["lines", "state", "upgrade", "net"],
     "weights": [
         *("wire", "model", "values", "caffemodel", "tree", "hdf5", "index", "entry", "copier", "write"),
         *("digest", "compare", "stats"),
@@ -45,6 +46,7 @@ INNER = {
     "graph": [
         "flow",
         "backward",
+        "view",
         "overwriting",
         "definition",
         "check",

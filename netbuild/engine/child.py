@@ -26,6 +26,7 @@ from types import GeneratorType
 from typing import IO, Any, Callable, Generator, Iterable, Iterator, List, Optional
 
 from ..errors import CaffeError, NetbuildError
+from ..spelling import flags, spells_flags
 from .ending import ended_early
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -41,6 +42,7 @@ BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 LOG_LEVEL = "GLOG_minloglevel"
 _SHOWN = ("0", "1")
 """Levels of Caffe's log, from which on the caller wants to read along."""
+_AS_FLAGS = "flags"
 _DEATHS = 3
 """So many processes may die on one task before it is given up."""
 
@@ -118,11 +120,11 @@ class _Child:
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or str(Path.cwd()) for path in sys.path))
         if blas_threads is not None:
             environment.update(dict.fromkeys(BLAS_THREADS, str(blas_threads)))
-        start = "import sys; del sys.path[0]; from netbuild.engine.child import main; main(sys.argv[1])"
+        start = "import sys; del sys.path[0]; from netbuild.engine.child import main; main(*sys.argv[1:])"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         shown = os.environ.get(LOG_LEVEL) in _SHOWN
         self.process = subprocess.Popen(
-            [sys.executable, "-c", start, function],
+            [sys.executable, "-c", start, function, *([_AS_FLAGS] if spells_flags() else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if shown else self._log,
@@ -263,15 +265,19 @@ def _be_the_fork(work: Callable[[], Iterable[Any]], sending: int, log: int, pati
         os._exit(code)
 
 
-def main(function: str) -> None:
-    """Be the child: run the function that the parent names, with the arguments that it sends."""
+def main(function: str, spelling: str = "") -> None:
+    """Be the child: run the function that the parent names, with the arguments that it sends.
+
+    Its messages spell options as the parent's do.
+    """
     # Whatever prints to standard output, Python or C++, must not land between the events.
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     arguments = pickle.load(sys.stdin.buffer)
     arguments.update((name, _events(sys.stdin.buffer)) for name, value in arguments.items() if value == SENT)
     module, _, name = function.partition(":")
-    _send(lambda: getattr(importlib.import_module(module), name)(**arguments), events)
+    with flags(spelling == _AS_FLAGS):
+        _send(lambda: getattr(importlib.import_module(module), name)(**arguments), events)
     events.close()
 
 

@@ -15,8 +15,10 @@ from .net import (
     without_fillers,
     write,
 )
+from .state import NetState
 
 __all__ = [
+    "NetState",
     "copied",
     "fillers",
     "in_phase",

@@ -9,6 +9,7 @@ from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError
 from ..files import PathLike, existing_file, write_text
 from .lines import read_lines
+from .state import NetState
 from .upgrade import upgraded
 
 _FILLERS = ("weight_filler", "bias_filler", "filler")
@@ -75,15 +76,13 @@ def _fillers(layer: Message) -> Iterator[Tuple[Message, str]]:
 
 
 def in_phase(layer: Message, phase: int) -> bool:
-    """Tell whether Caffe keeps the layer in a net of this phase (Net::StateMeetsRule, level 0, no stages)."""
-    if layer.include:
-        return any(_meets(rule, phase) for rule in layer.include)
-    return not any(_meets(rule, phase) for rule in layer.exclude)
+    """Tell whether Caffe keeps the layer in a net of this phase, at level 0 and without stages."""
+    return NetState(phase).keeps(layer)
 
 
 def of_phase(net: Message, phase: int) -> List[Tuple[int, Message]]:
     """Return the layers of one phase, each with its index in the net."""
-    return [(index, layer) for index, layer in enumerate(net.layer) if in_phase(layer, phase)]
+    return NetState(phase).layers(net)
 
 
 def only_phase(net: Message, phase: int) -> Message:
@@ -106,14 +105,6 @@ def phases(net: Message) -> Tuple[int, ...]:
 def phase_name(phase: int) -> str:
     """Return 'TRAIN' or 'TEST'."""
     return "TRAIN" if phase == TRAIN else "TEST"
-
-
-def _meets(rule: Message, phase: int) -> bool:
-    if rule.HasField("phase") and rule.phase != phase:
-        return False
-    if rule.HasField("min_level") and rule.min_level > 0:
-        return False
-    return not (rule.HasField("max_level") and rule.max_level < 0) and not rule.stage
 
 
 def _parse(path: PathLike, message: Message) -> Message:
