@@ -3,8 +3,9 @@ import re
 import pytest
 
 from netbuild.errors import WeightsError
+from netbuild.fuse.declared import Declared
 from netbuild.fuse.fit import fits, reshaped
-from netbuild.fuse.plan import Declared, make_plan
+from netbuild.fuse.plan import make_plan
 from netbuild.weights.model import Blob, Layer, Model
 
 

@@ -11,7 +11,7 @@ from nets import layer
 
 from netbuild.errors import WeightsError
 from netbuild.fuse.fuse import fuse_weights
-from netbuild.fuse.plan import CopyOptions
+from netbuild.fuse.options import CopyOptions
 
 CONV = "convolution_param { num_output: 2 kernel_size: 3 %s }"
 RNG = np.random.default_rng(0)

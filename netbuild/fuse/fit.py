@@ -43,13 +43,20 @@ def reshaped(blob: Blob, shape: AnyShape) -> Optional[Shape]:
     if exact is not None or not shape:
         return exact
     count = math.prod(blob.shape)
-    # The old form of a matrix is (1, 1, outputs, inputs), of a convolution (outputs, channels, height, width).
-    outputs = (blob.shape[0], blob.shape[-2]) if blob.legacy else blob.shape[:1]
     if len(shape) == 2 and shape[1] is None and shape[0]:
         shape = (shape[0], count // shape[0])
-    lengths = tuple(length for length in shape if length is not None)
-    fitting = len(lengths) == len(shape) and math.prod(lengths) == count and lengths[0] in outputs
-    return lengths if fitting else None
+    lengths = in_full(shape)
+    if lengths is None or math.prod(lengths) != count:
+        return None
+    # The old form of a matrix is (1, 1, outputs, inputs), of a convolution (outputs, channels, height, width).
+    outputs = (blob.shape[0], blob.shape[-2]) if blob.legacy else blob.shape[:1]
+    return lengths if lengths[0] in outputs else None
+
+
+def in_full(shape: AnyShape) -> Optional[Shape]:
+    """Return the shape, None where a length of it is not known."""
+    lengths = tuple(length for length in shape or () if length is not None)
+    return lengths if shape is not None and len(lengths) == len(shape) else None
 
 
 def mixed(blob: Blob, shape: AnyShape) -> Optional[Shape]:
