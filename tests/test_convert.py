@@ -189,7 +189,10 @@ def test_refusals_leave_everything_as_it_was(net, tmp_path, monkeypatch):
     with pytest.raises(NetbuildError, match="is one of the inputs"):
         convert_weights(source, source)
     monkeypatch.setattr(formats, "FORMATS", limited(100))
-    with pytest.raises(WeightsError, match=r"Caffe reads at most 100 of a caffemodel; write HDF5 \(.*\), or for other readers over_2gb=True$"):
+    with pytest.raises(
+        WeightsError,
+        match=r"Caffe reads at most 100 of a caffemodel; write HDF5 \(.*\), or for other readers over_2gb=True$",
+    ):
         convert_weights(source, tmp_path / "b")
     with pytest.warns(NetbuildWarning, match="Caffe reads at most 100"):
         done = convert_weights(source, tmp_path / "b", over_2gb=True)

@@ -13,6 +13,7 @@ from ..weights.caffemodel import net_fields
 from ..weights.copier import ByteProgress
 from ..weights.digest import Digests
 from ..weights.entry import Entry
+from ..weights.formats import format_for
 from ..weights.write import require_writable, write_into
 from .options import AS_THEY_ARE, CopyOptions
 from .origin import Origin
@@ -66,11 +67,12 @@ def _parts(planned: Planned, output: str) -> Dict[str, Sequence[Entry]]:
     """Return the files of a split fusion: the layers with blobs, by branch; a head that is made is one of its own."""
     owners = {copy.target: copy.prefix for copy in planned.plan.copies}
     path = Path(output)
+    suffix = path.suffix or format_for(output).suffixes[0]
     parts: Dict[str, List[Entry]] = {}
     for entry in planned.entries:
         if entry.blobs:
             owner = owners.get(entry.name, entry.name).strip("/").replace("/", "_")
-            name = f"{path.stem}.{owner}{path.suffix}" if owner else path.name
+            name = f"{path.stem}.{owner}{suffix}" if owner else path.name
             parts.setdefault(str(path.with_name(name)), []).append(entry)
     return dict(parts)
 
