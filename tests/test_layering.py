@@ -40,7 +40,7 @@ INNER = {
         *("copier", "write", "digest", "compare", "figures"),
     ],
     "layers": [
-        *("lengths", "arity", "sources", "spatial", "pointwise", "arrange", "learned", "recurrent", "losses"),
+        *("lengths", "row", "arity", "sources", "windows", "pointwise", "arrange", "learned", "recurrent", "losses"),
         *("table", "inference", "in_place", "fillers", "costs", "training"),
     ],
     "graph": [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict
 
-from . import arrange, learned, losses, pointwise, recurrent, sources, spatial
+from . import arrange, learned, losses, pointwise, recurrent, sources, windows
 from .lengths import Rule
 
 _VALUE_BY_VALUE = (
@@ -22,10 +22,10 @@ RULES: Dict[str, Rule] = {
     "Bias": learned.bias,
     "Concat": arrange.concat,
     "ContrastiveLoss": losses.contrastive_loss,
-    "Convolution": spatial.convolution,
+    "Convolution": windows.convolution,
     "Crop": arrange.crop,
     "Data": sources.images("data_param"),
-    "Deconvolution": spatial.convolution,
+    "Deconvolution": windows.convolution,
     "DummyData": sources.dummy_data,
     "Eltwise": pointwise.eltwise,
     "Embed": learned.embed,
@@ -36,7 +36,7 @@ RULES: Dict[str, Rule] = {
     "HDF5Data": sources.hdf5_data,
     "HDF5Output": pointwise.no_tops,
     "HingeLoss": losses.plain_loss,
-    "Im2col": spatial.im2col,
+    "Im2col": windows.im2col,
     "ImageData": sources.images("image_data_param"),
     "InfogainLoss": losses.infogain_loss,
     "InnerProduct": learned.inner_product,
@@ -52,13 +52,13 @@ RULES: Dict[str, Rule] = {
     "PReLU": learned.prelu,
     "Parameter": sources.parameter,
     "Permute": arrange.permute,
-    "Pooling": spatial.pooling,
+    "Pooling": windows.pooling,
     "Python": sources.python,
     "RNN": recurrent.recurrent(gates=1, states=1, output=True),
     "Reduction": pointwise.reduction,
     "Reshape": arrange.reshape,
     "Reverse": arrange.reverse,
-    "SPP": spatial.spp,
+    "SPP": windows.spp,
     "Scale": learned.scale,
     "SigmoidCrossEntropyLoss": losses.counted_loss(axis=0),
     "Silence": pointwise.no_tops,
