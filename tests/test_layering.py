@@ -47,6 +47,7 @@ INNER = {
         "flow",
         "backward",
         "view",
+        "dominators",
         "overwriting",
         "definition",
         "check",
