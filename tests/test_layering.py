@@ -50,6 +50,7 @@ INNER = {
         "dominators",
         "overwriting",
         "definition",
+        "apart",
         "check",
         "feed",
         "judges",

@@ -38,6 +38,8 @@ class Flow:
         """The layers that make what a layer reads, in the order of its bottoms; unknown ones left out."""
         self.readers: Dict[Tuple[str, int], List[int]] = defaultdict(list)
         """Who reads a blob as one layer has made it."""
+        self.readers_of: Dict[str, List[int]] = defaultdict(list)
+        """Who reads a blob of this name at all, in their order."""
         self.faults: List[str] = []
         self._layers = dict(layers)
         self._tops = dict.fromkeys(top for _, layer in layers for top in layer.top)
@@ -52,6 +54,7 @@ class Flow:
         self.sources[index] = []
         for blob in layer.bottom:
             if blob in self.writer:
+                self.readers_of[blob].append(index)
                 self.readers[blob, self.writer[blob]].append(index)
                 self.sources[index].append(self.writer[blob])
             elif blob:
