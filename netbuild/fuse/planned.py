@@ -13,7 +13,7 @@ from ..errors import WeightsError, some
 from ..files import PathLike
 from ..graph.check import require_sound
 from ..graph.filled import unfilled
-from ..graph.view import NetView, Views, parameter_shapes, views
+from ..graph.view import NetView, parameter_shapes
 from ..spelling import option, spells_flags
 from ..weights.entry import Entry
 from ..weights.index import index
@@ -87,8 +87,7 @@ def listed_files(weights: Weights) -> Dict[str, List[str]]:
 
 def _read_target(path: PathLike) -> _Target:
     net = proto.read_net(path)
-    require_sound(net, str(path))
-    of_phases: Views = views(net)
+    of_phases = require_sound(net, str(path))
     tested = of_phases[TEST] if TEST in of_phases else NetView(net, TEST)
     return _Target(net, tested, declare(net, parameter_shapes(of_phases)))
 
