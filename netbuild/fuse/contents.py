@@ -8,6 +8,7 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 
 from ..errors import some
 from ..files import PathLike
+from ..spelling import option
 from ..weights.caffemodel import stored_type
 from ..weights.figures import BlobFigures, blob_figures
 from ..weights.formats import Format, format_named
@@ -149,9 +150,9 @@ def _old_form(model: Model) -> Iterator[str]:
         "shapes of four numbers": any(blob.legacy for blob in blobs),
         "values that are not packed": any(span.gap for blob in blobs for span in blob.spans),
     }
-    found = [sign for sign, is_there in signs.items() if is_there]
-    if found:
-        yield f"an old format ({', '.join(found)}): 'netbuild convert' brings the file up to date"
+    signs_found = [sign for sign, is_there in signs.items() if is_there]
+    if signs_found:
+        yield f"an old format ({', '.join(signs_found)}): 'netbuild convert' brings the file up to date"
 
 
 def _doubles(model: Model) -> Iterator[str]:
@@ -164,5 +165,6 @@ def _too_large(model: Model, size: int, row: Format) -> Iterator[str]:
     if row.limit is None or size <= row.limit.largest:
         return
     fused = any("/" in layer.name for layer in model.layers)
-    remedy = "'netbuild fuse --split' writes a file for each branch" if fused else "'netbuild convert' makes HDF5 of it"
+    split = f"'netbuild fuse {option('split', True)}' writes a file for each branch"
+    remedy = split if fused else "'netbuild convert' makes HDF5 of it"
     yield f"Caffe reads at most {row.limit.largest:,} bytes of a {row.name}: {remedy}"

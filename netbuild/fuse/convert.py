@@ -31,7 +31,7 @@ class Converted:
     renewed: int
     """Layers whose definition or shapes were of before 2015."""
     defined: int
-    """Layers of which the file told more than the name."""
+    """Layers of which the file holds more than names and values."""
 
 
 def convert_weights(

@@ -8,7 +8,7 @@ from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tupl
 from .. import names
 from ..weights.model import Blob, Layer, Shape
 from .declared import Declared
-from .fit import AnyShape, fits, mixed, reshaped, resolved, shapes_text
+from .fit import AnyShape, equal_count_shape, exact_shape, fits, mixed_shape, shapes_text
 from .options import CopyOptions
 from .problem import MISSING, Problem
 
@@ -108,8 +108,8 @@ def decide(layer: Declared, source: Optional[Source], choices: CopyOptions) -> D
     blobs = source.layers[0].blobs
     shapes, channels = _shapes(layer, blobs, choices)
     if shapes is None:
-        found = shapes_text([blob.shape for blob in blobs])
-        return Decision(layer, source, problem=_row("mismatch", layer, expected, source, found))
+        stored = shapes_text([blob.shape for blob in blobs])
+        return Decision(layer, source, problem=_row("mismatch", layer, expected, source, stored))
     copy = Copy(layer.name, source.prefix, source.path, source.name, blobs, tuple(shapes), channels)
     return Decision(layer, source, copy)
 
@@ -124,9 +124,9 @@ def _shapes(
     """Return the shapes that the blobs get, None where they do not fit, and how their channels are mixed, if so."""
     if layer.shapes is None:
         return [blob.shape for blob in blobs], None
-    shapes = _all(resolved, blobs, layer.shapes)
+    shapes = _all(exact_shape, blobs, layer.shapes)
     if shapes is None and layer.name in choices.reshape:
-        shapes = _all(reshaped, blobs, layer.shapes)
+        shapes = _all(equal_count_shape, blobs, layer.shapes)
     if shapes is None and layer.name in choices.channels:
         return _with_other_channels(blobs, layer.shapes), choices.channels[layer.name]
     return shapes, None
@@ -134,8 +134,8 @@ def _shapes(
 
 def _with_other_channels(blobs: Sequence[Blob], declared: Sequence[AnyShape]) -> Optional[List[Shape]]:
     """Return the shapes of a convolution's blobs where all but the kernels' input channels fits."""
-    first = mixed(blobs[0], declared[0]) if blobs and declared else None
-    rest = _all(resolved, blobs[1:], declared[1:])
+    first = mixed_shape(blobs[0], declared[0]) if blobs and declared else None
+    rest = _all(exact_shape, blobs[1:], declared[1:])
     return None if first is None or rest is None else [first, *rest]
 
 
@@ -145,5 +145,5 @@ def _all(
     """Return the shape that each blob gets, None where they are not as many, or one of them gets none."""
     if len(blobs) != len(shapes):
         return None
-    found = [resolve(blob, shape) for blob, shape in zip(blobs, shapes)]
-    return [shape for shape in found if shape is not None] if None not in found else None
+    resolved = [resolve(blob, shape) for blob, shape in zip(blobs, shapes)]
+    return None if None in resolved else [shape for shape in resolved if shape is not None]

@@ -135,15 +135,15 @@ def _alone(prefix: str, own: Sequence[int], fused: NetView, target: str) -> Tupl
 def _outside(prefix: str, layers: Sequence[Message]) -> Dict[str, str]:
     """Return the blobs that the branch reads and does not make, with the names that they get."""
     taken = {names.local(prefix, top) or top for layer in layers for top in layer.top}
-    made: Set[str] = set()
+    own: Set[str] = set()
     outside: Dict[str, str] = {}
     for layer in layers:
         for blob in layer.bottom:
-            if blob not in made and blob not in outside:
+            if blob not in own and blob not in outside:
                 name = blob.rpartition("/")[2]
                 outside[blob] = f"{name}_input" if name in taken else name
                 taken.add(outside[blob])
-        made.update(layer.top)
+        own.update(layer.top)
     return outside
 
 

@@ -84,24 +84,24 @@ def head_values(
     classes = shapes[0][0]
     assert classes is not None
     _require_shared_out(starts, classes)
-    found = {
+    values = {
         prefix: _read(prefix, start, models[prefix], unused.get(prefix, ()), with_bias=len(shapes) > 1)
         for prefix, start in starts.items()
     }
-    width = sum(one.columns for one in found.values())
+    width = sum(one.columns for one in values.values())
     if shapes[0][1] not in (None, width):
-        listed = ", ".join(f"{prefix}: {one.columns}" for prefix, one in found.items())
+        listed = ", ".join(f"{prefix}: {one.columns}" for prefix, one in values.items())
         raise WeightsError(f"the head reads {shapes[0][1]} values, the branches' classifiers {width} ({listed})")
     weights, bias, left = bytearray(4 * classes * width), bytearray(4 * classes), 0
-    for one in found.values():
+    for one in values.values():
         row_size = 4 * one.columns
         for output, row in enumerate(one.classifier.classes):
             at = 4 * (row * width + left)
             weights[at : at + row_size] = one.weights[output * row_size : (output + 1) * row_size]
             bias[4 * row : 4 * row + 4] = one.bias[4 * output : 4 * output + 4]
         left += one.columns
-    made = [NewBlob((classes, width), bytes(weights)), NewBlob((classes,), bytes(bias))]
-    return made[: len(shapes)], {prefix: one.classifier for prefix, one in found.items()}
+    blobs = [NewBlob((classes, width), bytes(weights)), NewBlob((classes,), bytes(bias))]
+    return blobs[: len(shapes)], {prefix: one.classifier for prefix, one in values.items()}
 
 
 def _require_shared_out(starts: Mapping[str, HeadStart], classes: int) -> None:
@@ -142,20 +142,23 @@ def _find_classifier(
     prefix: str, start: HeadStart, models: Sequence[Model], unused: Sequence[str]
 ) -> Tuple[Model, Layer]:
     """Return the layer that is a branch's own classifier, and the model that it is in."""
-    found = _candidates(start, models, unused)
-    if len(found) == 1 and _is_matrix(found[0][1].blobs[0]):
-        return found[0]
+    possible = _possible_classifiers(start, models, unused)
+    if len(possible) == 1 and _is_matrix(possible[0][1].blobs[0]):
+        return possible[0]
     wanted = repr(start.layer) if start.layer else f"one classifier of {len(start.classes)} outputs"
     paths = " and ".join(model.path for model in models)
     option = (
         f"--init-head {prefix}=LAYER:CLASSES" if spells_flags() else f"head={{{prefix!r}: HeadStart(CLASSES, LAYER)}}"
     )
     raise WeightsError(
-        f"branch {prefix!r}: {paths} has {len(found) or 'no'} layers for {wanted}; name the classifier, as in {option}"
+        f"branch {prefix!r}: {paths} has {len(possible) or 'no'} layers for {wanted}; name the classifier, "
+        f"as in {option}"
     )
 
 
-def _candidates(start: HeadStart, models: Sequence[Model], unused: Sequence[str]) -> List[Tuple[Model, Layer]]:
+def _possible_classifiers(
+    start: HeadStart, models: Sequence[Model], unused: Sequence[str]
+) -> List[Tuple[Model, Layer]]:
     """Return the layers that `start` may mean: of the name it gives, or left over and with as many outputs."""
     layers = [(model, layer) for model in models for layer in model.layers if len(layer.blobs[0].shape) in (2, 4)]
     if start.layer is not None:

@@ -89,7 +89,7 @@ def _fitting_image(
 ) -> Optional[Tuple[int, ...]]:
     """Return the first shape of a square image with which all parameters have the shapes of the weights."""
     view, stored = NetView(weighted.net, TEST), weighted.model.by_name()
-    for channels, side in _candidates():
+    for channels, side in _squares():
         image = (batch, channels, side, side)
         if _weights_fit(view.with_inputs({**known, **_tops(unknown, image)}), stored):
             return image
@@ -101,7 +101,7 @@ def _tops(unknown: Sequence[Tuple[str, int]], image: Tuple[int, ...]) -> Dict[st
     return {top: image[:1] if position else image for top, position in unknown}
 
 
-def _candidates() -> Iterator[Tuple[int, int]]:
+def _squares() -> Iterator[Tuple[int, int]]:
     for side in (*_USUAL_SIDES, *range(1, _LARGEST_SIDE)):
         for channels in (3, 1):
             yield channels, side

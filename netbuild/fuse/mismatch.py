@@ -15,7 +15,7 @@ from .definitions import stored_layers
 from .problem import DIFFERS, Advice, Problem, require_none
 
 _SLIDING = {"stride": 1, "pad": 0, "dilation": 1}
-"""Parameters of a sliding window that may be given for all axes or for each, and their defaults."""
+"""Parameters of a sliding window that have one number for all axes or one for each, and their defaults."""
 _SEEN_IN_SHAPES = ("num_output", "bias_term", "kernel_size", "kernel_h", "kernel_w", "shape", "input_dim")
 _NEUTRAL = ("engine", "debug_info", "use_global_stats", "moving_average_fraction", "force_nd_im2col")
 """Fields that leave what stored values compute as it is. (A frozen BatchNorm is on its stored statistics.)"""
@@ -52,7 +52,7 @@ def compare_definitions(
             if one.parameter in accept:
                 accepted.append(f"{copy.target}: {one.parameter} {one.expected}, {one.found} in {copy.path}")
             elif not copy.reshaped or one.parameter == "transpose":
-                # What is asked to be taken for another shape may come of another type; transposed it may not be.
+                # A layer that takes values of another shape may have another type; transposed they may not be.
                 problems.append(_problem(copy, one))
     require_none(problems, advice)
     return tuple(accepted)
@@ -81,17 +81,19 @@ def definition_differences(target: Message, source: Message) -> List[Difference]
     if not source.type:
         return []
     if target.type != source.type:
-        found = [Difference("type", target.type, source.type)]
+        types = Difference("type", target.type, source.type)
         turned = [str(layer.inner_product_param.transpose).lower() for layer in (target, source)]
-        return found if "true" not in turned else [*found, Difference("transpose", *turned)]
-    found = []
+        return [types, *([Difference("transpose", *turned)] if "true" in turned else [])]
+    differences: List[Difference] = []
     for field in dict.fromkeys([*_parameters(target), *_parameters(source)]):
         sides = [getattr(layer, field) for layer in (target, source)]
         ours, theirs = (_values(side.__class__, side.SerializeToString()) for side in sides)
-        found += [
-            Difference(name, _text(ours[name]), _text(theirs[name])) for name in ours if ours[name] != theirs[name]
+        differences += [
+            Difference(name, _value_text(ours[name]), _value_text(theirs[name]))
+            for name in ours
+            if ours[name] != theirs[name]
         ]
-    return found
+    return differences
 
 
 def _parameters(layer: Message) -> List[str]:
@@ -138,7 +140,7 @@ def _per_axis(parameters: Message, name: str) -> Any:
     return values[0] if len(set(values)) == 1 else values or _SLIDING[name]
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value).strip()

@@ -41,11 +41,11 @@ class Planned:
     net: Message
     entries: Tuple[Entry, ...]
     head: Optional[str] = None
-    """The layer that begins as its branches' classifiers, where that was asked for."""
+    """The layer that begins as its branches' classifiers, where one does."""
     untrained: Tuple[str, ...] = ()
     """BatchNorm layers whose moving-average factor is 0 in their file."""
     accepted: Tuple[str, ...] = ()
-    """Where layers differ from what their files say of them, and were to."""
+    """Where layers differ from what their files say of them, and may (`CopyOptions.accept`)."""
     classifiers: Tuple[Classifier, ...] = ()
     """What the head begins as, in the order of the seams."""
 
@@ -120,12 +120,12 @@ def _require_filled(net: Message, filled: Sequence[str]) -> None:
 def _untrained(net: Message, plan: Plan) -> Tuple[str, ...]:
     """Return the BatchNorm layers that get a factor of 0: never trained, or never loaded."""
     statistics = {layer.name for layer in net.layer if layer.type == "BatchNorm"}
-    found: List[str] = []
+    untrained: List[str] = []
     for path in dict.fromkeys(copy.path for copy in plan.copies):
         own = [copy for copy in plan.copies if copy.path == path and copy.target in statistics]
         with WireFile(path) as file:
-            found += [copy.target for copy in own if not any(read_floats(file, copy.blobs[2]))]
-    return tuple(found)
+            untrained += [copy.target for copy in own if not any(read_floats(file, copy.blobs[2]))]
+    return tuple(untrained)
 
 
 def _with_head(

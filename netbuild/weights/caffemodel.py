@@ -97,7 +97,7 @@ def _layer_name(file: WireFile, fields: Sequence[Field], *, v1: bool) -> str:
     name = ""
     for field in (field for field in fields if field.wire_type == BYTES):
         if field.number == name_field:
-            name = _text(file, field)
+            name = _name_text(file, field)
         elif v1 and field.number == V1_V0_LAYER:
             raise WeightsError(
                 f"weights {str(file.path)!r}: written by a Caffe of 2013 (V0 layers); "
@@ -111,16 +111,16 @@ def stored_type(file: WireFile, layer: Layer) -> Union[str, int]:
 
     '' where the file gives none, as in HDF5.
     """
-    found: Union[str, int] = ""
+    kind: Union[str, int] = ""
     type_key = (V1_TYPE, VARINT) if layer.definition.v1 else (LAYER_TYPE, BYTES)
     for start, end in layer.definition.ranges:
         for field in file.fields(start, end):
             if (field.number, field.wire_type) == type_key:
-                found = field.value if layer.definition.v1 else _text(file, field)
-    return found
+                kind = field.value if layer.definition.v1 else _name_text(file, field)
+    return kind
 
 
-def _text(file: WireFile, field: Field) -> str:
+def _name_text(file: WireFile, field: Field) -> str:
     try:
         return file.payload(field, _MAX_NAME).decode("utf-8")
     except UnicodeDecodeError:

@@ -39,16 +39,18 @@ def read_hdf5(path: PathLike) -> Model:
                 raise WeightsError(f"weights {str(file)!r}: has no group /data, where Caffe's HDF5 keeps its layers")
             for name, dataset in tree.datasets(data):
                 layer, _, number = name.rpartition("/")
-                blobs.setdefault(layer, {})[number] = _blob(h5py, dataset, file, f"blob {number} of layer {layer!r}")
+                blobs.setdefault(layer, {})[number] = _dataset_blob(
+                    h5py, dataset, file, f"blob {number} of layer {layer!r}"
+                )
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"weights {str(file)!r}: damaged, or not HDF5 ({error})") from error
-    layers = tuple(Layer(name, _in_order(found, name, file)) for name, found in blobs.items())
+    layers = tuple(Layer(name, _in_order(own, name, file)) for name, own in blobs.items())
     if not layers:
         raise WeightsError(f"weights {str(file)!r}: the group /data holds no blobs")
     return Model(str(file), layers)
 
 
-def _blob(h5py: Any, dataset: Any, file: Path, where: str) -> Blob:
+def _dataset_blob(h5py: Any, dataset: Any, file: Path, where: str) -> Blob:
     where = f"weights {str(file)!r}: {where}"
     item_size, length = _item_size(h5py, dataset, where), dataset.size
     _require_shape(dataset.shape, where)
@@ -80,14 +82,14 @@ def _require_shape(shape: Optional[Shape], where: str) -> None:
         raise WeightsError(f"{where} has shape {shape}, more than {MAX_VALUES} values")
 
 
-def _in_order(found: Dict[str, Blob], layer: str, file: Path) -> Tuple[Blob, ...]:
-    numbers = [str(number) for number in range(len(found))]
-    if set(found) != set(numbers):
-        listed = ", ".join(sorted(found))
+def _in_order(blobs: Dict[str, Blob], layer: str, file: Path) -> Tuple[Blob, ...]:
+    numbers = [str(number) for number in range(len(blobs))]
+    if set(blobs) != set(numbers):
+        listed = ", ".join(sorted(blobs))
         raise WeightsError(
             f"weights {str(file)!r}: layer {layer!r} has the blobs {listed}; expected {', '.join(numbers)}"
         )
-    return tuple(found[number] for number in numbers)
+    return tuple(blobs[number] for number in numbers)
 
 
 _Key = Tuple[str, int]
@@ -128,7 +130,7 @@ def _make_room(path: str, blobs: Mapping[_Key, Tuple[Shape, int]]) -> Dict[_Key,
     try:
         return _allocate(h5py, path, blobs)
     except (OSError, RuntimeError) as error:
-        # Of a full disk the library tells in several lines, and in errors of its own.
+        # The library reports a full disk in several lines, and in errors of its own.
         number = re.search(r"errno = (\d+)", str(error))
         if number is None:
             raise

@@ -19,7 +19,7 @@ _MAX_PATH = 1 << 16
 
 def kind_of(path: PathLike) -> str:
     """Return the name of a weight file's format, or 'solverstate', from its first bytes."""
-    head = _head(path)
+    head = _first_bytes(path)
     return _STATE if _is_state(path, head) else recognized(head).name
 
 
@@ -28,7 +28,7 @@ def index(path: PathLike) -> Model:
 
     Time and memory grow with the number of its layers, not with its size.
     """
-    head = _head(path)
+    head = _first_bytes(path)
     if _is_state(path, head):
         raise WeightsError(
             f"weights {os.fspath(path)!r}: is a solverstate; give the .caffemodel that was saved with it"
@@ -36,7 +36,7 @@ def index(path: PathLike) -> Model:
     return recognized(head).read(path)
 
 
-def _head(path: PathLike) -> bytes:
+def _first_bytes(path: PathLike) -> bytes:
     with existing_file(path, "weights").open("rb") as file:
         return file.read(HEAD)
 
