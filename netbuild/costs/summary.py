@@ -120,7 +120,7 @@ class _Phase(NamedTuple):
 
 
 def summarize(
-    net: Message,
+    net: proto.Net,
     *,
     prefixes: Sequence[str] = (),
     sizes: Optional[Mapping[str, Sequence[int]]] = None,
@@ -131,11 +131,17 @@ def summarize(
     `prefixes` names the branches where the layers' names do not tell, `sizes` gives shapes of inputs, (N, C, H, W),
     `batch` another number of items in all of them.
     """
+    return _summary(proto.net_of(net), prefixes, sizes or {}, batch)
+
+
+def _summary(
+    net: Message, prefixes: Sequence[str], sizes: Mapping[str, Sequence[int]], batch: Optional[int]
+) -> Summary:
     branches = require_prefixes(net, prefixes)
     trains = any(map(is_loss, net.layer))
     # A net that makes no difference between phases is the same in both.
     known = {TRAIN, TEST} if trains and proto.phases(net) == (TEST,) else set(proto.phases(net))
-    phases = {phase: _phase(net, phase, sizes or {}, batch) for phase in sorted(known)}
+    phases = {phase: _phase(net, phase, sizes, batch) for phase in sorted(known)}
     blobs = {index: shapes for one in phases.values() for index, shapes in one.shapes.params.items()}
     owned = own_parameters(net, dict(sorted(blobs.items())))
     layers = [

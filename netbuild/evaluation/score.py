@@ -169,7 +169,7 @@ def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
         return tuple(range(outputs))
     option = f"--labels {name + '=' if name else ''}{','.join(map(str, labels))}"
     if len(labels) != outputs:
-        raise NetbuildError(f"{option}: {len(labels)} labels, and {prepared.scorer.net} has {outputs} outputs")
+        raise NetbuildError(f"{option}: {len(labels)} labels, and {prepared.scorer.name} has {outputs} outputs")
     if len(set(labels)) < len(labels) or min(labels) < 0:
         raise NetbuildError(f"{option}: each output needs a label of its own, 0 or higher")
     return tuple(labels)
@@ -178,7 +178,7 @@ def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
 def _require_known(known: Mapping[str, Sequence[int]], listing: ListedImages, net: Scorer, source: str) -> None:
     """Raise NetbuildError for labels of the list, or of a branch, beyond those of the net."""
     highest = max(known[""])
-    there = f"beyond those of {net.net} (0 to {highest})"
+    there = f"beyond those of {net.name} (0 to {highest})"
     for name, labels in known.items():
         if max(labels) > highest:
             raise NetbuildError(
@@ -203,7 +203,7 @@ def _answers(
     on_progress: ScoreProgress,
 ) -> Answers:
     """Run one net over the list."""
-    title = name or str(prepared.scorer.net)
+    title = name or prepared.scorer.name
     chunks: List[Any] = []
     done = 0
     on_progress(title, 0, images)
@@ -214,7 +214,7 @@ def _answers(
             on_progress(title, done, images)
     scores = np.concatenate(chunks)
     if not np.isfinite(scores).all():
-        raise NetbuildError(f"{prepared.scorer.net}: its scores are not finite; look at {prepared.scorer.weights}")
+        raise NetbuildError(f"{prepared.scorer.name}: its scores are not finite; look at {prepared.scorer.weights}")
     own = scores / scores.sum(axis=1, keepdims=True) if prepared.are_probabilities else softmax(scores)
     probabilities = np.zeros((images, max(known[""]) + 1), np.float32)
     probabilities[:, known[name]] = own

@@ -16,7 +16,7 @@ from ..data.sound import require_readable
 from ..engine.caffe import TEST, TRAIN, Message
 from ..engine.child import BLAS_THREADS, run, share
 from ..errors import NetbuildError
-from ..files import PathLike, write_text
+from ..files import PathLike, listed_paths, write_text
 from ..graph.check import require_sound
 from .cluster import share_in_cluster
 from .part import PhaseFeatures, Task, parts_of, row_shapes, weights_key
@@ -83,8 +83,8 @@ HERE: Execution = Execution()
 
 
 def make_features(
-    net: PathLike,
-    weights: Sequence[PathLike],
+    net: proto.Net,
+    weights: Union[PathLike, Sequence[PathLike]],
     folder: PathLike,
     execution: Execution = HERE,
     *,
@@ -99,10 +99,12 @@ def make_features(
     right is kept. Raises GraphError where a pass over the data does not repeat the last one, NetbuildError for features
     of something else (`force` replaces them) and for a full disk.
     """
-    message = proto.read_net(net)
-    require_sound(message, os.fspath(net))
-    require_readable(message, os.fspath(net), (TRAIN, TEST))
-    return keep(parts_of(message), weights, folder, execution, force=force, dry_run=dry_run, told=on_event)
+    message, name = proto.net_of(net), proto.name_of_net(net)
+    require_sound(message, name)
+    require_readable(message, name, (TRAIN, TEST))
+    return keep(
+        parts_of(message), listed_paths(weights), folder, execution, force=force, dry_run=dry_run, told=on_event
+    )
 
 
 def keep(

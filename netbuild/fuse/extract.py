@@ -40,7 +40,7 @@ class Extracted:
     blobs: int
 
 
-def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: PathLike) -> Extracted:
+def extract_branch(prefix: str, target: proto.Net, weights: PathLike, folder: PathLike) -> Extracted:
     """Write to `folder` the branch of this prefix as PREFIX.prototxt, a deploy net, and PREFIX.caffemodel.
 
     `target` is the fused net, `weights` its trained file. What the branch reads from outside it becomes an Input of the
@@ -51,18 +51,18 @@ def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: Pat
     stem = prefix.replace("/", "_").rstrip("_.-") or "net"
     plain_name(stem, "prefix")
     paths = [Path(folder) / f"{stem}.prototxt", Path(folder) / f"{stem}.caffemodel"]
-    fused = proto.read_net(target)
-    require_sound(fused, str(target))
+    fused, name = proto.net_of(target), proto.name_of_net(target)
+    require_sound(fused, name)
     model = index(weights)
     fused = proto.only_phase(fused, TEST)
-    shapes = infer(fused, TEST, shapes_to_feed(Weighted(str(target), fused, model), {}, {})).blobs
+    shapes = infer(fused, TEST, shapes_to_feed(Weighted(name, fused, model), {}, {})).blobs
     _require_one_branch(prefix, fused)
     net, outside = _alone(prefix, fused)
     inputs: Dict[str, Tuple[int, ...]] = {}
     for blob, name in outside.items():
         shape = shapes.get(blob)
         if shape is None or None in shape:
-            raise GraphError(f"branch {prefix!r}: the shape of what it reads, {blob!r}, is not known from {target}")
+            raise GraphError(f"branch {prefix!r}: the shape of what it reads, {blob!r}, is not known from {name}")
         inputs[name] = tuple(length for length in shape if length is not None)
     net = with_inputs(net, inputs)
     require_sound(net, f"the branch {prefix!r}")
@@ -72,7 +72,7 @@ def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: Pat
     plan = make_plan(declared, {"": [model]}, CopyOptions(maps=maps))
     output_folder(folder)
     for path in paths:
-        require_output(path, [target, weights])
+        require_output(path, [*([target] if isinstance(target, (str, os.PathLike)) else []), weights])
     found, fields = entries(plan, declared), encode_bytes(NET_NAME, net.name.encode())
     require_writable(found, paths[1], net=fields)
     with replacing_together([paths[1], paths[0]]) as (model_file, net_file):

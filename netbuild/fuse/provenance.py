@@ -44,7 +44,8 @@ class Checked(NamedTuple):
 class Origin:
     """What all files of a fusion have in common: the net they are for, their sources, and what else was written."""
 
-    target: PathLike
+    target: Optional[PathLike]
+    """The file of the net, None for one that was in memory only."""
     net: Message
     sources: Digests
     sizes: Mapping[str, int]
@@ -64,7 +65,7 @@ class Origin:
             "netbuild": __version__,
             "bytes": self.sizes[path],
             "set": dict(self.of_set),
-            "net": os.path.relpath(self.target, folder),
+            "net": None if self.target is None else os.path.relpath(self.target, folder),
             "branches": self._branches(copies, folder),
             "head": head if with_head else None,
         }

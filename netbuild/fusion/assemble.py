@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Uni
 
 from .. import blocks
 from ..branches.branch import Branch, Builder, Input
+from ..branches.source import find_branch
 from ..engine.caffe import TEST, Message, caffe
 from ..errors import GraphError
 from ..graph.check import require_sound
@@ -35,7 +36,7 @@ class Fusion:
     prefix, not frozen, is that net alone with its own classifier.
     """
 
-    branches: Mapping[str, Union[Builder, BranchSpec]]
+    branches: Mapping[str, Union[Builder, BranchSpec, str]]
     classes: Optional[int] = None
     """Short for one `Head` with so many classes. Without heads the net ends at the join."""
     frozen: bool = True
@@ -48,10 +49,13 @@ class Fusion:
     @property
     def parts(self) -> Dict[str, BranchSpec]:
         """Every branch as a BranchSpec."""
-        return {
-            prefix: one if isinstance(one, BranchSpec) else BranchSpec(one, frozen=self.frozen, batch_norm=None)
-            for prefix, one in self.branches.items()
-        }
+        return {prefix: self._spec(one) for prefix, one in self.branches.items()}
+
+    def _spec(self, one: Union[Builder, BranchSpec, str]) -> BranchSpec:
+        if isinstance(one, BranchSpec):
+            return one
+        builder = find_branch(one) if isinstance(one, str) else one
+        return BranchSpec(builder, frozen=self.frozen, batch_norm=None)
 
     @property
     def all_heads(self) -> Tuple[Head, ...]:

@@ -46,6 +46,9 @@ class BranchSpec:
     scale: Optional[float] = None
 
     def __post_init__(self) -> None:
+        if not callable(self.builder):
+            found = repr(self.builder) if isinstance(self.builder, str) else type(self.builder).__name__
+            raise GraphError(f"a builder is a function, found {found}; find_branch makes one of a name or a prototxt")
         if self.batch_norm not in (None, *BATCH_NORM):
             raise GraphError(f"no BatchNorm statistics {self.batch_norm!r}; known are {' and '.join(BATCH_NORM)}")
         require_finite("a learning rate factor", [self.lr])

@@ -16,20 +16,24 @@ from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildWarning
 from ..layers import Fault, Inferred, survey
 from ..layers.training import is_loss
-from ..proto import of_phase, phase_name, phases
+from ..proto import Net, net_of, of_phase, phase_name, phases
 from .backward import backward
 from .definition import definition_faults, doubled_names, nameless, phase_faults, rule_faults, sharing_faults
 from .flow import Flow, Layers, in_place
 from .overwriting import Overwriting
 
 
-def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None) -> List[str]:
+def problems(net: Net, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None) -> List[str]:
     """Return everything wrong with a net, one sentence each, in file order per kind.
 
     `seams` maps each branch's prefix to its seam (the blob's full name in the net); with it, the branches are
     checked for what would tie them together or lose their weights. `in_phases` are the phases the net will run in;
     by default those that something feeds.
     """
+    return _problems(net_of(net), seams, in_phases)
+
+
+def _problems(net: Message, seams: Mapping[str, str], in_phases: Optional[Sequence[int]]) -> List[str]:
     found: Dict[Union[int, str], Tuple[str, Dict[str, None]]] = {}
     looked_at = phases(net) if in_phases is None else in_phases
     surveyed = {phase: survey(net, phase) for phase in looked_at}
@@ -92,7 +96,7 @@ def require_sound(
     net: Message, what: str, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None
 ) -> None:
     """Raise GraphError with all problems of the net; `what` names it (a file, or 'the fused net')."""
-    found = problems(net, seams, in_phases=in_phases)
+    found = _problems(net, seams, in_phases)
     if found:
         raise GraphError(f"{what}: {found[0]}" if len(found) == 1 else "\n  ".join([f"{what}:", *found]))
 

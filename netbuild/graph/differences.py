@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from ..engine.caffe import TEST, TRAIN, Message
-from ..proto import in_phase, phase_name
+from ..proto import Net, in_phase, net_of, phase_name
 from .makers import Bottom, Wires, carried, makers, rewired
 
 _OWN = ("name", "bottom", "top", "include", "exclude")
@@ -47,11 +47,15 @@ class Differences:
         return bool(self.net or self.removed or self.added or self.renamed or self.changed)
 
 
-def differences(old: Message, new: Message) -> Differences:
+def differences(old: Net, new: Net) -> Differences:
     """Compare two nets layer by layer: by name and phase, then, of the others, by what they do to what.
 
     What a layer reads is told by the layer that makes it, whatever the blob is called.
     """
+    return _differences(net_of(old), net_of(new))
+
+
+def _differences(old: Message, new: Message) -> Differences:
     one, other = _Net(old, makers(old)), _Net(new, makers(new))
     olds, news = _keyed(old), _keyed(new)
     named = {index: news[key] for key, index in olds.items() if key in news}

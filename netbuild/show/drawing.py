@@ -32,7 +32,7 @@ _SHAPES = {"input": {"shape": "ellipse"}, "end": {"shape": "ellipse", "peripheri
 
 
 def draw_net(
-    net: Message,
+    net: proto.Net,
     path: PathLike,
     *,
     phase: Optional[int] = None,
@@ -47,7 +47,7 @@ def draw_net(
     kind = file.suffix[1:].lower()
     if kind not in FORMATS:
         raise NetbuildError(f"output {str(path)!r}: a drawing is one of {', '.join('.' + one for one in FORMATS)}")
-    text = dot(net, phase=phase, prefixes=prefixes, collapse=collapse)
+    text = dot(proto.net_of(net), phase=phase, prefixes=prefixes, collapse=collapse)
     if kind == "dot":
         write_text(file, text)
         return

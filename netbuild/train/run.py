@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Union
 
 from .. import proto
 from ..doctor.gate import concerned
 from ..engine.caffe import Message, schema
 from ..errors import NetbuildError
 from ..features.make import blas_threads, keep
-from ..files import PathLike, output_folder, plain_name
+from ..files import PathLike, listed_paths, output_folder, plain_name
 from ..solving import idle_policy, require_sensible
 from . import prepare
 from .events import Diverged, Event, Note
@@ -58,7 +58,7 @@ def train_solver(
     solver: PathLike,
     folder: PathLike,
     *,
-    weights: Sequence[PathLike] = (),
+    weights: Union[PathLike, Sequence[PathLike]] = (),
     resume: Optional[PathLike] = None,
     max_iter: Optional[int] = None,
     gpu: Optional[int] = None,
@@ -78,6 +78,7 @@ def train_solver(
     Raises DivergedError at the first iteration whose loss is not finite. Where `on_event` raises, the training is ended
     with a snapshot before the exception goes on.
     """
+    weights = listed_paths(weights)
     message = _checked(solver, weights, resume, max_iter)
     head, note = head_run(message, weights, resume, features)
     if weights and resume and head is None:

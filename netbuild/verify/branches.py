@@ -5,6 +5,7 @@ Caffe runs in a child process: its abort becomes an error here.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -66,13 +67,20 @@ class Comparison:
 class Original:
     """A net as it was before the fusion: where it stands, and the file of its weights."""
 
-    net: str
-    """A prototxt, the name of a builder, or package.module:function; `@SEAM` may follow."""
-    weights: str
+    net: proto.Net
+    """A prototxt, the name of a builder, or package.module:function, all of which `@SEAM` may follow; or a NetParameter
+    or NetSpec."""
+    weights: PathLike
+    """The file of its trained weights: .caffemodel or HDF5."""
+
+    @property
+    def name(self) -> str:
+        """What messages call the net."""
+        return proto.name_of_net(self.net)
 
 
 def verify_branches(
-    target: PathLike,
+    target: proto.Net,
     weights: PathLike,
     originals: Mapping[str, Original],
     *,
@@ -88,7 +96,7 @@ def verify_branches(
     whose shape no net tells; without it a square is sought that fits the weights. The seam is the blob after `@` in
     the original's name, or else the blob of the branch that other layers of the fused net read.
     """
-    fused = Weighted(str(target), _load(target), index(weights))
+    fused = Weighted(proto.name_of_net(target), _load(target), index(weights))
     nets = {prefix: _up_to_seam(fused.net, prefix, one, list(originals)) for prefix, one in originals.items()}
     parts = [_alone(fused.net, prefix, originals[prefix], *one) for prefix, one in nets.items()]
     hints = {blob: shape for one in reversed(parts) for blob, shape in one.hints.items()}
@@ -128,11 +136,11 @@ def _up_to_seam(fused: Message, prefix: str, original: Original, prefixes: Seque
     """Return an original in TEST up to its seam, its data layers included, and the seam's name in the fused net."""
     index(original.weights)
     whole = _original_net(original)
-    seam = _seam(fused, prefix, original.net, prefixes)
+    seam = _seam(fused, prefix, original.name, prefixes)
     try:
         return cut(proto.only_phase(whole, TEST), [names.local(prefix, seam) or seam]), seam
     except GraphError as error:
-        raise GraphError(f"branch {prefix!r}: {original.net}: {error}") from None
+        raise GraphError(f"branch {prefix!r}: {original.name}: {error}") from None
 
 
 def _alone(fused: Message, prefix: str, original: Original, net: Message, seam: str) -> Alone:
@@ -148,24 +156,26 @@ def _alone(fused: Message, prefix: str, original: Original, net: Message, seam: 
             name = names.qualify(prefix, layer.name)
             if name not in layers or len(layers[name].bottom) <= position:
                 raise GraphError(
-                    f"branch {prefix!r}: the layer {layer.name!r}, which reads the input {blob!r} of {original.net}, "
+                    f"branch {prefix!r}: the layer {layer.name!r}, which reads the input {blob!r} of {original.name}, "
                     "has no counterpart in the fused net"
                 )
             readers[blob] = (name, position)
             if blob in told:
                 hints[layers[name].bottom[position]] = told[blob]
     text = proto.to_text(without_inputs(net))
-    return Alone(prefix, seam, original.net, text, str(original.weights), readers, hints)
+    return Alone(prefix, seam, original.name, text, str(original.weights), readers, hints)
 
 
-def _load(path: PathLike) -> Message:
-    net = proto.read_net(path)
-    require_sound(net, str(path))
-    return net
+def _load(net: proto.Net) -> Message:
+    message = proto.net_of(net)
+    require_sound(message, proto.name_of_net(net))
+    return message
 
 
 def _original_net(original: Original) -> Message:
-    name, _ = split_seam(original.net)
+    if not isinstance(original.net, (str, os.PathLike)):
+        return _load(original.net)
+    name, _ = split_seam(original.name)
     files = prototxts(name)
     if files:
         return _load(files[0])

@@ -47,7 +47,7 @@ class Agreement:
 
 
 def compare_engines(
-    net: PathLike,
+    net: proto.Net,
     weights: PathLike,
     *,
     shapes: Optional[Mapping[str, Sequence[int]]] = None,
@@ -63,14 +63,14 @@ def compare_engines(
     """
     if kind_of(weights) != "caffemodel":
         raise WeightsError(f"weights {str(weights)!r}: OpenCV reads a .caffemodel; netbuild convert makes one of it")
-    whole = proto.read_net(net)
-    require_sound(whole, str(net))
-    weighted = Weighted(str(net), whole, index(weights))
+    whole, name = proto.net_of(net), proto.name_of_net(net)
+    require_sound(whole, name)
+    weighted = Weighted(name, whole, index(weights))
     known = shapes_to_feed(weighted, {}, shapes or {})
     if images:
         known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
     given: Dict[str, Any] = load_images(images, known, whole) if images else {}
-    alone = fed(whole, TEST, known, str(net))
+    alone = fed(whole, TEST, known, name)
     blobs = list(dict.fromkeys([*_seams(alone), *_answers(alone)]))
     part = cut(alone, blobs)
     # What the engines get is one text: weights go to layers by name in both.
