@@ -4,7 +4,7 @@ import pytest
 from nets import conv, data, fc, layer, net, relu
 
 from netbuild.branches.lenet import lenet
-from netbuild.branches.table import BUILDERS
+from netbuild.branches.table import BUILDERS, find_builder
 from netbuild.errors import GraphError
 from netbuild.fusion import Fusion, build
 from netbuild.graph.branches import owner, prefixes, require_prefixes
@@ -28,7 +28,7 @@ def test_a_module_that_adds_the_one_before_joins_nothing():
     text = "".join([data(), conv("m1/conv", "data"), conv("m2/conv", "m1/conv")])
     assert prefixes(net(text + layer("sum", "Eltwise", "m1/conv m2/conv"))) == []
     for name in BUILDERS:
-        assert prefixes(build(Fusion({"": BUILDERS[name]}, 10, frozen=False)).message) == [], name
+        assert prefixes(build(Fusion({"": find_builder(name)}, 10, frozen=False)).message) == [], name
 
 
 def test_only_the_outermost_branches_of_a_fusion_of_fusions():

@@ -35,7 +35,7 @@ ROOMS = [
 ]
 INNER = {
     "engine": ["caffe", "ending", "child"],
-    "proto": ["lines", "state", "upgrade", "net"],
+    "proto": ["lines", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "caffemodel", "tree", "hdf5", "index", "entry", "copier", "write"),
         *("digest", "compare", "stats"),

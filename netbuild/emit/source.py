@@ -9,7 +9,7 @@ from ..branches.branch import Cut, Disputed, Input
 from ..engine.caffe import TEST, TRAIN
 from ..errors import GraphError
 
-AS_TOLD = Input(None)
+AS_TOLD: Input = Input(None)
 """The input of a source that is to prepare images as the branches tell."""
 KINDS = ("image", "lmdb", "leveldb", "hdf5", "input")
 """Where data comes from: a list of image files, a database, a list of HDF5 files, or the caller's memory."""

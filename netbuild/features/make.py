@@ -79,7 +79,7 @@ class Execution:
     gpu: Optional[int] = None
 
 
-HERE = Execution()
+HERE: Execution = Execution()
 
 
 def make_features(

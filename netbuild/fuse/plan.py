@@ -58,7 +58,7 @@ class CopyOptions(NamedTuple):
     """Per prefix the classes that the branch's own classifier stands for in the new head, which begins as that."""
 
 
-AS_THEY_ARE = CopyOptions()
+AS_THEY_ARE: CopyOptions = CopyOptions()
 CHANNELS = ("mean", "sum")
 
 

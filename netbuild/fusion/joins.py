@@ -56,7 +56,7 @@ class Join:
         return int(count) if kind == "fc" and count.isdigit() else 0
 
 
-CONCAT = Join()
+CONCAT: Join = Join()
 
 
 def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT, naming: Optional[Naming] = None) -> blocks.Top:

@@ -46,7 +46,7 @@ class Features:
     """Leave the frozen layers out of the snapshots; `fuse` completes them."""
 
 
-WHERE_IT_PAYS = Features()
+WHERE_IT_PAYS: Features = Features()
 
 
 @dataclass(frozen=True)
