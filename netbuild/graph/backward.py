@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Set
 
-from ..engine.caffe import Message
-from ..layers import Inferred
+from ..layers import Inferred, Layers
 from ..layers.training import is_loss
-from ..proto import of_phase
 from .flow import Flow
 
 
-def backward(net: Message, phase: int, shapes: Inferred, flow: Flow) -> Set[int]:
+def backward(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool = False) -> Set[int]:
     """Return the layers that the backward pass runs (Net::Init): under a loss, and not below all that learns.
 
     A parameter without an entry counts as learning there, also one of a BatchNorm, whose values never learn.
+    `everywhere` is the net's `force_backward`.
     """
-    layers = of_phase(net, phase)
     losses = [index for index, layer in layers if is_loss(layer)]
     under = flow.behind(losses)
     reached: Set[int] = set()
@@ -25,6 +23,6 @@ def backward(net: Message, phase: int, shapes: Inferred, flow: Flow) -> Set[int]
         unsaid = len(layer.param) < (0 if blobs is None else len(blobs))
         learns = unsaid or any(spec.lr_mult for spec in layer.param[: None if blobs is None else len(blobs)])
         passed = [source in reached for source in flow.sources[index]]
-        if index in under and (net.force_backward or learns or any(passed)):
+        if index in under and (everywhere or learns or any(passed)):
             reached.add(index)
     return reached
