@@ -20,6 +20,7 @@ ROOMS = [
     "branches",
     "fusion",
     "data",
+    "soundness",
     "costs",
     "emit",
     "fuse",
@@ -68,9 +69,11 @@ INNER = {
     ],
     "fusion": ["naming", "preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
     "data": [
-        *("images", "listing", "headers", "decode", "labels", "contents", "hdf5"),
-        *("fault", "means", "one_size", "together"),
-        *("sound", "lists", "outside", "download", "mnist", "digits"),
+        *("images", "listing", "means", "lists"),
+        *("outside", "download", "mnist", "digits"),
+    ],
+    "soundness": [
+        *("data_fault", "headers", "child", "images", "labels", "hdf5", "means", "one_size", "together", "check"),
     ],
     "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
     "fuse": [

@@ -12,7 +12,6 @@ from google.protobuf import text_format
 
 from .. import names, proto
 from ..data.lists import count_images
-from ..data.sound import require_fit_lists
 from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean, some
 from ..files import PathLike, output_folder, write_all
@@ -22,6 +21,7 @@ from ..graph.feed import with_inputs
 from ..graph.freeze import count_as_no_loss
 from ..layers import infer
 from ..solving import idle_policy, require_sensible
+from ..soundness.check import require_fit_lists
 from .accord import require_taken
 from .doubts import notes
 from .layers import data_layers

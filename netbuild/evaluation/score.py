@@ -11,13 +11,12 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
-from ..data.contents import look_at, unfit
-from ..data.listing import read_lines
-from ..data.lists import ListedImages, read_list
-from ..data.means import mean_faults
+from ..data.lists import ListedImages
 from ..engine.child import run
 from ..errors import NetbuildError, NetbuildWarning
 from ..files import PathLike
+from ..soundness.images import InspectedImages, read_images, unfit_images
+from ..soundness.means import mean_faults
 from .ensembles import ENSEMBLES, Member
 from .figures import ClassFigures, confusion, in_top, per_class, share, softmax
 from .scorer import Preparation, Prepared, Scorer, prepare
@@ -130,12 +129,13 @@ def score_nets(
             "the data layers of the nets tell how images are prepared; leave out --mean, --scale and so on"
         )
     root = prepared[""].data.image_data_param.root_folder if root_folder is None else root_folder
-    listing = read_list(source, root)
+    images = read_images(source, root)
+    listing = images.listing()
     with tempfile.TemporaryDirectory() as folder:
         full = Path(folder) / "list.txt"
         full.write_text("".join(f"{path} 0\n" for path in listing.paths), "utf-8", "surrogateescape")
         ready = {name: one.reading(str(full), len(listing.paths)) for name, one in prepared.items()}
-        _require_fit(source, root, ready)
+        _require_fit(images, ready)
         known = {name: _labels(name, one) for name, one in ready.items()}
         _require_known(known, listing, net, str(source))
         for name, labels in known.items():
@@ -145,14 +145,12 @@ def score_nets(
     return Evaluation(listing, (*answers, *_ensembles(answers[1:])))
 
 
-def _require_fit(source: PathLike, root: str, ready: Mapping[str, Prepared]) -> None:
+def _require_fit(images: InspectedImages, ready: Mapping[str, Prepared]) -> None:
     """Raise NetbuildError for the first image that a net's data layer would stumble over, or a mean of another size."""
-    listed = read_lines(source, root)
-    found = look_at(listed, [entry for entry in listed.entries() if listed.lines[entry.line - 1].strip()])
     for one in ready.values():
-        sentences = [*unfit(found, one.data), *(fault.sentence for fault in mean_faults(one.data, found))]
-        if sentences:
-            raise NetbuildError(sentences[0])
+        faults = [*unfit_images(images, one.data), *(fault.sentence for fault in mean_faults(one.data, images))]
+        if faults:
+            raise NetbuildError(faults[0])
 
 
 def _fewer(name: str, outputs: int, classes: int) -> str:
