@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .. import proto
+from .. import names, proto
 from ..engine.caffe import TEST, TRAIN, Message
-from ..graph.branches import owner, require_prefixes
+from ..graph.branches import require_prefixes
 from ..graph.view import NetView
 from ..layers import Inferred, Shape
 from ..layers.costs import multiply_adds, values
@@ -146,7 +146,7 @@ def _summary(
     blobs = {index: shapes for one in phases.values() for index, shapes in one.shapes.params.items()}
     owned = own_parameters(net, dict(sorted(blobs.items())))
     layers = [
-        _layer(index, layer, owner(layer.name, branches), phases, owned.get(index, []), trains=trains)
+        _layer(index, layer, names.owner(branches, layer.name) or "", phases, owned.get(index, []), trains=trains)
         for index, layer in enumerate(net.layer)
         if any(index in one.shapes.params for one in phases.values())
     ]

@@ -44,11 +44,6 @@ def require_prefixes(net: Message, given: Sequence[str]) -> List[str]:
     return list(given) or prefixes(net)
 
 
-def owner(name: str, known: Sequence[str]) -> str:
-    """Return the prefix of the branch that a layer of this name belongs to, '' where it belongs to none."""
-    return names.owner(known, name) or ""
-
-
 def _first(name: str) -> str:
     first, slash, _ = name.partition("/")
     return first if slash else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from itertools import combinations
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import names
 from ..engine.caffe import TEST, TRAIN, Message, schema
@@ -53,6 +53,7 @@ def _of_phase(
 ) -> Iterator[Tuple[Union[int, str], str]]:
     """Yield the problems of one phase, each with a key by which the other phase's is known to be the same one."""
     flow = Flow(layers)
+    owners = {index: names.owner(seams, layer.name) for index, layer in layers}
     for sentence in (
         *nameless(layers),
         *doubled_names(layers),
@@ -61,11 +62,7 @@ def _of_phase(
         *definition_faults(layers, inferred),
         *_sharers(layers, seams),
         *sharing_faults(layers, inferred.params),
-        *(
-            fault
-            for prefix, seam in seams.items()
-            for fault in _branch_faults(layers, flow, prefix, seam, _of_others(layers, prefix, seams))
-        ),
+        *(fault for prefix, seam in seams.items() for fault in _branch_faults(layers, flow, prefix, seam, owners)),
     ):
         yield sentence, sentence
     for misfit in misfits:
@@ -110,21 +107,22 @@ def require_savable(solver: Message, net: Message) -> None:
         )
 
 
-def _of_others(layers: Layers, prefix: str, prefixes: Iterable[str]) -> Set[int]:
-    """Return the layers that bear the prefix of another branch: one may feed this one."""
-    others = [other for other in prefixes if other and other != prefix]
-    return {index for index, layer in layers if any(names.local(other, layer.name) is not None for other in others)}
+def _of_others(owners: Mapping[int, Optional[str]], prefix: str) -> Set[int]:
+    """Return the layers of other branches: one may feed this one."""
+    return {index for index, owner in owners.items() if owner and owner != prefix}
 
 
-def _branch_faults(layers: Layers, flow: Flow, prefix: str, seam: str, others: Set[int]) -> Iterator[str]:
+def _branch_faults(
+    layers: Layers, flow: Flow, prefix: str, seam: str, owners: Mapping[int, Optional[str]]
+) -> Iterator[str]:
     by_index = dict(layers)
     if seam not in flow.writer:
         yield f"branch {prefix!r}: its seam {seam!r} is no blob of the net"
-    members = sorted(flow.above(seam, others))
+    members = sorted(flow.above(seam, _of_others(owners, prefix)))
     for index in members:
         layer = by_index[index]
         automatic = layer.name.startswith(layer.type) and layer.name[len(layer.type) :].isdigit()
-        if names.local(prefix, layer.name) is None or (automatic and not prefix):
+        if owners[index] != prefix or (automatic and not prefix):
             reason = (
                 "has an automatic name (not assigned, or its name given twice)" if automatic else "lacks the prefix"
             )
@@ -159,9 +157,7 @@ def _sharers(layers: Layers, seams: Mapping[str, str]) -> Iterator[str]:
             if spec.name:
                 sharing[spec.name].append((layer, spec))
     for name, users in sharing.items():
-        homes = {
-            layer.name: next((p for p in seams if names.local(p, layer.name) is not None), None) for layer, _ in users
-        }
+        homes = {layer.name: names.owner(seams, layer.name) for layer, _ in users}
         branches = sorted({prefix for prefix in homes.values() if prefix is not None})
         if len(branches) > 1:
             yield (
