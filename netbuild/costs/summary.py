@@ -124,15 +124,15 @@ def summarize(
     net: proto.Net,
     *,
     prefixes: Sequence[str] = (),
-    sizes: Optional[Mapping[str, Sequence[int]]] = None,
+    shapes: Optional[Mapping[str, Sequence[int]]] = None,
     batch: Optional[int] = None,
 ) -> Summary:
     """Return what each layer of a net costs, without Caffe's engine; of data, at most the first image is looked at.
 
-    `prefixes` names the branches where the layers' names do not tell, `sizes` gives shapes of inputs, (N, C, H, W),
+    `prefixes` names the branches where the layers' names do not tell, `shapes` gives shapes of inputs, (N, C, H, W),
     `batch` another number of items in all of them.
     """
-    return _summary(proto.net_of(net), prefixes, sizes or {}, batch)
+    return _summary(proto.net_of(net), prefixes, shapes or {}, batch)
 
 
 def _summary(

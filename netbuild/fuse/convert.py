@@ -33,7 +33,7 @@ class Converted:
 
 
 def convert_weights(
-    source: PathLike, output: PathLike, *, over_2gb: bool = False, progress: Optional[ByteProgress] = None
+    source: PathLike, output: PathLike, *, over_2gb: bool = False, on_progress: Optional[ByteProgress] = None
 ) -> Converted:
     """Write the layers of `source` to `output`, a caffemodel in the current format or, by its name (.h5), HDF5.
 
@@ -61,7 +61,7 @@ def convert_weights(
             net=net.SerializeToString(),
             over_2gb=over_2gb,
             seal=lambda _: digests.of(model.path),
-            progress=progress,
+            progress=on_progress,
         )
     blob_count = sum(len(layer.blobs) for layer in model.layers)
     return Converted(os.fspath(output), size, len(model.layers), blob_count, old, defined)

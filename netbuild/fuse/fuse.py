@@ -100,11 +100,11 @@ def fuse_weights(
     target: proto.Net,
     weights: Weights,
     output: PathLike,
-    choices: CopyOptions = AS_THEY_ARE,
+    options: CopyOptions = AS_THEY_ARE,
     *,
     split: bool = False,
     dry_run: bool = False,
-    progress: Optional[ByteProgress] = None,
+    on_progress: Optional[ByteProgress] = None,
 ) -> Fused:
     """Write to `output` the file that `plan_weights` plans, beside it (.json) where everything in it comes from.
 
@@ -115,7 +115,7 @@ def fuse_weights(
     target_path = target if isinstance(target, (str, os.PathLike)) else None
     sources = [path for found in paths.values() for path in found]
     with Digests([] if dry_run else sources) as digests:
-        planned = plan_weights(target, paths, choices)
+        planned = plan_weights(target, paths, options)
         require_one_set(sources)
         parts = _parts(planned, os.fspath(output)) if split else {os.fspath(output): planned.entries}
         outputs = [*parts, *map(sidecar, parts)]
@@ -123,13 +123,13 @@ def fuse_weights(
             require_output(output_path, [*([target_path] if target_path else []), *sources])
         fields = encode_bytes(NET_NAME, planned.net.name.encode()) if planned.net.name else b""
         for path, found in parts.items():
-            require_writable(found, path, net=fields, over_2gb=choices.over_2gb)
+            require_writable(found, path, net=fields, over_2gb=options.over_2gb)
         if dry_run:
             return Fused(planned, dict.fromkeys(parts))
         # All are written before any takes its name: they are to be of one run.
         with replacing_together(outputs) as files:
             sizes = {
-                path: write_into(file, found, hdf5=is_hdf5(path), net=fields, progress=progress)
+                path: write_into(file, found, hdf5=is_hdf5(path), net=fields, progress=on_progress)
                 for (path, found), file in zip(parts.items(), files)
             }
             of_set = _digests(parts, files) if len(parts) > 1 else {}

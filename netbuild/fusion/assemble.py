@@ -47,7 +47,7 @@ class Fusion:
     """Let each branch end in the softmax of its own classifier, so that the join is the answer; nothing trains."""
 
     @property
-    def parts(self) -> Dict[str, BranchSpec]:
+    def specs(self) -> Dict[str, BranchSpec]:
         """Every branch as a BranchSpec."""
         return {prefix: self._spec(one) for prefix, one in self.branches.items()}
 
@@ -157,7 +157,7 @@ def require_fitting(built: Built, how: Join, sizes: Mapping[str, Sequence[int]])
 
 
 def _parts(fusion: Fusion) -> Dict[str, BranchSpec]:
-    parts = fusion.parts
+    parts = fusion.specs
     _require_distinct(list(parts))
     if fusion.classes is not None and fusion.heads:
         raise GraphError("classes is short for one head: give either classes or heads")

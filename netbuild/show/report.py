@@ -20,7 +20,7 @@ _SECTIONS = ("Picture", "Summary", "Weights", "Verification", "Training", "Accur
 
 
 def write_report(
-    found: FusionReport,
+    report: FusionReport,
     path: PathLike,
     *,
     comparisons: Sequence[Comparison] = (),
@@ -32,7 +32,7 @@ def write_report(
     `comparisons` (of verify_branches) what Caffe computed, with an `evaluation` (of score_nets) accuracies and
     confusion matrix. What is not there, the page says, and how to get it. Raises NetbuildError where Jinja2 is missing.
     """
-    write_text(path, _page(found, comparisons, evaluation))
+    write_text(path, _page(report, comparisons, evaluation))
 
 
 def _page(found: FusionReport, comparisons: Sequence[Comparison], evaluation: Optional[Evaluation]) -> str:
