@@ -16,7 +16,22 @@ def stem(prefix: str) -> str:
 
 
 def qualify(prefix: str, name: str) -> str:
-    """Return the name that the branch's own `name` bears inside a fused net."""
+    """Return the name that a branch's own layer or blob has inside a fused net.
+
+    A prefix that ends in a letter or digit gets a `/`, any other is used as it is, and the empty one changes nothing.
+
+    Args:
+        prefix: The branch's prefix: `odd`, or `odd_`.
+        name: The branch's own name of a layer, a blob or a shared parameter.
+
+    Returns:
+        The full name.
+
+    Examples:
+        >>> from netbuild import qualify
+        >>> qualify("odd", "conv1"), qualify("odd_", "conv1"), qualify("", "conv1")
+        ('odd/conv1', 'odd_conv1', 'conv1')
+    """
     return stem(prefix) + name
 
 
