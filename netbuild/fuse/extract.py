@@ -41,12 +41,30 @@ class Extracted:
 
 
 def extract_branch(prefix: str, target: proto.Net, weights: PathLike, folder: PathLike) -> Extracted:
-    """Write to `folder` the branch of this prefix as PREFIX.prototxt, a deploy net, and PREFIX.caffemodel.
+    """Take a branch out of a fused net again, graph and weights, under the names that it has alone.
 
-    `target` is the fused net, `weights` its trained file. What the branch reads from outside it becomes an Input of the
-    shape that the net tells, or that fits the weights. Learning rates and fillers are left out. Parameters that a
-    branch shares with another one come from there. Raises GraphError for a prefix that no layer bears, or the layers of
-    several branches, WeightsError where weights are missing or do not fit; then nothing is written.
+    What the branch reads from outside it becomes an Input, of the shape that the net tells, or that fits the weights.
+    Learning rates and fillers are left out. Parameters that a branch shares with another one come from there.
+
+    Args:
+        prefix: The branch's prefix.
+        target: The fused net: a path, a NetParameter or a NetSpec.
+        weights: Its weight file, .caffemodel or HDF5.
+        folder: Where to write `PREFIX.prototxt`, a deploy net, and `PREFIX.caffemodel`; made if need be.
+
+    Returns:
+        What was written: the paths `net` and `weights`, `inputs` with their shapes (N, C, H, W), numbers of layers and
+        blobs.
+
+    Raises:
+        GraphError: No layer bears the prefix, or the layers of several branches do; nothing is written.
+        WeightsError: Weights are missing or do not fit; nothing is written.
+
+    Examples:
+        >>> from netbuild import extract_branch
+        >>> found = extract_branch("odd", "fused/train_val.prototxt", "fused/init.caffemodel", "alone")
+        >>> found.net, found.inputs, found.blobs
+        ('alone/odd.prototxt', {'data': (20, 1, 28, 28)}, 6)
     """
     stem = prefix.replace("/", "_").rstrip("_.-") or "net"
     plain_name(stem, "prefix")
