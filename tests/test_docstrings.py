@@ -112,7 +112,7 @@ def folder(tmp_path_factory, small_digits, caffe):
         }
         for name in ("odd", "even"):
             emit_files(Fusion({"": lenet}, 5, frozen=False), DataSource(**lists[name]), name)
-            caffe.Net(f"{name}/deploy.prototxt", caffe.TEST).save(f"{name}.caffemodel")
+            caffe.Net(f"{name}/train_val.prototxt", caffe.TEST).save(f"{name}.caffemodel")
         source = DataSource(**lists["all"], train_batch=10, test_batch=20)
         steps = {"max_iter": "20", "snapshot": "20", "test_interval": "10", "random_seed": "1"}
         emit_files(Fusion({"odd": lenet, "even": lenet}, 10), source, "fused", solver_options=steps)

@@ -127,10 +127,30 @@ def summarize(
     shapes: Optional[Mapping[str, Sequence[int]]] = None,
     batch: Optional[int] = None,
 ) -> Summary:
-    """Return what each layer of a net costs, without Caffe's engine; of data, at most the first image is looked at.
+    """Return what each layer of a net costs: parameters, multiply-adds, memory. Caffe's engine is not loaded.
 
-    `prefixes` names the branches where the layers' names do not tell, `shapes` gives shapes of inputs, (N, C, H, W),
-    `batch` another number of items in all of them.
+    Of the data that the net names, at most the first image is looked at.
+
+    Args:
+        net: A path, a NetParameter or a NetSpec.
+        prefixes: The prefixes of its branches, where the layers' names do not tell them.
+        shapes: For an input whose shape the net does not tell, the shape: (N, C, H, W).
+        batch: Another number of items N in all inputs.
+
+    Returns:
+        `layers`, `totals` of the branches and the whole (the last), and in bytes the memory of `training` and
+        `testing`.
+
+    Raises:
+        GraphError: The net cannot be read, or has no such prefix or input.
+
+    Examples:
+        >>> from netbuild import summarize
+        >>> summary = summarize("fused/train_val.prototxt")
+        >>> [(total.branch, total.parameters) for total in summary.totals]
+        [('odd', 426070), ('even', 426070), ('', 10010), (None, 862150)]
+        >>> summary.training.largest_batch(2**30) > 1000
+        True
     """
     return _summary(proto.net_of(net), prefixes, shapes or {}, batch)
 

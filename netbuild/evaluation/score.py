@@ -116,11 +116,33 @@ def score_nets(
     gpu: Optional[int] = None,
     on_progress: ScoreProgress = lambda _name, _done, _all: None,
 ) -> Evaluation:
-    """Run a net, and branches alone to compare it with, over a list of images: each image once, in TEST phase.
+    """Run a net over a list of images, and branches alone to compare it with: each image once, in TEST phase.
 
-    Of two branches and more there are ensembles as well: mean and product of their probabilities, majority vote.
-    `preparation` is for nets that do not tell how their images are prepared, `root_folder` stands before each path of
-    the list (by default as in the net's own data layer).
+    Of two branches and more there are ensembles as well: mean and product of their probabilities, and majority vote.
+
+    Args:
+        net: The net with its weights.
+        source: The list: lines `PATH LABEL`.
+        branches: By name further nets with their weights, which may know only some of the labels.
+        preparation: How images are prepared for the nets that do not tell.
+        root_folder: What stands before each path of the list; by default as in the net's own data layer.
+        gpu: The number of the GPU that computes; by default the CPU.
+        on_progress: Called with the name of the net that runs, the images done, and all images.
+
+    Returns:
+        `rows` with top-1 and top-5, `confusion()` and `per_class()`, and all `answers`.
+
+    Raises:
+        NetbuildError: A label or an image of the list does not fit, or nothing tells how images are prepared.
+        GraphError: The net has several scores, and none is named.
+        WeightsError: The weights are not those of the net.
+
+    Examples:
+        >>> from netbuild import Scorer, score_nets
+        >>> odd = Scorer("odd/train_val.prototxt", "odd.caffemodel")
+        >>> found = score_nets(odd, "digits/test_odd.txt")
+        >>> [(row.kind, row.images) for row in found.rows], found.confusion().shape
+        ([('net', 20)], (5, 5))
     """
     scorers = {"": net, **(branches or {})}
     prepared = {name: prepare(scorer, preparation) for name, scorer in scorers.items()}

@@ -27,7 +27,15 @@ from ..weights.index import index
 
 @dataclass(frozen=True)
 class Preparation:
-    """How images are made the input of a net without a data layer: as emit writes it into one."""
+    """How images become the input of a net without a data layer.
+
+    Examples:
+        >>> from netbuild import Preparation, Scorer, score_nets
+        >>> grey = Preparation(mean=(128,), scale=1 / 256)
+        >>> odd = Scorer("odd/deploy.prototxt", "odd.caffemodel", preparation=grey)
+        >>> score_nets(odd, "digits/test_odd.txt").rows[0].images
+        20
+    """
 
     mean: Optional[Tuple[float, ...]] = None
     """Subtracted from each value 0..255: one value, or one per channel (B, G, R); () for none."""
@@ -47,11 +55,18 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A net with its weights, and what its outputs stand for."""
+    """A net with its weights, and what its outputs stand for.
+
+    Examples:
+        >>> from netbuild import Scorer
+        >>> odd = Scorer("odd/train_val.prototxt", "odd.caffemodel", labels=[1, 3, 5, 7, 9])
+    """
 
     net: proto.Net
-    """A train_val prototxt, whose TEST phase tells how images are prepared, or a deploy prototxt."""
+    """A train_val net, whose TEST phase tells how images are prepared, or a deploy net: a path, a NetParameter or a
+    NetSpec."""
     weights: PathLike
+    """Its weight file, .caffemodel or HDF5."""
     labels: Optional[Sequence[int]] = None
     """The list's label of each output; by default output k stands for label k."""
     scores: Optional[str] = None

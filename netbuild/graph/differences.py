@@ -48,9 +48,27 @@ class Differences:
 
 
 def differences(old: Net, new: Net) -> Differences:
-    """Compare two nets layer by layer: by name and phase, then, of the others, by what they do to what.
+    """Compare two nets as nets: order, defaults that are spelled out and names of blobs do not count.
 
-    What a layer reads is told by the layer that makes it, whatever the blob is called.
+    Layers are compared by name and phase, and those that only one net has by what they do to what.
+
+    Args:
+        old: One net: a path, a NetParameter or a NetSpec.
+        new: The other.
+
+    Returns:
+        What has to be done to `old` to get `new`: layers `removed`, `added`, `renamed` and `changed`. `any` tells
+        whether there is anything.
+
+    Raises:
+        GraphError: A net cannot be read.
+
+    Examples:
+        >>> from netbuild import differences, read_net
+        >>> net = read_net("odd/deploy.prototxt")
+        >>> net.layer[1].convolution_param.num_output = 32
+        >>> differences("odd/deploy.prototxt", net).changed
+        {'conv1': [Change(field='convolution_param.num_output', old=20, new=32)]}
     """
     return _differences(net_of(old), net_of(new))
 

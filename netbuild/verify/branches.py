@@ -65,11 +65,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Original:
-    """A net as it was before the fusion: where it stands, and the file of its weights."""
+    """A net as it was before the fusion, and the file of its weights.
+
+    Examples:
+        >>> from netbuild import Original
+        >>> odd = Original("odd/deploy.prototxt@ip1", "odd.caffemodel")
+    """
 
     net: proto.Net
-    """A prototxt, the name of a builder, or package.module:function, all of which `@SEAM` may follow; or a NetParameter
-    or NetSpec."""
+    """A prototxt, the name of a builder or `package.module:function`, each of which `@SEAM` may follow; or a
+    NetParameter or a NetSpec."""
     weights: PathLike
     """The file of its trained weights: .caffemodel or HDF5."""
 
@@ -88,13 +93,38 @@ def verify_branches(
     images: Sequence[PathLike] = (),
     seed: int = 0,
 ) -> List[Comparison]:
-    """Run each original and the fused net in TEST phase on the same input and compare all they have in common.
+    """Compare each branch alone with the branch in the fused net, in real Caffe: all blobs that they have in common.
 
-    The input is random (uniform in -1..1, from `seed`), or the image files given, prepared as the nets' data layers
-    say; data layers are replaced by Input layers for it. Where both nets have data layers that read images, these are
-    compared too (`images.compare_images`). `shapes` gives (N, C, H, W) for inputs
-    whose shape no net tells; without it a square is sought that fits the weights. The seam is the blob after `@` in
-    the original's name, or else the blob of the branch that other layers of the fused net read.
+    Caffe runs in a child process, in TEST phase; Input layers stand in for the data layers. Where both nets have data
+    layers that read images, what these make of the same files is compared too.
+
+    Args:
+        target: The fused net: a path, a NetParameter or a NetSpec.
+        weights: Its weight file, .caffemodel or HDF5.
+        originals: For each prefix the net as it was. Its seam is the blob after the `@`, or else the blob of the branch
+            that other layers of the fused net read.
+        shapes: For an input whose shape no net tells, the shape (N, C, H, W); by default a square is sought that fits
+            the weights.
+        images: Image files to run, prepared as the nets' data layers say; by default the input is random, from -1 to 1.
+        seed: What the random input comes from.
+
+    Returns:
+        For each branch whether its blobs are bit-equal (`equal`), and where they first differ.
+
+    Raises:
+        GraphError: A net is not sound, or a branch has no counterpart in the fused net.
+        WeightsError: A weight file cannot be read.
+        CaffeError: Caffe gave up; its last words are in the text.
+
+    Examples:
+        >>> from netbuild import Original, verify_branches
+        >>> originals = {
+        ...     "odd": Original("odd/train_val.prototxt", "odd.caffemodel"),
+        ...     "even": Original("even/train_val.prototxt", "even.caffemodel"),
+        ... }
+        >>> found = verify_branches("fused/train_val.prototxt", "fused/init.caffemodel", originals)
+        >>> [(one.prefix, one.seam, one.equal) for one in found]
+        [('odd', 'odd/ip1', True), ('even', 'even/ip1', True)]
     """
     fused = Weighted(proto.name_of_net(target), _load(target), index(weights))
     nets = {prefix: _up_to_seam(fused.net, prefix, one, list(originals)) for prefix, one in originals.items()}
