@@ -11,11 +11,12 @@ import inspect
 import re
 import shutil
 from importlib import import_module
+from operator import attrgetter
 
 import pytest
 
 import netbuild
-from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet
+from netbuild import DataSource, Fusion, blocks, emit_files, fuse_weights, lenet
 from netbuild.data.lists import write_images
 
 SECTIONS = ("Args", "Returns", "Raises", "Examples")
@@ -31,12 +32,19 @@ NEEDS = {
 NAMES = [name for name in netbuild.__all__ if inspect.isroutine(getattr(netbuild, name))]
 CLASSES = [name for name in netbuild.__all__ if inspect.isclass(getattr(netbuild, name))]
 REST = {"__version__", "blocks", "MNIST"}
+assert {*NAMES, *CLASSES, *REST} == set(netbuild.__all__)
+NAMES += [f"blocks.{name}" for name, one in vars(blocks).items() if getattr(one, "__module__", "") == blocks.__name__]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def named(name):
+    """Return what is public under a name: `lenet`, `blocks.conv`."""
+    return attrgetter(name)(netbuild)
 
 
 def section(name, heading):
     """Return the lines of a section of a docstring, without its indentation; none where it has no such section."""
-    text = inspect.getdoc(getattr(netbuild, name)) or ""
+    text = inspect.getdoc(named(name)) or ""
     found = re.search(rf"^{heading}:\n((?:    .*\n|\n)+)", f"{text}\n", re.MULTILINE)
     return [] if found is None else [line[4:] for line in found[1].splitlines()]
 
@@ -49,7 +57,7 @@ def explained(name):
 
 def fields(name):
     """Return the fields of a public class, and those of them that have no sentence below them."""
-    kind = getattr(netbuild, name)
+    kind = named(name)
     tree = ast.parse(inspect.getsource(import_module(kind.__module__)))
     body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name).body
     found = {node.target.id: after for node, after in zip(body, body[1:]) if isinstance(node, ast.AnnAssign)}
@@ -59,18 +67,14 @@ def fields(name):
     return list(found), [name for name in found if name not in told]
 
 
-def test_all_public_names_are_looked_at():
-    assert {*NAMES, *CLASSES, *REST} == set(netbuild.__all__)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_each_argument_of_a_function_is_explained(name):
-    assert explained(name) == list(inspect.signature(getattr(netbuild, name)).parameters)
+    assert explained(name) == list(inspect.signature(named(name)).parameters)
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_each_field_of_a_class_is_explained(name):
-    kind = getattr(netbuild, name)
+    kind = named(name)
     if issubclass(kind, (Exception, Warning)):
         return
     known, bare = fields(name)
@@ -80,7 +84,7 @@ def test_each_field_of_a_class_is_explained(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_function_returns_is_explained(name):
-    returns = inspect.signature(getattr(netbuild, name)).return_annotation
+    returns = inspect.signature(named(name)).return_annotation
     assert bool(section(name, "Returns")) == (returns != "None")
 
 
@@ -93,7 +97,7 @@ def test_what_a_function_raises_is_ours(name):
 
 @pytest.mark.parametrize("name", [*NAMES, *CLASSES])
 def test_sections_come_in_order(name):
-    text = inspect.getdoc(getattr(netbuild, name))
+    text = inspect.getdoc(named(name))
     found = re.findall(r"^(\w+):$", text, re.MULTILINE)
     assert found == [heading for heading in SECTIONS if heading in found]
     assert len(text.partition("\n")[0]) <= 110, "the first line is a short sentence"
@@ -127,7 +131,7 @@ def test_example(name, folder, tmp_path, monkeypatch):
         pytest.skip(f"{NEEDS[name]} is not installed")
     shutil.copytree(folder, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    tests = [one for one in doctest.DocTestFinder().find(getattr(netbuild, name), name, globs={}) if one.examples]
+    tests = [one for one in doctest.DocTestFinder().find(named(name), name, globs={}) if one.examples]
     assert any(one.name == name for one in tests), "it has no example"
     printed = []
     for one in tests:
