@@ -58,7 +58,7 @@ def list_builders(ctx: click.Context, _param: click.Parameter, wanted: bool) -> 
 
 def _table() -> List[str]:
     from netbuild.branches.source import alone
-    from netbuild.branches.table import BUILDERS
+    from netbuild.branches.table import BUILDERS, find_builder
     from netbuild.costs.summary import summarize
     from netbuild.engine.caffe import TEST
     from netbuild.layers import any_batch_text, infer
@@ -66,8 +66,8 @@ def _table() -> List[str]:
     from .options import aligned
 
     rows = [["BUILDER", "INPUT", "SEAM", "SHAPE", "PARAMETERS", "MULTIPLY-ADDS"]]
-    for name, builder in BUILDERS.items():
-        net, branch = alone(builder)
+    for name in BUILDERS:
+        net, branch = alone(find_builder(name))
         blobs = infer(net, TEST).blobs
         total = summarize(net).totals[-1]
         figures = [f"{total.parameters:,}", f"{total.multiply_adds:,}"]

@@ -12,12 +12,12 @@ from netbuild.branches.prototxt import seams
 from netbuild.branches.source import alone, prototxts
 from netbuild.branches.table import find_builder
 from netbuild.branches.told import images_of
-from netbuild.data.fault import Weight
-from netbuild.data.sound import data_faults
 from netbuild.engine.caffe import TEST, Message
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems, remarks
 from netbuild.layers import unknown_types
+from netbuild.soundness.check import data_faults
+from netbuild.soundness.data_fault import Severity
 
 from .builders import complete_net
 from .console import note, say
@@ -65,8 +65,8 @@ def command(net: str, list_seams: bool, as_json: bool) -> None:
 def _looked_at(name: str, net: Message, *, list_seams: bool) -> _Report:
     phases = proto.phases(net)
     faults = data_faults(net)
-    wrong = [*problems(net), *(fault.sentence for fault in faults if fault.weight >= Weight.ABSENT)]
-    notes = [*remarks(net), *(fault.sentence for fault in faults if fault.weight < Weight.ABSENT)]
+    wrong = [*problems(net), *(fault.sentence for fault in faults if fault.severity >= Severity.ABSENT)]
+    notes = [*remarks(net), *(fault.sentence for fault in faults if fault.severity < Severity.ABSENT)]
     unknown = {layer: kind for phase in phases for layer, kind in unknown_types(net, phase).items()}
     cuts = seams(proto.only_phase(net, TEST if TEST in phases else phases[0])) if list_seams else None
     # A builder tells how its images are prepared by other means than a data layer.

@@ -20,6 +20,7 @@ ROOMS = [
     "branches",
     "fusion",
     "data",
+    "soundness",
     "costs",
     "emit",
     "fuse",
@@ -34,7 +35,7 @@ ROOMS = [
 ]
 INNER = {
     "engine": ["caffe", "ending", "child"],
-    "proto": ["lines", "state", "upgrade", "net"],
+    "proto": ["lines", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
         *("copier", "write", "digest", "compare", "figures"),
@@ -70,9 +71,11 @@ INNER = {
     ],
     "fusion": ["naming", "preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
     "data": [
-        *("images", "listing", "headers", "decode", "labels", "contents", "hdf5"),
-        *("fault", "means", "one_size", "together"),
-        *("sound", "lists", "outside", "download", "mnist", "digits"),
+        *("images", "listing", "means", "lists"),
+        *("outside", "download", "mnist", "digits"),
+    ],
+    "soundness": [
+        *("data_fault", "headers", "child", "images", "labels", "hdf5", "means", "one_size", "together", "check"),
     ],
     "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
     "fuse": [

@@ -35,12 +35,30 @@ class Converted:
 
 
 def convert_weights(
-    source: PathLike, output: PathLike, *, over_2gb: bool = False, progress: Optional[ByteProgress] = None
+    source: PathLike, output: PathLike, *, over_2gb: bool = False, on_progress: Optional[ByteProgress] = None
 ) -> Converted:
-    """Write the layers of `source` to `output`, a caffemodel in the current format or, by its name (.h5), HDF5.
+    """Bring a weight file up to date, or from one format to the other.
 
-    Definitions are upgraded as Caffe does it, four-number shapes become the true ones; values stay bit for bit as they
-    are, floats or doubles, and diffs are left behind. What comes out of HDF5 has names and blobs, no definitions.
+    Definitions are upgraded as Caffe does it, and shapes of four numbers become the true ones. Values stay bit for bit
+    as they are, floats or doubles; diffs are left behind. What comes out of HDF5 has names and blobs, no definitions.
+
+    Args:
+        source: A caffemodel of any age, or an HDF5 file.
+        output: The file to write: `.caffemodel`, or `.h5` for HDF5.
+        over_2gb: Write a caffemodel even where it is larger than Caffe reads.
+        on_progress: Called with the bytes written so far and in all.
+
+    Returns:
+        What was written: `layers`, `blobs`, and how many were old.
+
+    Raises:
+        WeightsError: The file cannot be read, or the output could not be.
+
+    Examples:
+        >>> from netbuild import convert_weights
+        >>> done = convert_weights("odd.caffemodel", "odd.h5")
+        >>> done.layers, done.blobs
+        (4, 8)
     """
     format_for(output)  # refuses an ending that is none before anything is read
     require_output(output, [source])
@@ -54,7 +72,7 @@ def convert_weights(
         remedies = [f"for other readers {option('over_2gb', True)}"]
         require_writable(entries, output, net=fields, over_limit=over_2gb, remedies=remedies)
         with replacing(output) as file:
-            size = write_into(file, entries, output, net=fields, progress=progress)
+            size = write_into(file, entries, output, net=fields, progress=on_progress)
             digests.of(model.path)  # what was read is what is there
     return Converted(
         os.fspath(output),

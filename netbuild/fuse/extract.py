@@ -16,6 +16,7 @@ from ..graph.feed import is_input, with_inputs
 from ..graph.freeze import count_as_no_loss
 from ..graph.rename import renamed
 from ..graph.view import NetView
+from ..proto.forms import path_of
 from ..weights.caffemodel import net_fields
 from ..weights.index import index as index_weights
 from ..weights.model import Model, Shape
@@ -42,32 +43,51 @@ class Extracted:
     blobs: int
 
 
-def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: PathLike) -> Extracted:
-    """Write to `folder` the branch of this prefix as PREFIX.prototxt, a deploy net, and PREFIX.caffemodel.
+def extract_branch(prefix: str, target: proto.Net, weights: PathLike, folder: PathLike) -> Extracted:
+    """Take a branch out of a fused net again, graph and weights, under the names that it has alone.
 
-    `target` is the fused net, `weights` its trained file. What the branch reads from outside it becomes an Input of the
-    shape that the net declares, or that fits the weights. Learning rates and fillers are left out. Parameters that a
-    branch shares with another one come from there. Raises GraphError for a prefix that no layer bears, or the layers of
-    several branches, WeightsError where weights are missing or do not fit; then nothing is written.
+    What the branch reads from outside it becomes an Input, of the shape that the net declares or that fits the
+    weights. Learning rates and fillers are left out. Parameters that a branch shares with another one come from there.
+
+    Args:
+        prefix: The branch's prefix.
+        target: The fused net: a path, a NetParameter or a NetSpec.
+        weights: Its weight file, .caffemodel or HDF5.
+        folder: Where to write `PREFIX.prototxt`, a deploy net, and `PREFIX.caffemodel`; made if need be.
+
+    Returns:
+        What was written: the paths `net` and `weights`, `inputs` with their shapes (N, C, H, W), numbers of layers and
+        blobs.
+
+    Raises:
+        GraphError: No layer bears the prefix, or the layers of several branches do; nothing is written.
+        WeightsError: Weights are missing or do not fit; nothing is written.
+
+    Examples:
+        >>> from netbuild import extract_branch
+        >>> found = extract_branch("odd", "fused/train_val.prototxt", "fused/init.caffemodel", "alone")
+        >>> found.net, found.inputs, found.blobs
+        ('alone/odd.prototxt', {'data': (20, 1, 28, 28)}, 6)
     """
     stem = prefix.replace("/", "_").rstrip("_.-") or "net"
     plain_name(stem, "prefix")
-    whole = proto.read_net(target)
-    require_sound(whole, str(target))
+    whole, name = proto.net_of(target), proto.name_of_net(target)
+    require_sound(whole, name)
     model = index_weights(weights)
-    fused = _tested(whole, model, str(target))
+    fused = _tested(whole, model, name)
     own = _own_layers(prefix, fused)
     _require_one_branch(prefix, own, fused)
-    net, inputs = _alone(prefix, own, fused, str(target))
+    net, inputs = _alone(prefix, own, fused, name)
     require_sound(net, f"the branch {prefix!r}")
     declared = declare(net)
-    sources = _sources(prefix, fused.net, model)
-    maps = {layer.name: sources[layer.name] for layer in declared if layer.has_parameters}
+    stored_names = _stored_names(prefix, fused.net, model)
+    maps = {layer.name: stored_names[layer.name] for layer in declared if layer.has_parameters}
     plan = make_plan(declared, {"": [model]}, CopyOptions(maps=maps), advice=_ADVICE)
     output_folder(folder)
     net_path, weights_path = Path(folder) / f"{stem}.prototxt", Path(folder) / f"{stem}.caffemodel"
+    sources = [path for path in (path_of(target), weights) if path is not None]
     for path in (net_path, weights_path):
-        require_output(path, [target, weights])
+        require_output(path, sources)
     written, fields = entries(plan, declared), net_fields(net.name)
     require_writable(written, weights_path, net=fields)
     with replacing_together([weights_path, net_path]) as (model_file, net_file):
@@ -161,7 +181,7 @@ def _bare(layer: Message) -> Message:
     return bare
 
 
-def _sources(prefix: str, fused: Message, model: Model) -> Dict[str, str]:
+def _stored_names(prefix: str, fused: Message, model: Model) -> Dict[str, str]:
     """Return where the weights of each of the branch's layers stand in the fused file.
 
     A layer that shares all its parameters with another one may have none of its own there.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from ..files import PathLike, replacing_together, require_output
+from ..proto.forms import Net, path_of
 from ..spelling import option
 from ..weights.caffemodel import net_fields
 from ..weights.copier import ByteProgress
@@ -38,28 +39,58 @@ class Fused:
 
 
 def fuse_weights(
-    target: PathLike,
+    target: Net,
     weights: Weights,
     output: PathLike,
-    choices: CopyOptions = AS_THEY_ARE,
+    options: CopyOptions = AS_THEY_ARE,
     *,
     split: bool = False,
     dry_run: bool = False,
-    progress: Optional[ByteProgress] = None,
+    on_progress: Optional[ByteProgress] = None,
 ) -> Fused:
-    """Write to `output` the file that `plan_weights` plans, beside it (.json) where everything in it comes from.
+    """Copy the trained blobs of several branches into one weight file for a fused net.
 
-    Each value is compared with its source before the output takes its name. With `split` every branch gets a file of
-    its own: `init.odd.caffemodel` for the prefix odd and the output init.caffemodel.
+    A plan comes first: names, numbers, shapes and what the files say of their layers are compared, and nothing is
+    written where something does not fit. Each value is compared with its source before the output takes its name. No
+    data is opened, and Caffe's engine is not loaded. Beside the output, `OUTPUT.json` says where everything in it comes
+    from.
+
+    Args:
+        target: The fused net, train_val or deploy: a path, a NetParameter or a NetSpec.
+        weights: For each prefix the weight file of its branch, .caffemodel or HDF5. Or several, of which the last that
+            has a layer counts.
+        output: The file to write; `.h5` makes it HDF5.
+        options: What may be done beyond copying blobs of equal names and shapes.
+        split: Write a file for each branch: `init.odd.caffemodel` for the prefix odd and the output init.caffemodel.
+        dry_run: Plan, and write nothing.
+        on_progress: Called with the bytes written so far and in all.
+
+    Returns:
+        What was copied: `plan` says what where, `files` what was written.
+
+    Raises:
+        WeightsError: A blob is missing, ambiguous or of another shape, or a frozen layer would get no weights. All of
+            these are listed.
+        GraphError: The net is not sound.
+
+    Examples:
+        >>> from netbuild import fuse_weights
+        >>> weights = {"odd": "odd.caffemodel", "even": "even.caffemodel"}
+        >>> fused = fuse_weights("fused/train_val.prototxt", weights, "init.caffemodel")
+        >>> fused.plan.blob_count("odd"), fused.plan.unused["odd"], fused.plan.left_to_fillers
+        (6, ('ip2',), ('ip2',))
     """
     paths = listed_files(weights)
     sources = [path for listed in paths.values() for path in listed]
+    target_path = path_of(target)
     with Digests([] if dry_run else sources) as digests:
-        planned = plan_weights(target, paths, choices)
+        planned = plan_weights(target, paths, options)
         require_one_set(sources)
         parts = _parts(planned, os.fspath(output)) if split else {os.fspath(output): planned.entries}
-        _require_writable(parts, planned, [target, *sources], over_2gb=choices.over_2gb)
-        sizes = {} if dry_run else _write(parts, planned, target, digests, progress)
+        _require_writable(
+            parts, planned, [*([] if target_path is None else [target_path]), *sources], over_2gb=options.over_2gb
+        )
+        sizes = {} if dry_run else _write(parts, planned, target_path, digests, on_progress)
     return Fused(planned, {path: sizes.get(path) for path in parts})
 
 
@@ -93,7 +124,7 @@ def _require_writable(
 def _write(
     parts: Mapping[str, Sequence[Entry]],
     planned: Planned,
-    target: PathLike,
+    target: Optional[PathLike],
     sources: Digests,
     progress: Optional[ByteProgress],
 ) -> Mapping[str, int]:

@@ -26,13 +26,29 @@ class Copied(NamedTuple):
 
 
 def copy_branch(net: Any, prefix: str, weights: Union[PathLike, Model]) -> Copied:
-    """Copy the blobs of a weight file into the layers of `net` that bear `prefix`.
+    """Copy the blobs of a weight file into a net that is in memory already.
 
-    `net` is a `caffe.Net` or a pycaffe solver (its train net is filled, and through it the test nets, which share
-    its blobs when they run). `weights` is the path of a caffemodel or HDF5 file, or its index (`weights.index`). A
-    layer `conv1` of the file fills `odd/conv1` for the prefix `odd`; the empty prefix fills layers of equal names.
-    Every parameter of the branch must be in the file with the same shape: otherwise WeightsError lists what does not
-    fit, and no blob is changed.
+    A layer `conv1` of the file fills `odd/conv1` for the prefix `odd`; the empty prefix fills layers of equal names.
+
+    Args:
+        net: A `caffe.Net`, or a pycaffe solver: its train net is filled, and through it the test nets, which share its
+            blobs when they run.
+        prefix: The prefix of the branch.
+        weights: The weight file of the branch, .caffemodel or HDF5: its path, or its index (`weights.index`).
+
+    Returns:
+        The `layers` that were filled, and the `unused` ones of the file.
+
+    Raises:
+        WeightsError: A parameter of the branch is not in the file, or has another shape. All of these are listed, and
+            no blob is changed.
+
+    Examples:
+        >>> import caffe
+        >>> from netbuild import copy_branch
+        >>> net = caffe.Net("fused/deploy.prototxt", caffe.TEST)
+        >>> copy_branch(net, "odd", "odd.caffemodel").layers
+        ['odd/conv1', 'odd/conv2', 'odd/ip1']
     """
     model = weights if isinstance(weights, Model) else index(weights)
     params = (net.net if hasattr(net, "test_nets") else net).params

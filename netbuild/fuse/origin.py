@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Collection, Dict, List, Mapping, Sequence
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
 from .. import __version__, proto
 from ..engine.caffe import TEST
@@ -22,7 +22,8 @@ from .planned import Planned
 class Origin:
     """What all files of a fusion have in common: what was planned, for which net, from which sources."""
 
-    target: PathLike
+    target: Optional[PathLike]
+    """The file of the net, None for one that was in memory only."""
     planned: Planned
     sources: Digests
     sizes: Mapping[str, int]
@@ -38,7 +39,7 @@ class Origin:
             "netbuild": __version__,
             "bytes": self.sizes[path],
             "set": dict(self.of_set),
-            "net": os.path.relpath(self.target, folder),
+            "net": None if self.target is None else os.path.relpath(self.target, folder),
             "branches": self._branches([copy for copy in self.planned.plan.copies if copy.target in layers], folder),
             "head": self._head(folder) if self.planned.head in layers else None,
         }

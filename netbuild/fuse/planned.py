@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import proto
 from ..engine.caffe import TEST, Message
 from ..errors import WeightsError, some
-from ..files import PathLike
+from ..files import PathLike, listed_paths
 from ..graph.check import require_sound
 from ..graph.filled import unfilled
 from ..graph.view import NetView, parameter_shapes
@@ -58,10 +57,10 @@ class _Target(NamedTuple):
     declared: Sequence[Declared]
 
 
-def plan_weights(target: PathLike, weights: Weights, choices: CopyOptions = AS_THEY_ARE) -> Planned:
+def plan_weights(target: proto.Net, weights: Weights, choices: CopyOptions = AS_THEY_ARE) -> Planned:
     """Plan a caffemodel of the target net with the blobs of each prefix's weight files; nothing is written.
 
-    `target` is a prototxt (train_val or deploy). No data is opened and Caffe's engine is not loaded. Names, counts,
+    `target` is the net, train_val or deploy. No data is opened and Caffe's engine is not loaded. Names, counts,
     shapes and what the files say of their layers are compared: WeightsError lists what does not fit. It names frozen
     layers that would get no weights too, unless `CopyOptions.partial` lets them.
     """
@@ -81,13 +80,12 @@ def plan_weights(target: PathLike, weights: Weights, choices: CopyOptions = AS_T
 
 def listed_files(weights: Weights) -> Dict[str, List[str]]:
     """Return each prefix's weight files as a list of paths."""
-    listed = {prefix: [one] if isinstance(one, (str, os.PathLike)) else one for prefix, one in weights.items()}
-    return {prefix: [os.fspath(path) for path in paths] for prefix, paths in listed.items()}
+    return {prefix: listed_paths(paths) for prefix, paths in weights.items()}
 
 
-def _read_target(path: PathLike) -> _Target:
-    net = proto.read_net(path)
-    of_phases = require_sound(net, str(path))
+def _read_target(target: proto.Net) -> _Target:
+    net = proto.net_of(target)
+    of_phases = require_sound(net, proto.name_of_net(target))
     tested = of_phases[TEST] if TEST in of_phases else NetView(net, TEST)
     return _Target(net, tested, declare(net, parameter_shapes(of_phases)))
 

@@ -37,9 +37,22 @@ class Checked(NamedTuple):
 
 
 def check_sources(path: PathLike) -> List[Checked]:
-    """Compare a weight file with the sources that its sidecar names: their digests, then each blob, bit by bit.
+    """Compare a weight file with the sources that `PATH.json` beside it names: digests, then each blob, bit by bit.
 
-    What the file holds beyond that, and what else about it is not as recorded, comes as a last entry.
+    Args:
+        path: A file that `fuse_weights` wrote.
+
+    Returns:
+        Each source with what is no longer as recorded (`faults`). What the file holds beyond that, and what else about
+        it is not as recorded, comes as a last entry.
+
+    Raises:
+        WeightsError: Nothing beside the file tells where its values come from, or it cannot be read.
+
+    Examples:
+        >>> from netbuild import check_sources
+        >>> [(one.prefix, one.blobs, one.faults) for one in check_sources("fused/init.caffemodel")]
+        [('odd', 6, ()), ('even', 6, ())]
     """
     record = recorded(path)
     model = index(path)
