@@ -72,6 +72,7 @@ class Use(NamedTuple):
     bottoms: Sequence[Shape]
     tops: Sequence[Shape]
     phase: int
+    """The net's, or that of the layer's own `phase`."""
     backward: bool
     """Whether the backward pass runs it."""
     in_place: bool
@@ -151,8 +152,9 @@ class Scores(Enum):
 class Images(Enum):
     """What a data layer does to images."""
 
-    NONE = "reads none, or takes them as they come"
-    VALUES = "takes a mean off and scales"
+    NONE = "reads none, or takes what comes prepared, nobody says how"
+    GIVEN = "takes what a program gives, and may take a mean off and scale"
+    TRANSFORMS = "takes a mean off and scales"
     CUTS = "resizes, crops and mirrors, takes a mean off and scales"
     WARPS = "cuts windows out and resizes them to its crop, takes a mean off and scales"
 
