@@ -10,7 +10,7 @@ from ..engine.caffe import TEST, TRAIN, Message
 from ..graph.branches import owner, require_prefixes
 from ..layers import Inferred, Shape, survey
 from ..layers.costs import multiply_adds, values
-from ..layers.training import is_loss, learns
+from ..layers.training import Effect, is_loss
 from .memory import FLOAT, TRAINING_COPIES, Bytes, layer_memory, own_parameters
 from .sizes import input_sizes
 
@@ -114,6 +114,7 @@ class Summary:
 
 class _Phase(NamedTuple):
     shapes: Inferred
+    training: Mapping[int, Effect]
     memory: Dict[int, Optional[Bytes]]
     batch: Optional[int]
     faults: Tuple[str, ...]
@@ -188,7 +189,7 @@ def _layer(
         tuple(map(proto.phase_name, here)),
         next(iter(first.shapes.tops[index]), None),
         None if blobs is None or len(known) < len(sizes) else sum(known),
-        learns(layer, None if blobs is None else len(blobs)) if trains else None,
+        first.training[index].changes if trains and blobs != [] else None,
         None if work is None or first.batch is None else work // first.batch,
         taken.get(TRAIN),
         taken.get(TEST),

@@ -9,6 +9,7 @@ from ..engine.caffe import Message
 from ..errors import GraphError
 from ..layers import Fault, Inferred, survey
 from ..layers.lengths import Length
+from ..layers.training import Effect, effects
 from ..proto import NetState, only_phase
 from .backward import backward
 from .flow import Flow
@@ -83,3 +84,8 @@ class NetView:
     def backward(self) -> Set[int]:
         """The indices of the layers that the backward pass runs."""
         return backward(self.net, self.phase, self.shapes, self.flow)
+
+    @cached_property
+    def training(self) -> Dict[int, Effect]:
+        """What training does to each layer, by index."""
+        return effects(self.layers, self.phase, self.shapes.params)
