@@ -8,7 +8,8 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 from .. import proto
 from ..engine.caffe import TEST, TRAIN, Message
 from ..graph.branches import owner, require_prefixes
-from ..layers import Inferred, Shape, survey
+from ..graph.view import NetView
+from ..layers import Inferred, Shape
 from ..layers.costs import multiply_adds, values
 from ..layers.training import Effect, is_loss
 from .memory import FLOAT, TRAINING_COPIES, Bytes, layer_memory, own_parameters
@@ -166,9 +167,10 @@ def summarize(
 
 def _phase(net: Message, phase: int, given: Mapping[str, Sequence[int]], batch: Optional[int]) -> _Phase:
     sizes = input_sizes(net, phase, given, batch)
-    shapes, faults = survey(net, phase, sizes)
+    view = NetView(net, phase, inputs=sizes)
     first = next((shape[0] for shape in sizes.values() if shape and shape[0]), None)
-    return _Phase(shapes, layer_memory(net, phase, shapes), first, tuple(fault.sentence for fault in faults))
+    faults = tuple(fault.sentence for fault in view.misfits)
+    return _Phase(view.shapes, view.training, layer_memory(view), first, faults)
 
 
 def _layer(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Collection, Dict, Iterator
 
-from .. import names
 from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError
 from ..layers.training import Effect, draws, is_loss, is_loss_layer
@@ -18,10 +17,10 @@ def require_frozen(net: Message, prefixes: Collection[str]) -> None:
     faults: Dict[str, Dict[str, None]] = {prefix: {} for prefix in prefixes}
     for phase in (TRAIN, TEST):
         view = NetView(net, phase)
-        for index, layer in view.layers:
-            prefix = names.owner(prefixes, layer.name)
-            if prefix is not None:
-                faults[prefix].update(dict.fromkeys(_faults(layer, view.training[index])))
+        members = view.by_owner(prefixes)
+        for prefix in prefixes:
+            for index in members.get(prefix, ()):
+                faults[prefix].update(dict.fromkeys(_faults(net.layer[index], view.training[index])))
     for prefix, found in faults.items():
         if found:
             more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []

@@ -8,9 +8,10 @@ it computes. It *remembers*: what it computes depends on the batch before. A fro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Union
 
 from ..engine.caffe import TRAIN, Message, schema
+from .inference import Layers
 from .lengths import Shape
 from .table import RULES
 
@@ -111,7 +112,7 @@ class Effect:
 
 
 def effects(
-    layers: Sequence[Tuple[int, Message]], phase: int, params: Mapping[int, Optional[List[Shape]]]
+    layers: Layers, phase: int, params: Mapping[int, Optional[List[Shape]]]
 ) -> Dict[int, Effect]:
     """Return what training does to each layer of a net of this phase, by index.
 
@@ -242,7 +243,7 @@ def is_loss_layer(layer: Message) -> bool:
     return bool(layer.type.endswith("Loss"))
 
 
-def _shared_rates(layers: Sequence[Tuple[int, Message]]) -> Dict[str, float]:
+def _shared_rates(layers: Layers) -> Dict[str, float]:
     """Return the rates of shared parameters, by name: of those who share one, the first that gives it decides."""
     rates: Dict[str, float] = {}
     for _, layer in layers:
