@@ -14,13 +14,13 @@ from nets import conv, data, fc, layer, net, relu, small
 
 from netbuild import BranchSpec, Fusion, build, proto
 from netbuild.branches.table import find_builder
-from netbuild.costs.memory import backward, layer_memory
+from netbuild.costs.memory import layer_memory
 from netbuild.costs.summary import summarize
 from netbuild.emit.named import named_net
 from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError
 from netbuild.graph.feed import with_inputs
-from netbuild.graph.flow import Flow
+from netbuild.graph.view import NetView
 from netbuild.layers import survey
 from netbuild.layers.costs import multiply_adds, values
 
@@ -168,9 +168,9 @@ def test_memory_is_what_the_process_takes(a_net, phase):
 def test_backward_and_blobs_are_those_of_caffes_log(a_net):
     message, folder = a_net
     log = in_caffe(folder / "solver.prototxt", "TRAIN", log="0").stderr.partition("Creating test net")[0]
-    shapes = survey(message, TRAIN)[0]
-    flow = Flow(proto.of_phase(message, TRAIN))
-    reached = {message.layer[index].name for index in backward(message, TRAIN, shapes, flow)}
+    view = NetView(message, TRAIN)
+    shapes, flow = view.shapes, view.flow
+    reached = {message.layer[index].name for index in view.backward}
     told = set(re.findall(r"net\.cpp:\d+\] (\S+) needs backward computation", log))
     # Splits are Caffe's own layers.
     assert reached == {name for name in told if "_split" not in name}
@@ -182,7 +182,7 @@ def test_backward_and_blobs_are_those_of_caffes_log(a_net):
 
 def test_a_frozen_part_has_no_gradients():
     message = trainable("lenet", 8, (1, 28, 28), odd=True, even=False)
-    taken = layer_memory(message, TRAIN, survey(message, TRAIN)[0])
+    taken = layer_memory(NetView(message, TRAIN))
     gradients = {message.layer[index].name: one.gradients for index, one in taken.items()}
     assert gradients["odd/conv2"] == 0
     assert gradients["even/conv2"] == 4 * 8 * 50 * 8 * 8
@@ -203,7 +203,7 @@ def test_memory_of_layers_by_hand():
         ]
     )
     message = net(text)
-    taken = layer_memory(message, TRAIN, survey(message, TRAIN)[0])
+    taken = layer_memory(NetView(message, TRAIN))
     told = {message.layer[index].name: tuple(one) for index, one in taken.items()}
     image = 2 * 36 * 4
     assert told == {

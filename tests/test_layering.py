@@ -41,7 +41,7 @@ INNER = {
     ],
     "layers": [
         *("lengths", "row", "answers", "sources", "windows", "pointwise", "arrange", "learned", "recurrent", "losses"),
-        *("table", "arity", "in_place", "fillers", "costs", "roles", "training", "inference"),
+        *("table", "arity", "in_place", "fillers", "costs", "roles", "inference", "training"),
     ],
     "graph": [
         "flow",

@@ -11,14 +11,14 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 from ..engine.caffe import TRAIN, Message
-from ..graph.backward import backward
 from ..graph.flow import Flow, in_place
-from ..layers import Inferred, Shape
+from ..graph.view import NetView
+from ..layers import Shape
 from ..layers.costs import column_values, kept_values
 from ..layers.in_place import hands_on
 from ..layers.lengths import count, values
 from ..layers.row import Use
-from ..proto import of_phase
+from ..layers.training import phase_of
 
 FLOAT = 4
 TRAINING_COPIES = 3
@@ -48,20 +48,18 @@ class Bytes(NamedTuple):
         return self.batch + self.columns
 
 
-def layer_memory(net: Message, phase: int, shapes: Inferred) -> Dict[int, Optional[Bytes]]:
-    """Return what each layer of the phase takes, by index; None where a shape is not known."""
-    layers = of_phase(net, phase)
-    flow = Flow(layers)
-    reached = backward(net, phase, shapes, flow) if phase == TRAIN else set()
+def layer_memory(view: NetView) -> Dict[int, Optional[Bytes]]:
+    """Return what each layer of a net takes in its phase, by index; None where a shape is not known."""
+    phase, shapes, flow = view.phase, view.shapes, view.flow
+    reached = view.backward if phase == TRAIN else set()
     found: Dict[int, Optional[Bytes]] = {}
-    for index, layer in layers:
+    for index, layer in view.layers:
         tops, bottoms = shapes.tops[index], shapes.bottoms[index]
         if shapes.params[index] is None or any(values(shape) is None for shape in (*tops, *bottoms)):
             found[index] = None
             continue
         alters = any(in_place(layer, name) for name in layer.top)
-        own_phase = layer.phase if layer.HasField("phase") else phase
-        use = Use(layer, bottoms, tops, own_phase, index in reached, alters)
+        use = Use(layer, bottoms, tops, phase_of(layer, phase), index in reached, alters)
         found[index] = _bytes(use, [_splits(flow, index, name) for name in layer.top])
     return found
 

@@ -14,13 +14,13 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, 
 from .. import names
 from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildWarning
-from ..layers import Fault, Inferred, survey
+from ..layers import Fault, Inferred, Layers, survey
 from ..layers.training import is_loss
 from ..proto import of_phase, phase_name, phases
-from .backward import backward
 from .definition import definition_faults, doubled_names, nameless, phase_faults, rule_faults, sharing_faults
-from .flow import Flow, Layers, in_place
+from .flow import Flow, in_place
 from .overwriting import Overwriting
+from .view import NetView
 
 
 def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None) -> List[str]:
@@ -76,10 +76,8 @@ def remarks(net: Message) -> List[str]:
     """
     if TRAIN not in phases(net) and not (phases(net) == (TEST,) and any(map(is_loss, net.layer))):
         return []
-    layers = of_phase(net, TRAIN)
-    inferred, _ = survey(net, TRAIN)
-    reached = backward(net, TRAIN, inferred, Flow(layers))
-    return list(dict.fromkeys(Overwriting(layers, inferred).wrong_gradients(reached)))
+    view = NetView(net, TRAIN)
+    return list(dict.fromkeys(Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)))
 
 
 def warn(net: Message, what: str) -> None:

@@ -9,11 +9,10 @@ from collections import defaultdict
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..engine.caffe import Message, schema
-from ..layers import Inferred, Shape
+from ..layers import Inferred, Layers, Shape
 from ..layers.fillers import filler_faults
 from ..layers.lengths import counted, differ, product, shape_text
 from ..layers.training import is_loss_layer
-from .flow import Layers
 
 Params = Mapping[int, Optional[List[Shape]]]
 """Per layer index the shapes of its parameter blobs, None where their number is not known."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Collection, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Collection, Dict, Iterable, List, Set, Tuple
 
 from ..engine.caffe import Message
 from ..errors import did_you_mean
+from ..layers import Layers
 
 _HINTED = 20
 """After so many faults no names are looked for that may have been meant."""
-Layers = Sequence[Tuple[int, Message]]
-"""Layers of one phase, each with its index in the net."""
 
 
 def in_place(layer: Message, blob: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from ..engine.caffe import Message
-from ..layers import Inferred
+from ..layers import Inferred, Layers
 from ..layers.in_place import (
     ABORTS,
     ELSE,
@@ -17,7 +17,7 @@ from ..layers.in_place import (
     keeps_memory,
     leaves_gradient,
 )
-from .flow import Layers, works_in_place
+from .flow import works_in_place
 
 _REMEDY = "give it a top of its own"
 

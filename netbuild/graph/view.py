@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import cached_property
 from typing import Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
-from ..engine.caffe import Message
+from .. import names
+from ..engine.caffe import TEST, Message
 from ..errors import GraphError
-from ..layers import Fault, Inferred, survey
+from ..layers import Fault, Inferred, Layers, Shape, survey_layers, unknown_types_of
 from ..layers.lengths import Length
-from ..proto import NetState, only_phase
+from ..layers.training import Effect, effects
+from ..proto import NetState, phases
 from .backward import backward
 from .flow import Flow
 
@@ -17,8 +20,8 @@ from .flow import Flow
 class NetView:
     """One net in one phase, stages and level: its layers, who reads what, and all shapes.
 
-    The net is not to be edited as long as its view is used. `inputs` gives shapes for blobs that data layers feed,
-    (N, C, H, W), as for `layers.infer`.
+    The view holds the net itself: whoever edits the net makes a new view. `inputs` gives shapes for blobs that data
+    layers feed, (N, C, H, W), as for `layers.infer`.
     """
 
     def __init__(
@@ -34,13 +37,28 @@ class NetView:
         self.state = NetState(phase, level, frozenset(stages))
         self._inputs = inputs
 
+    @classmethod
+    def of_all_layers(cls, net: Message) -> NetView:
+        """Return the view of a net all of whose layers are built together, whatever rules they have."""
+        view = cls(net, TEST)
+        view.layers = list(enumerate(net.layer))
+        view.only = net
+        return view
+
+    def with_inputs(self, inputs: Mapping[str, Sequence[Length]]) -> NetView:
+        """Return the view of the same layers for other shapes of inputs."""
+        view = NetView(self.net, self.phase, level=self.state.level, stages=self.state.stages, inputs=inputs)
+        # What does not depend on shapes is known already, or will be.
+        view.layers, view.flow = self.layers, self.flow
+        return view
+
     @property
     def phase(self) -> int:
         """TRAIN or TEST."""
         return self.state.phase
 
     @cached_property
-    def layers(self) -> List[Tuple[int, Message]]:
+    def layers(self) -> Layers:
         """The layers that Caffe keeps in this state, each with its index in the net."""
         return self.state.layers(self.net)
 
@@ -52,7 +70,7 @@ class NetView:
     @cached_property
     def only(self) -> Message:
         """A net of these layers alone, without the rules that told the states apart; its indices are its own."""
-        return only_phase(self.net, self.phase)
+        return self.state.only(self.net)
 
     @cached_property
     def flow(self) -> Flow:
@@ -61,7 +79,7 @@ class NetView:
 
     @cached_property
     def _survey(self) -> Tuple[Inferred, List[Fault]]:
-        return survey(self.net, self.phase, self._inputs)
+        return survey_layers(self.layers, self._inputs)
 
     @property
     def shapes(self) -> Inferred:
@@ -80,6 +98,44 @@ class NetView:
         return self.shapes
 
     @cached_property
+    def unknown_types(self) -> Dict[str, str]:
+        """The layers whose type is not known here, name to type."""
+        return unknown_types_of(self.layers)
+
+    @cached_property
     def backward(self) -> Set[int]:
         """The indices of the layers that the backward pass runs."""
-        return backward(self.net, self.phase, self.shapes, self.flow)
+        return backward(self.layers, self.shapes, self.flow, everywhere=self.net.force_backward)
+
+    @cached_property
+    def training(self) -> Dict[int, Effect]:
+        """What training does to each layer, by index."""
+        return effects(self.layers, self.phase, self.shapes.params)
+
+    def by_owner(self, prefixes: Collection[str]) -> Dict[Optional[str], List[int]]:
+        """Return the indices of each branch's layers by its prefix, and under None of those of no branch."""
+        members: Dict[Optional[str], List[int]] = defaultdict(list)
+        for index, layer in self.layers:
+            members[names.owner(prefixes, layer.name)].append(index)
+        return members
+
+
+Views = Mapping[int, NetView]
+"""One net in several phases, by phase."""
+
+
+def views(net: Message, in_phases: Optional[Sequence[int]] = None) -> Views:
+    """Return a net's view in each phase: in those that something feeds, unless the phases are given."""
+    return {phase: NetView(net, phase) for phase in (phases(net) if in_phases is None else in_phases)}
+
+
+def parameter_shapes(of_phases: Views) -> List[Optional[List[Shape]]]:
+    """Return the shapes of each layer's parameter blobs, of a net in all the phases that it is made for.
+
+    Raises GraphError at the first layer that does not fit.
+    """
+    net = next(iter(of_phases.values())).net
+    known: Dict[int, Optional[List[Shape]]] = {}
+    for view in of_phases.values():
+        known.update(view.fitting_shapes().params)
+    return [known.get(index, []) for index in range(len(net.layer))]

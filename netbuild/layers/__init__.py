@@ -5,17 +5,31 @@ is computed from it; a shape of which not even the number of axes is known is No
 of each layer's Reshape and LayerSetUp in BVLC Caffe 1.0.
 """
 
-from .inference import Fault, Inferred, faults, infer, parameter_shapes, survey, unknown_types
+from .inference import (
+    Fault,
+    Inferred,
+    Layers,
+    faults,
+    infer,
+    parameter_shapes,
+    survey,
+    survey_layers,
+    unknown_types,
+    unknown_types_of,
+)
 from .lengths import Shape, any_batch_text
 
 __all__ = [
     "Fault",
     "Inferred",
+    "Layers",
     "Shape",
     "faults",
     "infer",
     "parameter_shapes",
     "any_batch_text",
     "survey",
+    "survey_layers",
     "unknown_types",
+    "unknown_types_of",
 ]

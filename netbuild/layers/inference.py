@@ -36,10 +36,14 @@ class Fault(NamedTuple):
     sentence: str
 
 
-def survey(
-    net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None
+Layers = Sequence[Tuple[int, Message]]
+"""The layers that a net has in one state, each with its index in the net."""
+
+
+def survey_layers(
+    layers: Layers, inputs: Optional[Mapping[str, Sequence[Length]]] = None
 ) -> Tuple[Inferred, List[Fault]]:
-    """Return the shapes of one phase and the layers that do not fit, in the net's order.
+    """Return the shapes of a net in one state and the layers that do not fit, in the net's order.
 
     What a layer that does not fit makes is unknown, so that one cause gives one sentence. `inputs` as for `infer`.
     """
@@ -48,7 +52,7 @@ def survey(
     bottoms: Dict[int, List[Shape]] = {}
     tops: Dict[int, List[Shape]] = {}
     wrong: List[Fault] = []
-    for index, layer in of_phase(net, phase):
+    for index, layer in layers:
         bottoms[index] = [blobs.get(name) for name in layer.bottom]
         try:
             made, params[index] = _shapes(layer, bottoms[index], inputs or {})
@@ -58,6 +62,13 @@ def survey(
         tops[index] = [*made, *[None] * len(layer.top)][: len(layer.top)]
         blobs.update(zip(layer.top, tops[index]))
     return Inferred(blobs, params, bottoms, tops), wrong
+
+
+def survey(
+    net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None
+) -> Tuple[Inferred, List[Fault]]:
+    """Return what `survey_layers` does of one phase of a net; whoever asks more of the net has it from a NetView."""
+    return survey_layers(of_phase(net, phase), inputs)
 
 
 def _shapes(layer: Message, bottoms: List[Shape], inputs: Mapping[str, Sequence[Length]]) -> Shapes:
@@ -121,7 +132,12 @@ def unknown_types(net: Message, phase: int) -> Dict[str, str]:
 
     Python layers are not among them: that their shapes are open is known.
     """
-    return {layer.name: layer.type for _, layer in of_phase(net, phase) if of(layer) is UNKNOWN}
+    return unknown_types_of(of_phase(net, phase))
+
+
+def unknown_types_of(layers: Layers) -> Dict[str, str]:
+    """Return what `unknown_types` does, of the layers of one state."""
+    return {layer.name: layer.type for _, layer in layers if of(layer) is UNKNOWN}
 
 
 def parameter_shapes(net: Message) -> List[Optional[List[Shape]]]:

@@ -186,6 +186,8 @@ class Training(NamedTuple):
     """Whether in TEST it does."""
     statistics: bool
     """Whether its parameter blobs are statistics, which follow the batches and have no learning rate."""
+    remembers: bool
+    """Whether it begins a pass with what the last pass left."""
     own_code: bool
     """Whether a user's code decides all this."""
 

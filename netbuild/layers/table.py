@@ -20,13 +20,16 @@ from .answers import (
     ONE_LOSS,
     ONE_OR_TWO,
     ONE_TO_ONE,
+    OWN_CODE,
     OWN_TOPS,
     PASSES_SCORES,
     READS_BOTH,
     READS_BOTTOMS,
     READS_NOTHING,
     READS_TOPS,
+    REMEMBERING,
     SOME,
+    STATISTICS,
     STILL,
     THREE,
     TWO,
@@ -34,6 +37,8 @@ from .answers import (
     WEIGHT_AND_BIAS,
     as_bottom,
     as_bottom_in_place,
+    draws_in_both,
+    draws_in_train,
     keeps,
     no_work,
     nothing,
@@ -57,7 +62,6 @@ from .row import (
     Memory,
     Role,
     Scores,
-    Training,
     Weights,
 )
 
@@ -75,14 +79,12 @@ TYPES: Dict[str, LayerType] = {
         weights=Weights(sources.dummy_data_fillers, no_work),
         memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=sources.is_filled_once),
         in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.FILLED),
-        training=Training(
-            draws=sources.is_filled_anew, draws_in_test=sources.is_filled_anew, statistics=False, own_code=False
-        ),
+        training=draws_in_both(sources.is_filled_at_random),
     ),
     "HDF5Data": LayerType(
         options="hdf5_data_param", arity=Arity(NONE, SOME), shapes=sources.hdf5_data, weights=NO_WEIGHTS,
         memory=OWN_TOPS, in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.DATA),
-        training=Training(draws=sources.shuffles, draws_in_test=sources.shuffles, statistics=False, own_code=False),
+        training=draws_in_both(sources.shuffles),
     ),
     "ImageData": LayerType(
         options="image_data_param", arity=Arity(NONE, TWO), shapes=sources.images("image_data_param"),
@@ -97,7 +99,7 @@ TYPES: Dict[str, LayerType] = {
         options="memory_data_param", arity=Arity(NONE, TWO), shapes=sources.memory_data, weights=NO_WEIGHTS,
         memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=True),
         in_place=NEVER, gradient=READS_NOTHING,
-        role=Role(Kind.DATA, images=Images.GIVEN), training=sources.changes_images("memory_data_param"),
+        role=Role(Kind.DATA, images=Images.GIVEN), training=OWN_CODE,
     ),
     "Parameter": LayerType(
         options="parameter_param", arity=Arity(NONE, ONE), shapes=sources.parameter, weights=NO_WEIGHTS,
@@ -108,7 +110,7 @@ TYPES: Dict[str, LayerType] = {
         options="window_data_param", arity=Arity(NONE, TWO), shapes=sources.window_data, weights=NO_WEIGHTS,
         memory=keeps(sources.batches_ahead), in_place=NEVER, gradient=READS_NOTHING,
         role=Role(Kind.DATA, images=Images.WARPS),
-        training=Training(draws=True, draws_in_test=True, statistics=False, own_code=False),
+        training=draws_in_both(True),
     ),
 
     # Windows.
@@ -132,19 +134,19 @@ TYPES: Dict[str, LayerType] = {
     "Pooling": LayerType(
         options="pooling_param", arity=windows.pooling_arity, shapes=windows.pooling, weights=NO_WEIGHTS,
         memory=keeps(windows.pooling_kept), in_place=ELSE, gradient=READS_NOTHING, role=PASSES_SCORES,
-        training=Training(draws=windows.pooling_draws, draws_in_test=False, statistics=False, own_code=False),
+        training=draws_in_train(windows.pooling_draws),
     ),
     "SPP": LayerType(
         options="spp_param", arity=ONE_TO_ONE, shapes=windows.spp, weights=NO_WEIGHTS,
         memory=keeps(windows.spp_kept), in_place=windows.spp_in_place, gradient=READS_NOTHING, role=COMPUTES,
-        training=Training(draws=windows.spp_draws, draws_in_test=False, statistics=False, own_code=False),
+        training=draws_in_train(windows.spp_draws),
     ),
 
     # Layers with parameters that are no windows.
     "BatchNorm": LayerType(
         options="batch_norm_param", arity=ONE_TO_ONE, shapes=learned.batch_norm, weights=NO_WEIGHTS,
         memory=keeps(learned.batch_norm_kept), in_place=FINE, gradient=READS_NOTHING, role=COMPUTES,
-        training=Training(draws=False, draws_in_test=False, statistics=True, own_code=False),
+        training=STATISTICS,
     ),
     "Bias": LayerType(
         options="bias_param", arity=Arity(ONE_OR_TWO, ONE), shapes=learned.bias, weights=Weights(("filler",), no_work),
@@ -181,7 +183,8 @@ TYPES: Dict[str, LayerType] = {
         shapes=recurrent.recurrent(gates=4, states=2, output=False),
         weights=Weights(recurrent.recurrent_fillers, recurrent.recurrent_work),
         memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=recurrent.has_one_step),
-        in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
+        in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES,
+        training=REMEMBERING,
     ),
     "LSTMUnit": LayerType(
         options="", arity=Arity(THREE, TWO), shapes=recurrent.lstm_unit, weights=NO_WEIGHTS,
@@ -191,7 +194,8 @@ TYPES: Dict[str, LayerType] = {
         options="recurrent_param", arity=recurrent.recurrent_arity(states=1),
         shapes=recurrent.recurrent(gates=1, states=1, output=True),
         weights=Weights(recurrent.recurrent_fillers, recurrent.recurrent_work),
-        memory=OWN_TOPS, in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
+        memory=OWN_TOPS, in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES,
+        training=REMEMBERING,
     ),
 
     # Layers that work value by value.
@@ -211,7 +215,7 @@ TYPES: Dict[str, LayerType] = {
         options="dropout_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
         memory=keeps(pointwise.dropout_kept), in_place=FINE,
         gradient=Gradient(bottoms=False, tops=False, needs=Left.NOTHING, leaves=Left.SIGNS), role=PASSES_SCORES,
-        training=Training(draws=True, draws_in_test=False, statistics=False, own_code=False),
+        training=draws_in_train(True),
     ),
     "ELU": LayerType(
         options="elu_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
@@ -390,7 +394,7 @@ TYPES: Dict[str, LayerType] = {
     "Python": LayerType(
         options="python_param", arity=None, shapes=sources.unknown, weights=NO_WEIGHTS,
         memory=OWN_TOPS, in_place=NOT_SEEN, gradient=READS_NOTHING, role=COMPUTES,
-        training=Training(draws=False, draws_in_test=False, statistics=False, own_code=True),
+        training=OWN_CODE,
     ),
 }
 # fmt: on

@@ -87,11 +87,7 @@ def of_phase(net: Message, phase: int) -> List[Tuple[int, Message]]:
 
 def only_phase(net: Message, phase: int) -> Message:
     """Return a net of one phase's layers, without the rules that told the phases apart."""
-    result = type(net)(name=net.name, layer=[layer for _, layer in of_phase(net, phase)])
-    for layer in result.layer:
-        layer.ClearField("include")
-        layer.ClearField("exclude")
-    return result
+    return NetState(phase).only(net)
 
 
 def phases(net: Message) -> Tuple[int, ...]:

@@ -33,3 +33,11 @@ class NetState(NamedTuple):
     def layers(self, net: Message) -> List[Tuple[int, Message]]:
         """Return the layers that Caffe keeps, each with its index in the net."""
         return [(index, layer) for index, layer in enumerate(net.layer) if self.keeps(layer)]
+
+    def only(self, net: Message) -> Message:
+        """Return a net of these layers alone, without the rules that told the states apart."""
+        result = type(net)(name=net.name, layer=[layer for _, layer in self.layers(net)])
+        for layer in result.layer:
+            layer.ClearField("include")
+            layer.ClearField("exclude")
+        return result
