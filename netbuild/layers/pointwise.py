@@ -108,13 +108,24 @@ def lrn_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> s
 
 
 def lrn_kept(use: Use) -> int:
-    """LRN: the scale of each value; within a channel the squares, their pools, their power, and a copy."""
-    return (1 if _is_across_channels(use.layer) else 4) * count(use.bottoms[0])
+    """LRN: the scale of each value; within a channel squares, pools and powers, their gradients and two splits'."""
+    if _is_across_channels(use.layer):
+        return count(use.bottoms[0])
+    return (8 if use.backward else 3) * count(use.bottoms[0])
 
 
 def mvn(_layer: Message, bottoms: List[Shape]) -> Shapes:
     """MVN: its top always has four axes."""
     return [(None,) * 4 if bottoms[0] is None else legacy(bottoms[0])], []
+
+
+def lrn_columns(use: Use) -> int:
+    """LRN: across channels, the squares of one image with a border of channels that are 0."""
+    shape = use.bottoms[0]
+    if not _is_across_channels(use.layer):
+        return 0
+    assert shape is not None
+    return (count(shape[1:2]) + int(use.layer.lrn_param.local_size) - 1) * count(shape[2:])
 
 
 def normalizes_variance(layer: Message) -> bool:
@@ -184,6 +195,25 @@ def argmax(layer: Message, bottoms: List[Shape]) -> Shapes:
     if axis is not None:
         return [replaced(shape, axis, p.top_k)], []
     return [(*shape[:1], 2 if p.out_max_val else 1, p.top_k, *(1,) * (len(shape) - 3))], []
+
+
+def split_kept(use: Use) -> int:
+    """Split: a gradient for each top, while their values are the bottom's own."""
+    return sum(map(count, use.tops)) if use.backward else 0
+
+
+def reduction_kept(use: Use) -> int:
+    """Reduction: for a sum or a mean, ones to multiply what becomes one value by."""
+    p, shape = use.layer.reduction_param, use.bottoms[0]
+    assert shape is not None
+    return count(shape[canonical(shape, p.axis) :]) if p.operation in (p.SUM, p.MEAN) else 0
+
+
+def argmax_columns(use: Use) -> int:
+    """ArgMax: the values that it chooses from, each with its place."""
+    p, shape = use.layer.argmax_param, use.bottoms[0]
+    assert shape is not None
+    return 2 * count((shape[canonical(shape, p.axis)],) if p.HasField("axis") else shape[1:])
 
 
 def reduction(layer: Message, bottoms: List[Shape]) -> Shapes:

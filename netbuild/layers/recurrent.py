@@ -13,6 +13,7 @@ from .lengths import (
     Shapes,
     UnfitError,
     canonical,
+    count,
     differ,
     merged,
     product,
@@ -20,7 +21,7 @@ from .lengths import (
     total,
     values,
 )
-from .row import Arity, Filled
+from .row import Arity, Filled, Use, Values
 
 
 def recurrent(gates: int, states: int, *, output: bool) -> Rule:
@@ -94,6 +95,18 @@ def recurrent_work(
     """LSTM and RNN: all weights at each step of each stream."""
     weights = total([values(shape) for shape in params if shape is None or len(shape) > 1])
     return product([values(bottoms[1]), weights])
+
+
+def recurrent_kept(forward: int, backward: int) -> Values:
+    """Return what the net keeps that an LSTM or RNN is unrolled into, for each value of its top.
+
+    Measured in Caffe, not reckoned: `forward` values, and `backward` values where gradients go back too.
+    """
+
+    def kept(use: Use) -> int:
+        return (backward if use.backward else forward) * count(use.tops[0])
+
+    return kept
 
 
 def has_one_step(_layer: Message, tops: List[Shape]) -> bool:

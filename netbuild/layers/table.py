@@ -169,7 +169,8 @@ TYPES: Dict[str, LayerType] = {
     ),
     "PReLU": LayerType(
         options="prelu_param", arity=ONE_TO_ONE, shapes=learned.prelu, weights=Weights(("filler",), no_work),
-        memory=keeps(as_bottom_in_place), in_place=FINE,
+        memory=Memory(kept=as_bottom_in_place, columns=learned.prelu_columns, hands_on=False, stays=False),
+        in_place=FINE,
         gradient=Gradient(bottoms=True, tops=False, needs=Left.VALUES, copies=True), role=COMPUTES, training=STILL,
     ),
     "Scale": LayerType(
@@ -183,7 +184,10 @@ TYPES: Dict[str, LayerType] = {
         options="recurrent_param", arity=recurrent.recurrent_arity(states=2),
         shapes=recurrent.recurrent(gates=4, states=2, output=False),
         weights=Weights(recurrent.recurrent_fillers, recurrent.recurrent_work),
-        memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=recurrent.has_one_step),
+        memory=Memory(
+            kept=recurrent.recurrent_kept(forward=22, backward=43), columns=nothing, hands_on=False,
+            stays=recurrent.has_one_step,
+        ),
         in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES,
         training=REMEMBERING,
     ),
@@ -195,7 +199,8 @@ TYPES: Dict[str, LayerType] = {
         options="recurrent_param", arity=recurrent.recurrent_arity(states=1),
         shapes=recurrent.recurrent(gates=1, states=1, output=True),
         weights=Weights(recurrent.recurrent_fillers, recurrent.recurrent_work),
-        memory=OWN_TOPS, in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES,
+        memory=keeps(recurrent.recurrent_kept(forward=11, backward=21)),
+        in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES,
         training=REMEMBERING,
     ),
 
@@ -265,7 +270,8 @@ TYPES: Dict[str, LayerType] = {
     # Layers without parameters that compute on an axis, an image or several bottoms.
     "ArgMax": LayerType(
         options="argmax_param", arity=ONE_TO_ONE, shapes=pointwise.argmax, weights=NO_WEIGHTS,
-        memory=OWN_TOPS, in_place=ELSE, gradient=READS_NOTHING, role=Role(Kind.ANSWER), training=STILL,
+        memory=Memory(kept=nothing, columns=pointwise.argmax_columns, hands_on=False, stays=False),
+        in_place=ELSE, gradient=READS_NOTHING, role=Role(Kind.ANSWER), training=STILL,
     ),
     "Eltwise": LayerType(
         options="eltwise_param", arity=Arity((2, ANY), ONE), shapes=pointwise.eltwise, weights=NO_WEIGHTS,
@@ -275,7 +281,8 @@ TYPES: Dict[str, LayerType] = {
     ),
     "LRN": LayerType(
         options="lrn_param", arity=ONE_TO_ONE, shapes=pointwise.lrn, weights=NO_WEIGHTS,
-        memory=keeps(pointwise.lrn_kept), in_place=pointwise.lrn_in_place,
+        memory=Memory(kept=pointwise.lrn_kept, columns=pointwise.lrn_columns, hands_on=False, stays=False),
+        in_place=pointwise.lrn_in_place,
         gradient=Gradient(bottoms=True, tops=pointwise.lrn_reads_tops, needs=Left.VALUES),
         role=COMPUTES, training=STILL,
     ),
@@ -287,7 +294,7 @@ TYPES: Dict[str, LayerType] = {
     ),
     "Reduction": LayerType(
         options="reduction_param", arity=ONE_TO_ONE, shapes=pointwise.reduction, weights=NO_WEIGHTS,
-        memory=OWN_TOPS, in_place=ELSE, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
+        memory=keeps(pointwise.reduction_kept), in_place=ELSE, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
     ),
     "Softmax": LayerType(
         options="softmax_param", arity=ONE_TO_ONE, shapes=pointwise.softmax, weights=NO_WEIGHTS,
@@ -340,7 +347,8 @@ TYPES: Dict[str, LayerType] = {
     ),
     "Split": LayerType(
         options="", arity=Arity(ONE, SOME), shapes=pointwise.same, weights=NO_WEIGHTS,
-        memory=BOTTOMS_OWN, in_place=ABORTS, gradient=READS_NOTHING, role=PASSES_SCORES, training=STILL,
+        memory=Memory(kept=pointwise.split_kept, columns=nothing, hands_on=True, stays=False),
+        in_place=ABORTS, gradient=READS_NOTHING, role=PASSES_SCORES, training=STILL,
     ),
     "Tile": LayerType(
         options="tile_param", arity=ONE_TO_ONE, shapes=arrange.tile, weights=NO_WEIGHTS,
@@ -373,7 +381,7 @@ TYPES: Dict[str, LayerType] = {
     ),
     "InfogainLoss": LayerType(
         options="infogain_loss_param", arity=Arity((2, 3), UP_TO_TWO), shapes=losses.infogain_loss,
-        weights=NO_WEIGHTS, memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_NOTHING,
+        weights=NO_WEIGHTS, memory=keeps(losses.infogain_loss_kept), in_place=ABORTS, gradient=READS_NOTHING,
         role=Role(Kind.LOSS, labels=Labels(losses.infogain_classes, ignore="loss_param")), training=STILL,
     ),
     "MultinomialLogisticLoss": LayerType(
@@ -387,7 +395,7 @@ TYPES: Dict[str, LayerType] = {
     ),
     "SoftmaxWithLoss": LayerType(
         options="softmax_param", arity=Arity(TWO, UP_TO_TWO), shapes=losses.softmax_loss, weights=NO_WEIGHTS,
-        memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_NOTHING,
+        memory=keeps(losses.softmax_loss_kept), in_place=ABORTS, gradient=READS_NOTHING,
         role=Role(Kind.LOSS, labels=Labels(losses.softmax_classes, ignore="loss_param")), training=STILL,
     ),
 
