@@ -15,6 +15,7 @@ from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError, NetbuildError, WeightsError
 from netbuild.features.make import DiskNeed, Execution, FeatureProgress, make_features
 from netbuild.features.split import split
+from netbuild.graph.view import NetView
 from netbuild.train.head import Features
 from netbuild.train.log import read_log
 
@@ -248,7 +249,7 @@ def test_stale_features_are_refused_by_name_of_what_changed(fused, tmp_path, sma
         "net": "train net, test net",
         "threads": "BLAS threads",
     }.get(change, change)
-    with pytest.raises(NetbuildError, match=f"are stale, computed with other {named}; compute them anew with --force"):
+    with pytest.raises(NetbuildError, match=f"are stale, computed with other {named}; compute them anew with force=True"):
         make(fused, tmp_path / "f")
     assert sums(tmp_path / "f") == before
     with pytest.raises(NetbuildError, match=f"computed with other {named}"):
@@ -312,7 +313,7 @@ FROZEN = """layer { name: "b/%s" type: "Convolution" bottom: "%s" top: "b/%s" pa
 
 
 def divided(*texts, phase=TRAIN):
-    return split(proto.parsed("\n".join(texts)), phase)
+    return split(NetView(proto.parsed("\n".join(texts)), phase))
 
 
 def names(net):

@@ -85,7 +85,7 @@ def test_without_entries_on_batch_norm_the_backward_pass_would_enter(caffe, tmp_
     """The check above can fail: this is the net that people write by hand. netbuild refuses it."""
     honest = blocks.param_specs
     monkeypatch.setattr(blocks, "param_specs", lambda blobs, **k: {} if blobs == 3 else honest(blobs, **k))
-    with pytest.raises(GraphError, match="'a/bn_conv1' .BatchNorm. learning.*\n(?s:.*)and 48 more"):
+    with pytest.raises(GraphError, match="'a/bn_conv1' .BatchNorm. in the backward pass.*\n(?s:.*)and 48 more"):
         resnet_in(caffe, tmp_path, caffe.TRAIN, seed=3)
     monkeypatch.setattr(assemble, "require_frozen", lambda *_: None)
     net = resnet_in(caffe, tmp_path, caffe.TRAIN, seed=3)

@@ -1,4 +1,4 @@
-"""Whether branches that are called frozen are: training changes nothing in them, nor do they count in the net's loss."""
+"""Whether branches that are called frozen are: training changes nothing in them, and they add nothing to the loss."""
 
 from __future__ import annotations
 

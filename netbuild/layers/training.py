@@ -111,9 +111,7 @@ class Effect:
         return self.changes is False and self.repeats
 
 
-def effects(
-    layers: Layers, phase: int, params: Mapping[int, Optional[List[Shape]]]
-) -> Dict[int, Effect]:
+def effects(layers: Layers, phase: int, params: Mapping[int, Optional[List[Shape]]]) -> Dict[int, Effect]:
     """Return what training does to each layer of a net of this phase, by index.
 
     `params` has the shapes of each layer's parameter blobs, None where they are not known. Layers that share a
