@@ -47,7 +47,7 @@ def split(view: NetView) -> Split:
     if not any(parameters.values()):
         raise GraphError("no frozen layer with weights stands above the first that learns")
     _require_no_images(head, [view.by_index[index].top[0] for index in data], makers)
-    names = _plain(makers, {top for _, layer in view.layers for top in layer.top})
+    names = _plain(makers, view.flow.writer)
     return Split(
         data=_net(view, data),
         features=_net(view, features),
@@ -100,20 +100,36 @@ def _above_head(view: NetView) -> Set[int]:
 
     A layer that judges is none of them wherever it stands: what it puts out is reported.
     """
-    origin: Dict[int, Optional[int]] = {}
+    causes: Dict[int, Optional[int]] = {}
     """Of each layer that no step changes, nor anything above it: which layer makes it another in each pass, if any."""
     for index, layer in view.layers:
         sources, effect = view.flow.sources[index], view.training[index]
-        if not origin.keys() >= set(sources):
+        if not causes.keys() >= set(sources):
             continue
-        above = next((origin[source] for source in sources if origin[source] is not None), None)
+        above = next((cause for cause in map(causes.get, sources) if cause is not None), None)
         if above is None and _chance(layer, effect):
-            origin[index] = index
-        elif effect.learns is False and effect.draws is not None:
+            causes[index] = index
+        elif _is_fixed(effect):
             _require_steady(view, index, above)
-            origin[index] = above
-    repeated = {index for index, cause in origin.items() if cause is None}
+            causes[index] = above
+    repeated = [index for index, cause in causes.items() if cause is None]
     return {index for index in repeated if not is_measure(view.by_index[index])}
+
+
+def _is_fixed(effect: Effect) -> bool:
+    """Tell whether a layer is of a known type, and its parameters stay."""
+    return effect.learns is False and effect.draws is not None
+
+
+def _chance(layer: Message, effect: Effect) -> Optional[str]:
+    """Return what makes the layer compute something else in another pass, None where nothing is known to."""
+    if effect.draws:
+        return "acts at random"
+    if effect.on_stored_statistics is False:
+        return "works on each batch's own statistics"
+    if effect.remembers:
+        return "goes on from the batch before"
+    return "may give something else each time" if has_own_code(layer) else None
 
 
 def _require_steady(view: NetView, index: int, cause: Optional[int]) -> None:
@@ -142,7 +158,7 @@ def _crossing(view: NetView, above: Collection[int], head: List[Message]) -> Dic
     return found
 
 
-def _plain(blobs: Iterable[str], taken: Set[str]) -> Dict[str, str]:
+def _plain(blobs: Iterable[str], taken: Collection[str]) -> Dict[str, str]:
     """Return names without '/', for which Caffe's HDF5Data looks in vain in a file, and which no other blob has."""
     names: Dict[str, str] = {}
     for blob in blobs:
