@@ -10,6 +10,7 @@ from ..errors import GraphError
 from ..graph.judges import is_measure
 from ..graph.rename import renamed
 from ..graph.view import NetView
+from ..layers.roles import has_learned_top
 from ..layers.training import Effect, crops_at_random, has_own_code
 from ..spelling import option, spells_flags
 
@@ -37,7 +38,7 @@ class Split:
 
 def split(view: NetView) -> Split:
     """Divide a net without rules; GraphError, with the layer that is the reason, where no pass repeats the last one."""
-    data = [index for index, layer in view.layers if not layer.bottom and layer.type != "Parameter"]
+    data = [index for index, layer in view.layers if not layer.bottom and not has_learned_top(layer)]
     batch = _batch(view, data)
     above = _above_head(view)
     head = [layer for index, layer in view.layers if index not in above]

@@ -12,7 +12,7 @@ from ..engine.caffe import Message, schema
 from ..layers import Inferred, Layers, Shape
 from ..layers.fillers import filler_faults
 from ..layers.lengths import counted, differ, product, shape_text
-from ..layers.training import is_loss_layer
+from ..layers.roles import is_loss_layer
 
 Params = Mapping[int, Optional[List[Shape]]]
 """Per layer index the shapes of its parameter blobs, None where their number is not known."""

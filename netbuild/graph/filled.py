@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import Collection, Dict, List, Set
 
 from ..engine.caffe import TEST, TRAIN, Message
-from ..layers.training import has_statistics, is_loss
+from ..layers.roles import is_loss
+from ..layers.training import has_statistics
 from ..proto import fillers, phases
 from .view import NetView
 

@@ -6,7 +6,8 @@ from typing import Collection, Dict, Iterator
 
 from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError
-from ..layers.training import Effect, draws, is_loss, is_loss_layer
+from ..layers.roles import is_loss, is_loss_layer
+from ..layers.training import Effect, draws
 from .view import NetView
 
 _SHOWN = 5

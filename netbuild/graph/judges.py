@@ -11,7 +11,7 @@ from ..engine.caffe import Message
 from ..layers import survey
 from ..layers.in_place import hands_on
 from ..layers.lengths import Known, Length, product
-from ..layers.training import is_loss_layer
+from ..layers.roles import is_loss_layer
 from ..proto import of_phase
 from .flow import Flow
 

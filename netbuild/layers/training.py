@@ -8,66 +8,13 @@ it computes. It *remembers*: what it computes depends on the batch before. A fro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Union
+from typing import Dict, List, Mapping, Optional
 
-from ..engine.caffe import TRAIN, Message, schema
+from ..engine.caffe import TRAIN, Message
 from .inference import Layers
 from .lengths import Shape
-from .table import RULES
-
-Fact = Union[bool, Callable[[Message], bool]]
-
-
-class _Type(NamedTuple):
-    """What training does to a layer type, apart from learning rates."""
-
-    draws: Fact = False
-    """Whether in TRAIN it draws at random, anew in each pass."""
-    draws_in_test: Fact = False
-    """Whether in TEST it does."""
-    statistics: bool = False
-    """Whether its parameter blobs are statistics, which follow the batches and have no learning rate."""
-    remembers: bool = False
-    """Whether it begins a pass with what the last pass left."""
-    own_code: bool = False
-    """Whether a user's code decides all this."""
-
-
-def _is_stochastic(layer: Message) -> bool:
-    # Only a GPU computes it (pooling_layer.cu); on the CPU Caffe aborts.
-    return bool(layer.pooling_param.pool == schema().PoolingParameter.STOCHASTIC)
-
-
-def _is_refilled(layer: Message) -> bool:
-    """Tell whether DummyData fills a top at random before each pass: constants are filled once, bilinear is fixed."""
-    return any(filler.type not in ("constant", "bilinear") for filler in layer.dummy_data_param.data_filler)
-
-
-def _reads_at_random(layer: Message) -> bool:
-    reads = layer.image_data_param.shuffle or layer.image_data_param.rand_skip or layer.data_param.rand_skip
-    return bool(reads or layer.hdf5_data_param.shuffle or layer.transform_param.mirror)
-
-
-def _crops_or_reads_at_random(layer: Message) -> bool:
-    return bool(layer.transform_param.crop_size) or _reads_at_random(layer)
-
-
-_IMAGES = _Type(draws=_crops_or_reads_at_random, draws_in_test=_reads_at_random)
-_TYPES: Dict[str, _Type] = {
-    **dict.fromkeys(RULES, _Type()),
-    "BatchNorm": _Type(statistics=True),
-    "Data": _IMAGES,
-    "Dropout": _Type(draws=True),
-    "DummyData": _Type(draws=_is_refilled, draws_in_test=_is_refilled),
-    "HDF5Data": _Type(draws=_reads_at_random, draws_in_test=_reads_at_random),
-    "ImageData": _IMAGES,
-    "LSTM": _Type(remembers=True),
-    "MemoryData": _Type(own_code=True),
-    "Pooling": _Type(draws=_is_stochastic),
-    "Python": _Type(own_code=True),
-    "RNN": _Type(remembers=True),
-    "WindowData": _Type(draws=True, draws_in_test=True),
-}
+from .row import Training, answer
+from .table import UNKNOWN, of
 
 
 @dataclass(frozen=True)
@@ -180,14 +127,12 @@ def _lacks_entries(layer: Message, blobs: Optional[int]) -> bool:
 
 def has_statistics(layer: Message) -> bool:
     """Tell whether the layer's parameter blobs are statistics."""
-    row = _TYPES.get(layer.type)
-    return row is not None and row.statistics
+    return of(layer).training.statistics
 
 
 def has_own_code(layer: Message) -> bool:
     """Tell whether a user's own code decides what the layer does."""
-    row = _TYPES.get(layer.type)
-    return row is not None and row.own_code
+    return of(layer).training.own_code
 
 
 def on_stored_statistics(layer: Message, phase: int) -> Optional[bool]:
@@ -210,11 +155,10 @@ def drifts(layer: Message, phase: int) -> bool:
 
 def draws(layer: Message, phase: int) -> Optional[bool]:
     """Tell whether chance decides what the layer computes; None for types not known here and a user's own code."""
-    row = _TYPES.get(layer.type)
-    if row is None or row.own_code:
+    facts = _facts(layer)
+    if facts is None:
         return None
-    fact = row.draws if phase_of(layer, phase) == TRAIN else row.draws_in_test
-    return fact(layer) if callable(fact) else fact
+    return answer(facts.draws if phase_of(layer, phase) == TRAIN else facts.draws_in_test, layer)
 
 
 def crops_at_random(layer: Message, phase: int) -> bool:
@@ -227,18 +171,14 @@ def remembers(layer: Message) -> Optional[bool]:
 
     None for types that are not known here and for a user's own code.
     """
-    row = _TYPES.get(layer.type)
-    return None if row is None or row.own_code else row.remembers
+    facts = _facts(layer)
+    return None if facts is None else facts.remembers
 
 
-def is_loss(layer: Message) -> bool:
-    """Tell whether training makes the layer's top smaller."""
-    return any(layer.loss_weight) if layer.loss_weight else is_loss_layer(layer)
-
-
-def is_loss_layer(layer: Message) -> bool:
-    """Tell whether the layer is one of Caffe's losses, whose top counts 1 unless it says otherwise (LossLayer)."""
-    return bool(layer.type.endswith("Loss"))
+def _facts(layer: Message) -> Optional[Training]:
+    """Return what training does to the layer's type, None where that is not known here."""
+    row = of(layer)
+    return None if row is UNKNOWN or row.training.own_code else row.training
 
 
 def _shared_rates(layers: Layers) -> Dict[str, float]:
