@@ -11,10 +11,11 @@ import warnings
 from pathlib import Path
 from typing import Generator, Iterator, List, NamedTuple, Optional, Sequence
 
-from ..branches.told import READ_IMAGES
 from ..engine.caffe import Message
 from ..errors import NetbuildError, NetbuildWarning
 from ..graph.judges import Reading, readings
+from ..layers.roles import cuts_images, reads, reads_list
+from ..layers.row import Reads
 from ..proto import of_phase, phases
 from .contents import Found, look_at, unfit
 from .fault import Fault, Weight
@@ -90,9 +91,9 @@ def _of_source(net: Message, phase: int, layer: Message, tops: Sequence[Reading]
         found = (yield from _image_data(layer, tops[1])) if _has_list(layer, tops) else None
         if found is not None:
             yield from map(Fault, one_size_faults(net, phase, layer, found))
-        if layer.type in READ_IMAGES:
+        if cuts_images(layer):
             yield from mean_faults(layer, found)
-        if layer.type == "HDF5Data" and Path(layer.hdf5_data_param.source).exists():
+        if reads(layer) is Reads.HDF5 and Path(layer.hdf5_data_param.source).exists():
             yield from map(Fault, hdf5_faults(layer, tops))
     except NetbuildError as error:
         yield Fault(str(error))
@@ -104,7 +105,7 @@ def _stream(layer: Message, tops: Sequence[Reading]) -> Stream:
 
 
 def _has_list(layer: Message, tops: Sequence[Reading]) -> bool:
-    return layer.type == "ImageData" and len(tops) == 2 and Path(layer.image_data_param.source).exists()
+    return reads_list(layer) and len(tops) == 2 and Path(layer.image_data_param.source).exists()
 
 
 def _lines(layer: Message) -> ImageList:

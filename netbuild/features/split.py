@@ -7,10 +7,9 @@ from typing import Collection, Dict, Iterable, List, Mapping, Optional, Set
 
 from ..engine.caffe import Message
 from ..errors import GraphError
-from ..graph.judges import is_measure
 from ..graph.rename import renamed
 from ..graph.view import NetView
-from ..layers.roles import has_learned_top
+from ..layers.roles import has_learned_top, is_measure
 from ..layers.training import Effect, crops_at_random, has_own_code
 from ..spelling import option, spells_flags
 

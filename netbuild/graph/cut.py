@@ -11,11 +11,8 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Set
 from .. import names
 from ..engine.caffe import Message
 from ..errors import GraphError, did_you_mean
+from ..layers.roles import ends_in_answer, is_answer, is_measure, makes_scores, passes_scores
 from .flow import Flow
-from .judges import ANSWERS, is_measure
-
-_PASSING = ("Dropout", "Flatten", "Pooling", "Power", "ReLU", "Reshape", "Softmax", "Sigmoid", "Split")
-"""Layers without parameters that may stand between a classifier and its loss."""
 
 
 class Classifier(NamedTuple):
@@ -70,23 +67,22 @@ def classifiers(net: Message) -> List[Classifier]:
     read = {writer for _, writer in flow.readers}
     found: Dict[str, Classifier] = {}
     for index, layer in enumerate(net.layer):
-        judged = layer.type in ANSWERS or is_measure(layer)
+        judged = is_answer(layer) or is_measure(layer)
         if judged and flow.sources[index]:
             start = flow.sources[index][0]
-        elif index not in read and layer.type in (*_PASSING, "InnerProduct"):
+        elif index not in read and (passes_scores(layer) or makes_scores(layer, judged=False)):
             start = index
         else:
             continue
         above = _first_with_parameters(net, flow, start)
-        kinds = ("InnerProduct", "Convolution") if judged or layer.type == "Sigmoid" else ("InnerProduct",)
-        if above.type in kinds:
+        if makes_scores(above, judged=judged or ends_in_answer(layer)):
             scores = net.layer[start].top[0] if judged else above.top[0]
             found.setdefault(above.name, Classifier(above.name, above.bottom[0], scores))
     return list(found.values())
 
 
 def _first_with_parameters(net: Message, flow: Flow, index: int) -> Message:
-    while net.layer[index].type in _PASSING and len(flow.sources[index]) == 1:
+    while passes_scores(net.layer[index]) and len(flow.sources[index]) == 1:
         index = flow.sources[index][0]
     return net.layer[index]
 

@@ -6,7 +6,23 @@ from typing import List, Sequence
 
 from ..engine.caffe import Message
 from .lengths import Length, Shape, count
-from .row import ANY, ELSE, GRADIENT, Arity, Gradient, Kind, Left, Memory, Role, Scores, Training, Use, Values, Weights
+from .row import (
+    ANY,
+    ELSE,
+    GRADIENT,
+    Arity,
+    Fact,
+    Gradient,
+    Kind,
+    Left,
+    Memory,
+    Role,
+    Scores,
+    Training,
+    Use,
+    Values,
+    Weights,
+)
 
 NONE, ONE, TWO, THREE, SOME = (0, 0), (1, 1), (2, 2), (3, 3), (1, ANY)
 ONE_OR_TWO, UP_TO_ONE, UP_TO_TWO = (1, 2), (0, 1), (0, 2)
@@ -54,6 +70,7 @@ def where_shapes_agree(_layer: Message, bottoms: List[Shape], tops: List[Shape])
 
 
 READS_NOTHING = Gradient(bottoms=False, tops=False, needs=Left.NOTHING)
+GOES_TO_PLACES = READS_NOTHING._replace(places=True)
 READS_BOTTOMS = Gradient(bottoms=True, tops=False, needs=Left.VALUES)
 READS_TOPS = Gradient(bottoms=False, tops=True, needs=Left.VALUES)
 READS_BOTH = Gradient(bottoms=True, tops=True, needs=Left.VALUES)
@@ -61,7 +78,19 @@ READS_BOTH = Gradient(bottoms=True, tops=True, needs=Left.VALUES)
 COMPUTES = Role(Kind.OTHER)
 PASSES_SCORES = Role(Kind.OTHER, Scores.PASSES)
 
-STILL = Training(draws=False, draws_in_test=False, statistics=False, own_code=False)
+STILL = Training(draws=False, draws_in_test=False, statistics=False, remembers=False, own_code=False)
 """In TRAIN the layer computes as it does in TEST."""
-REMEMBERS = Training(draws=False, draws_in_test=False, statistics=False, own_code=False, remembers=True)
-OWN_CODE = Training(draws=False, draws_in_test=False, statistics=False, own_code=True)
+STATISTICS = STILL._replace(statistics=True)
+REMEMBERING = STILL._replace(remembers=True)
+OWN_CODE = STILL._replace(own_code=True)
+"""The user's own code, or program, decides what the layer gives."""
+
+
+def draws_in_train(fact: Fact) -> Training:
+    """Return what training does to a type that draws at random in TRAIN alone, always or by its options."""
+    return STILL._replace(draws=fact)
+
+
+def draws_in_both(fact: Fact) -> Training:
+    """Return what training does to a type that draws at random in either phase."""
+    return STILL._replace(draws=fact, draws_in_test=fact)

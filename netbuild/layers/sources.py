@@ -68,7 +68,7 @@ def changes_images(param: str) -> Training:
     def draws(layer: Message) -> bool:
         return bool(layer.transform_param.crop_size) or draws_in_test(layer)
 
-    return Training(draws=draws, draws_in_test=draws_in_test, statistics=False, own_code=False)
+    return Training(draws=draws, draws_in_test=draws_in_test, statistics=False, remembers=False, own_code=False)
 
 
 def shuffles(layer: Message) -> bool:
@@ -122,17 +122,13 @@ def dummy_data_fillers(layer: Message, _params: List[Shape], tops: List[Shape]) 
     return (Filled("data_filler", filler, shape) for filler, shape in zip(fillers, tops))
 
 
-def _is_constant(layer: Message) -> bool:
+def is_filled_once(layer: Message, _tops: List[Shape]) -> bool:
+    """A DummyData of constants is filled once."""
     return all(filler.type == "constant" for filler in layer.dummy_data_param.data_filler)
 
 
-def is_filled_once(layer: Message, _tops: List[Shape]) -> bool:
-    """A DummyData of constants is filled once."""
-    return _is_constant(layer)
-
-
-def is_filled_anew(layer: Message) -> bool:
-    """A DummyData of anything else is filled in each pass, in both phases: at random, but for `bilinear`."""
+def is_filled_at_random(layer: Message) -> bool:
+    """A DummyData is filled anew in each pass, unless with constants; only bilinear is the same each time."""
     return any(filler.type not in ("constant", "bilinear") for filler in layer.dummy_data_param.data_filler)
 
 

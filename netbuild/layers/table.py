@@ -14,6 +14,7 @@ from . import arrange, learned, losses, pointwise, recurrent, sources, windows
 from .answers import (
     BOTTOMS_OWN,
     COMPUTES,
+    GOES_TO_PLACES,
     NO_WEIGHTS,
     NONE,
     ONE,
@@ -27,8 +28,9 @@ from .answers import (
     READS_BOTTOMS,
     READS_NOTHING,
     READS_TOPS,
-    REMEMBERS,
+    REMEMBERING,
     SOME,
+    STATISTICS,
     STILL,
     THREE,
     TWO,
@@ -36,6 +38,8 @@ from .answers import (
     WEIGHT_AND_BIAS,
     as_bottom,
     as_bottom_in_place,
+    draws_in_both,
+    draws_in_train,
     keeps,
     no_work,
     nothing,
@@ -51,15 +55,14 @@ from .row import (
     NOT_SEEN,
     Arity,
     Gradient,
-    Images,
     Kind,
     Labels,
     LayerType,
     Left,
     Memory,
+    Reads,
     Role,
     Scores,
-    Training,
     Weights,
 )
 
@@ -70,26 +73,24 @@ TYPES: Dict[str, LayerType] = {
     "Data": LayerType(
         options="data_param", arity=Arity(NONE, ONE_OR_TWO), shapes=sources.images("data_param"), weights=NO_WEIGHTS,
         memory=keeps(sources.batches_ahead), in_place=NEVER, gradient=READS_NOTHING,
-        role=Role(Kind.DATA, images=Images.CUTS), training=sources.changes_images("data_param"),
+        role=Role(Kind.DATA, reads=Reads.DATABASE), training=sources.changes_images("data_param"),
     ),
     "DummyData": LayerType(
         options="dummy_data_param", arity=Arity(NONE, SOME), shapes=sources.dummy_data,
         weights=Weights(sources.dummy_data_fillers, no_work),
         memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=sources.is_filled_once),
         in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.FILLED),
-        training=Training(
-            draws=sources.is_filled_anew, draws_in_test=sources.is_filled_anew, statistics=False, own_code=False
-        ),
+        training=draws_in_both(sources.is_filled_at_random),
     ),
     "HDF5Data": LayerType(
         options="hdf5_data_param", arity=Arity(NONE, SOME), shapes=sources.hdf5_data, weights=NO_WEIGHTS,
-        memory=OWN_TOPS, in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.DATA),
-        training=Training(draws=sources.shuffles, draws_in_test=sources.shuffles, statistics=False, own_code=False),
+        memory=OWN_TOPS, in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.DATA, reads=Reads.HDF5),
+        training=draws_in_both(sources.shuffles),
     ),
     "ImageData": LayerType(
         options="image_data_param", arity=Arity(NONE, TWO), shapes=sources.images("image_data_param"),
         weights=NO_WEIGHTS, memory=keeps(sources.batches_ahead), in_place=NEVER, gradient=READS_NOTHING,
-        role=Role(Kind.DATA, images=Images.CUTS), training=sources.changes_images("image_data_param"),
+        role=Role(Kind.DATA, reads=Reads.LIST), training=sources.changes_images("image_data_param"),
     ),
     "Input": LayerType(
         options="input_param", arity=Arity(NONE, SOME), shapes=sources.input_layer, weights=NO_WEIGHTS,
@@ -99,7 +100,7 @@ TYPES: Dict[str, LayerType] = {
         options="memory_data_param", arity=Arity(NONE, TWO), shapes=sources.memory_data, weights=NO_WEIGHTS,
         memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=True),
         in_place=NEVER, gradient=READS_NOTHING,
-        role=Role(Kind.DATA, images=Images.GIVEN), training=OWN_CODE,
+        role=Role(Kind.DATA, reads=Reads.PROGRAM), training=OWN_CODE,
     ),
     "Parameter": LayerType(
         options="parameter_param", arity=Arity(NONE, ONE), shapes=sources.parameter, weights=NO_WEIGHTS,
@@ -109,8 +110,8 @@ TYPES: Dict[str, LayerType] = {
     "WindowData": LayerType(
         options="window_data_param", arity=Arity(NONE, TWO), shapes=sources.window_data, weights=NO_WEIGHTS,
         memory=keeps(sources.batches_ahead), in_place=NEVER, gradient=READS_NOTHING,
-        role=Role(Kind.DATA, images=Images.WARPS),
-        training=Training(draws=True, draws_in_test=True, statistics=False, own_code=False),
+        role=Role(Kind.DATA, reads=Reads.WINDOWS),
+        training=draws_in_both(True),
     ),
 
     # Windows.
@@ -133,20 +134,20 @@ TYPES: Dict[str, LayerType] = {
     ),
     "Pooling": LayerType(
         options="pooling_param", arity=windows.pooling_arity, shapes=windows.pooling, weights=NO_WEIGHTS,
-        memory=keeps(windows.pooling_kept), in_place=ELSE, gradient=READS_NOTHING, role=PASSES_SCORES,
-        training=Training(draws=windows.pooling_draws, draws_in_test=False, statistics=False, own_code=False),
+        memory=keeps(windows.pooling_kept), in_place=ELSE, gradient=GOES_TO_PLACES, role=PASSES_SCORES,
+        training=draws_in_train(windows.pooling_draws),
     ),
     "SPP": LayerType(
         options="spp_param", arity=ONE_TO_ONE, shapes=windows.spp, weights=NO_WEIGHTS,
-        memory=keeps(windows.spp_kept), in_place=windows.spp_in_place, gradient=READS_NOTHING, role=COMPUTES,
-        training=Training(draws=windows.spp_draws, draws_in_test=False, statistics=False, own_code=False),
+        memory=keeps(windows.spp_kept), in_place=windows.spp_in_place, gradient=GOES_TO_PLACES, role=COMPUTES,
+        training=draws_in_train(windows.spp_draws),
     ),
 
     # Layers with parameters that are no windows.
     "BatchNorm": LayerType(
         options="batch_norm_param", arity=ONE_TO_ONE, shapes=learned.batch_norm, weights=NO_WEIGHTS,
         memory=keeps(learned.batch_norm_kept), in_place=FINE, gradient=READS_NOTHING, role=COMPUTES,
-        training=Training(draws=False, draws_in_test=False, statistics=True, own_code=False),
+        training=STATISTICS,
     ),
     "Bias": LayerType(
         options="bias_param", arity=Arity(ONE_OR_TWO, ONE), shapes=learned.bias, weights=Weights(("filler",), no_work),
@@ -183,7 +184,8 @@ TYPES: Dict[str, LayerType] = {
         shapes=recurrent.recurrent(gates=4, states=2, output=False),
         weights=Weights(recurrent.recurrent_fillers, recurrent.recurrent_work),
         memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=recurrent.has_one_step),
-        in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES, training=REMEMBERS,
+        in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES,
+        training=REMEMBERING,
     ),
     "LSTMUnit": LayerType(
         options="", arity=Arity(THREE, TWO), shapes=recurrent.lstm_unit, weights=NO_WEIGHTS,
@@ -193,7 +195,8 @@ TYPES: Dict[str, LayerType] = {
         options="recurrent_param", arity=recurrent.recurrent_arity(states=1),
         shapes=recurrent.recurrent(gates=1, states=1, output=True),
         weights=Weights(recurrent.recurrent_fillers, recurrent.recurrent_work),
-        memory=OWN_TOPS, in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES, training=REMEMBERS,
+        memory=OWN_TOPS, in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES,
+        training=REMEMBERING,
     ),
 
     # Layers that work value by value.
@@ -213,7 +216,7 @@ TYPES: Dict[str, LayerType] = {
         options="dropout_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
         memory=keeps(pointwise.dropout_kept), in_place=FINE,
         gradient=Gradient(bottoms=False, tops=False, needs=Left.NOTHING, leaves=Left.SIGNS), role=PASSES_SCORES,
-        training=Training(draws=True, draws_in_test=False, statistics=False, own_code=False),
+        training=draws_in_train(True),
     ),
     "ELU": LayerType(
         options="elu_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
@@ -406,7 +409,7 @@ UNKNOWN = LayerType(
     in_place=NOT_SEEN,
     gradient=READS_NOTHING,
     # A data layer of a fork goes by transform_param, as Caffe's own do.
-    role=Role(Kind.OTHER, images=Images.TRANSFORMS),
+    role=Role(Kind.OTHER, reads=Reads.UNKNOWN),
     training=STILL,
 )
 """The row of every type that has none of its own: nothing is said of it that Caffe may not keep."""
@@ -422,6 +425,11 @@ WITHOUT_ROW: Dict[str, str] = {
 def of_type(name: str) -> LayerType:
     """Return the row of a type by its name, UNKNOWN for one that has none."""
     return TYPES.get(name, UNKNOWN)
+
+
+def options(layer: Message) -> Message:
+    """Return a layer's options; its type must have some."""
+    return getattr(layer, of(layer).options)
 
 
 def of(layer: Message) -> LayerType:
