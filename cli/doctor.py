@@ -58,7 +58,7 @@ def _lines(found: Diagnosis) -> Iterator[str]:
         if outcome.status == FAILED:
             test = SELF_TESTS[outcome.name]
             yield f"         concerns {test.whom}"
-            yield f"         remedy: {test.remedy}"
+            yield f"         remedy: {test.remedy()}"
 
 
 def _blas(caffe: Facts) -> str:

@@ -1,4 +1,4 @@
-"""Branches known by names, and layers told to learn: against nets written by hand."""
+"""Branches known by their names: against nets written by hand."""
 
 import pytest
 from nets import conv, data, fc, layer, net, relu
@@ -8,7 +8,6 @@ from netbuild.branches.table import BUILDERS
 from netbuild.errors import GraphError
 from netbuild.fusion import Fusion, build
 from netbuild.graph.branches import owner, prefixes, require_prefixes
-from netbuild.layers.training import learns
 
 
 def two(join="concat"):
@@ -58,29 +57,3 @@ def test_the_longest_prefix_owns_a_layer():
     assert owner("a/odd/conv1", ["a", "a/odd"]) == "a/odd"
     assert owner("odd_conv1", ["odd_"]) == "odd_"
     assert owner("fc10", ["odd", "even"]) == ""
-
-
-SPEC = "param { lr_mult: %d decay_mult: %d }"
-STATISTICS = "batch_norm_param { use_global_stats: %s }"
-
-
-@pytest.mark.parametrize(
-    ("text", "blobs", "expected"),
-    [
-        (relu("relu1", "x"), 0, None),
-        (conv("conv1", "x"), 2, True),
-        (conv("conv1", "x", more=SPEC % (0, 0)), 2, True),
-        (conv("conv1", "x", more=SPEC % (0, 0) * 2), 2, False),
-        # The decay goes through the rate: lr_mult 0 alone keeps a blob as it is.
-        (conv("conv1", "x", more=SPEC % (0, 1) * 2), 2, False),
-        (conv("conv1", "x", more=SPEC % (0, 0) + SPEC % (2, 0)), 2, True),
-        (conv("conv1", "x", more=SPEC % (0, 0) + SPEC % (2, 0)), 1, False),
-        (layer("bn", "BatchNorm", "x", more=SPEC % (0, 0) * 3), 3, True),
-        (layer("bn", "BatchNorm", "x", more=STATISTICS % "true"), 3, False),
-        (layer("bn", "BatchNorm", "x", more="phase: TEST"), 3, False),
-        (layer("own", "Python", "x"), None, None),
-        (layer("own", "Python", "x", more=SPEC % (1, 0)), None, True),
-    ],
-)
-def test_learning(text, blobs, expected):
-    assert learns(net(text).layer[0], blobs) is expected

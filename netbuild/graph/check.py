@@ -15,7 +15,7 @@ from .. import names
 from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildWarning
 from ..layers import Fault, Inferred, Layers, survey
-from ..layers.training import is_loss
+from ..layers.roles import is_loss
 from ..proto import of_phase, phase_name, phases
 from .definition import definition_faults, doubled_names, nameless, phase_faults, rule_faults, sharing_faults
 from .flow import Flow, in_place

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import Collection, Dict, List, Set
 
 from ..engine.caffe import TEST, TRAIN, Message
-from ..layers.training import has_statistics, is_loss
+from ..layers.roles import is_loss
+from ..layers.training import has_statistics
 from ..proto import fillers, phases
 from .view import NetView
 
@@ -31,16 +32,21 @@ def unfilled(net: Message, stored: Collection[str]) -> List[str]:
     Layers of types that are not known here are not among them. Raises GraphError where a layer does not fit.
     """
     views = _views(net)
-    filled = {layer.name for layer in net.layer if layer.name in stored or layer.blobs or _has_fixed_fillers(layer)}
-    shared = {spec.name for layer in net.layer if layer.name in filled for spec in layer.param} - {""}
     trains = any(map(is_loss, net.layer))
+    filled = _filled(net, stored)
     doubtful = (_frozen(views) if trains else _beside(net, stored)) - filled
-    found: Dict[str, None] = {}
+    shared = {spec.name for layer in net.layer if layer.name in filled for spec in layer.param} - {""}
+    empty: Dict[str, None] = {}
     for index, layer in enumerate(net.layer):
-        blobs = _parameters(views, index)
-        if blobs and layer.name in doubtful and not _shares_all(layer, blobs, shared):
-            found[layer.name] = None
-    return list(found)
+        blobs = _parameters(views, index) if layer.name in doubtful else 0
+        if blobs and not _shares_all(layer, blobs, shared):
+            empty[layer.name] = None
+    return list(empty)
+
+
+def _filled(net: Message, stored: Collection[str]) -> Set[str]:
+    """Return the layers with values from files, from their definition, or from fillers that give fixed ones."""
+    return {layer.name for layer in net.layer if layer.name in stored or layer.blobs or _has_fixed_fillers(layer)}
 
 
 def _views(net: Message) -> List[NetView]:
