@@ -1,5 +1,7 @@
 """Branches known by their names: against nets written by hand."""
 
+import tracemalloc
+
 import pytest
 from nets import conv, data, fc, layer, net, relu
 
@@ -57,3 +59,22 @@ def test_the_longest_prefix_owns_a_layer():
     assert owner("a/odd/conv1", ["a", "a/odd"]) == "a/odd"
     assert owner("odd_conv1", ["odd_"]) == "odd_"
     assert owner("fc10", ["odd", "even"]) == ""
+
+
+def test_joins_of_thousands_of_groups_take_no_more_than_a_number_for_each_layer():
+    """Each layer `s<n>` joins two groups that nothing else has: sets of all groups behind it would be millions."""
+    count = 3000
+    text, last = data(), "data"
+    for number in range(count):
+        text += layer(f"a{number}/x", "Power", last) + layer(f"b{number}/x", "Power", last)
+        last = f"s{number}"
+        text += layer(last, "Eltwise", f"a{number}/x b{number}/x")
+    message = net(text)
+    tracemalloc.start()
+    try:
+        found = prefixes(message)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == [f"{side}{number}" for number in range(count) for side in "ab"]
+    assert peak < 40 * 2**20
