@@ -66,7 +66,7 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
     if outcome.status == FAILED:
         test = SELF_TESTS[outcome.name]
         yield f"         concerns {test.whom}"
-        yield f"         remedy: {test.remedy}"
+        yield f"         remedy: {test.remedy()}"
 
 
 def _blas(caffe: Facts) -> str:

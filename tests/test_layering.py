@@ -41,8 +41,8 @@ INNER = {
         *("copier", "write", "digest", "compare", "figures"),
     ],
     "layers": [
-        *("lengths", "row", "arity", "sources", "windows", "pointwise", "arrange", "learned", "recurrent", "losses"),
-        *("table", "inference", "in_place", "fillers", "costs", "training"),
+        *("lengths", "row", "answers", "sources", "windows", "pointwise", "arrange", "learned", "recurrent", "losses"),
+        *("table", "arity", "in_place", "fillers", "costs", "roles", "inference", "training"),
     ],
     "graph": [
         "flow",

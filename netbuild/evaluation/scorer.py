@@ -20,8 +20,8 @@ from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
 from ..graph.feed import is_input
 from ..graph.flow import Flow
-from ..graph.judges import ANSWERS, JUDGES
 from ..layers import infer
+from ..layers.roles import gives_probabilities, is_answer, is_open_input, reads_list, takes_labels
 from ..weights.index import index
 
 
@@ -95,7 +95,7 @@ class Prepared(NamedTuple):
     @property
     def data(self) -> Message:
         """The ImageData layer."""
-        return next(layer for layer in self.message.layer if layer.type == "ImageData")
+        return next(layer for layer in self.message.layer if reads_list(layer))
 
     def reading(self, listing: str, images: int) -> Prepared:
         """Return the net reading each image of a list of full paths, as it is and in order."""
@@ -143,7 +143,7 @@ def prepare(scorer: Scorer, usual: Optional[Preparation] = None) -> Prepared:
         raise GraphError(f"{name}: --scores: {error}") from None
     _require_weights(kept, scorer)
     flow = Flow(list(enumerate(kept.layer)))
-    tells = any(layer.type == "ImageData" for layer in kept.layer)
+    tells = any(map(reads_list, kept.layer))
     message = _fed_by_images(kept, scorer, usual)
     return Prepared(scorer, message, blob, _from_softmax(kept, flow, flow.writer[blob]), tells)
 
@@ -176,7 +176,7 @@ def _scores(net: Message, name: str) -> str:
 
 def _judged(net: Message, flow: Flow) -> Iterator[str]:
     for layer in net.layer:
-        if layer.type in JUDGES:
+        if takes_labels(layer):
             yield _before_softmax(net, flow, layer.bottom[0])
 
 
@@ -186,8 +186,8 @@ def _answers(net: Message, flow: Flow) -> Iterator[str]:
     for number, layer in enumerate(net.layer):
         if number in read or not layer.bottom:
             continue
-        if layer.type in ANSWERS:
-            yield _before_softmax(net, flow, layer.top[0] if layer.type == "Softmax" else layer.bottom[0])
+        if is_answer(layer):
+            yield _before_softmax(net, flow, layer.top[0] if gives_probabilities(layer) else layer.bottom[0])
         elif _from_softmax(net, flow, number):
             yield layer.top[0]
 
@@ -195,14 +195,14 @@ def _answers(net: Message, flow: Flow) -> Iterator[str]:
 def _before_softmax(net: Message, flow: Flow, blob: str) -> str:
     layer = net.layer[flow.writer[blob]]
     # In place, the scores themselves are gone.
-    return str(layer.bottom[0]) if layer.type == "Softmax" and layer.bottom[0] != blob else blob
+    return str(layer.bottom[0]) if gives_probabilities(layer) and layer.bottom[0] != blob else blob
 
 
 def _from_softmax(net: Message, flow: Flow, number: int) -> bool:
     """Tell whether a layer gives probabilities, or mixes only such."""
     layer, sources = net.layer[number], flow.sources[number]
     mixes = layer.type == "Eltwise" and bool(sources)
-    return layer.type == "Softmax" or (mixes and all(_from_softmax(net, flow, source) for source in sources))
+    return gives_probabilities(layer) or (mixes and all(_from_softmax(net, flow, source) for source in sources))
 
 
 def _fed_by_images(net: Message, scorer: Scorer, usual: Optional[Preparation]) -> Message:
@@ -214,10 +214,10 @@ def _fed_by_images(net: Message, scorer: Scorer, usual: Optional[Preparation]) -
         listed = f"{len(used)} inputs ({some(used)})" if used else "no input"
         raise GraphError(f"{scorer.name}: its scores come from {listed}; one list feeds exactly one")
     own = sources[0]
-    if own.type == "ImageData":
+    if reads_list(own):
         _require_telling(own, scorer)
         return net
-    if own.type != "Input":
+    if not is_open_input(own):
         raise GraphError(
             f"{scorer.name}: its data layer {own.name!r} is of type {own.type}, and a list of images can take the "
             "place of ImageData only; give the deploy prototxt with --mean and --scale"

@@ -15,7 +15,7 @@ from ..features.part import PhaseFeatures, part_of, untrained
 from ..files import PathLike
 from ..fuse.options import CopyOptions
 from ..fuse.planned import plan_weights
-from ..graph.filled import frozen_layers
+from ..graph.filled import has_frozen_part
 from ..layers import parameter_shapes
 from ..solving import type_of
 from ..weights.caffemodel import NET_NAME
@@ -98,13 +98,7 @@ def head_run(
         return run, "only the head is trained, on features that are computed once (--features off: the whole net)"
     _require_whole_state(solver, net, resume)
     note = f"the whole net is trained, not its head on features: {reason}"
-    return None, note if reason and _has_frozen_part(net) else None
-
-
-def _has_frozen_part(net: Message) -> bool:
-    """Tell whether a layer is frozen that is more than the statistics of one that learns."""
-    statistics = {layer.name for layer in net.layer if layer.type == "BatchNorm"}
-    return bool(set(frozen_layers(net)) - statistics)
+    return None, note if reason and has_frozen_part(net) else None
 
 
 def point_at_heads(solver: Message, kept: Mapping[str, Kept], *, shuffle: bool) -> None:

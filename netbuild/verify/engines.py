@@ -19,7 +19,7 @@ from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
 from ..graph.feed import fed
 from ..graph.flow import Flow
-from ..graph.judges import is_measure
+from ..layers.roles import is_measure, is_open_input
 from ..weights.index import index, kind_of
 
 TOLERANCE = 1e-4
@@ -124,7 +124,7 @@ def _feed(net: Message, given: Mapping[str, Any], seed: int) -> Dict[str, Any]:
     """Return an array for each Input layer: the images given, or random values in -1..1, each from `seed`."""
     feed: Dict[str, Any] = {}
     for layer in net.layer:
-        if layer.type == "Input":
+        if is_open_input(layer):
             shape = tuple(layer.input_param.shape[0].dim)
             random = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
             feed[layer.top[0]] = given.get(layer.top[0], random)

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import proto
-from ..branches.told import READ_IMAGES, sources_of
+from ..branches.told import sources_of
 from ..engine.caffe import TEST, Message, schema
 from ..engine.child import run
 from ..errors import CaffeError
 from ..files import PathLike, existing_file
-from ..graph.feed import is_input
 from ..graph.flow import Flow
 from ..layers import infer
+from ..layers.roles import cuts_images, is_input
 from .samples import choices, reading
 
 
@@ -143,7 +143,7 @@ def _job(pair: Pair, paths: Sequence[str], folder: Path) -> Tuple[Tuple[str, str
 def _pair(fused: Message, original: Message, blob: str, reader: Tuple[str, int]) -> Union[Pair, str]:
     """Return what is to be compared of one input, or why it cannot be."""
     own = sources_of(original)[blob]
-    if own.type not in READ_IMAGES:
+    if not cuts_images(own):
         return f"the original's {blob!r} comes from a layer of type {own.type}, which tells nothing of images"
     number = next(number for number, layer in enumerate(fused.layer) if layer.name == reader[0])
     flow = Flow(list(enumerate(fused.layer)))
@@ -151,7 +151,7 @@ def _pair(fused: Message, original: Message, blob: str, reader: Tuple[str, int])
     part = type(fused)(layer=[fused.layer[index] for index in before])
     if any(shapes or shapes is None for shapes in infer(part, TEST).params.values()):
         return "it reads what another branch computes"
-    missing = next((layer for layer in part.layer if is_input(layer) and layer.type not in READ_IMAGES), None)
+    missing = next((layer for layer in part.layer if is_input(layer) and not cuts_images(layer)), None)
     if missing is not None:
         return f"the fused net's {missing.top[0]!r} comes from a layer of type {missing.type}, which reads no images"
     return _without_missing_means(Pair(own, blob, list(part.layer), str(fused.layer[number].bottom[reader[1]])))
