@@ -228,11 +228,11 @@ TYPES: Dict[str, LayerType] = {
         memory=OWN_TOPS, in_place=pointwise.elu_in_place, gradient=READS_BOTH, role=COMPUTES, training=STILL,
     ),
     "Exp": LayerType(
-        options="exp_param", arity=ONE_TO_ONE, shapes=pointwise.powers_of("exp_param"), weights=NO_WEIGHTS,
+        options="exp_param", arity=ONE_TO_ONE, shapes=pointwise.exp, weights=NO_WEIGHTS,
         memory=OWN_TOPS, in_place=FINE, gradient=READS_TOPS, role=COMPUTES, training=STILL,
     ),
     "Log": LayerType(
-        options="log_param", arity=ONE_TO_ONE, shapes=pointwise.powers_of("log_param"), weights=NO_WEIGHTS,
+        options="log_param", arity=ONE_TO_ONE, shapes=pointwise.log, weights=NO_WEIGHTS,
         memory=OWN_TOPS, in_place=GRADIENT, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
     ),
     "Power": LayerType(
