@@ -15,6 +15,7 @@ from ..files import PathLike, replacing_together, require_output
 from ..graph.check import require_sound
 from ..graph.filled import unfilled
 from ..layers import parameter_shapes
+from ..layers.training import has_statistics
 from ..weights.caffemodel import NET_NAME
 from ..weights.copier import ByteProgress
 from ..weights.digest import Digests
@@ -211,11 +212,11 @@ def _compared(
 
 def _untrained(net: Message, plan: Plan) -> Tuple[str, ...]:
     """Return the BatchNorm layers that get a factor of 0: never trained, or never loaded."""
-    kinds = {layer.name: layer.type for layer in net.layer}
+    statistics = {layer.name for layer in net.layer if has_statistics(layer)}
     found: List[str] = []
     for path in dict.fromkeys(copy.path for copy in plan.copies):
         with WireFile(path) as file:
-            own = [copy for copy in plan.copies if copy.path == path and kinds[copy.target] == "BatchNorm"]
+            own = [copy for copy in plan.copies if copy.path == path and copy.target in statistics]
             found += [copy.target for copy in own if not any(read_floats(file, copy.blobs[2]))]
     return tuple(found)
 
