@@ -1,38 +1,45 @@
 """netbuild: write Caffe networks as programs, fuse trained branches, prove them equal, train the new head.
 
-The names below load what they need when they are first used: `import netbuild` loads neither Caffe nor numpy.
+The names below load what they need when they are first used: `import netbuild` loads neither Caffe nor numpy. Their
+types stand in `__init__.pyi`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, List
+from typing import Any, Dict, List
+
+from .branches.table import BUILDERS
 
 __version__ = "0.1.0"
 
-_CONTENTS = {
+_CONTENTS: Dict[str, str] = {
     # errors
     "NetbuildError": "errors",
     "CaffeError": "errors",
     "GraphError": "errors",
     "WeightsError": "errors",
-    # graphs: builders, fusion, files
-    "qualify": "names",
+    "DivergedError": "train.run",
+    "StoppedError": "train.run",
+    "NetbuildWarning": "errors",
+    # nets
+    "read_net": "proto",
+    "read_solver": "proto",
+    "problems": "graph.check",
+    "summarize": "costs.summary",
+    "differences": "graph.differences",
+    "draw_net": "show.drawing",
+    # branches; the builders follow below
     "Branch": "branches.branch",
     "Input": "branches.branch",
+    "MNIST": "branches.lenet",
+    "qualify": "names",
     "prototxt": "branches.prototxt",
-    "lenet": "branches.lenet",
-    "alexnet": "branches.alexnet",
-    "caffenet": "branches.alexnet",
     "vgg": "branches.vgg",
-    "googlenet": "branches.googlenet",
-    "squeezenet1_0": "branches.squeezenet",
-    "squeezenet1_1": "branches.squeezenet",
-    "mobilenet_v1": "branches.mobilenet",
-    "mobilenet_v2": "branches.mobilenet",
     "resnet": "branches.resnet",
     "find_branch": "branches.source",
     "find_builder": "branches.table",
+    # fusion
     "Fusion": "fusion",
     "BranchSpec": "fusion.wiring",
     "Join": "fusion.joins",
@@ -41,40 +48,43 @@ _CONTENTS = {
     "join": "fusion.joins",
     "DataSource": "emit.source",
     "emit_files": "emit.files",
-    "problems": "graph.check",
     # weights
     "fuse_weights": "fuse.fuse",
-    "CopyOptions": "fuse.plan",
-    "HeadStart": "fuse.plan",
+    "CopyOptions": "fuse.options",
+    "HeadStart": "fuse.options",
     "check_sources": "fuse.provenance",
     "convert_weights": "fuse.convert",
     "extract_branch": "fuse.extract",
-    "weight_report": "weights.stats",
+    "weight_report": "fuse.contents",
     "copy_branch": "fuse.live",
-    # proof, evaluation and training
+    # proof and evaluation
     "verify_branches": "verify.branches",
+    "Original": "verify.branches",
     "compare_engines": "verify.engines",
     "score_nets": "evaluation.score",
     "Scorer": "evaluation.scorer",
     "Preparation": "evaluation.scorer",
+    # training
+    "train_solver": "train.run",
+    "Features": "train.head",
     "make_features": "features.make",
     "Execution": "features.make",
-    "Features": "train.head",
-    "train_solver": "train.run",
     "diagnose": "doctor.report",
-    # pictures and figures
-    "summarize": "costs.summary",
-    "differences": "graph.differences",
-    "draw_net": "show.drawing",
+    # a fusion on one page, and an example
     "gather_report": "show.findings",
     "write_report": "show.report",
     "run_demo": "demo",
+    **{name: f"branches.{module}" for name, module in BUILDERS.items()},
 }
+_MODULES = ("blocks",)
+"""Modules that are public as a whole."""
 
-__all__ = ["__version__", *_CONTENTS]
+__all__ = ["__version__", *_MODULES, *_CONTENTS]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     if name not in _CONTENTS:
         raise AttributeError(f"module 'netbuild' has no attribute {name!r}")
     return getattr(import_module(f".{_CONTENTS[name]}", __name__), name)

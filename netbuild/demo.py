@@ -66,13 +66,30 @@ def run_demo(
     branch_iterations: Optional[int] = None,
     head_iterations: Optional[int] = None,
     force: bool = False,
-    say: Say = lambda _line: None,
+    on_step: Say = lambda _line: None,
 ) -> Demonstration:
-    """Fuse a LeNet of the odd digits with one of the even digits and train a head for all ten.
+    """Fuse a LeNet of the odd digits with one of the even digits, and train a head for all ten.
 
-    `data` is 'digits' (scikit-learn's, no network) or a folder or file with MNIST; `weights` gives branches that are
-    trained already, which are then not trained here. `folder` must be new or empty; with `force`, one that a demo
-    made is emptied. `say` gets a line per step.
+    Args:
+        folder: Where everything goes: a new or empty folder.
+        data: 'digits' for those of scikit-learn, which need no network, or a folder or file with MNIST.
+        weights: By prefix, odd and even, weight files of branches that are trained already.
+        branch_iterations: How long each branch is trained; by default 600 iterations on digits, 2,000 on MNIST.
+        head_iterations: How long the head is trained; by default 500 iterations on digits, 1,000 on MNIST.
+        force: Empty the folder first, if a demo made it.
+        on_step: Called with a line for each step.
+
+    Returns:
+        The `scores` of all three nets, the `files`, and the page that tells all of it (`report`).
+
+    Raises:
+        NetbuildError: The folder is not empty, or there is no MNIST at `data`.
+
+    Examples:
+        >>> from netbuild import run_demo
+        >>> done = run_demo("demo-out", branch_iterations=5, head_iterations=5)
+        >>> [score.net for score in done.scores], done.report.name
+        (['odd', 'even', 'fused'], 'report.html')
     """
     trained = {prefix: Path(path) for prefix, path in (weights or {}).items()}
     unknown = sorted(set(trained) - set(BRANCHES))
@@ -84,32 +101,32 @@ def run_demo(
     root = emptied(Path(folder), force, [*trained.values(), Path(data)])
     usual = ITERATIONS["digits" if data == "digits" else "mnist"]
     branch_iterations, head_iterations = branch_iterations or usual[0], head_iterations or usual[1]
-    say(f"data: {data}")
+    on_step(f"data: {data}")
     lists = write_images(splits, root / "data")
     for prefix in BRANCHES:
         _emit_branch(root / prefix, prefix, lists, branch_iterations)
         if prefix not in trained:
-            say(f"training the branch {prefix} alone: {branch_iterations} iterations")
+            on_step(f"training the branch {prefix} alone: {branch_iterations} iterations")
             result = _finished(train_solver(root / prefix / "solver.prototxt", root / prefix))
             draw_curves(result.log, root / prefix / "curves.png", title=f"branch {prefix}")
             trained[prefix] = result.caffemodel
     fused, init = root / "fused", root / "fused" / "init.caffemodel"
     written = _emit_fusion(fused, lists, head_iterations)
-    say("fusing the weights of both branches into one file")
+    on_step("fusing the weights of both branches into one file")
     report = fuse_weights(written["train_val"], trained, init)
-    say(f"{report.plan.blob_count()} blobs bit-equal to their sources")
+    on_step(f"{report.plan.blob_count()} blobs bit-equal to their sources")
     originals = {p: Original(str(root / p / "train_val.prototxt"), str(trained[p])) for p in BRANCHES}
     comparisons = verify_branches(written["train_val"], init, originals)
     for found in comparisons:
         if not found.equal:
             where = f"from layer {found.first_difference!r} on" if found.differences else "in how images are prepared"
             raise NetbuildError(f"branch {found.prefix}: the fused net differs {where}")
-        say(f"verified in Caffe: {found.seam} is bit-equal to what {found.prefix} computes alone")
-    say(f"training the head: {head_iterations} iterations, the branches frozen")
+        on_step(f"verified in Caffe: {found.seam} is bit-equal to what {found.prefix} computes alone")
+    on_step(f"training the head: {head_iterations} iterations, the branches frozen")
     head = _finished(train_solver(written["solver"], fused, weights=[init]))
     draw_curves(head.log, fused / "curves.png", title="head of the fused net")
-    say(_second_engine(written["deploy"], head.caffemodel))
-    say("evaluating")
+    on_step(_second_engine(written["deploy"], head.caffemodel))
+    on_step("evaluating")
     nets: Dict[str, Tuple[Path, Path]] = {prefix: (root / prefix, trained[prefix]) for prefix in BRANCHES}
     nets["fused"] = (fused, head.caffemodel)
     scores = [_score(name, net / "train_val.prototxt", model, lists) for name, (net, model) in nets.items()]

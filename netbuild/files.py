@@ -17,6 +17,8 @@ _AS_IT_WAS = "an old one is as it was"
 
 def existing_file(path: PathLike, what: str) -> Path:
     """Return `path` if it is a regular file that is not empty; else raise one sentence about `what`."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise NetbuildError(f"{what}: expected a path, found {type(path).__name__}")
     found = Path(path)
     status = _status(found, what)
     if status is None:
@@ -28,6 +30,11 @@ def existing_file(path: PathLike, what: str) -> Path:
     if not os.access(found, os.R_OK):
         raise NetbuildError(f"{what} {str(found)!r}: not readable (permission denied)")
     return found
+
+
+def listed_paths(paths: Union[PathLike, Sequence[PathLike]]) -> List[str]:
+    """Return the paths that an argument names: one alone, or several."""
+    return [os.fspath(one) for one in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
 
 
 def is_there(path: PathLike, what: str) -> bool:

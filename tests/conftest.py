@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Dict
 
@@ -71,6 +72,32 @@ def browser():
         chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+class _Opened:
+    """The names of the files that this process opens, as the interpreter itself reports them."""
+
+    names = None
+
+    def note(self, event, arguments):
+        if event == "open" and self.names is not None and isinstance(arguments[0], (str, bytes)):
+            # In old Pythons a Path that is opened is reported twice: by `open`, then by `os.open`, which has no mode.
+            path, mode = os.fsdecode(arguments[0]), arguments[1]
+            if mode is not None or self.last != path:
+                self.names.append(Path(path).name)
+            self.last = path if mode is not None else None
+
+
+_opened = _Opened()
+sys.addaudithook(_opened.note)  # which cannot be taken away again
+
+
+@pytest.fixture()
+def opened():
+    """The names of the files that this process opens."""
+    _opened.names, _opened.last = [], None
+    yield _opened.names
+    _opened.names = None
 
 
 @pytest.fixture()

@@ -17,9 +17,9 @@ from sklearn import metrics
 from netbuild import DataSource, Fusion, Join, Preparation, Scorer, emit_files, lenet, proto, score_nets
 from netbuild.branches.lenet import MNIST
 from netbuild.data.images import encoded
-from netbuild.data.lists import read_list
 from netbuild.errors import CaffeError, GraphError, NetbuildError, NetbuildWarning, WeightsError
 from netbuild.evaluation import figures
+from netbuild.soundness.images import read_images
 
 ODD, EVEN = (1, 3, 5, 7, 9), (0, 2, 4, 6, 8)
 SPLITS = {"train": "train", "test": "val"}
@@ -309,12 +309,18 @@ def test_lists_that_do_not_fit_are_refused(models, tmp_path, small_lists):
         score_nets(scorer(models, "all"), "nowhere.txt")
 
 
+def test_a_list_is_read_and_its_images_are_opened_once(models, prime_list, opened):
+    paths = score_nets(scorer(models, "all"), prime_list, branches(models)).listing.paths
+    assert {opened.count(Path(path).name) for path in paths} == {1}
+    assert opened.count("prime.txt") == 1
+
+
 def test_a_list_is_read_as_caffe_reads_it(in_tmp, models, small_lists):
     first = small_lists.path("val_all").read_text().split()[0]
     Path("a folder").mkdir()
     shutil.copy(first, "a folder/an image.png")
     Path("list.txt").write_bytes(b"an image.png 3\r\n")
-    found = read_list("list.txt", "a folder/")
+    found = read_images("list.txt", "a folder/").listing()
     assert (found.paths, found.labels.tolist()) == (["a folder/an image.png"], [3])
     message = proto.read_net(models / "all" / "train_val.prototxt")
     message.layer[1].image_data_param.root_folder = "a folder/"
@@ -394,7 +400,7 @@ def test_the_command(models, prime_list, tmp_path):
 def test_what_the_command_refuses(models, prime_list):
     words = arguments(models, prime_list)
     assert "no branch has this prefix; the branches are odd, even" in run(*words, "--labels", "x=1,2", code=2)
-    assert "one of them is missing for x" in run(*words, "--branch", "x=y.prototxt", code=2)
+    assert "missing: --weights x=FILE" in run(*words, "--branch", "x=y.prototxt", code=2)
     assert "expected [PREFIX=]L,L,..." in run(*words, "--labels", "1,b", code=2)
     assert "Missing option '--source'" in run(*words[:2], code=2)
     assert "tells how images are prepared" in run(*words, "--mean", "odd=1", code=1)

@@ -14,7 +14,6 @@ from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.errors import GraphError, NetbuildError, WeightsError
-from netbuild.verify.branches import Original, verify_branches
 
 SMALL = Input((4, 6, 6))
 
@@ -208,40 +207,6 @@ def test_refusals_write_nothing(trained, tmp_path):
     assert f"6 of 6 blobs, in 3 layers, bit-equal to {tmp_path / 'init'}" in ran.output
 
 
-def overlapping(written, tmp_path):
-    """A net that was made by other means, of two branches whose prefixes overlap, and its weights."""
-    paths = [written(name, data(shape=(2, 3, 6, 6)) + conv("c", "data")) for name in ("one", "other")]
-    branches = "".join(conv(f"{prefix}c", "data") for prefix in ("odd_", "odd_b_"))
-    target = tmp_path / "t.prototxt"
-    target.write_text(data(shape=(2, 3, 6, 6)) + branches + layer("cat", "Concat", "odd_c odd_b_c"))
-    weights = {prefix: path.with_suffix(".caffemodel") for prefix, path in zip(("odd_", "odd_b_"), paths)}
-    fuse_weights(target, weights, tmp_path / "init")
-    return target, weights
-
-
-def test_branches_of_overlapping_prefixes_are_not_written_as_one(written, pb, tmp_path):
-    target, weights = overlapping(written, tmp_path)
-    with pytest.raises(GraphError, match="2 branches .* bear 'odd_' .*layers 'odd_c', 'odd_b_c'.; give the prefix"):
-        extract_branch("odd_", target, tmp_path / "init", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    extract_branch("odd_b_", target, tmp_path / "init", tmp_path / "out")
-    assert blobs(pb, tmp_path / "out" / "odd_b.caffemodel") == blobs(pb, weights["odd_b_"])
-
-
-def test_each_layer_of_overlapping_prefixes_is_the_longers(written, pb, tmp_path):
-    target, weights = overlapping(written, tmp_path)
-    found = blobs(pb, tmp_path / "init")
-    assert {prefix: found[f"{prefix}c"] for prefix in weights} == {p: blobs(pb, w)["c"] for p, w in weights.items()}
-    told = json.loads((tmp_path / "init.json").read_text())["branches"]
-    assert {prefix: branch["seams"] for prefix, branch in told.items()} == {"odd_": ["odd_c"], "odd_b_": ["odd_b_c"]}
-    originals = {p: Original(os.fspath(w.with_suffix(".prototxt")), os.fspath(w)) for p, w in weights.items()}
-    found = verify_branches(target, tmp_path / "init", originals)
-    assert [(one.prefix, one.seam, one.equal) for one in found] == [
-        ("odd_", "odd_c", True),
-        ("odd_b_", "odd_b_c", True),
-    ]
-
-
 def test_a_fused_net_in_a_fused_net_and_a_branch_of_it_come_out(written, pb, tmp_path):
     one = written("one", data(shape=(2, 3, 6, 6)) + conv("c", "data"))
     inner = conv("odd/c", "data") + conv("even/c", "data") + layer("cat", "Concat", "odd/c even/c")
@@ -258,3 +223,40 @@ def test_a_fused_net_in_a_fused_net_and_a_branch_of_it_come_out(written, pb, tmp
     assert blobs(pb, tmp_path / "out" / "a.caffemodel") == expected
     extract_branch("a/odd", target, tmp_path / "init", tmp_path / "out")
     assert blobs(pb, tmp_path / "out" / "a_odd.caffemodel") == blobs(pb, files["a/odd"])
+
+
+def overlapping(written, tmp_path):
+    """A net that was made by other means, of two branches whose prefixes overlap, and its weights."""
+    paths = [written(name, data(shape=(2, 3, 6, 6)) + conv("c", "data")) for name in ("one", "other")]
+    branches = "".join(conv(f"{prefix}c", "data") for prefix in ("odd_", "odd_b_"))
+    target = tmp_path / "t.prototxt"
+    target.write_text(data(shape=(2, 3, 6, 6)) + branches + layer("cat", "Concat", "odd_c odd_b_c"))
+    return target, {prefix: path.with_suffix(".caffemodel") for prefix, path in zip(("odd_", "odd_b_"), paths)}
+
+
+def test_each_file_of_a_split_fusion_has_its_own_branchs_seams(written, tmp_path):
+    target, weights = overlapping(written, tmp_path)
+    fuse_weights(target, weights, tmp_path / "parts", split=True)
+    for prefix, seam in (("odd_", "odd_c"), ("odd_b_", "odd_b_c")):
+        record = json.loads((tmp_path / f"parts.{prefix}.caffemodel.json").read_text())
+        assert {owner: branch["seams"] for owner, branch in record["branches"].items()} == {prefix: [seam]}
+
+
+def test_an_error_names_no_option_that_extract_does_not_have(written, tmp_path):
+    target, weights = overlapping(written, tmp_path)
+    arguments = ["extract", "odd_b_", os.fspath(target), os.fspath(weights["odd_"]), "-o", os.fspath(tmp_path / "out")]
+    ran = CliRunner().invoke(main, arguments)
+    assert ran.exit_code == 1
+    assert "missing  c" in ran.output
+    assert "Check that the file holds the weights of this net." in ran.output
+    assert "--" not in ran.output
+
+
+def test_an_input_that_fits_no_weights_names_no_option(written, tmp_path):
+    images = layer("data", "ImageData", "", "data label", "image_data_param { source: 'x' batch_size: 1 }")
+    one = written("one", data(shape=(2, 3, 701, 1)) + fc("a/fc", "data"))
+    target = tmp_path / "t.prototxt"
+    target.write_text(images + fc("a/fc", "data") + layer("s", "Silence", "label", ""))
+    one.with_suffix(".caffemodel").rename(tmp_path / "init")
+    with pytest.raises(NetbuildError, match=r"no square image fits the weights '.*init'$"):
+        extract_branch("a", target, tmp_path / "init", tmp_path / "out")

@@ -6,10 +6,10 @@ import pytest
 from nets import conv, data, fc, layer, net, relu
 
 from netbuild.branches.lenet import lenet
-from netbuild.branches.table import BUILDERS
+from netbuild.branches.table import BUILDERS, find_builder
 from netbuild.errors import GraphError
 from netbuild.fusion import Fusion, build
-from netbuild.graph.branches import owner, prefixes, require_prefixes
+from netbuild.graph.branches import prefixes, require_prefixes
 
 
 def two(join="concat"):
@@ -29,7 +29,7 @@ def test_a_module_that_adds_the_one_before_joins_nothing():
     text = "".join([data(), conv("m1/conv", "data"), conv("m2/conv", "m1/conv")])
     assert prefixes(net(text + layer("sum", "Eltwise", "m1/conv m2/conv"))) == []
     for name in BUILDERS:
-        assert prefixes(build(Fusion({"": BUILDERS[name]}, 10, frozen=False)).message) == [], name
+        assert prefixes(build(Fusion({"": find_builder(name)}, 10, frozen=False)).message) == [], name
 
 
 def test_only_the_outermost_branches_of_a_fusion_of_fusions():
@@ -53,12 +53,6 @@ def test_what_is_given_goes_before_what_is_found():
     assert require_prefixes(two(), []) == ["odd", "even"]
     with pytest.raises(GraphError, match=r"'ood': no layer's name begins with 'ood/'.* odd, even$"):
         require_prefixes(two(), ["ood"])
-
-
-def test_the_longest_prefix_owns_a_layer():
-    assert owner("a/odd/conv1", ["a", "a/odd"]) == "a/odd"
-    assert owner("odd_conv1", ["odd_"]) == "odd_"
-    assert owner("fc10", ["odd", "even"]) == ""
 
 
 def test_joins_of_thousands_of_groups_take_no_more_than_a_number_for_each_layer():

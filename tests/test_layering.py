@@ -20,6 +20,7 @@ ROOMS = [
     "branches",
     "fusion",
     "data",
+    "soundness",
     "costs",
     "emit",
     "fuse",
@@ -34,10 +35,10 @@ ROOMS = [
 ]
 INNER = {
     "engine": ["caffe", "ending", "child"],
-    "proto": ["lines", "state", "upgrade", "net"],
+    "proto": ["lines", "state", "upgrade", "net", "forms"],
     "weights": [
-        *("wire", "model", "values", "caffemodel", "tree", "hdf5", "index", "entry", "copier", "write"),
-        *("digest", "compare", "stats"),
+        *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
+        *("copier", "write", "digest", "compare", "figures"),
     ],
     "layers": [
         *("lengths", "row", "answers", "sources", "windows", "pointwise", "arrange", "learned", "recurrent", "losses"),
@@ -70,26 +71,17 @@ INNER = {
     ],
     "fusion": ["naming", "preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
     "data": [
-        *("images", "listing", "headers", "decode", "labels", "contents", "hdf5"),
-        *("fault", "means", "one_size", "together"),
-        *("sound", "lists", "outside", "download", "mnist", "digits"),
+        *("images", "listing", "means", "lists"),
+        *("outside", "download", "mnist", "digits"),
+    ],
+    "soundness": [
+        *("data_fault", "headers", "child", "images", "labels", "hdf5", "means", "one_size", "together", "check"),
     ],
     "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
     "fuse": [
-        *(
-            "fit",
-            "problem",
-            "plan",
-            "entries",
-            "definitions",
-            "sidecar",
-            "head",
-            "provenance",
-            "inputs",
-            "fuse",
-            "convert",
-        ),
-        *("extract", "live"),
+        *("fit", "problem", "declared", "options", "decision", "plan", "entries", "definitions", "mismatch"),
+        *("sharing", "head", "planned", "sidecar", "origin", "provenance", "fuse"),
+        *("convert", "inputs", "extract", "live", "contents"),
     ],
     "costs": ["memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.

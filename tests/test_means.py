@@ -10,9 +10,9 @@ from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, lenet
 from netbuild.data.means import read_mean
-from netbuild.data.sound import data_faults, require_readable
 from netbuild.engine.child import run
 from netbuild.errors import NetbuildError
+from netbuild.soundness.check import data_faults, require_readable
 
 RESIZED = "new_height: 20 new_width: 24"
 

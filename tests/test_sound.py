@@ -13,11 +13,11 @@ from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, lenet, proto
 from netbuild.branches.lenet import MNIST
-from netbuild.data.headers import look
-from netbuild.data.sound import data_faults, require_readable
 from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.engine.child import apart, run
 from netbuild.errors import CaffeError, NetbuildError, NetbuildWarning
+from netbuild.soundness.check import data_faults, require_readable
+from netbuild.soundness.headers import read_header
 
 
 def noise(size=(28, 28), colour=False):
@@ -49,6 +49,23 @@ def list_of(in_tmp):
         Path("list.txt").write_text("".join(f"a.png {label}\n" for label in labels))
 
     return write
+
+
+def test_a_list_is_read_and_its_images_are_opened_once_for_both_phases(list_of, opened):
+    list_of(0, 11)
+    noise().save("b.png")
+    Path("list.txt").write_text("a.png 0\nb.png 11\n")
+    accuracy = layer("right", "Accuracy", "ip label", more="include { phase: TEST }")
+    opened.clear()
+    assert len(faults(images() + scored() + accuracy)) == 1
+    assert [opened.count(name) for name in ("list.txt", "a.png", "b.png")] == [1, 1, 1]
+
+
+def test_a_pipe_in_the_place_of_an_image_is_no_image(list_of):
+    list_of(0)
+    Path("a.png").unlink()
+    os.mkfifo("a.png")
+    assert re.search(r"image 'a.png' in line 1 cannot be read \(not a regular file\)", *faults(images() + scored()))
 
 
 @pytest.mark.parametrize(
@@ -128,13 +145,13 @@ def test_images_are_refused_where_caffe_cannot_read_them(in_tmp):
     Path("list.txt").write_bytes(b"".join(lists))
     unread = [name for name, is_read in zip(names, read) if not is_read]
     assert 5 < len(unread) < len(names)
-    assert all(look(name.encode()).doubtful for name in unread)
-    assert not any(look(f"whole.{ending}".encode()).doubtful for ending in ("png", "jpg", "bmp"))
-    assert list(run("netbuild.data.decode:unread", paths=names)) == unread
+    assert all(read_header(name.encode()).doubtful for name in unread)
+    assert not any(read_header(f"whole.{ending}".encode()).doubtful for ending in ("png", "jpg", "bmp"))
+    assert list(run("netbuild.soundness.child:unread", paths=names)) == unread
     sentences = faults(images(batch=1))
     page = f"image 'page.jpg' in line {names.index('page.jpg') + 1} looks like text or HTML, and Caffe cannot read it"
     assert page in "\n".join(sentences)
-    assert len(sentences) == len({look(name.encode()).format for name in unread})
+    assert len(sentences) == len({read_header(name.encode()).format for name in unread})
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp"])
@@ -142,8 +159,8 @@ def test_images_are_refused_where_caffe_cannot_read_them(in_tmp):
 def test_sizes_are_those_of_pillow(in_tmp, ending, size):
     noise(size).save(f"a.{ending}")
     with Image.open(f"a.{ending}") as image:
-        assert look(f"a.{ending}".encode()).size == (image.height, image.width) == size
-    assert not look(f"a.{ending}".encode()).doubtful
+        assert read_header(f"a.{ending}".encode()).size == (image.height, image.width) == size
+    assert not read_header(f"a.{ending}".encode()).doubtful
 
 
 def test_images_that_do_not_fit_are_named(in_tmp):

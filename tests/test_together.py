@@ -9,8 +9,8 @@ import pytest
 from nets import layer, net
 from PIL import Image
 
-from netbuild.data.sound import data_faults, require_readable
 from netbuild.errors import NetbuildError, NetbuildWarning
+from netbuild.soundness.check import data_faults, require_readable
 
 NAMES = [f"{number}.png" for number in range(6)]
 
@@ -51,7 +51,7 @@ def streams(path, options="", more=""):
 
 
 def said(text):
-    return [(fault.weight.name, fault.sentence) for fault in data_faults(net(text))]
+    return [(fault.severity.name, fault.sentence) for fault in data_faults(net(text))]
 
 
 @pytest.mark.parametrize(

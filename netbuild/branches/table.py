@@ -5,41 +5,55 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Dict
+from typing import TYPE_CHECKING, Dict
 
 from ..errors import GraphError, did_you_mean, some
-from .alexnet import alexnet, caffenet
-from .branch import Builder
-from .googlenet import googlenet
-from .lenet import lenet
-from .mobilenet import mobilenet_v1, mobilenet_v2
-from .resnet import resnet18, resnet34, resnet50, resnet101, resnet152
-from .squeezenet import squeezenet1_0, squeezenet1_1
-from .vgg import vgg16, vgg19
 
-BUILDERS: Dict[str, Builder] = {
-    "lenet": lenet,
-    "alexnet": alexnet,
-    "caffenet": caffenet,
-    "vgg16": vgg16,
-    "vgg19": vgg19,
-    "googlenet": googlenet,
-    "squeezenet1_0": squeezenet1_0,
-    "squeezenet1_1": squeezenet1_1,
-    "mobilenet_v1": mobilenet_v1,
-    "mobilenet_v2": mobilenet_v2,
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "resnet50": resnet50,
-    "resnet101": resnet101,
-    "resnet152": resnet152,
+if TYPE_CHECKING:
+    # `import netbuild` reads this table, and loads nothing else for it.
+    from .branch import Builder
+
+BUILDERS: Dict[str, str] = {
+    "lenet": "lenet",
+    "alexnet": "alexnet",
+    "caffenet": "alexnet",
+    "vgg16": "vgg",
+    "vgg19": "vgg",
+    "googlenet": "googlenet",
+    "squeezenet1_0": "squeezenet",
+    "squeezenet1_1": "squeezenet",
+    "mobilenet_v1": "mobilenet",
+    "mobilenet_v2": "mobilenet",
+    "resnet18": "resnet",
+    "resnet34": "resnet",
+    "resnet50": "resnet",
+    "resnet101": "resnet",
+    "resnet152": "resnet",
 }
+"""Each builder, and the module of this room that holds it: loaded when it is asked for."""
 
 
 def find_builder(name: str) -> Builder:
-    """Return the builder called `name`: one of the table, or a user's own as `package.module:function`."""
+    """Return the builder of this name.
+
+    Args:
+        name: One of netbuild's (`resnet50`), or one of your own: `package.module:function`, looked for in the current
+            folder too.
+
+    Returns:
+        The function.
+
+    Raises:
+        GraphError: There is no such builder, module or function.
+
+    Examples:
+        >>> from netbuild import find_builder, resnet50
+        >>> find_builder("resnet50") is resnet50
+        True
+    """
     if name in BUILDERS:
-        return BUILDERS[name]
+        known: Builder = getattr(importlib.import_module(f".{BUILDERS[name]}", __package__), name)
+        return known
     module_name, colon, function_name = name.partition(":")
     if not colon:
         hint = did_you_mean(name, sorted(BUILDERS))

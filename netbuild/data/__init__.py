@@ -1,1 +1,1 @@
-"""Training data: data layers, list files, and images made from MNIST or from scikit-learn's digits."""
+"""Training data: image files, the lists that name them, and images made from MNIST or from scikit-learn's digits."""

@@ -125,6 +125,13 @@ def first_paths(path: PathLike, count: int, root: str = "") -> List[Path]:
     return [Path(root + os.fsdecode(_divided(line)[0])) for line in lines]
 
 
+def unequal_lengths(lists: Sequence[ImageList]) -> Optional[str]:
+    """Return in words how long lists are, None where they are equally long."""
+    if len({len(one) for one in lists}) < 2:
+        return None
+    return ", ".join(f"{one.path!r} has {len(one):,} lines" for one in lists)
+
+
 def such(count: int, total: int, noun: str) -> str:
     """Return ' (3 of 40 lines are such)', nothing where there is only one."""
     return f" ({count:,} of {total:,} {noun} are such)" if count > 1 else ""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 
 from ..errors import NetbuildError
 from ..files import PathLike, output_folder, replacing, write_text
 from .images import FORMATS, encoded
-from .listing import Entry, ImageList, read_lines
+from .listing import read_lines
 
 SUBSETS = ("odd", "even", "all")
 
@@ -94,38 +93,6 @@ def _lines(paths: List[Path], labels: Any, subset: str) -> List[str]:
 def count_images(path: PathLike) -> int:
     """Return how many images a list file names."""
     return len(read_lines(path).without_blank_lines())
-
-
-def read_list(path: PathLike, root_folder: str = "") -> ListedImages:
-    """Read a list file of lines `PATH LABEL`, the root folder put in front of each path as Caffe does it.
-
-    Blank lines are left out. Raises NetbuildError for a line that is none, and where images are not there.
-    """
-    found = read_lines(path, root_folder)
-    blank = {number for number, line in enumerate(found.lines, 1) if not line.strip()}
-    entries = [entry for entry in found.entries() if entry.line not in blank]
-    wrong = [one for one in found.misread() if one.line not in blank]
-    if wrong:
-        raise NetbuildError(found.sentences(wrong)[0])
-    _require_classes(found, entries)
-    missing = [entry for entry in entries if not Path(os.fsdecode(entry.path)).is_file()]
-    if missing:
-        raise NetbuildError(found.absent(missing))
-    if not entries:
-        raise NetbuildError(f"list {str(path)!r}: names no image")
-    import numpy as np
-
-    labels = np.array([entry.label for entry in entries], np.int64)
-    return ListedImages([os.fsdecode(entry.path) for entry in entries], labels)
-
-
-def _require_classes(found: ImageList, entries: Sequence[Entry]) -> None:
-    for entry in entries:
-        if entry.label < 0:
-            raise NetbuildError(
-                f"list {found.path!r}: line {entry.line} is {found.shown(entry.line)}; expected PATH LABEL: the label "
-                "stands for a class, and those count from 0"
-            )
 
 
 def total(splits: Mapping[str, Digits]) -> int:

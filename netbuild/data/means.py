@@ -1,23 +1,16 @@
-"""Mean files: the one reader of what Caffe takes from them, and whether they fit the images of a layer.
-
-Caffe subtracts the mean before it crops, so that it is of the size of whole images (C, H, W), resized where they are.
-"""
+"""Mean files: the one reader of what Caffe takes from them."""
 
 from __future__ import annotations
 
 import math
 import os
 import warnings
-from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional
+from typing import List, NamedTuple
 
-from ..branches.told import cut_of, resize_of, told_by
 from ..engine.caffe import Message, schema
 from ..errors import NetbuildError
-from ..files import PathLike, existing_file, is_there
+from ..files import PathLike, existing_file
 from ..layers.lengths import counted
-from .contents import Found, size_text
-from .fault import Fault, Weight
 
 _AXES = 4
 _LEGACY = ("num", "channels", "height", "width")
@@ -63,48 +56,3 @@ def _lengths(blob: Message) -> List[int]:
     if any(map(blob.HasField, _LEGACY)):
         return [getattr(blob, name) for name in _LEGACY]
     return list(blob.shape.dim)
-
-
-def mean_faults(layer: Message, found: Optional[Found]) -> Iterator[Fault]:
-    """Yield what is wrong with a layer's mean file; `found` are the images of its list, where that is there.
-
-    Raises NetbuildError for a file that Caffe does not take.
-    """
-    path = layer.transform_param.mean_file
-    if not path:
-        return
-    if not is_there(path, "mean file"):
-        yield Fault(
-            f"the mean file {path!r} is not there; layer {layer.name!r} reads it, and Caffe looks for it from the "
-            f"folder in which it runs ({Path.cwd()})",
-            Weight.ELSEWHERE,
-        )
-        return
-    mean = read_mean(path)
-    sentence = _of_options(layer, mean) or (_of_images(found, mean) if found and not resize_of(layer) else None)
-    if sentence:
-        size = f"{mean.channels} x {mean.height} x {mean.width}"
-        yield Fault(
-            f"layer {layer.name!r}: its mean file {path!r} is {size} (channels, height, width), and {sentence}; Caffe "
-            "subtracts it before the crop: take the mean of such images, or a mean_value for each channel"
-        )
-
-
-def _of_options(layer: Message, mean: Mean) -> Optional[str]:
-    """Return what the layer's own fields tell of its images that the mean is not."""
-    channels, cut = told_by(layer, None).channels, cut_of(layer)
-    if channels is not None and channels != mean.channels:
-        return f"its images have {counted(channels, 'channel')}"
-    if cut and cut.resize and cut.resize != mean[1:]:
-        return "its images are resized to {} x {}".format(*cut.resize)
-    if cut and cut.crop and cut.crop > min(mean[1:]):
-        return f"its images are cropped to {cut.crop} x {cut.crop}"
-    return None
-
-
-def _of_images(found: Found, mean: Mean) -> Optional[str]:
-    """Return which image is of another size than the mean."""
-    unlike = [one for one in found.images if one.header.size not in (None, mean[1:]) and not one.header.turned]
-    if not unlike:
-        return None
-    return f"{found.named(unlike[0].entry)} is {size_text(unlike[0].header.size)}{found.such(len(unlike))}"

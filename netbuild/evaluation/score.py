@@ -11,13 +11,12 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
-from ..data.contents import look_at, unfit
-from ..data.listing import read_lines
-from ..data.lists import ListedImages, read_list
-from ..data.means import mean_faults
+from ..data.lists import ListedImages
 from ..engine.child import run
 from ..errors import NetbuildError, NetbuildWarning
 from ..files import PathLike
+from ..soundness.images import InspectedImages, read_images, unfit_images
+from ..soundness.means import mean_faults
 from .ensembles import ENSEMBLES, Member
 from .figures import ClassFigures, confusion, in_top, per_class, share, softmax
 from .scorer import Preparation, Prepared, Scorer, prepare
@@ -117,11 +116,33 @@ def score_nets(
     gpu: Optional[int] = None,
     on_progress: ScoreProgress = lambda _name, _done, _all: None,
 ) -> Evaluation:
-    """Run a net, and branches alone to compare it with, over a list of images: each image once, in TEST phase.
+    """Run a net over a list of images, and branches alone to compare it with: each image once, in TEST phase.
 
-    Of two branches and more there are ensembles as well: mean and product of their probabilities, majority vote.
-    `preparation` is for nets that do not tell how their images are prepared, `root_folder` stands before each path of
-    the list (by default as in the net's own data layer).
+    Of two branches and more there are ensembles as well: mean and product of their probabilities, and majority vote.
+
+    Args:
+        net: The net with its weights.
+        source: The list: lines `PATH LABEL`.
+        branches: By name further nets with their weights, which may know only some of the labels.
+        preparation: How images are prepared for the nets that do not tell.
+        root_folder: What stands before each path of the list; by default as in the net's own data layer.
+        gpu: The number of the GPU that computes; by default the CPU.
+        on_progress: Called with the name of the net that runs, the images done, and all images.
+
+    Returns:
+        `rows` with top-1 and top-5, `confusion()` and `per_class()`, and all `answers`.
+
+    Raises:
+        NetbuildError: A label or an image of the list does not fit, or nothing tells how images are prepared.
+        GraphError: The net has several scores, and none is named.
+        WeightsError: The weights are not those of the net.
+
+    Examples:
+        >>> from netbuild import Scorer, score_nets
+        >>> odd = Scorer("odd/train_val.prototxt", "odd.caffemodel")
+        >>> found = score_nets(odd, "digits/test_odd.txt")
+        >>> [(row.kind, row.images) for row in found.rows], found.confusion().shape
+        ([('net', 20)], (5, 5))
     """
     scorers = {"": net, **(branches or {})}
     prepared = {name: prepare(scorer, preparation) for name, scorer in scorers.items()}
@@ -130,12 +151,13 @@ def score_nets(
             "the data layers of the nets tell how images are prepared; leave out --mean, --scale and so on"
         )
     root = prepared[""].data.image_data_param.root_folder if root_folder is None else root_folder
-    listing = read_list(source, root)
+    images = read_images(source, root)
+    listing = images.listing()
     with tempfile.TemporaryDirectory() as folder:
         full = Path(folder) / "list.txt"
         full.write_text("".join(f"{path} 0\n" for path in listing.paths), "utf-8", "surrogateescape")
         ready = {name: one.reading(str(full), len(listing.paths)) for name, one in prepared.items()}
-        _require_fit(source, root, ready)
+        _require_fit(images, ready)
         known = {name: _labels(name, one) for name, one in ready.items()}
         _require_known(known, listing, net, str(source))
         for name, labels in known.items():
@@ -145,14 +167,12 @@ def score_nets(
     return Evaluation(listing, (*answers, *_ensembles(answers[1:])))
 
 
-def _require_fit(source: PathLike, root: str, ready: Mapping[str, Prepared]) -> None:
+def _require_fit(images: InspectedImages, ready: Mapping[str, Prepared]) -> None:
     """Raise NetbuildError for the first image that a net's data layer would stumble over, or a mean of another size."""
-    listed = read_lines(source, root)
-    found = look_at(listed, [entry for entry in listed.entries() if listed.lines[entry.line - 1].strip()])
     for one in ready.values():
-        sentences = [*unfit(found, one.data), *(fault.sentence for fault in mean_faults(one.data, found))]
-        if sentences:
-            raise NetbuildError(sentences[0])
+        faults = [*unfit_images(images, one.data), *(fault.sentence for fault in mean_faults(one.data, images))]
+        if faults:
+            raise NetbuildError(faults[0])
 
 
 def _fewer(name: str, outputs: int, classes: int) -> str:
@@ -169,7 +189,7 @@ def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
         return tuple(range(outputs))
     option = f"--labels {name + '=' if name else ''}{','.join(map(str, labels))}"
     if len(labels) != outputs:
-        raise NetbuildError(f"{option}: {len(labels)} labels, and {prepared.scorer.net} has {outputs} outputs")
+        raise NetbuildError(f"{option}: {len(labels)} labels, and {prepared.scorer.name} has {outputs} outputs")
     if len(set(labels)) < len(labels) or min(labels) < 0:
         raise NetbuildError(f"{option}: each output needs a label of its own, 0 or higher")
     return tuple(labels)
@@ -178,7 +198,7 @@ def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
 def _require_known(known: Mapping[str, Sequence[int]], listing: ListedImages, net: Scorer, source: str) -> None:
     """Raise NetbuildError for labels of the list, or of a branch, beyond those of the net."""
     highest = max(known[""])
-    there = f"beyond those of {net.net} (0 to {highest})"
+    there = f"beyond those of {net.name} (0 to {highest})"
     for name, labels in known.items():
         if max(labels) > highest:
             raise NetbuildError(
@@ -203,7 +223,7 @@ def _answers(
     on_progress: ScoreProgress,
 ) -> Answers:
     """Run one net over the list."""
-    title = name or str(prepared.scorer.net)
+    title = name or prepared.scorer.name
     chunks: List[Any] = []
     done = 0
     on_progress(title, 0, images)
@@ -214,7 +234,7 @@ def _answers(
             on_progress(title, done, images)
     scores = np.concatenate(chunks)
     if not np.isfinite(scores).all():
-        raise NetbuildError(f"{prepared.scorer.net}: its scores are not finite; look at {prepared.scorer.weights}")
+        raise NetbuildError(f"{prepared.scorer.name}: its scores are not finite; look at {prepared.scorer.weights}")
     own = scores / scores.sum(axis=1, keepdims=True) if prepared.are_probabilities else softmax(scores)
     probabilities = np.zeros((images, max(known[""]) + 1), np.float32)
     probabilities[:, known[name]] = own

@@ -14,8 +14,8 @@ from ..engine.caffe import TEST, Message
 from ..engine.child import run
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike
+from ..fuse.declared import declare
 from ..fuse.fit import blob_text, fits, shapes_text
-from ..fuse.fuse import declare
 from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
 from ..graph.feed import is_input
@@ -27,7 +27,15 @@ from ..weights.index import index
 
 @dataclass(frozen=True)
 class Preparation:
-    """How images are made the input of a net without a data layer: as emit writes it into one."""
+    """How images become the input of a net without a data layer.
+
+    Examples:
+        >>> from netbuild import Preparation, Scorer, score_nets
+        >>> grey = Preparation(mean=(128,), scale=1 / 256)
+        >>> odd = Scorer("odd/deploy.prototxt", "odd.caffemodel", preparation=grey)
+        >>> score_nets(odd, "digits/test_odd.txt").rows[0].images
+        20
+    """
 
     mean: Optional[Tuple[float, ...]] = None
     """Subtracted from each value 0..255: one value, or one per channel (B, G, R); () for none."""
@@ -47,17 +55,29 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A net with its weights, and what its outputs stand for."""
+    """A net with its weights, and what its outputs stand for.
 
-    net: PathLike
-    """A train_val prototxt, whose TEST phase tells how images are prepared, or a deploy prototxt."""
+    Examples:
+        >>> from netbuild import Scorer
+        >>> odd = Scorer("odd/train_val.prototxt", "odd.caffemodel", labels=[1, 3, 5, 7, 9])
+    """
+
+    net: proto.Net
+    """A train_val net, whose TEST phase tells how images are prepared, or a deploy net: a path, a NetParameter or a
+    NetSpec."""
     weights: PathLike
+    """Its weight file, .caffemodel or HDF5."""
     labels: Optional[Sequence[int]] = None
     """The list's label of each output; by default output k stands for label k."""
     scores: Optional[str] = None
     """The blob of the scores; by default the one that loss and accuracy read, or from which the answer is made."""
     preparation: Optional[Preparation] = None
     """For a net that does not tell how its images are prepared."""
+
+    @property
+    def name(self) -> str:
+        """What messages and tables call the net."""
+        return proto.name_of_net(self.net)
 
 
 class Prepared(NamedTuple):
@@ -101,7 +121,7 @@ class Prepared(NamedTuple):
         batch = self.data.image_data_param.batch_size
         if len(shape) < 2 or shape[0] != batch or shape[1] < 2 or any(length != 1 for length in shape[2:]):
             raise GraphError(
-                f"{self.scorer.net}: the blob {self.blob!r} ({blob_text(shape)}, for {batch} images) does not hold "
+                f"{self.scorer.name}: the blob {self.blob!r} ({blob_text(shape)}, for {batch} images) does not hold "
                 "one score for each of several classes; name the one that does with --scores BLOB"
             )
         return shape[1]
@@ -112,8 +132,8 @@ def prepare(scorer: Scorer, usual: Optional[Preparation] = None) -> Prepared:
 
     `usual` is the preparation for a net that neither tells its own nor is given one.
     """
-    name = str(scorer.net)
-    whole = proto.read_net(scorer.net)
+    name = scorer.name
+    whole = proto.net_of(scorer.net)
     require_sound(whole, name, in_phases=[TEST])
     net = proto.only_phase(whole, TEST)
     blob = scorer.scores or _scores(net, name)
@@ -138,7 +158,7 @@ def _require_weights(net: Message, scorer: Scorer) -> None:
         if len(blobs) != len(layer.shapes) or not all(map(fits, blobs, layer.shapes)):
             found = shapes_text([blob.shape for blob in blobs]) if blobs else "no such layer"
             raise WeightsError(
-                f"weights {str(scorer.weights)!r}: are not those of {scorer.net}: for its layer {layer.name!r} "
+                f"weights {str(scorer.weights)!r}: are not those of {scorer.name}: for its layer {layer.name!r} "
                 f"({shapes_text(layer.shapes)}) they have {found}"
             )
 
@@ -192,15 +212,15 @@ def _fed_by_images(net: Message, scorer: Scorer, usual: Optional[Preparation]) -
     used = [top for layer in sources for top in layer.top if top in read]
     if len(used) != 1:
         listed = f"{len(used)} inputs ({some(used)})" if used else "no input"
-        raise GraphError(f"{scorer.net}: its scores come from {listed}; one list feeds exactly one")
+        raise GraphError(f"{scorer.name}: its scores come from {listed}; one list feeds exactly one")
     own = sources[0]
     if reads_list(own):
         _require_telling(own, scorer)
         return net
     if not is_open_input(own):
         raise GraphError(
-            f"{scorer.net}: its data layer {own.name!r} is of type {own.type}, and a list of images can take the place "
-            "of ImageData only; give the deploy prototxt with --mean and --scale"
+            f"{scorer.name}: its data layer {own.name!r} is of type {own.type}, and a list of images can take the "
+            "place of ImageData only; give the deploy prototxt with --mean and --scale"
         )
     layers = _image_layers(net, used[0], scorer, scorer.preparation or usual)
     return type(net)(name=net.name, layer=[*layers, *[layer for layer in net.layer if layer is not own]])
@@ -209,7 +229,7 @@ def _fed_by_images(net: Message, scorer: Scorer, usual: Optional[Preparation]) -
 def _require_telling(own: Message, scorer: Scorer) -> None:
     if scorer.preparation is not None:
         raise GraphError(
-            f"{scorer.net}: its data layer {own.name!r} tells how images are prepared; leave out --mean, --scale and "
+            f"{scorer.name}: its data layer {own.name!r} tells how images are prepared; leave out --mean, --scale and "
             "the like for it, or give a deploy prototxt"
         )
     if own.transform_param.mean_file:
@@ -219,13 +239,13 @@ def _require_telling(own: Message, scorer: Scorer) -> None:
 def _image_layers(net: Message, blob: str, scorer: Scorer, told: Optional[Preparation]) -> List[Message]:
     if told is None or (told.mean is None and told.scale is None and told.mean_file is None):
         raise GraphError(
-            f"{scorer.net}: does not tell how its images are prepared; give --mean (or --mean none) and --scale, as "
+            f"{scorer.name}: does not tell how its images are prepared; give --mean (or --mean none) and --scale, as "
             "they were in its training, or a train_val prototxt"
         )
     shape = infer(net, TEST).blobs.get(blob)
     lengths = tuple(length for length in (shape or ())[1:] if length is not None)
     if len(lengths) != 3:
-        raise GraphError(f"{scorer.net}: its input {blob!r} is {blob_text(shape)}; images need N x C x H x W")
+        raise GraphError(f"{scorer.name}: its input {blob!r} is {blob_text(shape)}; images need N x C x H x W")
     if told.mean_file:
         read_mean(told.mean_file)
     prepared = Input(
@@ -234,7 +254,7 @@ def _image_layers(net: Message, blob: str, scorer: Scorer, told: Optional[Prepar
     source = DataSource(prepared, crop=told.crop, resize=told.resize)
     if source.size() != lengths:
         raise GraphError(
-            f"{scorer.net}: images come as {blob_text(source.size())} and its input {blob!r} takes "
+            f"{scorer.name}: images come as {blob_text(source.size())} and its input {blob!r} takes "
             f"{blob_text(lengths)}; change --crop or --resize"
         )
     return [layer for layer in data_layers({blob: source}, {f"{blob}_label": 1}) if proto.in_phase(layer, TEST)]

@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 from typing import Dict
 
-from ..data.listing import ImageList, read_lines
-from ..data.together import lengths
+from ..data.listing import ImageList, read_lines, unequal_lengths
 from ..engine.caffe import Message
 from ..errors import NetbuildError
 from ..proto import copied
@@ -21,7 +20,7 @@ def listings(data: Message) -> Dict[str, ImageList]:
         options = layer.image_data_param
         whole = read_lines(options.source, options.root_folder, f"layer {layer.name!r}: list")
         found[layer.name] = whole.without_blank_lines()
-    told = lengths([*found.values()])
+    told = unequal_lengths([*found.values()])
     if told:
         raise NetbuildError(f"the lists of a net with several data layers must be equally long: {told}")
     return found

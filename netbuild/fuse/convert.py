@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from ..engine.caffe import Message
-from ..files import PathLike, require_output
+from ..files import PathLike, replacing, require_output
+from ..layers.fillers import has_weight_filler
+from ..layers.table import of_type
+from ..spelling import option
 from ..weights.copier import ByteProgress
 from ..weights.digest import Digests
-from ..weights.entry import Entry, Taken
+from ..weights.entry import CopiedBlob, Entry
+from ..weights.formats import format_for
 from ..weights.index import index
-from ..weights.model import Blob, Shape
-from ..weights.write import require_suffix, write_model
+from ..weights.model import Blob, Layer, Model, Shape
+from ..weights.write import require_writable, write_into
 from .definitions import renewed, stored_layers, stored_net
 
 
@@ -29,48 +33,75 @@ class Converted:
     renewed: int
     """Layers whose definition or shapes were of before 2015."""
     defined: int
-    """Layers of which the file told more than the name."""
+    """Layers of which the file holds more than names and values."""
 
 
 def convert_weights(
-    source: PathLike, output: PathLike, *, over_2gb: bool = False, progress: Optional[ByteProgress] = None
+    source: PathLike, output: PathLike, *, over_2gb: bool = False, on_progress: Optional[ByteProgress] = None
 ) -> Converted:
-    """Write the layers of `source` to `output`, a caffemodel in the current format or, by its name (.h5), HDF5.
+    """Bring a weight file up to date, or from one format to the other.
 
-    Definitions are upgraded as Caffe does it, four-number shapes become the true ones; values stay bit for bit as they
-    are, floats or doubles, and diffs are left behind. What comes out of HDF5 has names and blobs, no definitions.
+    Definitions are upgraded as Caffe does it, and shapes of four numbers become the true ones. Values stay bit for bit
+    as they are, floats or doubles; diffs are left behind. What comes out of HDF5 has names and blobs, no definitions.
+
+    Args:
+        source: A caffemodel of any age, or an HDF5 file.
+        output: The file to write: `.caffemodel`, or `.h5` for HDF5.
+        over_2gb: Write a caffemodel even where it is larger than Caffe reads.
+        on_progress: Called with the bytes written so far and in all.
+
+    Returns:
+        What was written: `layers`, `blobs`, and how many were old.
+
+    Raises:
+        WeightsError: The file cannot be read, or the output could not be.
+
+    Examples:
+        >>> from netbuild import convert_weights
+        >>> done = convert_weights("odd.caffemodel", "odd.h5")
+        >>> done.layers, done.blobs
+        (4, 8)
     """
-    require_suffix(output)
+    format_for(output)  # refuses an ending that is none before anything is read
     require_output(output, [source])
     with Digests([os.fspath(source)]) as digests:
         model = index(source)
         net = stored_net(model)
-        found: List[Entry] = _inputs(net, model.path)
-        old = defined = 0
-        for layer, stored in stored_layers(model):
-            blobs = [
-                Taken(_true_shape(blob, stored.type, number), model.path, blob)
-                for number, blob in enumerate(layer.blobs)
-            ]
-            found.append(Entry(layer.name, stored.SerializeToString(), blobs))
-            old += layer.definition.v1 or any(blob.legacy for blob in layer.blobs)
-            defined += bool(stored.type)
-        size = write_model(
-            found,
-            output,
-            net=net.SerializeToString(),
-            over_2gb=over_2gb,
-            seal=lambda _: digests.of(model.path),
-            progress=progress,
-        )
-    blob_count = sum(len(layer.blobs) for layer in model.layers)
-    return Converted(os.fspath(output), size, len(model.layers), blob_count, old, defined)
+        inputs = _input_layers(net, model.path)
+        layers = list(stored_layers(model))
+        entries = [*inputs, *(_entry(model, layer, definition) for layer, definition in layers)]
+        fields = net.SerializeToString()
+        remedies = [f"for other readers {option('over_2gb', True)}"]
+        require_writable(entries, output, net=fields, over_limit=over_2gb, remedies=remedies)
+        with replacing(output) as file:
+            size = write_into(file, entries, output, net=fields, progress=on_progress)
+            digests.of(model.path)  # what was read is what is there
+    return Converted(
+        os.fspath(output),
+        bytes_written=size,
+        layers=len(model.layers),
+        blobs=sum(len(layer.blobs) for layer in model.layers),
+        renewed=sum(map(_is_old, model.all_layers)),
+        defined=sum(bool(definition.type) for _, definition in layers),
+    )
 
 
-def _inputs(net: Message, path: str) -> List[Entry]:
+def _entry(model: Model, layer: Layer, definition: Message) -> Entry:
+    blobs = [
+        CopiedBlob(_true_shape(blob, definition.type, number), model.path, blob)
+        for number, blob in enumerate(layer.blobs)
+    ]
+    return Entry(layer.name, definition.SerializeToString(), blobs)
+
+
+def _is_old(layer: Layer) -> bool:
+    return layer.definition.v1 or any(blob.legacy for blob in layer.blobs)
+
+
+def _input_layers(net: Message, path: str) -> List[Entry]:
     """Take the old fields for inputs out of the net, and return the layer that stands for them, if they have shapes."""
-    told = net.input and (net.input_shape or net.input_dim)
-    layers = renewed(net, path).layer if told else []
+    has_shapes = net.input and (net.input_shape or net.input_dim)
+    layers = renewed(net, path).layer if has_shapes else []
     for field in ("input", "input_shape", "input_dim"):
         net.ClearField(field)
     return [Entry(layer.name, layer.SerializeToString(), []) for layer in layers]
@@ -82,9 +113,7 @@ def _true_shape(blob: Blob, kind: str, number: int) -> Shape:
     A convolution's kernels have four axes, a full connection's weights the last two of the four, all else of those
     years one.
     """
-    if not blob.legacy:
-        return blob.shape
-    if number == 0 and kind in ("Convolution", "Deconvolution"):
-        return blob.shape
-    axes = 2 if number == 0 and kind == "InnerProduct" else 1
-    return blob.shape[-axes:] if set(blob.shape[:-axes]) <= {1} else blob.shape
+    axes = 1
+    if number == 0 and has_weight_filler(kind):
+        axes = 4 if of_type(kind).options == "convolution_param" else 2
+    return blob.shape[-axes:] if blob.legacy and set(blob.shape[:-axes]) <= {1} else blob.shape

@@ -1,5 +1,6 @@
 """Prototxt: text to message and back, and which layers a phase has."""
 
+from .forms import Net, name_of_net, net_of
 from .net import (
     copied,
     fillers,
@@ -18,10 +19,13 @@ from .net import (
 from .state import NetState
 
 __all__ = [
+    "Net",
     "NetState",
     "copied",
     "fillers",
     "in_phase",
+    "name_of_net",
+    "net_of",
     "of_phase",
     "only_phase",
     "parsed",

@@ -102,11 +102,21 @@ def upgraded(net: Message, source: str) -> Message:
             result.layer.add().CopyFrom(_from_v1(_from_v0(layer, source), source))
     if net.input:
         _put_inputs_first(result, source)
-    for layer in result.layer:
-        if layer.type == "BatchNorm" and len(layer.param) == 3:
-            for spec in layer.param:
-                spec.lr_mult = spec.decay_mult = 0
+    for layer in filter(_learns_statistics, result.layer):
+        for spec in layer.param:
+            spec.lr_mult = spec.decay_mult = 0
     return result
+
+
+def is_current(net: Message) -> bool:
+    """Tell whether a net is in the current format, so that Caffe would upgrade nothing of it."""
+    return not net.layers and not net.input and not any(map(_learns_statistics, net.layer))
+
+
+def _learns_statistics(layer: Message) -> bool:
+    """Tell whether a BatchNorm has entries that let its statistics learn, which Caffe sets to 0."""
+    learns = any(spec.lr_mult or spec.decay_mult for spec in layer.param)
+    return layer.type == "BatchNorm" and len(layer.param) == 3 and learns
 
 
 def _unpadded(net: Message, source: str) -> Any:

@@ -16,6 +16,7 @@ from ..files import PathLike
 from ..fuse.provenance import Checked, check_sources
 from ..fuse.sidecar import recorded, sidecar
 from ..train.log import curves_svg, read_log
+from ..weights.formats import suffixes
 from ..weights.index import index
 from .drawing import svg
 
@@ -74,9 +75,23 @@ class FusionReport:
 
 
 def gather_report(folder: PathLike, prefixes: Sequence[str] = ()) -> FusionReport:
-    """Look at the folder of a fusion, as emit, fuse and train leave it, or at that of a demo.
+    """Gather what the folder of a fusion tells, as `emit_files`, `fuse_weights` and `train_solver` leave it.
 
-    Raises NetbuildError where it holds no net.
+    Args:
+        folder: That folder, or the one of a demo.
+        prefixes: The prefixes of its branches, where neither the layers' names nor the weight file tell them.
+
+    Returns:
+        Net, summary, drawing, sources of the weights, trainings: what `write_report` writes.
+
+    Raises:
+        NetbuildError: The folder holds no net.
+
+    Examples:
+        >>> from netbuild import gather_report
+        >>> report = gather_report("fused")
+        >>> report.net_file.name, report.summary.branches
+        ('train_val.prototxt', ('odd', 'even'))
     """
     folder = Path(folder)
     home = next((place for place in (folder, folder / "fused") if any((place / name).exists() for name in _NETS)), None)
@@ -121,7 +136,7 @@ def _or_why(get: Callable[[], Found]) -> Maybe[Found]:
 
 def _weights(home: Path) -> Maybe[Tuple[Path, Mapping[str, Any]]]:
     """Return the weight file that tells where its values come from."""
-    files = sorted([*home.glob("*.caffemodel"), *home.glob("*.h5")])
+    files = sorted(path for suffix in suffixes() for path in home.glob(f"*{suffix}"))
     told = [path for path in files if Path(sidecar(path)).exists()]
     if not told:
         return Missing("No weights were copied yet: netbuild fuse TARGET --weights PREFIX=FILE ... -o init.caffemodel.")

@@ -13,8 +13,8 @@ from ..errors import NetbuildError, some
 from ..features.make import HERE, Execution, Kept
 from ..features.part import PhaseFeatures, part_of, untrained
 from ..files import PathLike
-from ..fuse.fuse import plan_weights
-from ..fuse.plan import CopyOptions
+from ..fuse.options import CopyOptions
+from ..fuse.planned import plan_weights
 from ..graph.filled import has_frozen_part
 from ..layers import parameter_shapes
 from ..solving import type_of
@@ -32,7 +32,13 @@ _TWICE = ("AdaDelta", "Adam")
 
 @dataclass(frozen=True)
 class Features:
-    """Whether a head is trained on kept features, and how."""
+    """Whether a head is trained on kept features, and how.
+
+    Examples:
+        >>> from netbuild import Features
+        >>> whole_net = Features("off")
+        >>> kept_for_many_runs = Features(folder="features", shuffle=True)
+    """
 
     where: PathLike = AUTO
     """'auto': where that is the same and pays; 'off': never; or the folder of features that are there, or are to be."""
@@ -46,7 +52,7 @@ class Features:
     """Leave the frozen layers out of the snapshots; `fuse` completes them."""
 
 
-WHERE_IT_PAYS = Features()
+WHERE_IT_PAYS: Features = Features()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Dict, Iterator, List, Optional, Sequence
 
 from .. import proto
 from ..costs.summary import summarize
-from ..data.sound import require_readable
 from ..engine.caffe import TEST, TRAIN, Message
 from ..engine.ending import machine_memory
 from ..errors import GraphError, NetbuildError, WeightsError, some
@@ -18,6 +17,7 @@ from ..fuse.provenance import require_one_set
 from ..graph.check import require_savable, require_sound, warn
 from ..graph.feed import data_layers
 from ..graph.filled import unfilled
+from ..soundness.check import require_readable
 from ..weights.index import index, kind_of, read_state
 
 NEVER = 2**31 - 1

@@ -6,11 +6,11 @@ from enum import IntEnum
 from typing import NamedTuple
 
 
-class Weight(IntEnum):
-    """How much a fault weighs. Whoever writes a net refuses the heaviest only, whoever runs it all but doubts."""
+class Severity(IntEnum):
+    """How bad a fault is. Whoever writes a net refuses only the worst, whoever runs it refuses all but doubts."""
 
     DOUBT = 1
-    """What Caffe takes, and its user may not mean."""
+    """Caffe takes it, and its user may not mean it."""
     ELSEWHERE = 2
     """A file beside the net is not there: it may be where the net will run."""
     ABSENT = 3
@@ -18,8 +18,8 @@ class Weight(IntEnum):
     WRONG = 4
 
 
-class Fault(NamedTuple):
-    """What is wrong with a data layer's list, or with what it names."""
+class DataFault(NamedTuple):
+    """What is wrong with a data layer's list, or with what the list names."""
 
     sentence: str
-    weight: Weight = Weight.WRONG
+    severity: Severity = Severity.WRONG

@@ -9,9 +9,9 @@ import os
 from itertools import zip_longest
 from typing import Iterator, NamedTuple, Optional, Sequence
 
+from ..data.listing import Entry, ImageList, unequal_lengths
 from ..engine.caffe import Message
-from .fault import Fault, Weight
-from .listing import Entry, ImageList
+from .data_fault import DataFault, Severity
 
 
 class Stream(NamedTuple):
@@ -39,29 +39,22 @@ class Stream(NamedTuple):
         return "rand_skip" if options.rand_skip > 1 else ""
 
 
-def lengths(lists: Sequence[ImageList]) -> Optional[str]:
-    """Return how long lists are, in words, where they are not equally long."""
-    if len({len(one) for one in lists}) < 2:
-        return None
-    return ", ".join(f"{one.path!r} has {len(one):,} lines" for one in lists)
-
-
-def apart(streams: Sequence[Stream]) -> Iterator[Fault]:
+def together_faults(streams: Sequence[Stream]) -> Iterator[DataFault]:
     """Yield where the lists of one phase do not go together.
 
-    A list of which only the labels are read adds to the images of another: those must be its own, line by line. Of two
-    whose images are read nobody knows whether they are pairs.
+    A list of which only the labels are read labels the images of another: both must name the same images, line by
+    line. Of two whose images are read nobody knows whether they are pairs.
     """
     images = sorted((one for one in streams if one.seen), key=lambda one: not one.labels)
-    for one in streams:
-        if images and one.labels and not one.seen:
-            sentences = [_mislabelled(one, other) for other in images]
-            if None not in sentences:
-                yield Fault(str(sentences[0]))
+    only_labels = [one for one in streams if one.labels and not one.seen]
+    for one in only_labels if images else ():
+        sentences = [_mislabelled(one, other) for other in images]
+        if None not in sentences:
+            yield DataFault(str(sentences[0]))
     for one in images[1:]:
         doubt = _unpaired(images[0], one)
         if doubt:
-            yield Fault(doubt, Weight.DOUBT)
+            yield DataFault(doubt, Severity.DOUBT)
 
 
 def _mislabelled(labels: Stream, images: Stream) -> Optional[str]:
@@ -96,11 +89,11 @@ def _shown(entry: Optional[Entry]) -> str:
 
 def _unpaired(first: Stream, second: Stream) -> Optional[str]:
     begin = f"{first.name} and {second.name} are read side by side"
-    told = lengths([first.listed, second.listed])
-    if told:
+    unequal = unequal_lengths([first.listed, second.listed])
+    if unequal:
         return (
-            f"{begin}, and each begins anew at its own end: {told}; where their images belong in pairs, name as many "
-            "in both, in the same order"
+            f"{begin}, and each begins anew at its own end: {unequal}; where their images belong in pairs, name as "
+            "many in both, in the same order"
         )
     field = first.unsteady or second.unsteady
     if field:

@@ -1,0 +1,93 @@
+"""A net as callers hold it: the path of its prototxt, a NetParameter, or a NetSpec."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from ..engine.caffe import Message, schema
+from ..errors import GraphError
+from ..files import PathLike
+from .net import read_net
+from .upgrade import is_current, upgraded
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from google.protobuf.message import Message as ProtobufMessage
+
+    class NetSpec(Protocol):
+        """What a pycaffe NetSpec has."""
+
+        def to_proto(self) -> Any:
+            """Return the NetParameter."""
+
+
+Net = Union[PathLike, "ProtobufMessage", "NetSpec"]
+"""A net as public functions take it. The path may be one of an old format, and so may the message."""
+
+_FORMS = "expected a path of a prototxt, a NetParameter or a NetSpec"
+_FULL_NAME = "caffe.NetParameter"
+
+
+def net_of(net: Net) -> Message:
+    """Return a net in the current format, of whichever form; a NetParameter that is in it already is itself returned.
+
+    Raises GraphError for anything else, and for what cannot be upgraded.
+    """
+    if isinstance(net, (str, os.PathLike)):
+        return read_net(_require_path(net))
+    message = _message(net)
+    if type(message) is not schema().NetParameter:
+        message = _of_our_schema(message)
+    return message if is_current(message) else upgraded(message, name_of_net(message))
+
+
+def name_of_net(net: Net) -> str:
+    """Return what messages call a net: its path, or of one in memory 'the net'."""
+    return os.fspath(net) if isinstance(net, (str, os.PathLike)) else "the net"
+
+
+def path_of(net: Net) -> Optional[PathLike]:
+    """Return the path of a net that is given by one, None for one in memory."""
+    return net if isinstance(net, (str, os.PathLike)) else None
+
+
+def _require_path(path: PathLike) -> PathLike:
+    if "{" in os.fspath(path) and not _is_file(path):
+        raise GraphError(f"a net: {_FORMS}, found the text of a prototxt; write it to a file")
+    return path
+
+
+def _is_file(path: PathLike) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long for a name, or with NUL in it
+        return False
+
+
+def _message(net: Any) -> Message:
+    # Asked of the type: a NetSpec takes every name for that of a Top.
+    if hasattr(type(net), "DESCRIPTOR"):
+        return net
+    # A Top can make a net too, but one in which no layer has its name.
+    if not hasattr(type(net), "to_proto") or type(net).__name__ == "Top":
+        raise GraphError(f"a net: {_FORMS}, found {type(net).__name__}")
+    try:
+        return net.to_proto()
+    except Exception as error:
+        # NetSpec looks at a layer's arguments only now.
+        raise GraphError(f"a NetSpec gave a layer an argument that it does not take: {error}") from error
+
+
+def _of_our_schema(message: Message) -> Message:
+    """Return a NetParameter of another module's class, a caffe_pb2 of the caller's own, as one of ours."""
+    from google.protobuf import text_format
+
+    if message.DESCRIPTOR.full_name != _FULL_NAME:
+        raise GraphError(f"a net: {_FORMS}, found a {message.DESCRIPTOR.name}")
+    try:
+        return text_format.Parse(text_format.MessageToString(message), schema().NetParameter())
+    except text_format.ParseError as error:
+        raise GraphError(f"the net has what this Caffe's schema does not know: {error}") from None

@@ -1,0 +1,173 @@
+"""What a net's data layers would stumble over: found in their lists and files before Caffe opens them.
+
+Caffe takes any label, and aborts at an image that it cannot read when it comes to it, in the middle of a run. The lists
+of ImageData and HDF5Data layers that are there are looked at, alone and together, and mean files; databases are not
+opened.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..data.listing import Misread, read_lines
+from ..engine.caffe import Message
+from ..errors import NetbuildError, NetbuildWarning
+from ..graph.judges import Reading, readings
+from ..graph.view import NetView
+from ..layers.roles import cuts_images, reads, reads_list
+from ..layers.row import Reads
+from ..proto import phases
+from .data_fault import DataFault, Severity
+from .hdf5 import hdf5_faults
+from .images import InspectedImages, unfit_images
+from .labels import beyond
+from .means import mean_faults
+from .one_size import one_size_faults
+from .together import Stream, together_faults
+
+
+def data_faults(net: Message, in_phases: Optional[Sequence[int]] = None) -> List[DataFault]:
+    """Return what is wrong with the lists that a net reads, those that are there; each fault once.
+
+    `in_phases` are the phases the net will run in; by default those that something feeds.
+    """
+    lists = _Lists()
+    faults: List[DataFault] = []
+    for phase in phases(net) if in_phases is None else in_phases:
+        faults += _of_phase(NetView(net, phase), lists)
+    return list(dict.fromkeys(faults))
+
+
+def require_readable(net: Message, what: str, in_phases: Sequence[int]) -> None:
+    """Raise NetbuildError with all that is wrong with a net's lists, else note what is in doubt; `what` names the
+    net."""
+    _settle(data_faults(net, in_phases), Severity.ELSEWHERE, what)
+
+
+def require_fit_lists(net: Message, what: str) -> None:
+    """Raise NetbuildError for what is wrong with the lists of a net that will be run elsewhere, or later.
+
+    That their images or a mean file are not there is only noted.
+    """
+    _settle(data_faults(net), Severity.WRONG, what)
+
+
+def _settle(faults: Sequence[DataFault], refused: Severity, what: str) -> None:
+    """Raise NetbuildError with the faults of a severity and above; note the others."""
+    sentences = [fault.sentence for fault in faults if fault.severity >= refused]
+    if sentences:
+        text = f"{what}: {sentences[0]}" if len(sentences) == 1 else "\n  ".join([f"{what}:", *sentences])
+        raise NetbuildError(text)
+    for fault in faults:
+        warnings.warn(fault.sentence, NetbuildWarning, stacklevel=4)
+
+
+class _InspectedList(NamedTuple):
+    """A list that was read, and its images that were looked at, those of misread lines left out."""
+
+    misread: List[Misread]
+    images: InspectedImages
+
+
+class _Lists:
+    """The lists that a net's layers read: each is read, and each of its images looked at, once for all phases."""
+
+    def __init__(self) -> None:
+        self._known: Dict[Tuple[str, str, bool], _InspectedList] = {}
+
+    def inspected(self, layer: Message, *, labelled: bool) -> _InspectedList:
+        """Return a layer's list; `labelled` tells whether anything reads its labels."""
+        options = layer.image_data_param
+        key = (options.source, options.root_folder, labelled)
+        if key not in self._known:
+            listed = read_lines(options.source, options.root_folder, f"layer {layer.name!r}: list")
+            misread = list(listed.misread(labelled=labelled))
+            wrong = {one.line for one in misread}
+            entries = [entry for entry in listed.entries() if entry.line not in wrong]
+            self._known[key] = _InspectedList(misread, InspectedImages(listed, entries))
+        return self._known[key]
+
+
+class _Source(NamedTuple):
+    """A layer that brings in data, and who reads its tops."""
+
+    layer: Message
+    tops: List[Reading]
+
+    @property
+    def has_list(self) -> bool:
+        """Whether it reads images and labels of a list that is there."""
+        listed = reads_list(self.layer) and len(self.tops) == 2
+        return listed and Path(self.layer.image_data_param.source).exists()
+
+    @property
+    def labels(self) -> Reading:
+        """Who reads the labels, of one that has a list."""
+        return self.tops[1]
+
+
+def _of_phase(view: NetView, lists: _Lists) -> List[DataFault]:
+    """Return what is wrong in one phase: with each layer, and where that is nothing, with their lists together."""
+    read = readings(view.net, view.phase)
+    sources = [
+        _Source(layer, [read[index, place] for place in range(len(layer.top))])
+        for index, layer in view.layers
+        if not layer.bottom
+    ]
+    faults = [fault for source in sources for fault in _of_source(view, source, lists)]
+    listed = [source for source in sources if source.has_list]
+    if len(listed) > 1 and all(fault.severity < Severity.WRONG for fault in faults):
+        faults += together_faults([_stream(source, lists) for source in listed])
+    return faults
+
+
+def _stream(source: _Source, lists: _Lists) -> Stream:
+    images, labels = source.tops
+    listed = lists.inspected(source.layer, labelled=labels.read).images.listed
+    return Stream(source.layer, listed, images.read, labels.read)
+
+
+def _of_source(view: NetView, source: _Source, lists: _Lists) -> Iterator[DataFault]:
+    """Yield what is wrong with what one layer reads."""
+    layer = source.layer
+    images: Optional[InspectedImages] = None
+    try:
+        if source.has_list:
+            yield from _of_crop(layer)
+            inspected = lists.inspected(layer, labelled=source.labels.read)
+            images = inspected.images
+            yield from map(DataFault, images.listed.sentences(inspected.misread))
+            yield from map(DataFault, _of_labels(images, source.labels))
+            yield from _of_images(images, layer)
+            yield from map(DataFault, one_size_faults(view, layer, images))
+        if cuts_images(layer):
+            yield from mean_faults(layer, images)
+        if reads(layer) is Reads.HDF5 and Path(layer.hdf5_data_param.source).exists():
+            yield from map(DataFault, hdf5_faults(layer, source.tops))
+    except NetbuildError as error:
+        yield DataFault(str(error))
+
+
+def _of_crop(layer: Message) -> Iterator[DataFault]:
+    options = layer.image_data_param
+    resized, crop = min(options.new_height, options.new_width), layer.transform_param.crop_size
+    if 0 < resized < crop:
+        yield DataFault(f"layer {layer.name!r}: its crop_size {crop} is larger than new_height or new_width, {resized}")
+
+
+def _of_labels(images: InspectedImages, labels: Reading) -> Iterator[str]:
+    import numpy as np
+
+    entries = images.entries
+    numbers = np.array([entry.label for entry in entries], np.int64)
+    where = f"list {images.listed.path!r}"
+    return beyond(numbers, labels.asked, where, lambda place: f"line {entries[place].line}")
+
+
+def _of_images(images: InspectedImages, layer: Message) -> Iterator[DataFault]:
+    """Yield what is wrong with the images of a list."""
+    if images.missing:
+        yield DataFault(images.listed.absent(images.missing), Severity.ABSENT)
+    yield from map(DataFault, unfit_images(images, layer))
