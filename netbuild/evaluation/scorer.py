@@ -18,10 +18,9 @@ from ..fuse.declared import declare
 from ..fuse.fit import blob_text, fits, shapes_text
 from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
-from ..graph.feed import is_input
 from ..graph.flow import Flow
 from ..layers import infer
-from ..layers.roles import gives_probabilities, is_answer, is_open_input, reads_list, takes_labels
+from ..layers.roles import gives_probabilities, is_answer, is_input, is_open_input, reads_list, takes_labels
 from ..weights.index import index
 
 

@@ -21,7 +21,8 @@ from ..files import PathLike
 from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
-from ..graph.feed import fed, input_shapes, is_input, without_inputs
+from ..graph.feed import fed, input_shapes, without_inputs
+from ..layers.roles import is_input
 from ..weights.index import index
 from .images import Fed, ImageComparison, compare_images
 
