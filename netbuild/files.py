@@ -7,7 +7,7 @@ import re
 import stat
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import IO, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
 from .errors import NetbuildError, some
 
@@ -32,9 +32,18 @@ def existing_file(path: PathLike, what: str) -> Path:
     return found
 
 
-def listed_paths(paths: Union[PathLike, Sequence[PathLike]]) -> List[str]:
-    """Return the paths that an argument names: one alone, or several."""
-    return [os.fspath(one) for one in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+def listed_paths(paths: Union[PathLike, Iterable[PathLike]], what: str = "paths") -> List[str]:
+    """Return the paths that an argument names, one alone or several; `what` names it where it is something else."""
+    listed = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    if isinstance(listed, (bytes, Mapping)) or not isinstance(listed, Iterable):
+        raise NetbuildError(f"{what}: expected a path or a list of paths, found {paths!r}")
+    return [_path(one, what) for one in listed]
+
+
+def _path(path: PathLike, what: str) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise NetbuildError(f"{what}: expected a path or a list of paths, found {path!r} in the list")
+    return os.fspath(path)
 
 
 def is_there(path: PathLike, what: str) -> bool:
