@@ -1,6 +1,6 @@
 """Damage inside a net's message: other numbers, names, blobs, types, phases and layers; what is left parses."""
 
-from netbuild.layers.table import RULES
+from netbuild.layers.table import TYPES
 from netbuild.proto import copied
 
 WHOLE = (0, 1, 2, 3, 5, 7, 64, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**62)
@@ -124,7 +124,7 @@ def _write_in_place(net, layer, _others, random):
 
 
 def _change_type(_net, layer, _others, random):
-    layer.type = random.choice([*RULES, "Mystery", "", "relu"])
+    layer.type = random.choice([*TYPES, "Mystery", "", "relu"])
 
 
 def _change_rules(_net, layer, _others, random):

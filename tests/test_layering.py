@@ -42,8 +42,8 @@ INNER = {
         *("digest", "compare", "stats"),
     ],
     "layers": [
-        *("lengths", "arity", "sources", "spatial", "pointwise", "arrange", "learned", "recurrent", "losses"),
-        *("table", "inference", "in_place", "fillers", "costs", "training"),
+        *("lengths", "row", "answers", "sources", "windows", "pointwise", "arrange", "learned", "recurrent", "losses"),
+        *("table", "arity", "in_place", "fillers", "costs", "roles", "inference", "training"),
     ],
     "graph": [
         "flow",

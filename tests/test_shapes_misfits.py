@@ -9,7 +9,7 @@ from netbuild.engine.caffe import TEST
 from netbuild.errors import GraphError
 from netbuild.layers import faults, infer
 from netbuild.layers.arity import arity, misfit
-from netbuild.layers.table import RULES
+from netbuild.layers.table import TYPES
 
 pytestmark = pytest.mark.usefixtures("slim")
 
@@ -181,7 +181,7 @@ def _counted_by_caffe(caffe, kind, options):
         yield f"{kind} {options} {bottoms} {tops}: {said}: {found}", bool(refused) == bool(found)
 
 
-@pytest.mark.parametrize("kind", sorted(set(RULES) - {"Data", "Normalize", "Python"}))
+@pytest.mark.parametrize("kind", sorted(set(TYPES) - {"Data", "Normalize", "Python"}))
 def test_bottoms_and_tops_are_counted_as_caffe_does(caffe, kind):
     given = {
         "Pooling": ["", "pooling_param { pool: AVE }"],

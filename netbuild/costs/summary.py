@@ -11,7 +11,7 @@ from ..graph.branches import owner, require_prefixes
 from ..graph.view import NetView
 from ..layers import Inferred, Shape
 from ..layers.costs import multiply_adds, values
-from ..layers.training import is_loss, learns
+from ..layers.training import Effect, is_loss
 from .memory import FLOAT, TRAINING_COPIES, Bytes, layer_memory, own_parameters
 from .sizes import input_sizes
 
@@ -115,6 +115,7 @@ class Summary:
 
 class _Phase(NamedTuple):
     shapes: Inferred
+    training: Mapping[int, Effect]
     memory: Dict[int, Optional[Bytes]]
     batch: Optional[int]
     faults: Tuple[str, ...]
@@ -168,7 +169,8 @@ def _phase(net: Message, phase: int, given: Mapping[str, Sequence[int]], batch: 
     sizes = input_sizes(net, phase, given, batch)
     view = NetView(net, phase, inputs=sizes)
     first = next((shape[0] for shape in sizes.values() if shape and shape[0]), None)
-    return _Phase(view.shapes, layer_memory(view), first, tuple(fault.sentence for fault in view.misfits))
+    faults = tuple(fault.sentence for fault in view.misfits)
+    return _Phase(view.shapes, view.training, layer_memory(view), first, faults)
 
 
 def _layer(
@@ -189,7 +191,7 @@ def _layer(
         tuple(map(proto.phase_name, here)),
         next(iter(first.shapes.tops[index]), None),
         None if blobs is None or len(known) < len(sizes) else sum(known),
-        learns(layer, None if blobs is None else len(blobs)) if trains else None,
+        first.training[index].changes if trains and blobs != [] else None,
         None if work is None or first.batch is None else work // first.batch,
         taken.get(TRAIN),
         taken.get(TEST),

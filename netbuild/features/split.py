@@ -11,10 +11,10 @@ from typing import Dict, Iterable, List, Mapping, Optional, Set
 from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError
 from ..graph.flow import Flow
-from ..graph.freeze import is_stochastic_pooling
 from ..graph.judges import is_measure
 from ..graph.rename import renamed
 from ..layers import Inferred, survey
+from ..layers.training import draws
 
 _SOURCE = "ImageData"
 """The data layer whose images are the same, and in the same order, wherever and whenever they are read."""
@@ -129,7 +129,7 @@ def _repeated(net: Message, phase: int, flow: Flow, shapes: Inferred) -> Set[int
 def _by_chance(layer: Message, phase: int) -> Optional[str]:
     """Return what makes the layer compute something else each time, None where nothing does."""
     acts = phase == TRAIN and not (layer.HasField("phase") and layer.phase == TEST)
-    if acts and (layer.type == "Dropout" or is_stochastic_pooling(layer)):
+    if layer.bottom and draws(layer, phase):
         return "acts at random"
     norm = layer.batch_norm_param
     if layer.type == "BatchNorm" and not (norm.use_global_stats if norm.HasField("use_global_stats") else not acts):

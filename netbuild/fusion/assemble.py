@@ -112,9 +112,8 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
     parts = _parts(fusion)
     net, placed = place(parts)
     branches = _message(net)
-    for prefix, part in parts.items():
-        if part.frozen and not fusion.ensemble:
-            require_frozen(branches, prefix)
+    if not fusion.ensemble:
+        require_frozen(branches, [prefix for prefix, part in parts.items() if part.frozen])
     read = {blob for one in placed.values() for blob in one.reads}
     joined = tuple(prefix for prefix, one in placed.items() if qualify(prefix, one.branch.seam) not in read)
     naming = Naming(names_in(branches))

@@ -9,61 +9,82 @@ What reads these may be a head whose weights come later.
 
 from __future__ import annotations
 
-from typing import Collection, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Collection, Dict, List, Set
 
-from ..engine.caffe import TEST, Message
-from ..layers import Shape, parameter_shapes
-from ..layers.training import is_loss, learns
-from ..proto import fillers, of_phase
-from .flow import Flow
+from ..engine.caffe import TEST, TRAIN, Message
+from ..layers.training import has_statistics, is_loss
+from ..proto import fillers, phases
+from .view import NetView
 
 _FIXED = ("bilinear", "constant")
 
 
-def frozen_layers(net: Message) -> List[str]:
-    """Return the layers with parameters that training does not change."""
-    return [layer.name for layer, _ in _frozen(net, parameter_shapes(net))]
-
-
-def _frozen(net: Message, known: Sequence[Optional[List[Shape]]]) -> Iterator[Tuple[Message, List[Shape]]]:
-    for layer, shapes in zip(net.layer, known):
-        if shapes and learns(layer, len(shapes)) is False:
-            yield layer, shapes
+def has_frozen_part(net: Message) -> bool:
+    """Tell whether a layer is frozen that is more than the statistics of one that learns."""
+    statistics = {layer.name for layer in net.layer if has_statistics(layer)}
+    return bool(_frozen(_views(net)) - statistics)
 
 
 def unfilled(net: Message, stored: Collection[str]) -> List[str]:
     """Return the layers that would stay at values which nobody chose, where the layers `stored` get theirs from files.
 
-    Layers of types that are not known here are not among them.
+    Layers of types that are not known here are not among them. Raises GraphError where a layer does not fit.
     """
-    given = {layer.name for layer in net.layer if layer.name in stored or layer.blobs or _is_fixed(layer)}
-    shared = {spec.name for layer in net.layer if layer.name in given for spec in layer.param} - {""}
-    known = parameter_shapes(net)
+    views = _views(net)
+    filled = {layer.name for layer in net.layer if layer.name in stored or layer.blobs or _has_fixed_fillers(layer)}
+    shared = {spec.name for layer in net.layer if layer.name in filled for spec in layer.param} - {""}
     trains = any(map(is_loss, net.layer))
-    frozen = {layer.name for layer, _ in _frozen(net, known)} if trains else _beside(net, stored)
-    doubtful = frozen - given
-    found: List[str] = []
-    for layer, shapes in zip(net.layer, known):
-        if not shapes or layer.name not in doubtful:
-            continue
-        if len(layer.param) < len(shapes) or not {spec.name for spec in layer.param} <= shared:
-            found.append(layer.name)
-    return found
+    doubtful = (_frozen(views) if trains else _beside(net, stored)) - filled
+    found: Dict[str, None] = {}
+    for index, layer in enumerate(net.layer):
+        blobs = _parameters(views, index)
+        if blobs and layer.name in doubtful and not _shares_all(layer, blobs, shared):
+            found[layer.name] = None
+    return list(found)
+
+
+def _views(net: Message) -> List[NetView]:
+    """Return the net in each phase that it is made for, where its shapes must fit, and in TRAIN, where it learns."""
+    made_for = [NetView(net, phase) for phase in phases(net)]
+    for view in made_for:
+        view.fitting_shapes()
+    return made_for if TRAIN in phases(net) else [*made_for, NetView(net, TRAIN)]
+
+
+def _frozen(views: List[NetView]) -> Set[str]:
+    """Return the layers with parameters that training does not change; what it changes in any phase, it changes."""
+    changed: Dict[str, bool] = {}
+    for view in views:
+        for index, layer in view.layers:
+            effect = view.training[index]
+            if effect.parameters != 0 and effect.changes is not None:
+                changed[layer.name] = changed.get(layer.name, False) or effect.changes
+    return {name for name, change in changed.items() if not change}
+
+
+def _parameters(views: List[NetView], index: int) -> int:
+    """Return how many parameter blobs a layer has, 0 where that is not known."""
+    return max((view.training[index].parameters or 0 for view in views if index in view.by_index), default=0)
+
+
+def _shares_all(layer: Message, blobs: int, shared: Collection[str]) -> bool:
+    """Tell whether the layer has a name for each of its blobs, and shares all of them under these."""
+    return len(layer.param) >= blobs and all(spec.name in shared for spec in layer.param)
 
 
 def _beside(net: Message, stored: Collection[str]) -> Set[str]:
     """Return the layers that meet in a layer below with what the layers `stored` make, and read nothing of it."""
-    layers = of_phase(net, TEST)
-    flow = Flow(layers)
-    below = {index for index, layer in layers if layer.name in stored}
-    for index, _ in layers:
-        below.update([index] if below.intersection(flow.sources[index]) else [])
-    return {net.layer[index].name for index in flow.behind(below) - below}
+    view = NetView(net, TEST)
+    below = {index for index, layer in view.layers if layer.name in stored}
+    for index, _ in view.layers:
+        if below.intersection(view.flow.sources[index]):
+            below.add(index)
+    return {net.layer[index].name for index in view.flow.behind(below) - below}
 
 
-def _is_fixed(layer: Message) -> bool:
-    """Tell whether the layer's fillers say values that may be meant to stay."""
-    told = fillers(layer)
-    first = told.get("weight_filler", told.get("filler"))
-    fixed = all(filler.type in _FIXED for filler in told.values())
+def _has_fixed_fillers(layer: Message) -> bool:
+    """Tell whether the layer's fillers give values that may be meant to stay."""
+    by_field = fillers(layer)
+    first = by_field.get("weight_filler", by_field.get("filler"))
+    fixed = all(filler.type in _FIXED for filler in by_field.values())
     return first is not None and fixed and (first.type == "bilinear" or first.value != 0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import Callable, Container, Iterator, Optional, Tuple
 
-from ..engine.caffe import TEST, Message, schema
+from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError, NetbuildWarning
 from ..layers import infer
-from ..layers.training import is_loss_layer
+from ..layers.training import draws, has_own_code, has_statistics, is_loss_layer
 from ..proto import copied
+from .feed import is_input
 
 BATCH_NORM = ("global", "batch")
 """The statistics that BatchNorm normalises by in training: those stored in its weights, or each batch's own."""
@@ -22,8 +23,9 @@ def frozen(net: Message, layers: Optional[Container[int]] = None) -> Message:
     an entry a blob learns at 1, and a BatchNorm without its three makes Caffe run backward through all that stands
     before it. BatchNorm works on its stored statistics; Dropout and stochastic pooling get `phase: TEST`. Nothing of
     them counts as a loss.
-    Raises GraphError for a Python layer with parameters, whose own code may change them. Of a layer type that is not
-    known here only the entries that stand in the net are set, with a NetbuildWarning.
+    Raises GraphError for what cannot be fixed: a Python layer with parameters, whose own code may change them, and a
+    DummyData that fills its tops at random. Of a layer type that is not known here only the entries that stand in the
+    net are set, with a NetbuildWarning.
     """
     return _edited(net, layers, _freeze)
 
@@ -33,17 +35,17 @@ def slowed(net: Message, factor: float, layers: Optional[Container[int]] = None)
 
     Of layers that share a parameter, those that leave its rate to another go on leaving it: Caffe takes no two.
     """
-    told = {spec.name for layer in net.layer for spec in layer.param if spec.name and spec.HasField("lr_mult")}
+    rated = {spec.name for layer in net.layer for spec in layer.param if spec.name and spec.HasField("lr_mult")}
 
     def multiply(layer: Message, blobs: Optional[int]) -> None:
-        if layer.type == "BatchNorm":
-            # Its blobs never learn, and Caffe takes no other rate for them than 0.
+        if has_statistics(layer):
+            # They never learn, and Caffe takes no other rate for them than 0.
             return
         _complete(layer, blobs)
         for spec in layer.param:
-            if spec.HasField("lr_mult") or spec.name not in told:
+            if spec.HasField("lr_mult") or spec.name not in rated:
                 spec.lr_mult *= factor
-                told.update([spec.name] if spec.name else [])
+                rated.update([spec.name] if spec.name else [])
 
     return _edited(net, layers, multiply)
 
@@ -58,10 +60,11 @@ def normalised_by(net: Message, statistics: str, layers: Optional[Container[int]
         raise GraphError(f"no BatchNorm statistics {statistics!r}; known are {' and '.join(BATCH_NORM)}")
 
     def normalise(layer: Message, _blobs: Optional[int]) -> None:
-        if layer.type == "BatchNorm" and statistics == "global":
+        if not has_statistics(layer):
+            return
+        layer.batch_norm_param.ClearField("use_global_stats")
+        if statistics == "global":
             layer.batch_norm_param.use_global_stats = True
-        elif layer.type == "BatchNorm":
-            layer.batch_norm_param.ClearField("use_global_stats")
 
     return _edited(net, layers, normalise)
 
@@ -81,11 +84,7 @@ def _blob_counts(net: Message) -> Iterator[Tuple[int, Optional[int]]]:
 
 
 def _freeze(layer: Message, blobs: Optional[int]) -> None:
-    if layer.type == "Python" and layer.param:
-        raise GraphError(
-            f"layer {layer.name!r} (Python): has parameters ({len(layer.param)} param entries), and its own code may "
-            "change them in the forward pass, so that it cannot be frozen; cut the branch before it, or train it"
-        )
+    _require_no_own_parameters(layer)
     if blobs is None:
         warnings.warn(
             f"layer {layer.name!r}: the type {layer.type!r} is not known here; its {len(layer.param)} param entries "
@@ -98,10 +97,9 @@ def _freeze(layer: Message, blobs: Optional[int]) -> None:
         spec.lr_mult = spec.decay_mult = 0
     layer.ClearField("propagate_down")
     count_as_no_loss(layer)
-    if layer.type == "BatchNorm":
+    if has_statistics(layer):
         layer.batch_norm_param.use_global_stats = True
-    if layer.type == "Dropout" or is_stochastic_pooling(layer):
-        layer.phase = TEST
+    _quieten(layer)
 
 
 def count_as_no_loss(layer: Message) -> None:
@@ -109,9 +107,25 @@ def count_as_no_loss(layer: Message) -> None:
     layer.loss_weight[:] = [0] * max(1, len(layer.top)) if is_loss_layer(layer) else []
 
 
-def is_stochastic_pooling(layer: Message) -> bool:
-    """Tell whether the layer draws its maxima at random in TRAIN."""
-    return bool(layer.type == "Pooling" and layer.pooling_param.pool == schema().PoolingParameter.STOCHASTIC)
+def _require_no_own_parameters(layer: Message) -> None:
+    """Raise GraphError where the forward pass of a user's own code may change the layer's parameters."""
+    if has_own_code(layer) and layer.param:
+        raise GraphError(
+            f"layer {layer.name!r} ({layer.type}): has parameters ({len(layer.param)} param entries), and its own code "
+            "may change them in the forward pass, so that it cannot be frozen; cut the branch before it, or train it"
+        )
+
+
+def _quieten(layer: Message) -> None:
+    """Take chance out of the layer; what data layers read is not theirs to fix."""
+    if is_input(layer) or not draws(layer, TRAIN):
+        return
+    layer.phase = TEST
+    if draws(layer, TRAIN):
+        raise GraphError(
+            f"layer {layer.name!r} ({layer.type}): fills its tops at random before each pass, so that it cannot be "
+            "frozen; let it fill them with a constant, or put an Input layer in its place"
+        )
 
 
 def _complete(layer: Message, blobs: Optional[int]) -> None:

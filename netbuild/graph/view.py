@@ -11,6 +11,7 @@ from ..engine.caffe import TEST, Message
 from ..errors import GraphError
 from ..layers import Fault, Inferred, Layers, Shape, survey_layers, unknown_types_of
 from ..layers.lengths import Length
+from ..layers.training import Effect, effects
 from ..proto import NetState, phases
 from .backward import backward
 from .flow import Flow
@@ -105,6 +106,11 @@ class NetView:
     def backward(self) -> Set[int]:
         """The indices of the layers that the backward pass runs."""
         return backward(self.layers, self.shapes, self.flow, everywhere=self.net.force_backward)
+
+    @cached_property
+    def training(self) -> Dict[int, Effect]:
+        """What training does to each layer, by index."""
+        return effects(self.layers, self.phase, self.shapes.params)
 
     def by_owner(self, prefixes: Collection[str]) -> Dict[Optional[str], List[int]]:
         """Return the indices of each branch's layers by its prefix, and under None of those of no branch."""

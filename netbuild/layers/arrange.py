@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional, Sequence
 
 from ..engine.caffe import Message
 from .lengths import (
@@ -18,35 +18,39 @@ from .lengths import (
     product,
     replaced,
     require_positive,
+    total,
 )
+from .row import ABORTS, ELSE
+
+
+def _axis(param: Message, older: str) -> int:
+    """Return the axis that the options name, `axis` or by its older name."""
+    if param.HasField("axis") and param.HasField(older):
+        raise UnfitError(f"axis and {older} are both given; remove {older}, the older name")
+    return int(getattr(param, older) if param.HasField(older) else param.axis)
 
 
 def concat(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Concat: the lengths of one axis added up, all others equal."""
-    p = layer.concat_param
-    if p.HasField("axis") and p.HasField("concat_dim"):
-        raise UnfitError("axis and concat_dim are both given; remove concat_dim, the older name")
+    named = _axis(layer.concat_param, "concat_dim")
     known = [shape for shape in bottoms if shape is not None]
     if not known:
         return [None], []
-    axis = canonical(known[0], p.concat_dim if p.HasField("concat_dim") else p.axis)
+    axis = canonical(known[0], named)
     if len({len(shape) for shape in known}) > 1:
         raise UnfitError("all bottoms must have the same number of axes")
     try:
         top = merged([replaced(shape, axis, None) for shape in known])
     except UnfitError:
         raise UnfitError(f"all bottoms must agree on every axis but {axis}") from None
-    lengths = [None if shape is None else shape[axis] for shape in bottoms]
-    found = [length for length in lengths if length is not None]
     assert top is not None
-    return [replaced(top, axis, sum(found) if len(found) == len(lengths) else None)], []
+    return [replaced(top, axis, total([None if shape is None else shape[axis] for shape in bottoms]))], []
 
 
 def slice_layer(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Slice: one axis cut into equal parts, or at the points given."""
-    p, tops, points = layer.slice_param, len(layer.top), list(layer.slice_param.slice_point)
-    if p.HasField("axis") and p.HasField("slice_dim"):
-        raise UnfitError("axis and slice_dim are both given; remove slice_dim, the older name")
+    named = _axis(layer.slice_param, "slice_dim")
+    tops, points = len(layer.top), list(layer.slice_param.slice_point)
     if points and len(points) != tops - 1:
         raise UnfitError(
             f"has {counted(len(points), 'slice_point')} for {counted(tops, 'top')}; give one less than there are tops"
@@ -56,20 +60,41 @@ def slice_layer(layer: Message, bottoms: List[Shape]) -> Shapes:
     shape = bottoms[0]
     if shape is None:
         return [None] * tops, []
-    axis = canonical(shape, p.slice_dim if p.HasField("slice_dim") else p.axis)
-    length = shape[axis]
-    parts: List[Length] = [after - before for before, after in zip([0, *points], points)]
-    if length is None:
-        parts = [*parts, None] if points else [None] * tops
-    elif points:
-        if points[-1] >= length:
-            raise UnfitError(f"slice_point {points[-1]} leaves nothing of the {length} values of axis {axis}")
-        parts.append(length - points[-1])
-    elif length % tops:
-        raise UnfitError(f"axis {axis} of length {length} cannot be split evenly into {tops} tops")
-    else:
-        parts = [length // tops] * tops
+    axis = canonical(shape, named)
+    parts = _at_points(shape[axis], points, axis) if points else _equal_parts(shape[axis], tops, axis)
     return [replaced(shape, axis, part) for part in parts], []
+
+
+def _at_points(length: Length, points: Sequence[int], axis: int) -> List[Length]:
+    parts = [after - before for before, after in zip([0, *points], points)]
+    if length is None:
+        return [*parts, None]
+    if points[-1] >= length:
+        raise UnfitError(f"slice_point {points[-1]} leaves nothing of the {length} values of axis {axis}")
+    return [*parts, length - points[-1]]
+
+
+def _equal_parts(length: Length, tops: int, axis: int) -> List[Length]:
+    if length is None:
+        return [None] * tops
+    if length % tops:
+        raise UnfitError(f"axis {axis} of length {length} cannot be split evenly into {tops} tops")
+    return [length // tops] * tops
+
+
+def has_one_of_each(layer: Message) -> bool:
+    """A Concat or Slice with one bottom and one top has nothing to do."""
+    return len(layer.bottom) == len(layer.top) == 1
+
+
+def concat_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
+    """Its first bottom lies where the whole is to lie."""
+    return None if has_one_of_each(layer) else ELSE
+
+
+def slice_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
+    """Its top would need the memory of its bottom, which is larger."""
+    return None if has_one_of_each(layer) else ABORTS
 
 
 def flatten(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -99,19 +124,25 @@ def reshape(layer: Message, bottoms: List[Shape]) -> Shapes:
     end = len(shape) if p.num_axes == -1 else start + p.num_axes
     if not 0 <= start <= end <= len(shape):
         raise UnfitError(f"axis {p.axis} with num_axes {p.num_axes} is out of range")
-    return [(*shape[:start], *_filled(dims, shape, start, end), *shape[end:])], []
+    lengths = _with_copies(dims, shape[start:])
+    return [(*shape[:start], *_with_rest(lengths, product(shape[start:end])), *shape[end:])], []
 
 
-def _filled(dims: List[int], shape: Known, start: int, end: int) -> Known:
-    if any(dim == 0 and start + index >= len(shape) for index, dim in enumerate(dims)):
+def _with_copies(dims: Sequence[int], shape: Known) -> Known:
+    """Return the new lengths with those that are copied (0) filled in; -1 stays."""
+    if any(dim == 0 for dim in dims[len(shape) :]):
         raise UnfitError("shape has a 0 where the bottom has no axis to copy")
-    lengths = [shape[start + index] if dim == 0 else dim for index, dim in enumerate(dims)]
-    total = product(shape[start:end])
-    given = product([length for length in lengths if length != -1])
-    if total is not None and given is not None and (total % given if -1 in lengths else total != given):
-        raise UnfitError(f"{total} values do not go into the shape ({', '.join(map(str, lengths))})")
-    rest = None if total is None or given is None else total // given
-    return tuple(rest if length == -1 else length for length in lengths)
+    return tuple(shape[index] if dim == 0 else dim for index, dim in enumerate(dims))
+
+
+def _with_rest(lengths: Known, number: Length) -> Known:
+    """Return the lengths of an array of so many values, the one that is left (-1) filled in."""
+    stated = product([length for length in lengths if length != -1])
+    if number is None or stated is None:
+        return tuple(None if length == -1 else length for length in lengths)
+    if number % stated if -1 in lengths else number != stated:
+        raise UnfitError(f"{number} values do not go into the shape ({', '.join(map(str, lengths))})")
+    return tuple(number // stated if length == -1 else length for length in lengths)
 
 
 def tile(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -123,6 +154,11 @@ def tile(layer: Message, bottoms: List[Shape]) -> Shapes:
         return [None], []
     axis = canonical(shape, layer.tile_param.axis)
     return [replaced(shape, axis, product([shape[axis], tiles]))], []
+
+
+def tile_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
+    """More than one tile does not fit into the memory of one."""
+    return None if layer.tile_param.tiles == 1 else ELSE
 
 
 def batch_reindex(_layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -140,12 +176,16 @@ def filter_layer(layer: Message, bottoms: List[Shape]) -> Shapes:
         raise UnfitError(
             f"has {counted(len(layer.top), 'top')}; expected {len(shapes)}, one for each bottom but the selector"
         )
-    if selector is not None and any(differ(length, 1) for length in selector[1:]):
-        raise UnfitError("the selector (the last bottom) must have one value for each item")
-    for shape in shapes if selector else ():
-        if shape and selector and differ(shape[0], selector[0]):
-            raise UnfitError("the selector (the last bottom) must have as many items as the others")
+    if selector:
+        _require_selecting(selector, shapes)
     return [None if shape is None else (None, *shape[1:]) for shape in shapes], []
+
+
+def _require_selecting(selector: Known, shapes: Sequence[Shape]) -> None:
+    if any(differ(length, 1) for length in selector[1:]):
+        raise UnfitError("the selector (the last bottom) must have one value for each item")
+    if any(differ(shape[0], selector[0]) for shape in shapes if shape):
+        raise UnfitError("the selector (the last bottom) must have as many items as the others")
 
 
 def permute(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -157,6 +197,18 @@ def permute(layer: Message, bottoms: List[Shape]) -> Shapes:
         raise UnfitError("order must name each axis once at most")
     order += [axis for axis in range(len(shape)) if axis not in order]
     return [tuple(shape[axis] for axis in order)], []
+
+
+def keeps_order(layer: Message) -> bool:
+    """A Permute that leaves all axes where they are has nothing to do."""
+    if "permute_param" not in layer.DESCRIPTOR.fields_by_name:
+        return False
+    return list(layer.permute_param.order) == list(range(len(layer.permute_param.order)))
+
+
+def permute_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
+    """It would read what it has written."""
+    return None if keeps_order(layer) else ELSE
 
 
 def reverse(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -174,15 +226,18 @@ def crop(layer: Message, bottoms: List[Shape]) -> Shapes:
     if shape is None:
         return [None], []
     axis, offsets = canonical(shape, p.axis), list(p.offset) or [0]
-    if len(offsets) > 1 and len(offsets) != len(shape) - axis:
-        raise UnfitError(f"has {len(offsets)} offsets for {len(shape) - axis} axes; give one, or one for each axis")
-    if reference is not None and len(reference) < len(shape):
+    count = len(shape) - axis
+    if len(offsets) not in (1, count):
+        raise UnfitError(f"has {len(offsets)} offsets for {count} axes; give one, or one for each axis")
+    if reference is None:
+        return [(*shape[:axis], *[None] * count)], []
+    if len(reference) < len(shape):
         raise UnfitError(f"the second bottom must have at least {len(shape)} axes")
-    top = shape
-    for position in range(axis, len(shape)):
-        offset = offsets[position - axis if len(offsets) > 1 else 0]
-        length, wanted = shape[position], None if reference is None else reference[position]
-        if length is not None and wanted is not None and length < wanted + offset:
-            raise UnfitError(f"axis {position} of the first bottom is too short for {wanted} values from {offset} on")
-        top = replaced(top, position, wanted)
-    return [top], []
+    for position, offset in enumerate(offsets * count if len(offsets) == 1 else offsets, axis):
+        _require_room(position, shape[position], reference[position], offset)
+    return [(*shape[:axis], *reference[axis : len(shape)])], []
+
+
+def _require_room(axis: int, length: Length, wanted: Length, offset: int) -> None:
+    if length is not None and wanted is not None and length < wanted + offset:
+        raise UnfitError(f"axis {axis} of the first bottom is too short for {wanted} values from {offset} on")

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..engine.caffe import Message
 from .lengths import Shape, shape_text
-
-_TYPES = ("bilinear", "constant", "gaussian", "msra", "positive_unitball", "uniform", "xavier")
-_BY_FIRST_AXIS = ("msra", "positive_unitball", "xavier")
-_WEIGHTS_AND_BIAS = ("weight_filler", "bias_filler")
-_FIELDS: Dict[str, Tuple[str, ...]] = {
-    **dict.fromkeys(("Convolution", "Deconvolution"), ("convolution_param", *_WEIGHTS_AND_BIAS)),
-    "Bias": ("bias_param", "filler"),
-    "Embed": ("embed_param", *_WEIGHTS_AND_BIAS),
-    "InnerProduct": ("inner_product_param", *_WEIGHTS_AND_BIAS),
-    "PReLU": ("prelu_param", "filler"),
-    "Scale": ("scale_param", "filler", "bias_filler"),
-}
-"""The message of each layer type's options, and its fields for the parameter blobs in their order."""
+from .row import Filled
+from .table import of
 
 
 def filler_faults(layer: Message, params: Optional[List[Shape]], tops: List[Shape]) -> Iterator[str]:
@@ -29,39 +18,42 @@ def filler_faults(layer: Message, params: Optional[List[Shape]], tops: List[Shap
             yield f"Caffe aborts on its {field} {filler.type!r}: {why}"
 
 
-def _filled(layer: Message, params: List[Shape], tops: List[Shape]) -> Iterator[Tuple[str, Message, Shape]]:
-    """Yield each filler that Caffe uses, with its field's name and the shape of the blob that it fills."""
-    if layer.type == "DummyData":
-        fillers = list(layer.dummy_data_param.data_filler)
-        for filler, shape in zip(fillers * (len(tops) if len(fillers) == 1 else 1), tops):
-            yield "data_filler", filler, shape
-    elif layer.type in ("LSTM", "RNN"):
-        for shape in params:
-            field = "bias_filler" if shape is not None and len(shape) == 1 else "weight_filler"
-            yield field, getattr(layer.recurrent_param, field), shape
-    elif layer.type in _FIELDS:
-        options, *fields = _FIELDS[layer.type]
-        # A second bottom brings the factors of a Scale: what is left to fill is its bias.
-        brought = layer.type in ("Bias", "Scale") and len(layer.bottom) > 1
-        for field, shape in zip(fields[brought:], params):
-            yield field, getattr(getattr(layer, options), field), shape
+def _filled(layer: Message, params: List[Shape], tops: List[Shape]) -> Iterator[Filled]:
+    """Yield the blobs that Caffe fills, each with its filler."""
+    row = of(layer)
+    fillers = row.weights.fillers
+    if callable(fillers):
+        yield from fillers(layer, params, tops)
+        return
+    for field, shape in zip(fillers, params):
+        yield Filled(field, getattr(getattr(layer, row.options), field), shape)
 
 
 def _why(filler: Message, shape: Shape) -> Optional[str]:
-    kind, sparse = filler.type, filler.sparse
-    if kind not in _TYPES:
-        return f"there is no such filler; known are {', '.join(_TYPES)}"
-    if kind != "gaussian" and sparse != -1:
+    """Return why Caffe aborts when it fills a blob of this shape, None where it does not."""
+    if filler.type not in _WHY_NOT:
+        return f"there is no such filler; known are {', '.join(_WHY_NOT)}"
+    if filler.type != "gaussian" and filler.sparse != -1:
         return "sparse goes with gaussian only"
-    if kind == "gaussian":
-        return _why_not_gaussian(filler, shape)
-    if kind == "uniform" and not filler.min <= filler.max:
-        return f"min {filler.min:g} is more than max {filler.max:g}"
-    if kind == "bilinear" and shape is not None and (len(shape) != 4 or _oblong(shape)):
-        return f"only square windows can be filled with it; the blob is {shape_text(shape)}"
-    if kind in _BY_FIRST_AXIS and shape == ():
-        return "the blob is a single number, without the axis that this filler counts by"
+    return _WHY_NOT[filler.type](filler, shape)
+
+
+def _never(_filler: Message, _shape: Shape) -> Optional[str]:
     return None
+
+
+def _why_not_uniform(filler: Message, _shape: Shape) -> Optional[str]:
+    return None if filler.min <= filler.max else f"min {filler.min:g} is more than max {filler.max:g}"
+
+
+def _why_not_bilinear(_filler: Message, shape: Shape) -> Optional[str]:
+    if shape is None or (len(shape) == 4 and not _oblong(shape)):
+        return None
+    return f"only square windows can be filled with it; the blob is {shape_text(shape)}"
+
+
+def _why_not_by_first_axis(_filler: Message, shape: Shape) -> Optional[str]:
+    return "the blob is a single number, without the axis that this filler counts by" if shape == () else None
 
 
 def _oblong(shape: Tuple[Optional[int], ...]) -> bool:
@@ -81,3 +73,15 @@ def _why_not_gaussian(filler: Message, shape: Shape) -> Optional[str]:
     if outputs is not None and filler.sparse > outputs:
         return f"sparse {filler.sparse} is more than the {outputs} outputs of the blob {shape_text(shape)}"
     return None
+
+
+_WHY_NOT: Dict[str, Callable[[Message, Shape], Optional[str]]] = {
+    "bilinear": _why_not_bilinear,
+    "constant": _never,
+    "gaussian": _why_not_gaussian,
+    "msra": _why_not_by_first_axis,
+    "positive_unitball": _why_not_by_first_axis,
+    "uniform": _why_not_uniform,
+    "xavier": _why_not_by_first_axis,
+}
+"""Each filler that there is, and what tells why it cannot fill a blob."""

@@ -10,7 +10,7 @@ from ..errors import GraphError, printable
 from ..proto import of_phase, phases
 from .arity import misfit
 from .lengths import MAX_NUMBER, Length, Shape, Shapes, UnfitError, require_possible, shape_text
-from .table import RULES
+from .table import UNKNOWN, of
 
 
 @dataclass(frozen=True)
@@ -72,25 +72,29 @@ def survey(
 
 
 def _shapes(layer: Message, bottoms: List[Shape], inputs: Mapping[str, Sequence[Length]]) -> Shapes:
+    """Return what a layer makes of its bottoms; raise UnfitError, with its bottoms, where it cannot take them."""
     wrong_count = misfit(layer)
     if wrong_count:
         raise UnfitError(wrong_count)
     try:
         _require_small_numbers(layer)
-        made, params = RULES[layer.type](layer, bottoms) if layer.type in RULES else ([], None)
+        made, params = of(layer).shapes(layer, bottoms)
         if not layer.bottom:
-            made = [*made, *[None] * len(layer.top)]
             made = [tuple(inputs[name]) if name in inputs else shape for name, shape in zip(layer.top, made)]
-        for name, shape in zip(layer.top, made):
-            require_possible(f"its top {name!r}", shape)
-        for number, shape in enumerate(params or []):
-            require_possible(f"its parameter blob {number}", shape)
+        _require_possible(layer, made, params or [])
     except UnfitError as error:
         if not bottoms:
             raise
         found = ", ".join(f"{printable(name)} {shape_text(shape)}" for name, shape in zip(layer.bottom, bottoms))
         raise UnfitError(f"{error}; its bottoms are {found}") from None
     return made, params
+
+
+def _require_possible(layer: Message, tops: List[Shape], params: List[Shape]) -> None:
+    for name, shape in zip(layer.top, tops):
+        require_possible(f"its top {name!r}", shape)
+    for number, shape in enumerate(params):
+        require_possible(f"its parameter blob {number}", shape)
 
 
 def _require_small_numbers(layer: Message) -> None:
@@ -133,7 +137,7 @@ def unknown_types(net: Message, phase: int) -> Dict[str, str]:
 
 def unknown_types_of(layers: Layers) -> Dict[str, str]:
     """Return what `unknown_types` does, of the layers of one state."""
-    return {layer.name: layer.type for _, layer in layers if layer.type not in RULES}
+    return {layer.name: layer.type for _, layer in layers if of(layer) is UNKNOWN}
 
 
 def parameter_shapes(net: Message) -> List[Optional[List[Shape]]]:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Iterator, List, Sequence
 
 from ..engine.caffe import Message
-from .lengths import Length, Shape, Shapes, UnfitError, canonical, differ, legacy, open_axes, product, require_positive
+from .lengths import (
+    Length,
+    Shape,
+    Shapes,
+    UnfitError,
+    canonical,
+    count,
+    differ,
+    legacy,
+    open_axes,
+    product,
+    require_positive,
+    values,
+)
+from .row import Filled, Use
 
 
 def inner_product(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -23,6 +37,13 @@ def inner_product(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [top], [weight, (p.num_output,)] if p.bias_term else [weight]
 
 
+def inner_product_work(
+    _layer: Message, _bottoms: Sequence[Shape], tops: Sequence[Shape], params: Sequence[Shape]
+) -> Length:
+    """InnerProduct: its weights once for each row of its top."""
+    return None if tops[0] is None else product([values(params[0]), *tops[0][:-1]])
+
+
 def embed(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Embed: each number becomes a row of the table (input_dim, num_output)."""
     p = layer.embed_param
@@ -38,6 +59,11 @@ def batch_norm(_layer: Message, bottoms: List[Shape]) -> Shapes:
     shape = bottoms[0]
     channels = None if shape is None else shape[canonical(shape, 1)]
     return [shape], [(channels,), (channels,), (1,)]
+
+
+def batch_norm_kept(use: Use) -> int:
+    """BatchNorm: the variances, replicated, and what it has normalised; in place its gradient too."""
+    return (3 if use.backward and use.in_place else 2) * count(use.bottoms[0])
 
 
 def prelu(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -65,6 +91,12 @@ def scale(layer: Message, bottoms: List[Shape]) -> Shapes:
 def bias(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Bias: summands unless the second bottom brings them."""
     return [bottoms[0]], [_factors(layer.bias_param, bottoms)] * (len(bottoms) == 1)
+
+
+def scale_fillers(layer: Message, params: List[Shape], _tops: List[Shape]) -> Iterator[Filled]:
+    """Scale: a second bottom brings the factors, so that what is left to fill is the bias."""
+    fields = ["filler", "bias_filler"][len(layer.bottom) > 1 :]
+    return (Filled(field, getattr(layer.scale_param, field), shape) for field, shape in zip(fields, params))
 
 
 def _factors(param: Message, bottoms: List[Shape]) -> Shape:

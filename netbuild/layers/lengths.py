@@ -51,6 +51,22 @@ def product(lengths: Sequence[Length]) -> Length:
     return math.prod(known) if len(known) == len(lengths) else None
 
 
+def total(lengths: Sequence[Length]) -> Length:
+    """Return the sum of these lengths, None where one is open."""
+    known = [length for length in lengths if length is not None]
+    return sum(known) if len(known) == len(lengths) else None
+
+
+def values(shape: Shape) -> Length:
+    """Return the number of values in a blob of this shape, None where a length is open."""
+    return None if shape is None else product(shape)
+
+
+def count(shape: Shape) -> int:
+    """Return the number of values in a blob all of whose lengths are known."""
+    return values(shape) or 0
+
+
 def canonical(shape: Known, axis: int) -> int:
     """Return the axis counted from the front; a negative one counts from the end (Blob::CanonicalAxisIndex)."""
     if not -len(shape) <= axis < len(shape):
@@ -71,12 +87,21 @@ def replaced(shape: Known, axis: int, length: Length) -> Known:
 def merged(shapes: Sequence[Shape]) -> Shape:
     """Return what shapes that are the same tell together; raise UnfitError where they are known to differ."""
     known = [shape for shape in shapes if shape is not None]
-    if not known:
-        return None
-    told = [{length for length in column if length is not None} for column in zip(*known)]
-    if len({len(shape) for shape in known}) > 1 or any(len(lengths) > 1 for lengths in told):
+    if len({len(shape) for shape in known}) > 1:
         raise UnfitError("all bottoms must have the same shape")
-    return tuple(next(iter(lengths), None) for lengths in told)
+    return tuple(map(_agreed, zip(*known))) if known else None
+
+
+def _agreed(lengths: Sequence[Length]) -> Length:
+    known = {length for length in lengths if length is not None}
+    if len(known) > 1:
+        raise UnfitError("all bottoms must have the same shape")
+    return next(iter(known), None)
+
+
+def without(shape: Known, axis: int) -> Known:
+    """Return the shape with one axis, counted from the front or the end, left out."""
+    return (*shape[:axis], *shape[axis:][1:])
 
 
 def legacy(shape: Known) -> Known:

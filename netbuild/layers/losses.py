@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import List
 
 from ..engine.caffe import Message
-from .lengths import Rule, Shape, Shapes, UnfitError, canonical, differ, legacy, product
+from .lengths import Known, Length, Rule, Shape, Shapes, UnfitError, canonical, count, differ, legacy, product, without
+from .row import Use
 
 
 def _require_one_batch(bottoms: List[Shape]) -> None:
@@ -21,7 +22,7 @@ def _require_label_each(scores: Shape, labels: Shape, axis: int) -> None:
     if scores is None:
         return
     axis = canonical(scores, axis)
-    if labels is not None and differ(product([*scores[:axis], *scores[axis + 1 :]]), product(labels)):
+    if labels is not None and differ(product(without(scores, axis)), product(labels)):
         raise UnfitError(f"there must be one label for each list of scores along axis {axis}, the classes")
 
 
@@ -29,6 +30,21 @@ def plain_loss(_layer: Message, bottoms: List[Shape]) -> Shapes:
     """HingeLoss: one number."""
     _require_one_batch(bottoms)
     return [()], []
+
+
+def output_kept(use: Use) -> int:
+    """HDF5Output: copies of what it writes."""
+    return sum(map(count, use.bottoms))
+
+
+def hinge_kept(use: Use) -> int:
+    """HingeLoss: it computes in its bottom's gradient, in TEST too."""
+    return 0 if use.backward else count(use.bottoms[0])
+
+
+def all_values_are_classes(_layer: Message, scores: Known) -> Length:
+    """HingeLoss and MultinomialLogisticLoss: each value of an item is the score of a class."""
+    return product(scores[1:])
 
 
 def counted_loss(axis: int) -> Rule:
@@ -51,6 +67,12 @@ def softmax_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [(), bottoms[0]][: len(layer.top)], []
 
 
+def softmax_classes(layer: Message, scores: Known) -> Length:
+    """SoftmaxWithLoss: the classes along its axis."""
+    axis: int = layer.softmax_param.axis
+    return scores[axis]
+
+
 def infogain_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
     """InfogainLoss: as SoftmaxWithLoss; its matrix comes from a file or as a third bottom."""
     p, scores = layer.infogain_loss_param, bottoms[0]
@@ -65,10 +87,16 @@ def infogain_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [(), scores][: len(layer.top)], []
 
 
+def infogain_classes(layer: Message, scores: Known) -> Length:
+    """InfogainLoss: the classes along its axis."""
+    axis: int = layer.infogain_loss_param.axis
+    return scores[axis]
+
+
 def multinomial_loss(_layer: Message, bottoms: List[Shape]) -> Shapes:
     """MultinomialLogisticLoss: one label for each item."""
     _require_one_batch(bottoms)
-    if bottoms[1] is not None and any(differ(length, 1) for length in legacy(bottoms[1])[1:]):
+    if bottoms[1] is not None and not _are_ones(legacy(bottoms[1]), 1):
         raise UnfitError("the second bottom must have one label for each item")
     return [()], []
 
@@ -77,13 +105,24 @@ def contrastive_loss(_layer: Message, bottoms: List[Shape]) -> Shapes:
     """ContrastiveLoss: two lists of features (N, C) and whether each pair is alike."""
     _require_one_batch(bottoms)
     first, second, alike = (None if shape is None else legacy(shape) for shape in bottoms)
-    if any(differ(length, 1) for shape in (first, second) if shape is not None for length in shape[2:]):
+    if not (_are_ones(first, 2) and _are_ones(second, 2)):
         raise UnfitError("the first two bottoms must have the shape (N, C)")
     if first is not None and second is not None and differ(first[1], second[1]):
         raise UnfitError("the first two bottoms must have equally many channels")
-    if alike is not None and any(differ(length, 1) for length in alike[1:]):
+    if not _are_ones(alike, 1):
         raise UnfitError("the third bottom must have one value for each item")
     return [()], []
+
+
+def _are_ones(shape: Shape, start: int) -> bool:
+    """Tell whether all lengths from an axis on may be 1."""
+    return shape is None or not any(differ(length, 1) for length in shape[start:])
+
+
+def accuracy_classes(layer: Message, scores: Known) -> Length:
+    """Accuracy: the classes along its axis."""
+    axis: int = layer.accuracy_param.axis
+    return scores[axis]
 
 
 def accuracy(layer: Message, bottoms: List[Shape]) -> Shapes:

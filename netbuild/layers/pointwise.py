@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import List
+from typing import List, Optional
 
-from ..engine.caffe import Message
+from ..engine.caffe import TRAIN, Message
 from .lengths import (
     Rule,
     Shape,
     Shapes,
     UnfitError,
     canonical,
+    count,
     counted,
     legacy,
     merged,
@@ -21,6 +22,7 @@ from .lengths import (
     require_four_axes,
     require_positive,
 )
+from .row import ELSE, GRADIENT, Left, Use
 
 
 def same(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -42,6 +44,41 @@ def powers_of(param: str) -> Rule:
     return rule
 
 
+def power_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
+    """Its gradient reads what was overwritten; a constant has none."""
+    return GRADIENT if layer.power_param.power and layer.power_param.scale else None
+
+
+def power_reads_bottoms(layer: Message) -> bool:
+    """A constant's and a line's gradient reads nothing."""
+    return layer.power_param.power not in (0, 1)
+
+
+def power_reads_tops(layer: Message) -> bool:
+    """Of a square the gradient reads the bottom alone."""
+    return layer.power_param.power not in (0, 1, 2)
+
+
+def relu_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
+    """Its gradient goes by the sign of what it reads, which a negative slope turns."""
+    return GRADIENT if layer.relu_param.negative_slope < 0 else None
+
+
+def relu_leaves(layer: Message) -> Left:
+    """Without a slope it changes only values for which no gradient comes back."""
+    return Left.NOTHING if layer.relu_param.negative_slope else Left.VALUES
+
+
+def elu_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
+    """Its gradient goes by the sign of what it reads, which a negative alpha turns."""
+    return GRADIENT if layer.elu_param.alpha < 0 else None
+
+
+def swish_kept(use: Use) -> int:
+    """Swish: what goes into the sigmoid, and what comes out."""
+    return 2 * count(use.bottoms[0])
+
+
 def softmax(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Softmax: along one axis, which must be there."""
     if bottoms[0] is not None:
@@ -56,9 +93,38 @@ def lrn(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [require_four_axes(bottoms[0])], []
 
 
+def _is_across_channels(layer: Message) -> bool:
+    return bool(layer.lrn_param.norm_region == layer.lrn_param.ACROSS_CHANNELS)
+
+
+def lrn_reads_tops(layer: Message) -> bool:
+    """Across channels its gradient reads its tops; within one it is a net of its own."""
+    return _is_across_channels(layer)
+
+
+def lrn_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> str:
+    """Across channels it reads what it has written; within one only its gradient does."""
+    return ELSE if _is_across_channels(layer) else GRADIENT
+
+
+def lrn_kept(use: Use) -> int:
+    """LRN: the scale of each value; within a channel the squares, their pools, their power, and a copy."""
+    return (1 if _is_across_channels(use.layer) else 4) * count(use.bottoms[0])
+
+
 def mvn(_layer: Message, bottoms: List[Shape]) -> Shapes:
     """MVN: its top always has four axes."""
     return [(None,) * 4 if bottoms[0] is None else legacy(bottoms[0])], []
+
+
+def normalizes_variance(layer: Message) -> bool:
+    """Of an MVN that does, the gradient reads its tops."""
+    return bool(layer.mvn_param.normalize_variance)
+
+
+def mvn_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
+    """Its gradient reads what was overwritten."""
+    return GRADIENT if normalizes_variance(layer) else None
 
 
 def no_tops(_layer: Message, _bottoms: List[Shape]) -> Shapes:
@@ -76,6 +142,31 @@ def eltwise(layer: Message, bottoms: List[Shape]) -> Shapes:
     if p.operation == p.PROD and p.coeff:
         raise UnfitError("coeff goes with SUM only")
     return [merged(bottoms)], []
+
+
+def multiplies(layer: Message) -> bool:
+    """Of a product the gradient reads the factors."""
+    return bool(layer.eltwise_param.operation == layer.eltwise_param.PROD)
+
+
+def eltwise_reads_tops(layer: Message) -> bool:
+    """Of a product that is not told to be stable, the gradient divides it by each factor."""
+    return multiplies(layer) and not layer.eltwise_param.stable_prod_grad
+
+
+def eltwise_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> str:
+    """Of a product the factors are lost; a sum and a maximum begin anew in the first bottom's memory."""
+    return GRADIENT if multiplies(layer) else ELSE
+
+
+def eltwise_kept(use: Use) -> int:
+    """Eltwise: which bottom each maximum comes from."""
+    return count(use.tops[0]) if use.layer.eltwise_param.operation == use.layer.eltwise_param.MAX else 0
+
+
+def dropout_kept(use: Use) -> int:
+    """Dropout: what is dropped, where anything is."""
+    return count(use.bottoms[0]) if use.phase == TRAIN else 0
 
 
 def argmax(layer: Message, bottoms: List[Shape]) -> Shapes:

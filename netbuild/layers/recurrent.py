@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Callable, Iterator, List, Sequence
 
 from ..engine.caffe import Message
 from .lengths import (
@@ -17,7 +17,10 @@ from .lengths import (
     merged,
     product,
     require_positive,
+    total,
+    values,
 )
+from .row import Arity, Filled
 
 
 def recurrent(gates: int, states: int, *, output: bool) -> Rule:
@@ -68,18 +71,52 @@ def _steps_and_streams(bottoms: List[Shape]) -> Known:
     return found or (None, None)
 
 
+def recurrent_arity(states: int) -> Callable[[Message], Arity]:
+    """Return what tells how many bottoms and tops a layer of so many hidden blobs has."""
+
+    def arity(layer: Message) -> Arity:
+        exposed = states if layer.recurrent_param.expose_hidden else 0
+        return Arity((2 + exposed, 3 + exposed), (1 + exposed, 1 + exposed))
+
+    return arity
+
+
+def recurrent_fillers(layer: Message, params: List[Shape], _tops: List[Shape]) -> Iterator[Filled]:
+    """LSTM and RNN: biases have one axis."""
+    for shape in params:
+        field = "bias_filler" if shape is not None and len(shape) == 1 else "weight_filler"
+        yield Filled(field, getattr(layer.recurrent_param, field), shape)
+
+
+def recurrent_work(
+    _layer: Message, bottoms: Sequence[Shape], _tops: Sequence[Shape], params: Sequence[Shape]
+) -> Length:
+    """LSTM and RNN: all weights at each step of each stream."""
+    weights = total([values(shape) for shape in params if shape is None or len(shape) > 1])
+    return product([values(bottoms[1]), weights])
+
+
+def has_one_step(_layer: Message, tops: List[Shape]) -> bool:
+    """The only step of an LSTM is the state that the next pass begins with."""
+    return any(shape is not None and shape[:1] == (1,) for shape in tops[:1])
+
+
+def _is_three_axes(shape: Shape) -> bool:
+    return shape is None or len(shape) == 3
+
+
 def lstm_unit(_layer: Message, bottoms: List[Shape]) -> Shapes:
     """LSTMUnit: cells (1, N, D), gates (1, N, 4 D) and marks (1, N) to cells and hidden state."""
     cells, gates, marks = bottoms
-    if any(shape is not None and len(shape) != 3 for shape in (cells, gates)):
+    if not (_is_three_axes(cells) and _is_three_axes(gates)):
         raise UnfitError("the first two bottoms must have three axes")
     if marks is not None and len(marks) != 2:
         raise UnfitError("the third bottom must have two axes")
-    known = [(1, *shape[1:2]) for shape in (cells, gates, marks) if shape is not None]
-    if any(differ(shape[0], 1) for shape in bottoms if shape is not None):
+    known = [shape for shape in bottoms if shape is not None]
+    if any(differ(shape[0], 1) for shape in known):
         raise UnfitError("all bottoms must have one time step")
     try:
-        merged(known)
+        merged([shape[1:2] for shape in known])
     except UnfitError:
         raise UnfitError("all bottoms must agree on the second axis, the streams") from None
     if cells is not None and gates is not None and differ(product([cells[2], 4]), gates[2]):

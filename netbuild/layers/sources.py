@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Iterator, List, TypeVar
 
 from ..engine.caffe import Message
-from .lengths import Length, Rule, Shape, Shapes, UnfitError, counted, require_positive
+from .lengths import Length, Rule, Shape, Shapes, UnfitError, count, counted, require_positive
+from .row import Filled, Training, Use
+
+Stated = TypeVar("Stated")
 
 
 def _one_or_each(name: str, values: int, tops: int) -> None:
     if values not in (1, tops):
         raise UnfitError(f"has {counted(values, name)} for {counted(tops, 'top')}; give one, or one for each top")
+
+
+def _for_each(stated: List[Stated], tops: int) -> List[Stated]:
+    """Return what is said once for all tops as many times as there are tops."""
+    return stated * tops if len(stated) == 1 else stated
 
 
 def input_layer(layer: Message, _bottoms: List[Shape]) -> Shapes:
@@ -19,7 +27,7 @@ def input_layer(layer: Message, _bottoms: List[Shape]) -> Shapes:
     if not shapes:
         return [None] * len(layer.top), []
     _one_or_each("shape", len(shapes), len(layer.top))
-    return (shapes * len(layer.top) if len(shapes) == 1 else shapes), []
+    return _for_each(shapes, len(layer.top)), []
 
 
 def images(param: str) -> Rule:
@@ -41,6 +49,31 @@ def images(param: str) -> Rule:
         return [(batch, channels, height, width), (batch,)], []
 
     return rule
+
+
+def batches_ahead(use: Use) -> int:
+    """Data, ImageData, WindowData: the batches that are filled ahead, besides the one that is handed on as it is."""
+    return (int(use.layer.data_param.prefetch) - 1) * sum(map(count, use.tops))
+
+
+def changes_images(param: str) -> Training:
+    """Return what a data layer draws: in any phase the order and beginning that its options say, and mirrors; in
+    TRAIN also the place of a crop."""
+
+    def draws_in_test(layer: Message) -> bool:
+        options = getattr(layer, param)
+        ordered = getattr(options, "shuffle", False) or getattr(options, "rand_skip", 0)
+        return bool(ordered or layer.transform_param.mirror)
+
+    def draws(layer: Message) -> bool:
+        return bool(layer.transform_param.crop_size) or draws_in_test(layer)
+
+    return Training(draws=draws, draws_in_test=draws_in_test, statistics=False, remembers=False, own_code=False)
+
+
+def shuffles(layer: Message) -> bool:
+    """HDF5Data: in any phase, where it is told to."""
+    return bool(layer.hdf5_data_param.shuffle)
 
 
 def window_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
@@ -75,14 +108,28 @@ def dummy_data(layer: Message, _bottoms: List[Shape]) -> Shapes:
     names = ("num", "channels", "height", "width")
     if not any(len(getattr(p, name)) for name in names):
         _one_or_each("shape", len(p.shape), tops)
-        shapes: List[Shape] = [tuple(shape.dim) for shape in p.shape]
-        return (shapes * tops if len(shapes) == 1 else shapes), []
+        return _for_each([tuple(shape.dim) for shape in p.shape], tops), []
     if p.shape:
         raise UnfitError("shape and the older num, channels, height and width are both given; choose one")
     for name in names:
         _one_or_each(name, len(getattr(p, name)), tops)
-    columns = [list(getattr(p, name)) for name in names]
-    return list(zip(*(column * tops if len(column) == 1 else column for column in columns))), []
+    return list(zip(*(_for_each(list(getattr(p, name)), tops) for name in names))), []
+
+
+def dummy_data_fillers(layer: Message, _params: List[Shape], tops: List[Shape]) -> Iterator[Filled]:
+    """DummyData: one filler for all tops, or one each."""
+    fillers = _for_each(list(layer.dummy_data_param.data_filler), len(tops))
+    return (Filled("data_filler", filler, shape) for filler, shape in zip(fillers, tops))
+
+
+def is_filled_once(layer: Message, _tops: List[Shape]) -> bool:
+    """A DummyData of constants is filled once."""
+    return all(filler.type == "constant" for filler in layer.dummy_data_param.data_filler)
+
+
+def is_filled_at_random(layer: Message) -> bool:
+    """A DummyData is filled anew in each pass, unless with constants; only bilinear is the same each time."""
+    return any(filler.type not in ("constant", "bilinear") for filler in layer.dummy_data_param.data_filler)
 
 
 def parameter(layer: Message, _bottoms: List[Shape]) -> Shapes:
@@ -91,6 +138,6 @@ def parameter(layer: Message, _bottoms: List[Shape]) -> Shapes:
     return [shape], [shape]
 
 
-def python(layer: Message, _bottoms: List[Shape]) -> Shapes:
-    """Python: the user's own code decides on tops and parameters."""
+def unknown(layer: Message, _bottoms: List[Shape]) -> Shapes:
+    """Python, whose tops and parameters are the user's own code's matter, and types that have no row."""
     return [None] * len(layer.top), None

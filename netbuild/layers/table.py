@@ -1,70 +1,431 @@
-"""The rule of each layer type: those of BVLC Caffe 1.0, and a few of its forks."""
+"""The layer types: one row each, of BVLC Caffe 1.0 and of a few of its forks.
+
+A new type is a row here, and the functions that the row names, in the module of its family; what each field asks is
+said in `row.LayerType`. In-place deeds and gradients were seen in real Caffe, each layer against its twin with a top
+of its own; memory is what each layer's Reshape and Forward_cpu touch.
+"""
 
 from __future__ import annotations
 
 from typing import Dict
 
-from . import arrange, learned, losses, pointwise, recurrent, sources, spatial
-from .lengths import Rule
-
-_VALUE_BY_VALUE = (
-    *("AbsVal", "BNLL", "Dropout", "ELU", "Power", "ReLU", "Sigmoid", "Split", "TanH", "Threshold"),
-    # Of forks only.
-    *("Clip", "Swish"),
+from ..engine.caffe import Message
+from . import arrange, learned, losses, pointwise, recurrent, sources, windows
+from .answers import (
+    BOTTOMS_OWN,
+    COMPUTES,
+    NO_WEIGHTS,
+    NONE,
+    ONE,
+    ONE_LOSS,
+    ONE_OR_TWO,
+    ONE_TO_ONE,
+    OWN_CODE,
+    OWN_TOPS,
+    PASSES_SCORES,
+    READS_BOTH,
+    READS_BOTTOMS,
+    READS_NOTHING,
+    READS_TOPS,
+    REMEMBERING,
+    SOME,
+    STATISTICS,
+    STILL,
+    THREE,
+    TWO,
+    UP_TO_TWO,
+    WEIGHT_AND_BIAS,
+    as_bottom,
+    as_bottom_in_place,
+    draws_in_both,
+    draws_in_train,
+    keeps,
+    no_work,
+    nothing,
+    where_shapes_agree,
+)
+from .row import (
+    ABORTS,
+    ANY,
+    ELSE,
+    FINE,
+    GRADIENT,
+    NEVER,
+    NOT_SEEN,
+    Arity,
+    Gradient,
+    Images,
+    Kind,
+    Labels,
+    LayerType,
+    Left,
+    Memory,
+    Role,
+    Scores,
+    Weights,
 )
 
-RULES: Dict[str, Rule] = {
-    **dict.fromkeys(_VALUE_BY_VALUE, pointwise.same),
-    "Accuracy": losses.accuracy,
-    "ArgMax": pointwise.argmax,
-    "BatchNorm": learned.batch_norm,
-    "BatchReindex": arrange.batch_reindex,
-    "Bias": learned.bias,
-    "Concat": arrange.concat,
-    "ContrastiveLoss": losses.contrastive_loss,
-    "Convolution": spatial.convolution,
-    "Crop": arrange.crop,
-    "Data": sources.images("data_param"),
-    "Deconvolution": spatial.convolution,
-    "DummyData": sources.dummy_data,
-    "Eltwise": pointwise.eltwise,
-    "Embed": learned.embed,
-    "EuclideanLoss": losses.counted_loss(axis=1),
-    "Exp": pointwise.powers_of("exp_param"),
-    "Filter": arrange.filter_layer,
-    "Flatten": arrange.flatten,
-    "HDF5Data": sources.hdf5_data,
-    "HDF5Output": pointwise.no_tops,
-    "HingeLoss": losses.plain_loss,
-    "Im2col": spatial.im2col,
-    "ImageData": sources.images("image_data_param"),
-    "InfogainLoss": losses.infogain_loss,
-    "InnerProduct": learned.inner_product,
-    "Input": sources.input_layer,
-    "LRN": pointwise.lrn,
-    "LSTM": recurrent.recurrent(gates=4, states=2, output=False),
-    "LSTMUnit": recurrent.lstm_unit,
-    "Log": pointwise.powers_of("log_param"),
-    "MVN": pointwise.mvn,
-    "MemoryData": sources.memory_data,
-    "MultinomialLogisticLoss": losses.multinomial_loss,
-    "Normalize": learned.normalize,
-    "PReLU": learned.prelu,
-    "Parameter": sources.parameter,
-    "Permute": arrange.permute,
-    "Pooling": spatial.pooling,
-    "Python": sources.python,
-    "RNN": recurrent.recurrent(gates=1, states=1, output=True),
-    "Reduction": pointwise.reduction,
-    "Reshape": arrange.reshape,
-    "Reverse": arrange.reverse,
-    "SPP": spatial.spp,
-    "Scale": learned.scale,
-    "SigmoidCrossEntropyLoss": losses.counted_loss(axis=0),
-    "Silence": pointwise.no_tops,
-    "Slice": arrange.slice_layer,
-    "Softmax": pointwise.softmax,
-    "SoftmaxWithLoss": losses.softmax_loss,
-    "Tile": arrange.tile,
-    "WindowData": sources.window_data,
+# A row is three lines: what the layer takes and makes; what it keeps and reads; what it is to a net.
+# fmt: off
+TYPES: Dict[str, LayerType] = {
+    # Sources: layers without bottoms.
+    "Data": LayerType(
+        options="data_param", arity=Arity(NONE, ONE_OR_TWO), shapes=sources.images("data_param"), weights=NO_WEIGHTS,
+        memory=keeps(sources.batches_ahead), in_place=NEVER, gradient=READS_NOTHING,
+        role=Role(Kind.DATA, images=Images.CUTS), training=sources.changes_images("data_param"),
+    ),
+    "DummyData": LayerType(
+        options="dummy_data_param", arity=Arity(NONE, SOME), shapes=sources.dummy_data,
+        weights=Weights(sources.dummy_data_fillers, no_work),
+        memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=sources.is_filled_once),
+        in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.FILLED),
+        training=draws_in_both(sources.is_filled_at_random),
+    ),
+    "HDF5Data": LayerType(
+        options="hdf5_data_param", arity=Arity(NONE, SOME), shapes=sources.hdf5_data, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.DATA),
+        training=draws_in_both(sources.shuffles),
+    ),
+    "ImageData": LayerType(
+        options="image_data_param", arity=Arity(NONE, TWO), shapes=sources.images("image_data_param"),
+        weights=NO_WEIGHTS, memory=keeps(sources.batches_ahead), in_place=NEVER, gradient=READS_NOTHING,
+        role=Role(Kind.DATA, images=Images.CUTS), training=sources.changes_images("image_data_param"),
+    ),
+    "Input": LayerType(
+        options="input_param", arity=Arity(NONE, SOME), shapes=sources.input_layer, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.INPUT), training=STILL,
+    ),
+    "MemoryData": LayerType(
+        options="memory_data_param", arity=Arity(NONE, TWO), shapes=sources.memory_data, weights=NO_WEIGHTS,
+        memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=True),
+        in_place=NEVER, gradient=READS_NOTHING,
+        role=Role(Kind.DATA, images=Images.GIVEN), training=OWN_CODE,
+    ),
+    "Parameter": LayerType(
+        options="parameter_param", arity=Arity(NONE, ONE), shapes=sources.parameter, weights=NO_WEIGHTS,
+        memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=True),
+        in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.LEARNED), training=STILL,
+    ),
+    "WindowData": LayerType(
+        options="window_data_param", arity=Arity(NONE, TWO), shapes=sources.window_data, weights=NO_WEIGHTS,
+        memory=keeps(sources.batches_ahead), in_place=NEVER, gradient=READS_NOTHING,
+        role=Role(Kind.DATA, images=Images.WARPS),
+        training=draws_in_both(True),
+    ),
+
+    # Windows.
+    "Convolution": LayerType(
+        options="convolution_param", arity=Arity(SOME, SOME, paired=True), shapes=windows.convolution,
+        weights=Weights(WEIGHT_AND_BIAS, windows.convolution_work),
+        memory=Memory(kept=nothing, columns=windows.convolution_columns, hands_on=False, stays=False),
+        in_place=windows.convolution_in_place, gradient=READS_BOTTOMS,
+        role=Role(Kind.OTHER, Scores.MAKES_WHERE_JUDGED), training=STILL,
+    ),
+    "Deconvolution": LayerType(
+        options="convolution_param", arity=Arity(SOME, SOME, paired=True), shapes=windows.deconvolution,
+        weights=Weights(WEIGHT_AND_BIAS, windows.deconvolution_work),
+        memory=Memory(kept=nothing, columns=windows.deconvolution_columns, hands_on=False, stays=False),
+        in_place=windows.convolution_in_place, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
+    ),
+    "Im2col": LayerType(
+        options="convolution_param", arity=ONE_TO_ONE, shapes=windows.im2col, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=ELSE, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "Pooling": LayerType(
+        options="pooling_param", arity=windows.pooling_arity, shapes=windows.pooling, weights=NO_WEIGHTS,
+        memory=keeps(windows.pooling_kept), in_place=ELSE, gradient=READS_NOTHING, role=PASSES_SCORES,
+        training=draws_in_train(windows.pooling_draws),
+    ),
+    "SPP": LayerType(
+        options="spp_param", arity=ONE_TO_ONE, shapes=windows.spp, weights=NO_WEIGHTS,
+        memory=keeps(windows.spp_kept), in_place=windows.spp_in_place, gradient=READS_NOTHING, role=COMPUTES,
+        training=draws_in_train(windows.spp_draws),
+    ),
+
+    # Layers with parameters that are no windows.
+    "BatchNorm": LayerType(
+        options="batch_norm_param", arity=ONE_TO_ONE, shapes=learned.batch_norm, weights=NO_WEIGHTS,
+        memory=keeps(learned.batch_norm_kept), in_place=FINE, gradient=READS_NOTHING, role=COMPUTES,
+        training=STATISTICS,
+    ),
+    "Bias": LayerType(
+        options="bias_param", arity=Arity(ONE_OR_TWO, ONE), shapes=learned.bias, weights=Weights(("filler",), no_work),
+        memory=OWN_TOPS, in_place=FINE, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "Embed": LayerType(
+        options="embed_param", arity=ONE_TO_ONE, shapes=learned.embed, weights=Weights(WEIGHT_AND_BIAS, no_work),
+        memory=OWN_TOPS, in_place=ELSE, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
+    ),
+    "InnerProduct": LayerType(
+        options="inner_product_param", arity=ONE_TO_ONE, shapes=learned.inner_product,
+        weights=Weights(WEIGHT_AND_BIAS, learned.inner_product_work),
+        memory=OWN_TOPS, in_place=ELSE, gradient=READS_BOTTOMS,
+        role=Role(Kind.OTHER, Scores.MAKES), training=STILL,
+    ),
+    "Normalize": LayerType(
+        options="norm_param", arity=ONE_TO_ONE, shapes=learned.normalize, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=NOT_SEEN, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "PReLU": LayerType(
+        options="prelu_param", arity=ONE_TO_ONE, shapes=learned.prelu, weights=Weights(("filler",), no_work),
+        memory=keeps(as_bottom_in_place), in_place=FINE,
+        gradient=Gradient(bottoms=True, tops=False, needs=Left.VALUES, copies=True), role=COMPUTES, training=STILL,
+    ),
+    "Scale": LayerType(
+        options="scale_param", arity=Arity(ONE_OR_TWO, ONE), shapes=learned.scale,
+        weights=Weights(learned.scale_fillers, no_work), memory=keeps(as_bottom_in_place), in_place=FINE,
+        gradient=Gradient(bottoms=True, tops=False, needs=Left.VALUES, copies=True), role=COMPUTES, training=STILL,
+    ),
+
+    # Layers over time.
+    "LSTM": LayerType(
+        options="recurrent_param", arity=recurrent.recurrent_arity(states=2),
+        shapes=recurrent.recurrent(gates=4, states=2, output=False),
+        weights=Weights(recurrent.recurrent_fillers, recurrent.recurrent_work),
+        memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=recurrent.has_one_step),
+        in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES,
+        training=REMEMBERING,
+    ),
+    "LSTMUnit": LayerType(
+        options="", arity=Arity(THREE, TWO), shapes=recurrent.lstm_unit, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=GRADIENT, gradient=READS_BOTH, role=COMPUTES, training=STILL,
+    ),
+    "RNN": LayerType(
+        options="recurrent_param", arity=recurrent.recurrent_arity(states=1),
+        shapes=recurrent.recurrent(gates=1, states=1, output=True),
+        weights=Weights(recurrent.recurrent_fillers, recurrent.recurrent_work),
+        memory=OWN_TOPS, in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES,
+        training=REMEMBERING,
+    ),
+
+    # Layers that work value by value.
+    "AbsVal": LayerType(
+        options="", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=ABORTS, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
+    ),
+    "BNLL": LayerType(
+        options="", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=GRADIENT, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
+    ),
+    "Clip": LayerType(
+        options="clip_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=GRADIENT, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
+    ),
+    "Dropout": LayerType(
+        options="dropout_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=keeps(pointwise.dropout_kept), in_place=FINE,
+        gradient=Gradient(bottoms=False, tops=False, needs=Left.NOTHING, leaves=Left.SIGNS), role=PASSES_SCORES,
+        training=draws_in_train(True),
+    ),
+    "ELU": LayerType(
+        options="elu_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=pointwise.elu_in_place, gradient=READS_BOTH, role=COMPUTES, training=STILL,
+    ),
+    "Exp": LayerType(
+        options="exp_param", arity=ONE_TO_ONE, shapes=pointwise.powers_of("exp_param"), weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=FINE, gradient=READS_TOPS, role=COMPUTES, training=STILL,
+    ),
+    "Log": LayerType(
+        options="log_param", arity=ONE_TO_ONE, shapes=pointwise.powers_of("log_param"), weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=GRADIENT, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
+    ),
+    "Power": LayerType(
+        options="power_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=pointwise.power_in_place,
+        gradient=Gradient(
+            bottoms=pointwise.power_reads_bottoms, tops=pointwise.power_reads_tops, needs=Left.VALUES
+        ),
+        role=PASSES_SCORES, training=STILL,
+    ),
+    "ReLU": LayerType(
+        options="relu_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=pointwise.relu_in_place,
+        gradient=Gradient(bottoms=True, tops=False, needs=Left.SIGNS, leaves=pointwise.relu_leaves),
+        role=PASSES_SCORES, training=STILL,
+    ),
+    "Sigmoid": LayerType(
+        options="sigmoid_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=FINE, gradient=READS_TOPS,
+        role=Role(Kind.LAST_ANSWER, Scores.PASSES), training=STILL,
+    ),
+    "Swish": LayerType(
+        options="swish_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=keeps(pointwise.swish_kept), in_place=FINE, gradient=READS_TOPS, role=COMPUTES, training=STILL,
+    ),
+    "TanH": LayerType(
+        options="tanh_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=FINE, gradient=READS_TOPS, role=COMPUTES, training=STILL,
+    ),
+    "Threshold": LayerType(
+        options="threshold_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=FINE, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+
+    # Layers without parameters that compute on an axis, an image or several bottoms.
+    "ArgMax": LayerType(
+        options="argmax_param", arity=ONE_TO_ONE, shapes=pointwise.argmax, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=ELSE, gradient=READS_NOTHING, role=Role(Kind.ANSWER), training=STILL,
+    ),
+    "Eltwise": LayerType(
+        options="eltwise_param", arity=Arity((2, ANY), ONE), shapes=pointwise.eltwise, weights=NO_WEIGHTS,
+        memory=keeps(pointwise.eltwise_kept), in_place=pointwise.eltwise_in_place,
+        gradient=Gradient(bottoms=pointwise.multiplies, tops=pointwise.eltwise_reads_tops, needs=Left.VALUES),
+        role=COMPUTES, training=STILL,
+    ),
+    "LRN": LayerType(
+        options="lrn_param", arity=ONE_TO_ONE, shapes=pointwise.lrn, weights=NO_WEIGHTS,
+        memory=keeps(pointwise.lrn_kept), in_place=pointwise.lrn_in_place,
+        gradient=Gradient(bottoms=True, tops=pointwise.lrn_reads_tops, needs=Left.VALUES),
+        role=COMPUTES, training=STILL,
+    ),
+    "MVN": LayerType(
+        options="mvn_param", arity=ONE_TO_ONE, shapes=pointwise.mvn, weights=NO_WEIGHTS,
+        memory=keeps(as_bottom), in_place=pointwise.mvn_in_place,
+        gradient=Gradient(bottoms=False, tops=pointwise.normalizes_variance, needs=Left.EVERYTHING),
+        role=COMPUTES, training=STILL,
+    ),
+    "Reduction": LayerType(
+        options="reduction_param", arity=ONE_TO_ONE, shapes=pointwise.reduction, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=ELSE, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
+    ),
+    "Softmax": LayerType(
+        options="softmax_param", arity=ONE_TO_ONE, shapes=pointwise.softmax, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=FINE, gradient=READS_TOPS, role=Role(Kind.ANSWER, Scores.PASSES), training=STILL,
+    ),
+
+    # Layers that join, split, cut, choose or rearrange.
+    "BatchReindex": LayerType(
+        options="", arity=Arity(TWO, ONE), shapes=arrange.batch_reindex, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=ELSE, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "Concat": LayerType(
+        options="concat_param", arity=Arity(SOME, ONE), shapes=arrange.concat, weights=NO_WEIGHTS,
+        memory=Memory(kept=nothing, columns=nothing, hands_on=arrange.has_one_of_each, stays=False),
+        in_place=arrange.concat_in_place, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "Crop": LayerType(
+        options="crop_param", arity=Arity(TWO, ONE), shapes=arrange.crop, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=where_shapes_agree, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "Filter": LayerType(
+        options="", arity=Arity((2, ANY), SOME), shapes=arrange.filter_layer, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=GRADIENT, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "Flatten": LayerType(
+        options="flatten_param", arity=ONE_TO_ONE, shapes=arrange.flatten, weights=NO_WEIGHTS,
+        memory=BOTTOMS_OWN, in_place=ABORTS, gradient=READS_NOTHING, role=PASSES_SCORES, training=STILL,
+    ),
+    "Permute": LayerType(
+        options="permute_param", arity=ONE_TO_ONE, shapes=arrange.permute, weights=NO_WEIGHTS,
+        memory=Memory(kept=nothing, columns=nothing, hands_on=arrange.keeps_order, stays=False),
+        in_place=arrange.permute_in_place, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "Reshape": LayerType(
+        options="reshape_param", arity=ONE_TO_ONE, shapes=arrange.reshape, weights=NO_WEIGHTS,
+        memory=BOTTOMS_OWN, in_place=ABORTS, gradient=READS_NOTHING, role=PASSES_SCORES, training=STILL,
+    ),
+    "Reverse": LayerType(
+        options="reverse_param", arity=ONE_TO_ONE, shapes=arrange.reverse, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=ABORTS, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "Silence": LayerType(
+        options="", arity=Arity(SOME, NONE), shapes=pointwise.no_tops, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.SINK), training=STILL,
+    ),
+    "Slice": LayerType(
+        options="slice_param", arity=Arity(ONE, SOME), shapes=arrange.slice_layer, weights=NO_WEIGHTS,
+        memory=Memory(kept=nothing, columns=nothing, hands_on=arrange.has_one_of_each, stays=False),
+        in_place=arrange.slice_in_place, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "Split": LayerType(
+        options="", arity=Arity(ONE, SOME), shapes=pointwise.same, weights=NO_WEIGHTS,
+        memory=BOTTOMS_OWN, in_place=ABORTS, gradient=READS_NOTHING, role=PASSES_SCORES, training=STILL,
+    ),
+    "Tile": LayerType(
+        options="tile_param", arity=ONE_TO_ONE, shapes=arrange.tile, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=arrange.tile_in_place, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+
+    # Losses, measures, and what is written out.
+    "Accuracy": LayerType(
+        options="accuracy_param", arity=Arity(TWO, ONE_OR_TWO), shapes=losses.accuracy, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=ABORTS, gradient=READS_NOTHING,
+        role=Role(Kind.MEASURE, labels=Labels(losses.accuracy_classes, ignore="accuracy_param")), training=STILL,
+    ),
+    "ContrastiveLoss": LayerType(
+        options="contrastive_loss_param", arity=Arity(THREE, (0, 1)), shapes=losses.contrastive_loss,
+        weights=NO_WEIGHTS, memory=keeps(as_bottom), in_place=ELSE, gradient=READS_NOTHING,
+        role=Role(Kind.LOSS), training=STILL,
+    ),
+    "EuclideanLoss": LayerType(
+        options="", arity=ONE_LOSS, shapes=losses.counted_loss(axis=1), weights=NO_WEIGHTS,
+        memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_NOTHING, role=Role(Kind.LOSS), training=STILL,
+    ),
+    "HDF5Output": LayerType(
+        options="hdf5_output_param", arity=Arity(TWO, NONE), shapes=pointwise.no_tops, weights=NO_WEIGHTS,
+        memory=keeps(losses.output_kept), in_place=NEVER, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+    ),
+    "HingeLoss": LayerType(
+        options="hinge_loss_param", arity=ONE_LOSS, shapes=losses.plain_loss, weights=NO_WEIGHTS,
+        memory=keeps(losses.hinge_kept), in_place=ELSE, gradient=READS_NOTHING,
+        role=Role(Kind.LOSS, labels=Labels(losses.all_values_are_classes, ignore="")), training=STILL,
+    ),
+    "InfogainLoss": LayerType(
+        options="infogain_loss_param", arity=Arity((2, 3), UP_TO_TWO), shapes=losses.infogain_loss,
+        weights=NO_WEIGHTS, memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_NOTHING,
+        role=Role(Kind.LOSS, labels=Labels(losses.infogain_classes, ignore="loss_param")), training=STILL,
+    ),
+    "MultinomialLogisticLoss": LayerType(
+        options="", arity=ONE_LOSS, shapes=losses.multinomial_loss, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=ELSE, gradient=READS_BOTTOMS,
+        role=Role(Kind.LOSS, labels=Labels(losses.all_values_are_classes, ignore="")), training=STILL,
+    ),
+    "SigmoidCrossEntropyLoss": LayerType(
+        options="loss_param", arity=ONE_LOSS, shapes=losses.counted_loss(axis=0), weights=NO_WEIGHTS,
+        memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_NOTHING, role=Role(Kind.LOSS), training=STILL,
+    ),
+    "SoftmaxWithLoss": LayerType(
+        options="softmax_param", arity=Arity(TWO, UP_TO_TWO), shapes=losses.softmax_loss, weights=NO_WEIGHTS,
+        memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_NOTHING,
+        role=Role(Kind.LOSS, labels=Labels(losses.softmax_classes, ignore="loss_param")), training=STILL,
+    ),
+
+    # The user's own code, of which nothing is known.
+    "Python": LayerType(
+        options="python_param", arity=None, shapes=sources.unknown, weights=NO_WEIGHTS,
+        memory=OWN_TOPS, in_place=NOT_SEEN, gradient=READS_NOTHING, role=COMPUTES,
+        training=OWN_CODE,
+    ),
 }
+# fmt: on
+
+UNKNOWN = LayerType(
+    options="",
+    arity=None,
+    shapes=sources.unknown,
+    weights=NO_WEIGHTS,
+    memory=OWN_TOPS,
+    in_place=NOT_SEEN,
+    gradient=READS_NOTHING,
+    # A data layer of a fork goes by transform_param, as Caffe's own do.
+    role=Role(Kind.OTHER, images=Images.TRANSFORMS),
+    training=STILL,
+)
+"""The row of every type that has none of its own: nothing is said of it that Caffe may not keep."""
+
+WITHOUT_ROW: Dict[str, str] = {
+    "ContinuationIndicator": "of one fork, without a description: how many blobs it makes is not known",
+    "CtcLoss": "of one fork, without a description: what its label sequences look like is not known",
+    "LabelsequenceAccuracy": "of one fork, without a description: what its label sequences look like is not known",
+}
+"""Types of the Caffe on PyPI that have no row, and why."""
+
+
+def of_type(name: str) -> LayerType:
+    """Return the row of a type by its name, UNKNOWN for one that has none."""
+    return TYPES.get(name, UNKNOWN)
+
+
+def of(layer: Message) -> LayerType:
+    """Return the row of a layer's type, UNKNOWN for one that has none."""
+    return of_type(layer.type)

@@ -15,7 +15,7 @@ from ..features.part import PhaseFeatures, part_of, untrained
 from ..files import PathLike
 from ..fuse.fuse import plan_weights
 from ..fuse.plan import CopyOptions
-from ..graph.filled import frozen_layers
+from ..graph.filled import has_frozen_part
 from ..layers import parameter_shapes
 from ..solving import NET_FIELDS, trained_net, type_of
 from ..spelling import name_of, option, spells_flags
@@ -78,7 +78,7 @@ def head_run(
     if resume is not None:
         _require_whole_state(solver, resume)
     note = f"the whole net is trained, not its head on features: {reason}"
-    return None, note if reason and _has_frozen_part(solver.trained) else None
+    return None, note if reason and has_frozen_part(solver.trained) else None
 
 
 def _usable(solver: CheckedSolver, beginning: Beginning, features: Features) -> Tuple[Optional[HeadRun], Optional[str]]:
@@ -99,12 +99,6 @@ def _usable(solver: CheckedSolver, beginning: Beginning, features: Features) -> 
 def _spelled(where: str) -> str:
     """Return how to ask for features: `--features off`, or the argument of `train_solver`."""
     return option("features", where) if spells_flags() else f"features=Features({where!r})"
-
-
-def _has_frozen_part(net: Message) -> bool:
-    """Tell whether a layer is frozen that is more than the statistics of one that learns."""
-    statistics = {layer.name for layer in net.layer if layer.type == "BatchNorm"}
-    return bool(set(frozen_layers(net)) - statistics)
 
 
 def pointed_at_heads(solver: Message, kept: Mapping[str, Kept], *, shuffle: bool) -> Message:

@@ -1,0 +1,120 @@
+"""What a layer is to a net: source of data, loss, judge of labels, answer."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..engine.caffe import Message
+from .lengths import Known, Length
+from .row import Images, Kind, Scores
+from .table import UNKNOWN, of, of_type
+
+_NOT_FED = (Kind.FILLED, Kind.LEARNED)
+"""Layers without bottoms that need neither a caller nor a file."""
+
+
+def is_input(layer: Message) -> bool:
+    """Tell whether the layer brings in what a caller or a file gives: data, or an Input."""
+    return _is_source(layer) and of(layer).role.kind not in _NOT_FED
+
+
+def reads_data(layer: Message) -> bool:
+    """Tell whether the layer brings in data, from files or a program; so does a type not known that reads nothing."""
+    return is_input(layer) and of(layer).role.kind is not Kind.INPUT
+
+
+def is_open_input(layer: Message) -> bool:
+    """Tell whether the layer takes what the caller gives."""
+    return of(layer).role.kind is Kind.INPUT
+
+
+def is_filled(layer: Message) -> bool:
+    """Tell whether the layer fills its tops itself, with no data."""
+    return of(layer).role.kind is Kind.FILLED
+
+
+def has_learned_top(layer: Message) -> bool:
+    """Tell whether the layer's top is a parameter."""
+    return of(layer).role.kind is Kind.LEARNED
+
+
+def _is_source(layer: Message) -> bool:
+    return bool(layer.top) and not layer.bottom
+
+
+def images(layer: Message) -> Images:
+    """Return what the layer does to images that it brings in."""
+    return of(layer).role.images
+
+
+def is_loss(layer: Message) -> bool:
+    """Tell whether training makes the layer's top smaller."""
+    return any(layer.loss_weight) if layer.loss_weight else is_loss_layer(layer)
+
+
+def is_loss_layer(layer: Message) -> bool:
+    """Tell whether the layer is one of Caffe's losses, whose top counts 1 unless it says otherwise (LossLayer).
+
+    Forks call theirs as Caffe does: a type not known is a loss where its name says so.
+    """
+    row = of(layer)
+    return bool(layer.type.endswith("Loss")) if row is UNKNOWN else row.role.kind is Kind.LOSS
+
+
+def is_measure(layer: Message) -> bool:
+    """Tell whether the layer says how good a net is: a loss, or an accuracy."""
+    return is_loss_layer(layer) or is_accuracy(layer)
+
+
+def is_accuracy(layer: Message) -> bool:
+    """Tell whether the layer says how good scores are, and has no gradient."""
+    return of(layer).role.kind is Kind.MEASURE
+
+
+def is_answer(layer: Message) -> bool:
+    """Tell whether the layer makes an answer of scores, wherever it stands."""
+    return of(layer).role.kind is Kind.ANSWER
+
+
+def ends_in_answer(layer: Message) -> bool:
+    """Tell whether the layer makes an answer of scores where it ends a net."""
+    return of(layer).role.kind in (Kind.ANSWER, Kind.LAST_ANSWER)
+
+
+def is_sink(layer: Message) -> bool:
+    """Tell whether the layer makes nothing of what it reads."""
+    return of(layer).role.kind is Kind.SINK
+
+
+def makes_scores(layer: Message, *, judged: bool) -> bool:
+    """Tell whether the layer can be a classifier; `judged`: something reads its scores as such."""
+    scores = of(layer).role.scores
+    return scores is Scores.MAKES or (judged and scores is Scores.MAKES_WHERE_JUDGED)
+
+
+def passes_scores(layer: Message) -> bool:
+    """Tell whether the layer may stand between a classifier and what judges its scores."""
+    return of(layer).role.scores is Scores.PASSES
+
+
+def takes_labels(layer: Message) -> bool:
+    """Tell whether the layer takes its second bottom's values for classes."""
+    return of(layer).role.labels is not None
+
+
+def classes(layer: Message, scores: Known) -> Length:
+    """Return how many classes scores of this shape are for; None for a layer that takes no labels."""
+    labels = of(layer).role.labels
+    return None if labels is None else labels.classes(layer, scores)
+
+
+def ignore_option(name: str) -> str:
+    """Return which options of a layer type have an ignore_label, '' where it heeds none."""
+    labels = of_type(name).role.labels
+    return "" if labels is None else labels.ignore
+
+
+def ignored_label(layer: Message) -> Optional[int]:
+    """Return the label that the layer passes over, None where there is none."""
+    options = getattr(layer, ignore_option(layer.type), None)
+    return int(options.ignore_label) if options is not None and options.HasField("ignore_label") else None
