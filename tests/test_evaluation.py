@@ -133,9 +133,13 @@ def test_a_deploy_net_needs_to_be_told_how_images_are_prepared(models, prime_lis
     # The usual preparation is for those that tell none.
     mixed = score_nets(scorer(models, "all"), prime_list, {"b": scorer(models, "all", "deploy")}, preparation=PREPARED)
     assert mixed.answers[1].probabilities == pytest.approx(told.answers[0].probabilities, abs=1e-5)
-    with pytest.raises(GraphError, match="deploy.prototxt: does not tell how its images are prepared; give --mean"):
+    with pytest.raises(
+        GraphError, match="deploy.prototxt: does not tell how its images are prepared; give preparation=Preparation"
+    ):
         score_nets(scorer(models, "all", "deploy"), prime_list)
-    with pytest.raises(GraphError, match="its data layer 'mnist' tells how images are prepared; leave out --mean"):
+    with pytest.raises(
+        GraphError, match="its data layer 'mnist' tells how images are prepared; leave out its preparation"
+    ):
         score_nets(scorer(models, "all", preparation=PREPARED), prime_list)
     with pytest.raises(NetbuildError, match="the data layers of the nets tell how images are prepared"):
         score_nets(scorer(models, "all"), prime_list, preparation=PREPARED)
@@ -219,11 +223,11 @@ def test_nets_without_a_classifier_or_with_several_are_refused(models, prime_lis
     two = text + fc("other", "ip1", 4) + layer("other_loss", "SoftmaxWithLoss", "other label")
     (tmp_path / "two.prototxt").write_text(two)
     several = Scorer(tmp_path / "two.prototxt", models / "all.caffemodel")
-    with pytest.raises(GraphError, match="has 2 classifiers, with the scores ip2, other; name .* --scores BLOB"):
+    with pytest.raises(GraphError, match="has 2 classifiers, with the scores ip2, other; name .* scores=.BLOB.$"):
         score_nets(several, prime_list)
     named = Scorer(several.net, several.weights, scores="ip2")
     assert score_nets(named, prime_list).top1 == score_nets(scorer(models, "all"), prime_list).top1
-    with pytest.raises(GraphError, match="--scores: no blob 'ip3' in the net; did you mean"):
+    with pytest.raises(GraphError, match="scores: no blob 'ip3' in the net; did you mean"):
         score_nets(Scorer(several.net, several.weights, scores="ip3"), prime_list)
     with pytest.raises(GraphError, match="the blob 'conv1' .20 x 20 x 24 x 24, for 20 images. does not hold one score"):
         score_nets(Scorer(several.net, several.weights, scores="conv1"), prime_list)
@@ -280,9 +284,11 @@ def test_labels_that_do_not_fit_are_refused(models, prime_list, small_lists, tmp
     odd_list = small_lists.path("val_odd")
     with pytest.raises(NetbuildError, match="the label 5 of .* is beyond those of .*train_val.prototxt .0 to 4.; say"):
         score_nets(scorer(models, "odd"), prime_list)
-    with pytest.raises(NetbuildError, match="--labels 1,3: 2 labels, and .* has 5 outputs"):
+    with pytest.raises(NetbuildError, match=r"labels=\[1, 3\]: 2 labels, and .* has 5 outputs"):
         score_nets(scorer(models, "odd", labels=(1, 3)), odd_list)
-    with pytest.raises(NetbuildError, match="--labels odd=1,3,5,7,7: each output needs a label of its own"):
+    with pytest.raises(
+        NetbuildError, match=r"labels=\[1, 3, 5, 7, 7\] of branch .odd.: each output needs a label of its own"
+    ):
         score_nets(scorer(models, "all"), prime_list, {"odd": scorer(models, "odd", labels=(1, 3, 5, 7, 7))})
     with pytest.raises(NetbuildError, match="branch 'odd': an output stands for label 11, which is beyond"):
         score_nets(scorer(models, "all"), prime_list, {"odd": scorer(models, "odd", labels=(1, 3, 5, 7, 11))})
@@ -307,6 +313,15 @@ def test_lists_that_do_not_fit_are_refused(models, tmp_path, small_lists):
             score_nets(scorer(models, "all"), tmp_path / "list.txt")
     with pytest.raises(NetbuildError, match="list 'nowhere.txt': no such file"):
         score_nets(scorer(models, "all"), "nowhere.txt")
+
+
+def test_what_is_no_scorer_is_refused_in_words(models, prime_list):
+    with pytest.raises(NetbuildError, match=r"^net: expected Scorer\(...\), found 'net.prototxt'"):
+        score_nets("net.prototxt", prime_list)
+    with pytest.raises(NetbuildError, match=r"^branch 'odd': expected Scorer\(...\), found \('a', 'b'\)"):
+        score_nets(scorer(models, "all"), prime_list, {"odd": ("a", "b")})
+    with pytest.raises(NetbuildError, match=r"^preparation: expected Preparation\(...\), found 128"):
+        score_nets(scorer(models, "all"), prime_list, preparation=128)
 
 
 def test_a_list_is_read_and_its_images_are_opened_once(models, prime_list, opened):

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from nets import layer, net
 
+from netbuild.engine import child
 from netbuild.engine.caffe import TEST, TRAIN
+from netbuild.errors import CaffeError
 from netbuild.graph.view import NetView
 
 SHAPE, EPSILON, STEPS = (4, 3, 4, 4), 1e-5, 3

@@ -47,6 +47,16 @@ def images(layer: Message) -> Images:
     return of(layer).role.images
 
 
+def lists_images(layer: Message) -> bool:
+    """Tell whether the layer reads images that a list file names."""
+    return of(layer).options == "image_data_param"
+
+
+def lists_hdf5(layer: Message) -> bool:
+    """Tell whether the layer reads HDF5 files that a list file names."""
+    return of(layer).options == "hdf5_data_param"
+
+
 def is_loss(layer: Message) -> bool:
     """Tell whether training makes the layer's top smaller."""
     return any(layer.loss_weight) if layer.loss_weight else is_loss_layer(layer)

@@ -12,7 +12,7 @@ from ..engine.child import END
 from ..engine.ending import KilledError
 from ..errors import NetbuildError, NetbuildWarning
 from ..files import PathLike
-from ..spelling import option, spells_flags
+from ..spelling import either, option
 from .events import Diverged, Event, Finished, Saved, Started, Tested
 from .job import Place
 
@@ -78,7 +78,7 @@ class Course:
 
 def _spelled(resume: str) -> str:
     """Return how to resume from a snapshot; quoted, for its path may have blanks."""
-    return f"--resume {resume!r}" if spells_flags() else option("resume", resume)
+    return either(f"--resume {resume!r}", option("resume", resume))
 
 
 def follow(events: Events, course: Course, on_event: Callable[[Event], None], memory: MemoryInWords) -> None:

@@ -18,7 +18,7 @@ from ..fuse.plan import CopyOptions
 from ..graph.filled import has_frozen_part
 from ..layers import parameter_shapes
 from ..solving import NET_FIELDS, trained_net, type_of
-from ..spelling import name_of, option, spells_flags
+from ..spelling import either, name_of, option
 from ..weights.caffemodel import NET_NAME
 from ..weights.index import index, read_state
 from ..weights.wire import encode_bytes
@@ -98,7 +98,7 @@ def _usable(solver: CheckedSolver, beginning: Beginning, features: Features) -> 
 
 def _spelled(where: str) -> str:
     """Return how to ask for features: `--features off`, or the argument of `train_solver`."""
-    return option("features", where) if spells_flags() else f"features=Features({where!r})"
+    return either(option("features", where), f"features=Features({where!r})")
 
 
 def pointed_at_heads(solver: Message, kept: Mapping[str, Kept], *, shuffle: bool) -> Message:
