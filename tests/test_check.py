@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from google.protobuf import text_format
 
@@ -154,3 +156,88 @@ def test_hdf5_snapshots_and_slashes():
         require_savable(solver, net(DATA + BRANCHES))
     require_savable(solver, net(DATA))
     require_savable(schema().SolverParameter(), net(DATA + BRANCHES))
+
+
+def test_a_parameter_that_two_branches_share_is_found_where_one_prefix_begins_with_the_other():
+    shared = 'param { name: "w" }'
+    text = (
+        DATA
+        + layer("odd_ip", "InnerProduct", "data", "odd_ip", shared)
+        + layer("odd_b_ip", "InnerProduct", "data", "odd_b_ip", shared)
+    )
+    for seams in ({"odd_": "odd_ip", "odd_b_": "odd_b_ip"}, {"odd_b_": "odd_b_ip", "odd_": "odd_ip"}):
+        assert problems(net(text), seams) == [
+            "shared parameter 'w' ties the branches 'odd_' and 'odd_b_' together (layers 'odd_ip', 'odd_b_ip'): put "
+            "each branch's prefix in front of it"
+        ]
+
+
+def test_the_layers_of_a_branch_are_checked_though_its_prefix_begins_with_another():
+    text = DATA + layer("lost", "InnerProduct", "data", "lost") + layer("a/odd/r", "ReLU", "lost", "a/odd/r")
+    inner = "layer 'lost' of branch 'a/odd' lacks the prefix; assign its Top: net['a/odd/NAME'] = ..."
+    outer = layer("a/ip", "InnerProduct", "data", "a/ip")
+    assert problems(net(text + outer), {"a": "a/ip", "a/odd": "a/odd/r"}) == [inner]
+
+
+def test_layers_that_share_a_parameter_are_held_to_the_first_that_says_how_it_learns():
+    text = DATA + "".join(
+        layer(f"l{number}", "InnerProduct", "data", f"l{number}", f'param {{ name: "w" {rate} }}')
+        for number, rate in enumerate(["", "lr_mult: 1", "lr_mult: 2", "lr_mult: 3", "lr_mult: 1 decay_mult: 0"])
+    )
+    assert problems(net(text)) == [
+        "shared parameter 'w': layers 'l1' and 'l2' disagree on lr_mult",
+        "shared parameter 'w': layers 'l1' and 'l3' disagree on lr_mult",
+    ]
+
+
+def mistakes(kind, count):
+    """A net with the same mistake so many times."""
+    numbers = range(count)
+    return (
+        DATA
+        + {
+            "unknown": lambda: "".join(layer(f"r{n}", "ReLU", f"lost{n}", f"r{n}") for n in numbers),
+            "later": lambda: "".join(layer(f"r{n}", "ReLU", f"r{n + 1}", f"r{n}") for n in numbers),
+            "doubled": lambda: "".join(layer("r", "ReLU", "data", "r") for _ in numbers),
+            "in place": lambda: (
+                "".join(layer(f"r{n}", "ReLU", "data", "data") for n in numbers)
+                + "".join(layer(f"p{n}", "Power", "data", f"p{n}") for n in numbers)
+            ),
+            "shared": lambda: "".join(
+                layer(f"s{n}", "Scale", "data", f"s{n}", f'param {{ name: "w" lr_mult: {n % 5} }}') for n in numbers
+            ),
+            "branches": lambda: (
+                "".join(
+                    layer(f"odd/p{n}", "Power", "data", f"odd/p{n}")
+                    + layer(f"even/p{n}", "Power", "data", f"even/p{n}")
+                    + layer(f"odd/r{n}", "ReLU", "data", "data")
+                    + layer(f"lost{n}", "ReLU", "data", "data")
+                    for n in numbers
+                )
+                + layer("odd/ip", "Concat", "data " + " ".join(f"odd/p{n}" for n in numbers), "odd/ip")
+                + layer("even/ip", "Concat", "data " + " ".join(f"even/p{n}" for n in numbers), "even/ip")
+            ),
+        }[kind]()
+    )
+
+
+@pytest.mark.parametrize("kind", ["unknown", "later", "doubled", "in place", "shared", "branches"])
+def test_what_a_net_full_of_mistakes_takes_grows_with_its_layers(kind):
+    lines = []
+    for count in (100, 400):
+        message = net(mistakes(kind, count))
+        counted = 0
+
+        def count_lines(_frame, _event, _argument):
+            nonlocal counted
+            counted += 1
+            return count_lines
+
+        before = sys.gettrace()
+        sys.settrace(count_lines)
+        try:
+            problems(message, SEAMS)
+        finally:
+            sys.settrace(before)
+        lines.append(counted)
+    assert lines[1] < 5 * lines[0]

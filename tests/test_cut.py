@@ -1,8 +1,11 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nets import conv, data, fc, layer, net, relu, small
 
 from netbuild.errors import GraphError
-from netbuild.graph.cut import classifiers, cut, cut_points
+from netbuild.graph.cut import classifiers, cut, cut_points, outlets
+from netbuild.graph.dominators import Dominators
 
 
 def names(message):
@@ -74,3 +77,73 @@ def test_cut_points_are_the_blobs_that_all_goes_through():
     assert cut_points(net(sliced)) == ["c", "j", "f"]
     two = data() + data("more") + conv("a", "data") + conv("b", "more") + layer("sum", "Eltwise", "a b")
     assert cut_points(net(two)) == ["sum"]
+
+
+@st.composite
+def graphs(draw):
+    """The bottoms of each layer, by numbers of layers before it; [] for an input."""
+    size = draw(st.integers(1, 12))
+    return [[], *(draw(st.lists(st.integers(0, index - 1), max_size=3)) for index in range(1, size))]
+
+
+def reached(sources, without):
+    """Return the layers that something comes to from an input, where one layer lets nothing through."""
+    found = set()
+    for index, above in enumerate(sources):
+        if index != without and (not above or found.intersection(above)):
+            found.add(index)
+    return found
+
+
+@given(graphs())
+def test_a_cut_point_is_what_lets_nothing_past_it(sources):
+    text = "".join(
+        layer(f"l{index}", "Eltwise" if above else "Input", " ".join(f"l{one}" for one in above))
+        for index, above in enumerate(sources)
+    )
+    ends = set(range(len(sources))).difference(*sources)
+    expected = [
+        f"l{index}"
+        for index, above in enumerate(sources)
+        if above and any(end == index or end not in reached(sources, without=index) for end in ends)
+    ]
+    assert cut_points(net(text)) == expected
+
+
+def test_outlets_are_named_once_however_often_they_are_read():
+    text = data() + conv("odd/a", "data") + layer("sum", "Eltwise", "odd/a odd/a")
+    assert outlets(net(text), "odd") == ["odd/a"]
+
+
+class Counted(dict):
+    """A dict that counts what is looked up in it."""
+
+    looked_up = 0
+
+    def __getitem__(self, key):
+        self.looked_up += 1
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        lambda index: [index - 1],
+        lambda index: [index - 1, 0],
+        lambda index: [index - 1, max(0, index - 2)],
+        # A chain, each layer of which meets the input aside.
+        lambda index: [index - 1, 0] if index % 2 else [max(0, index - 2)],
+        # Two chains, whose layers meet aside, pair by pair.
+        lambda index: [index - 1, index - 2] if index % 3 == 2 else [max(0, index - 3)],
+    ],
+)
+def test_the_way_to_a_common_dominator_is_short_however_long_the_net_is(sources):
+    steps = []
+    for size in (1000, 8000):
+        tree = Dominators()
+        tree._nodes = Counted(tree._nodes)
+        for index in range(size):
+            tree.add(index, sources(index) if index else [])
+        steps.append(tree._nodes.looked_up / size)
+    # The number of steps for a layer grows with the logarithm of the depth: by 3 doublings here, of 2 steps each.
+    assert steps[1] - steps[0] < 40

@@ -1,5 +1,7 @@
 """Branches known by names, and layers told to learn: against nets written by hand."""
 
+import tracemalloc
+
 import pytest
 from nets import conv, data, fc, layer, net, relu
 
@@ -84,3 +86,22 @@ STATISTICS = "batch_norm_param { use_global_stats: %s }"
 )
 def test_learning(text, blobs, expected):
     assert learns(net(text).layer[0], blobs) is expected
+
+
+def test_joins_of_thousands_of_groups_take_no_more_than_a_number_for_each_layer():
+    """Each layer `s<n>` joins two groups that nothing else has: sets of all groups behind it would be millions."""
+    count = 3000
+    text, last = data(), "data"
+    for number in range(count):
+        text += layer(f"a{number}/x", "Power", last) + layer(f"b{number}/x", "Power", last)
+        last = f"s{number}"
+        text += layer(last, "Eltwise", f"a{number}/x b{number}/x")
+    message = net(text)
+    tracemalloc.start()
+    try:
+        found = prefixes(message)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == [f"{side}{number}" for number in range(count) for side in "ab"]
+    assert peak < 40 * 2**20

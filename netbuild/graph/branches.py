@@ -2,46 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence, Set, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set
 
 from .. import names
 from ..engine.caffe import Message
 from ..errors import GraphError
-from ..proto import of_phase, phases
+from .view import NetView, Views, views
 
 
-def prefixes(net: Message) -> List[str]:
+def prefixes(net: Message, of_phases: Optional[Views] = None) -> List[str]:
     """Return the prefixes of the branches that the net joins, in its order; none where no layer joins any.
 
     A layer joins branches where it reads blobs of several layer groups `PREFIX/...`, none of which depends on another,
     and belongs to none of them. So the modules inside a net (`inception_3a/1x1`) are no branches. Branches one behind
     the other, and prefixes that do not end in `/`, cannot be told from a net's own names: whoever knows them says so.
     """
-    found: Dict[str, None] = {}
-    for phase in phases(net):
-        behind: Dict[str, Tuple[str, Set[str]]] = {}
-        for _, layer in of_phase(net, phase):
-            own = _first(layer.name)
-            read = [behind[blob] for blob in layer.bottom if behind.get(blob, ("",))[0]]
-            joined = dict.fromkeys(first for first, _ in read)
-            apart = not any((groups - {first}) & set(joined) for first, groups in read)
-            if len(joined) > 1 and apart and own not in joined:
-                found.update(joined)
-            all_of_them = {own}.union(*(behind[blob][1] for blob in layer.bottom if blob in behind))
-            behind.update(dict.fromkeys(layer.top, (own, all_of_them)))
-    order = dict.fromkeys(_first(layer.name) for layer in net.layer)
+    found: Set[str] = set()
+    for view in (of_phases or views(net)).values():
+        found |= _joined(view)
+    order = dict.fromkeys(_group(layer.name) for layer in net.layer)
     return [prefix for prefix in order if prefix in found]
 
 
-def require_prefixes(net: Message, given: Sequence[str]) -> List[str]:
+def _joined(view: NetView) -> Set[str]:
+    """Return the groups that any layer of this phase joins."""
+    group_of = {index: _group(layer.name) for index, layer in view.layers}
+    sources = view.flow.sources
+    joins = _several_read(group_of, sources)
+    bits = {group: 1 << place for place, group in enumerate(sorted(set().union(*joins.values())))}
+    behind = _groups_behind(group_of, sources, bits)
+    found: Set[str] = set()
+    for index, groups in joins.items():
+        together = sum(bits[group] for group in groups)
+        # A group that another of them depends on is no branch beside it.
+        others = (behind[source] & ~bits[group_of[source]] for source in sources[index] if group_of[source])
+        if not any(together & other for other in others):
+            found |= groups
+    return found
+
+
+def _several_read(group_of: Mapping[int, str], sources: Mapping[int, Sequence[int]]) -> Dict[int, Set[str]]:
+    """Return the layers that read blobs of several groups and belong to none of them, with these groups."""
+    found: Dict[int, Set[str]] = {}
+    for index, own in group_of.items():
+        groups = {group_of[source] for source in sources[index]} - {""}
+        if len(groups) > 1 and own not in groups:
+            found[index] = groups
+    return found
+
+
+def _groups_behind(
+    group_of: Mapping[int, str], sources: Mapping[int, Sequence[int]], bits: Mapping[str, int]
+) -> Dict[int, int]:
+    """Return for each layer its group and those of all that it depends on, as the bits of a number.
+
+    Sets would take gigabytes where a net has thousands of groups.
+    """
+    behind: Dict[int, int] = {}
+    for index, own in group_of.items():
+        behind[index] = bits.get(own, 0)
+        for source in sources[index]:
+            behind[index] |= behind[source]
+    return behind
+
+
+def require_prefixes(net: Message, given: Sequence[str], of_phases: Optional[Views] = None) -> List[str]:
     """Return the prefixes that were given, or those that the net shows; GraphError where one has no layer."""
     for prefix in given:
         if not any(names.local(prefix, layer.name) for layer in net.layer):
-            front, shown = names.stem(prefix), ", ".join(prefixes(net)) or "none"
+            front, shown = names.stem(prefix), ", ".join(prefixes(net, of_phases)) or "none"
             raise GraphError(
                 f"prefix {prefix!r}: no layer's name begins with {front!r}; the net shows the prefixes: {shown}"
             )
-    return list(given) or prefixes(net)
+    return list(given) or prefixes(net, of_phases)
 
 
 def owner(name: str, known: Sequence[str]) -> str:
@@ -49,6 +82,6 @@ def owner(name: str, known: Sequence[str]) -> str:
     return names.owner(known, name) or ""
 
 
-def _first(name: str) -> str:
+def _group(name: str) -> str:
     first, slash, _ = name.partition("/")
     return first if slash else ""

@@ -1,18 +1,20 @@
 """Cut a net at a blob, and find the blobs where it can be cut.
 
-All functions here take a net of one phase (`proto.only_phase`). A blob stands for its value after the last layer that
-works in place on it: to cut LeNet at `ip1` is to keep `relu1`.
+All functions here take the view of a net; a message stands for the view of all its layers (`proto.only_phase` makes
+one of one phase). A blob stands for its value after the last layer that works in place on it: to cut LeNet at `ip1` is
+to keep `relu1`.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Set
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Set, Union
 
 from .. import names
 from ..engine.caffe import Message
 from ..errors import GraphError, did_you_mean
-from .flow import Flow
+from .dominators import Dominators
 from .judges import ANSWERS, is_measure
+from .view import NetView
 
 _PASSING = ("Dropout", "Flatten", "Pooling", "Power", "ReLU", "Reshape", "Softmax", "Sigmoid", "Split")
 """Layers without parameters that may stand between a classifier and its loss."""
@@ -28,48 +30,53 @@ class Classifier(NamedTuple):
     """The blob that the loss or the softmax reads, or the classifier's own top where there is none."""
 
 
-def cut(net: Message, blobs: Sequence[str]) -> Message:
+def cut(net: Union[Message, NetView], blobs: Sequence[str]) -> Message:
     """Return the net of the layers that the blobs depend on, in file order; everything else goes.
 
     Raises GraphError that names all blobs the net does not make.
     """
-    flow = _flow(net)
-    missing = [blob for blob in blobs if blob not in flow.writer]
+    view = _view(net)
+    made = view.flow.writer
+    missing = [blob for blob in blobs if blob not in made]
     if missing:
-        last = next(reversed(list(flow.writer)), "none")
-        hint = did_you_mean(missing[0], flow.writer, f"its last blob is {last!r}")
+        last = next(reversed(list(made)), "none")
+        hint = did_you_mean(missing[0], made, f"its last blob is {last!r}")
         raise GraphError(f"no blob {' and no '.join(map(repr, missing))} in the net; {hint}")
-    kept = dependencies(net, blobs)
-    return type(net)(name=net.name, layer=[layer for index, layer in enumerate(net.layer) if index in kept])
+    kept = dependencies(view, blobs)
+    # The layers of `only` are those of the view, in its order.
+    layers = [layer for (index, _), layer in zip(view.layers, view.only.layer) if index in kept]
+    return type(view.net)(name=view.net.name, layer=layers)
 
 
-def outlets(net: Message, prefix: str, others: Sequence[str] = ()) -> List[str]:
+def outlets(net: Union[Message, NetView], prefix: str, others: Sequence[str] = ()) -> List[str]:
     """Return the blobs of a branch that layers outside it read; where none does, its last blob.
 
     `others` are prefixes of other branches, whose layers may begin as this one's do.
     """
-    found: List[str] = []
-    inside: Dict[str, bool] = {}
-    for layer in net.layer:
+    read_outside: Dict[str, None] = {}
+    own: Dict[str, bool] = {}
+    for _, layer in _view(net).layers:
         is_own = names.owner((*others, prefix), layer.name) == prefix
         if not is_own:
-            found += [blob for blob in layer.bottom if inside.get(blob) and blob not in found]
-        inside.update((top, is_own) for top in layer.top)
-    return found or [blob for blob, is_own in inside.items() if is_own][-1:]
+            read_outside.update((blob, None) for blob in layer.bottom if own.get(blob))
+        own.update((top, is_own) for top in layer.top)
+    return list(read_outside) or [blob for blob, is_own in own.items() if is_own][-1:]
 
 
-def dependencies(net: Message, blobs: Sequence[str]) -> Set[int]:
+def dependencies(net: Union[Message, NetView], blobs: Sequence[str]) -> Set[int]:
     """Return the indices of the layers that make the blobs, directly or not, those of inputs and data included."""
-    flow = _flow(net)
+    flow = _view(net).flow
     return flow.behind(flow.writer[blob] for blob in blobs if blob in flow.writer)
 
 
-def classifiers(net: Message) -> List[Classifier]:
+def classifiers(net: Union[Message, NetView]) -> List[Classifier]:
     """Return the layers whose scores a loss, a softmax or an accuracy reads, or which end the net."""
-    flow = _flow(net)
+    view = _view(net)
+    flow, layers = view.flow, view.by_index
     read = {writer for _, writer in flow.readers}
+    above = _behind_passing(view)
     found: Dict[str, Classifier] = {}
-    for index, layer in enumerate(net.layer):
+    for index, layer in view.layers:
         judged = layer.type in ANSWERS or is_measure(layer)
         if judged and flow.sources[index]:
             start = flow.sources[index][0]
@@ -77,43 +84,50 @@ def classifiers(net: Message) -> List[Classifier]:
             start = index
         else:
             continue
-        above = _first_with_parameters(net, flow, start)
+        first = layers[above[start]]
         kinds = ("InnerProduct", "Convolution") if judged or layer.type == "Sigmoid" else ("InnerProduct",)
-        if above.type in kinds:
-            scores = net.layer[start].top[0] if judged else above.top[0]
-            found.setdefault(above.name, Classifier(above.name, above.bottom[0], scores))
+        if first.type in kinds:
+            scores = layers[start].top[0] if judged else first.top[0]
+            found.setdefault(first.name, Classifier(first.name, first.bottom[0], scores))
     return list(found.values())
 
 
-def _first_with_parameters(net: Message, flow: Flow, index: int) -> Message:
-    while net.layer[index].type in _PASSING and len(flow.sources[index]) == 1:
-        index = flow.sources[index][0]
-    return net.layer[index]
+def _behind_passing(view: NetView) -> Dict[int, int]:
+    """Return for each layer the first that does more than pass on what it reads: itself, or one further up."""
+    first: Dict[int, int] = {}
+    for index, layer in view.layers:
+        sources = view.flow.sources[index]
+        passes = layer.type in _PASSING and len(sources) == 1
+        first[index] = first[sources[0]] if passes else index
+    return first
 
 
-def cut_points(net: Message) -> List[str]:
+def cut_points(net: Union[Message, NetView]) -> List[str]:
     """Return the blobs that everything on the way from the inputs to a classifier (or to an end) goes through."""
-    flow = _flow(net)
-    through: Dict[int, Set[int]] = {}
-    for index in range(len(net.layer)):
-        sources = flow.sources[index]
-        common = set.intersection(*(through[source] for source in sources)) if sources else set()
-        through[index] = common | {index} if sources else set()
-    kept = {index for end in _ends(net, flow) for index in through[end]}
-    # Of a layer with several tops that are read, none has everything go through it.
-    read = {index: [top for top in net.layer[index].top if (top, index) in flow.readers] for index in kept}
-    ways = [read[index] or list(net.layer[index].top) for index in sorted(kept)]
-    return list(dict.fromkeys(tops[0] for tops in ways if len(tops) == 1))
+    view = _view(net)
+    flow = view.flow
+    tree = Dominators()
+    for index, _ in view.layers:
+        tree.add(index, flow.sources[index])
+    found: Dict[str, None] = {}
+    for index in tree.above(_ends(view)):
+        tops = view.by_index[index].top
+        # A layer of which several tops are read is no place to cut: not everything goes through any one of them.
+        ways = [top for top in tops if (top, index) in flow.readers] or list(tops)
+        # Nor is an input or a data layer: there is nothing before it.
+        if flow.sources[index] and len(ways) == 1:
+            found[ways[0]] = None
+    return list(found)
 
 
-def _ends(net: Message, flow: Flow) -> Iterator[int]:
-    found = classifiers(net)
+def _ends(view: NetView) -> Iterator[int]:
+    found = classifiers(view)
     if found:
-        yield from (flow.writer[classifier.scores] for classifier in found)
+        yield from (view.flow.writer[classifier.scores] for classifier in found)
         return
-    read = {writer for _, writer in flow.readers}
-    yield from (index for index in range(len(net.layer)) if index not in read)
+    read = {writer for _, writer in view.flow.readers}
+    yield from (index for index, _ in view.layers if index not in read)
 
 
-def _flow(net: Message) -> Flow:
-    return Flow(list(enumerate(net.layer)))
+def _view(net: Union[Message, NetView]) -> NetView:
+    return net if isinstance(net, NetView) else NetView.of_all_layers(net)

@@ -114,6 +114,24 @@ def sharing_faults(layers: Layers, params: Params) -> Iterator[str]:
                 )
 
 
+def rate_faults(layers: Layers) -> Iterator[str]:
+    """Yield the parameters shared by name of which two layers give different multipliers (Net::AppendParam).
+
+    The first layer that gives one decides it for all.
+    """
+    deciding: Dict[Tuple[str, str], Tuple[Message, float]] = {}
+    for _, layer in layers:
+        for spec in layer.param:
+            for field in ("lr_mult", "decay_mult"):
+                if not spec.name or not spec.HasField(field):
+                    continue
+                value = getattr(spec, field)
+                first, decided = deciding.setdefault((spec.name, field), (layer, value))
+                if value != decided:
+                    both = f"layers {first.name!r} and {layer.name!r}"
+                    yield f"shared parameter {spec.name!r}: {both} disagree on {field}"
+
+
 def phase_faults(net: Message, trained: Params, tested: Params) -> Iterator[str]:
     """Yield the layers whose parameters are others in TEST than in TRAIN.
 

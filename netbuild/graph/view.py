@@ -112,11 +112,24 @@ class NetView:
         """What training does to each layer, by index."""
         return effects(self.layers, self.phase, self.shapes.params)
 
+    @cached_property
+    def made(self) -> Dict[Tuple[str, int], Shape]:
+        """The shape of each blob as one layer has made it, by its name and the layer's index, as in `flow.readers`."""
+        return {
+            (top, index): shape
+            for index, layer in self.layers
+            for top, shape in zip(layer.top, self.shapes.tops[index])
+        }
+
+    def owners(self, prefixes: Collection[str]) -> Dict[int, Optional[str]]:
+        """Return for each layer the prefix of the branch that it belongs to, None where it belongs to none."""
+        return {index: names.owner(prefixes, layer.name) for index, layer in self.layers}
+
     def by_owner(self, prefixes: Collection[str]) -> Dict[Optional[str], List[int]]:
         """Return the indices of each branch's layers by its prefix, and under None of those of no branch."""
         members: Dict[Optional[str], List[int]] = defaultdict(list)
-        for index, layer in self.layers:
-            members[names.owner(prefixes, layer.name)].append(index)
+        for index, owner in self.owners(prefixes).items():
+            members[owner].append(index)
         return members
 
 
