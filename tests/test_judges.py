@@ -5,7 +5,10 @@ import pytest
 from nets import layer, net
 
 from netbuild.engine.caffe import TEST
-from netbuild.graph.judges import JUDGES, readings
+from netbuild.graph.judges import readings
+from netbuild.layers.table import TYPES
+
+JUDGES = sorted(name for name, row in TYPES.items() if row.role.labels is not None)
 
 DATA = layer("d", "ImageData", "", "data label", "image_data_param { source: 'x' batch_size: 4 }")
 SCORES = layer("ip", "InnerProduct", "data", more="inner_product_param { num_output: 7 }")

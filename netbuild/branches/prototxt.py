@@ -17,6 +17,7 @@ from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
 from ..graph.rename import names_in, renamed
 from ..layers import any_batch_text, infer
+from ..layers.table import options
 from ..names import qualify
 from .branch import Branch, Builder, Input, OwnHead
 from .told import in_training_too, of_both_files, sources_of, told_by
@@ -173,7 +174,7 @@ def _write(
         channels=seam[1] if seam is not None and len(seam) > 1 else None,
         classifier=_classifier_pattern(source),
         head=_head(source, prefix, tops) if source.classifier else None,
-        classes=_options(_classifier(source)).num_output if source.classifier else None,
+        classes=options(_classifier(source)).num_output if source.classifier else None,
         net_name=source.net.name,
         input=source.inputs[own[0]],
         reads={outside[blob]: source.inputs[blob] for blob in own},
@@ -236,7 +237,7 @@ def _classifier_pattern(source: _Source) -> Optional[str]:
     if source.classifier is None:
         return None
     layer = _classifier(source)
-    name, count = str(layer.name), str(_options(layer).num_output)
+    name, count = str(layer.name), str(options(layer).num_output)
     name = name.replace("{", "{{").replace("}", "}}")
     return name[: -len(count)] + "{classes}" if name.endswith(count) else name
 
@@ -244,10 +245,6 @@ def _classifier_pattern(source: _Source) -> Optional[str]:
 def _classifier(source: _Source) -> Message:
     assert source.classifier is not None
     return next(layer for layer in source.net.layer if layer.name == source.classifier.layer)
-
-
-def _options(layer: Message) -> Message:
-    return layer.inner_product_param if layer.type == "InnerProduct" else layer.convolution_param
 
 
 def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> OwnHead:
@@ -262,10 +259,10 @@ def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> OwnHead:
         written = renamed(after, partial(names.qualify, prefix))
         for layer in written.layer:
             if layer.name == qualify(prefix, classifier.layer):
-                options = _options(layer)
-                options.num_output = classes
-                if not options.HasField("weight_filler"):
-                    options.weight_filler.type = "xavier"
+                changed = options(layer)
+                changed.num_output = classes
+                if not changed.HasField("weight_filler"):
+                    changed.weight_filler.type = "xavier"
         return add_layers(net, written.layer, tops)[qualify(prefix, classifier.scores)]
 
     return head

@@ -9,15 +9,11 @@ from typing import Dict, List, Optional, Tuple
 from .. import proto
 from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import NetbuildWarning
-from ..graph.feed import is_input
 from ..layers import Shape, infer
+from ..layers.roles import cuts_images, is_filled, is_input, reads, reads_list
+from ..layers.row import Reads
 from .branch import Cut, Input
 
-_SILENT = ("DummyData", "Input", "HDF5Data", "Python")
-"""Layers whose values come prepared, nobody tells how."""
-_WINDOWS = "WindowData"
-READ_IMAGES = ("ImageData", "Data")
-"""Layers that read images and cut them: from a list, from a database."""
 _GREY, _COLOUR = 1, 3
 _IMAGE_AXES = 4
 
@@ -28,7 +24,7 @@ def sources_of(net: Message) -> Dict[str, Message]:
     Of a net that nothing else feeds, DummyData is what stands for its data.
     """
     layers = [layer for layer in net.layer if is_input(layer)]
-    layers = layers or [layer for layer in net.layer if layer.type == "DummyData"]
+    layers = layers or [layer for layer in net.layer if is_filled(layer)]
     return {top: layer for layer in layers for top in layer.top}
 
 
@@ -37,12 +33,13 @@ def told_by(layer: Message, shape: Shape) -> Input:
     tail = tuple(length for length in (shape or ())[1:] if length is not None)
     known = tail if shape and len(tail) == len(shape) - 1 else None
     transform = layer.transform_param
-    cut = _warped(layer) if layer.type == _WINDOWS else cut_of(layer)
+    windows = reads(layer) is Reads.WINDOWS
+    cut = _warped(layer) if windows else cut_of(layer)
     return Input(
         shape=known,
         mean=tuple(transform.mean_value),
         # Caffe's WindowData goes by a field of its own, and by no other.
-        scale=layer.window_data_param.scale if layer.type == _WINDOWS else transform.scale,
+        scale=layer.window_data_param.scale if windows else transform.scale,
         resize=len(tail) == 3,
         layer=layer.name,
         mean_file=transform.mean_file or None,
@@ -52,7 +49,7 @@ def told_by(layer: Message, shape: Shape) -> Input:
         test=cut and cut._replace(mirror=False),
         train=cut,
         decoded=_decoded(layer),
-        from_database=layer.type == "Data",
+        from_database=reads(layer) is Reads.DATABASE,
         root_folder=layer.image_data_param.root_folder,
     )
 
@@ -60,11 +57,11 @@ def told_by(layer: Message, shape: Shape) -> Input:
 def _tells(layer: Message) -> bool:
     """Tell whether a layer says what is done to its images' values; what a program puts into memory it has prepared,
     unless the layer says more."""
-    if layer.type == "MemoryData":
+    if reads(layer) is Reads.PROGRAM:
         return bool(
             layer.transform_param.mean_value or layer.transform_param.mean_file or layer.transform_param.scale != 1
         )
-    return layer.type not in _SILENT
+    return reads(layer) not in (Reads.NOTHING, Reads.HDF5)
 
 
 def _warped(layer: Message) -> Cut:
@@ -75,7 +72,7 @@ def _warped(layer: Message) -> Cut:
 
 def cut_of(layer: Message) -> Optional[Cut]:
     """Return how a layer cuts its images, None for one that reads none."""
-    if layer.type not in READ_IMAGES:
+    if not cuts_images(layer):
         return None
     options, transform = layer.image_data_param, layer.transform_param
     resize = (options.new_height, options.new_width) if options.new_height and options.new_width else None
@@ -97,7 +94,7 @@ def images_of(whole: Message) -> Dict[str, Input]:
     found: Dict[str, Input] = {}
     for blob, layer in sources_of(net).items():
         shape = shapes.get(blob)
-        if (layer.type in READ_IMAGES and blob == layer.top[0]) or (shape is not None and len(shape) == _IMAGE_AXES):
+        if (cuts_images(layer) and blob == layer.top[0]) or (shape is not None and len(shape) == _IMAGE_AXES):
             found[blob] = in_training_too(told_by(layer, shape), trains.get(blob), "the net")
     return found
 
@@ -157,7 +154,7 @@ def _values(told: Input) -> object:
 
 
 def _channels(layer: Message) -> Optional[int]:
-    if layer.type == "ImageData":
+    if reads_list(layer):
         return _COLOUR if layer.image_data_param.is_color else _GREY
     decoded = _decoded(layer)
     return None if decoded is None else _COLOUR if decoded else _GREY

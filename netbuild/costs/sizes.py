@@ -9,8 +9,8 @@ from ..data.listing import first_paths
 from ..engine.caffe import Message
 from ..errors import GraphError, some
 from ..files import existing_file
-from ..graph.feed import is_input
 from ..layers import survey
+from ..layers.roles import is_filled, is_input, reads_list
 from ..proto import of_phase
 
 """Bytes of a list that may be one line."""
@@ -24,7 +24,7 @@ def input_sizes(
     `given` gives shapes, (N, C, H, W), `batch` another first axis for all. Of a list of images of any size, the first
     image is looked at where it is there. Raises GraphError for a shape given to a blob that is no input.
     """
-    layers = [layer for _, layer in of_phase(net, phase) if is_input(layer) or layer.type == "DummyData"]
+    layers = [layer for _, layer in of_phase(net, phase) if is_input(layer) or is_filled(layer)]
     tops = [top for layer in layers for top in layer.top]
     for name in given:
         if name not in tops:
@@ -34,7 +34,7 @@ def input_sizes(
     for layer in layers:
         # A layer that does not fit, one without tops say, has no known shape.
         first = next(iter(layer.top), "")
-        if layer.type == "ImageData" and None in found.get(first, ()):
+        if reads_list(layer) and None in found.get(first, ()):
             found[first] = (*found[first][:2], *_first_image(layer))
     if batch is None and given:
         batch = next(iter(given.values()))[0]

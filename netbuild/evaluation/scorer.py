@@ -19,7 +19,7 @@ from ..fuse.fuse import declare
 from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
 from ..graph.view import NetView
-from ..layers.roles import is_answer, is_input, is_open_input, lists_images, passes_scores, takes_labels
+from ..layers.roles import gives_probabilities, is_answer, is_input, is_open_input, reads_list, takes_labels
 from ..spelling import either, name_of, option
 from ..weights.index import index
 
@@ -74,7 +74,7 @@ class Prepared(NamedTuple):
     @property
     def data(self) -> Message:
         """The ImageData layer."""
-        return next(layer for layer in self.message.layer if lists_images(layer))
+        return next(layer for layer in self.message.layer if reads_list(layer))
 
     def reading(self, listing: str, images: int) -> Prepared:
         """Return the net reading each image of a list of full paths, as it is and in order."""
@@ -125,9 +125,9 @@ def prepare(scorer: Scorer, usual: Optional[Preparation] = None) -> Prepared:
     except GraphError as error:
         raise GraphError(f"{name}: {name_of('scores')}: {error}") from None
     _require_weights(kept.net, scorer)
-    tells = any(map(lists_images, kept.net.layer))
+    tells = any(map(reads_list, kept.net.layer))
     message = _fed_by_images(kept, scorer, usual)
-    return Prepared(scorer, message, blob, _gives_probabilities(kept, kept.flow.writer[blob]), tells)
+    return Prepared(scorer, message, blob, _puts_out_probabilities(kept, kept.flow.writer[blob]), tells)
 
 
 def _require_weights(net: Message, scorer: Scorer) -> None:
@@ -169,33 +169,28 @@ def _answers(view: NetView) -> Iterator[str]:
         if number in read or not layer.bottom:
             continue
         if is_answer(layer):
-            yield _before_softmax(view, layer.top[0] if _is_softmax(layer) else layer.bottom[0])
-        elif _gives_probabilities(view, number):
+            yield _before_softmax(view, layer.top[0] if gives_probabilities(layer) else layer.bottom[0])
+        elif _puts_out_probabilities(view, number):
             yield layer.top[0]
 
 
 def _before_softmax(view: NetView, blob: str) -> str:
     layer = view.by_index[view.flow.writer[blob]]
     # In place, the scores themselves are gone.
-    return str(layer.bottom[0]) if _is_softmax(layer) and layer.bottom[0] != blob else blob
+    return str(layer.bottom[0]) if gives_probabilities(layer) and layer.bottom[0] != blob else blob
 
 
-def _is_softmax(layer: Message) -> bool:
-    """Tell whether a layer answers with a probability for each class, and not with the best class alone."""
-    return is_answer(layer) and passes_scores(layer)
-
-
-def _gives_probabilities(view: NetView, number: int) -> bool:
+def _puts_out_probabilities(view: NetView, number: int) -> bool:
     """Tell whether a layer gives probabilities, or mixes only such."""
     layer, sources = view.by_index[number], view.flow.sources[number]
     mixes = layer.type == "Eltwise" and bool(sources)
-    return _is_softmax(layer) or (mixes and all(_gives_probabilities(view, source) for source in sources))
+    return gives_probabilities(layer) or (mixes and all(_puts_out_probabilities(view, source) for source in sources))
 
 
 def _fed_by_images(view: NetView, scorer: Scorer, usual: Optional[Preparation]) -> Message:
     """Return the net with an ImageData layer in place of an Input, or with its own."""
     own, blob = _only_input(view, scorer)
-    if lists_images(own):
+    if reads_list(own):
         _require_no_other(own, scorer)
         return view.net
     if not is_open_input(own):

@@ -11,9 +11,9 @@ from typing import Dict, Iterable, List, Mapping, Optional, Set
 from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError
 from ..graph.flow import Flow
-from ..graph.judges import is_measure
 from ..graph.rename import renamed
 from ..layers import Inferred, survey
+from ..layers.roles import is_measure
 from ..layers.training import draws
 
 _SOURCE = "ImageData"

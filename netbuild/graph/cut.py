@@ -12,12 +12,9 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Set, Union
 from .. import names
 from ..engine.caffe import Message
 from ..errors import GraphError, did_you_mean
+from ..layers.roles import ends_in_answer, is_answer, is_measure, makes_scores, passes_scores
 from .dominators import Dominators
-from .judges import ANSWERS, is_measure
 from .view import NetView
-
-_PASSING = ("Dropout", "Flatten", "Pooling", "Power", "ReLU", "Reshape", "Softmax", "Sigmoid", "Split")
-"""Layers without parameters that may stand between a classifier and its loss."""
 
 
 class Classifier(NamedTuple):
@@ -77,16 +74,15 @@ def classifiers(net: Union[Message, NetView]) -> List[Classifier]:
     above = _behind_passing(view)
     found: Dict[str, Classifier] = {}
     for index, layer in view.layers:
-        judged = layer.type in ANSWERS or is_measure(layer)
+        judged = is_answer(layer) or is_measure(layer)
         if judged and flow.sources[index]:
             start = flow.sources[index][0]
-        elif index not in read and layer.type in (*_PASSING, "InnerProduct"):
+        elif index not in read and (passes_scores(layer) or makes_scores(layer, judged=False)):
             start = index
         else:
             continue
         first = layers[above[start]]
-        kinds = ("InnerProduct", "Convolution") if judged or layer.type == "Sigmoid" else ("InnerProduct",)
-        if first.type in kinds:
+        if makes_scores(first, judged=judged or ends_in_answer(layer)):
             scores = layers[start].top[0] if judged else first.top[0]
             found.setdefault(first.name, Classifier(first.name, first.bottom[0], scores))
     return list(found.values())
@@ -97,7 +93,7 @@ def _behind_passing(view: NetView) -> Dict[int, int]:
     first: Dict[int, int] = {}
     for index, layer in view.layers:
         sources = view.flow.sources[index]
-        passes = layer.type in _PASSING and len(sources) == 1
+        passes = passes_scores(layer) and len(sources) == 1
         first[index] = first[sources[0]] if passes else index
     return first
 

@@ -12,13 +12,11 @@ from ..engine.caffe import Message, schema
 from ..layers import Inferred, Layers, Shape
 from ..layers.fillers import filler_faults
 from ..layers.lengths import counted, differ, product, shape_text
-from ..layers.training import is_loss_layer
+from ..layers.roles import has_more_than_a_loss, is_loss_layer
+from ..layers.training import has_statistics
 
 Params = Mapping[int, Optional[List[Shape]]]
 """Per layer index the shapes of its parameter blobs, None where their number is not known."""
-
-_MEASURED_LOSSES = ("InfogainLoss", "SoftmaxWithLoss")
-"""Losses with a second top, whose loss_weight Caffe takes to be the one default of 1 all the same."""
 
 
 def nameless(layers: Layers) -> Iterator[str]:
@@ -73,7 +71,8 @@ def _loss_weight(layer: Message) -> Optional[str]:
     if is_loss_layer(layer) and not tops:
         # Net::Init gives a loss without tops one of its own.
         tops = 1
-    if not given and layer.type in _MEASURED_LOSSES and tops > 1:
+    # Caffe takes the loss_weight of a loss with a second top to be the one default of 1 all the same.
+    if not given and tops > 1 and has_more_than_a_loss(layer):
         return f"has {tops} tops and no loss_weight; give one for each top: 1 for the loss, 0 for the others"
     if given in (0, tops):
         return None
@@ -90,7 +89,7 @@ def _too_many_params(layer: Message, blobs: Optional[List[Shape]]) -> Optional[s
 
 def _statistics(layer: Message) -> Optional[str]:
     # Of a file with exactly three entries Caffe sets lr_mult to 0 itself (UpgradeNetBatchNorm).
-    if layer.type == "BatchNorm" and len(layer.param) in (1, 2) and any(spec.lr_mult for spec in layer.param):
+    if has_statistics(layer) and len(layer.param) in (1, 2) and any(spec.lr_mult for spec in layer.param):
         return "its statistics are not learned: give three param entries with lr_mult 0, or none"
     return None
 

@@ -7,26 +7,20 @@ from typing import Collection, Dict, List, Mapping, Sequence, Tuple
 from ..engine.caffe import Message
 from ..errors import GraphError
 from ..layers import infer
+from ..layers.roles import has_learned_top, is_open_input, reads_data
+from ..layers.roles import is_input as is_input
 from ..names import free
 from ..proto import of_phase
-
-_MAKERS = ("DummyData", "Input", "Parameter")
-"""Layers without bottoms that need no file."""
-
-
-def is_input(layer: Message) -> bool:
-    """Tell whether the layer brings in what a caller or a file gives: data, or an Input."""
-    return bool(layer.top) and not layer.bottom and (layer.type == "Input" or layer.type not in _MAKERS)
 
 
 def data_layers(net: Message, phase: int) -> List[Message]:
     """Return the layers that read data files in this phase."""
-    return [layer for _, layer in of_phase(net, phase) if layer.top and not layer.bottom and layer.type not in _MAKERS]
+    return [layer for _, layer in of_phase(net, phase) if reads_data(layer)]
 
 
 def input_shapes(net: Message, phase: int) -> Dict[str, Tuple[int, ...]]:
     """Return the shapes of the blobs that Input and data layers feed, those that the definition tells in full."""
-    sources = [layer for _, layer in of_phase(net, phase) if not layer.bottom and layer.type != "Parameter"]
+    sources = [layer for _, layer in of_phase(net, phase) if not layer.bottom and not has_learned_top(layer)]
     blobs = infer(net, phase).blobs
     shapes: Dict[str, Tuple[int, ...]] = {}
     for top in (top for layer in sources for top in layer.top):
@@ -60,7 +54,7 @@ def fed(net: Message, phase: int, shapes: Mapping[str, Sequence[int]], source: s
     replaced = data_layers(net, phase)
     taken = {layer.name for layer in without_inputs(net).layer}
     for _, layer in of_phase(net, phase):
-        if layer not in replaced and layer.type != "Input":
+        if layer not in replaced and not is_open_input(layer):
             result.layer.add().CopyFrom(layer)
             continue
         for top in layer.top:

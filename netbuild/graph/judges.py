@@ -1,38 +1,18 @@
-"""Which layers judge a net, and what those that take a label for a class ask of the labels.
+"""What the layers that judge a net, taking labels for classes, ask of these labels.
 
 Caffe looks at no label: one beyond the classes reads, and in training writes, beside the scores.
 """
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..engine.caffe import Message
 from ..layers import survey
 from ..layers.in_place import hands_on
-from ..layers.lengths import Known, Length, product
-from ..layers.training import is_loss_layer
+from ..layers.roles import classes, ignore_option, ignored_label, is_sink
 from ..proto import of_phase
 from .flow import Flow
-
-_CLASSES: Mapping[str, Callable[[Message, Known], Length]] = {
-    "Accuracy": lambda layer, scores: scores[layer.accuracy_param.axis],
-    "HingeLoss": lambda _layer, scores: product(scores[1:]),
-    "InfogainLoss": lambda layer, scores: scores[layer.infogain_loss_param.axis],
-    "MultinomialLogisticLoss": lambda _layer, scores: product(scores[1:]),
-    "SoftmaxWithLoss": lambda layer, scores: scores[layer.softmax_param.axis],
-}
-"""Layers that read scores of classes and, second, labels: how many classes scores of this shape are for."""
-JUDGES = tuple(_CLASSES)
-ANSWERS = ("ArgMax", "Softmax")
-"""Layers that make an answer of scores."""
-_IGNORING = {"Accuracy": "accuracy_param", "InfogainLoss": "loss_param", "SoftmaxWithLoss": "loss_param"}
-"""Where those that know an ignore_label have it; HingeLoss and MultinomialLogisticLoss heed none."""
-
-
-def is_measure(layer: Message) -> bool:
-    """Tell whether the layer says how good a net is: a loss, or an accuracy."""
-    return is_loss_layer(layer) or layer.type == "Accuracy"
 
 
 class Asked(NamedTuple):
@@ -48,7 +28,7 @@ class Asked(NamedTuple):
     @property
     def option(self) -> str:
         """Where the layer can be told of a label to pass over: the field that has an ignore_label, '' for none."""
-        return _IGNORING.get(self.type, "")
+        return ignore_option(self.type)
 
 
 class Reading(NamedTuple):
@@ -82,22 +62,19 @@ def readings(net: Message, phase: int) -> Dict[Tuple[int, int], Reading]:
 
 
 def _is_read(flow: Flow, by_index: Mapping[int, Message], blob: str, writer: int) -> bool:
-    return any(by_index[reader].type != "Silence" for reader in flow.readers.get((blob, writer), ()))
+    return any(not is_sink(by_index[reader]) for reader in flow.readers.get((blob, writer), ()))
 
 
 def _all_asked(net: Message, phase: int, layers: List[Tuple[int, Message]]) -> Iterator[Tuple[int, Asked]]:
     inferred, faults = survey(net, phase)
     wrong = {fault.layer for fault in faults}
     for index, layer in layers:
-        scores = inferred.bottoms[index][0] if layer.type in _CLASSES and layer.bottom else None
-        classes = _CLASSES[layer.type](layer, scores) if scores and index not in wrong else None
-        if classes is not None:
-            yield index, Asked(layer.name, layer.type, classes, _ignored(layer))
-
-
-def _ignored(layer: Message) -> Optional[int]:
-    options = getattr(layer, _IGNORING.get(layer.type, ""), None)
-    return int(options.ignore_label) if options is not None and options.HasField("ignore_label") else None
+        if index in wrong or not layer.bottom:
+            continue
+        scores = inferred.bottoms[index][0]
+        count = classes(layer, scores) if scores else None
+        if count is not None:
+            yield index, Asked(layer.name, layer.type, count, ignored_label(layer))
 
 
 def _origin(flow: Flow, by_index: Mapping[int, Message], judge: int) -> Optional[Tuple[int, int]]:

@@ -70,6 +70,7 @@ def where_shapes_agree(_layer: Message, bottoms: List[Shape], tops: List[Shape])
 
 
 READS_NOTHING = Gradient(bottoms=False, tops=False, needs=Left.NOTHING)
+GOES_TO_PLACES = READS_NOTHING._replace(places=True)
 READS_BOTTOMS = Gradient(bottoms=True, tops=False, needs=Left.VALUES)
 READS_TOPS = Gradient(bottoms=False, tops=True, needs=Left.VALUES)
 READS_BOTH = Gradient(bottoms=True, tops=True, needs=Left.VALUES)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Optional
 
 from ..engine.caffe import Message
+from .arity import arity
 from .lengths import Known, Length
-from .row import Images, Kind, Scores
+from .row import Kind, Reads, Scores
 from .table import UNKNOWN, of, of_type
 
 _NOT_FED = (Kind.FILLED, Kind.LEARNED)
@@ -42,19 +43,19 @@ def _is_source(layer: Message) -> bool:
     return bool(layer.top) and not layer.bottom
 
 
-def images(layer: Message) -> Images:
-    """Return what the layer does to images that it brings in."""
-    return of(layer).role.images
+def reads(layer: Message) -> Reads:
+    """Return where the layer has its values from, and what it does to them."""
+    return of(layer).role.reads
 
 
-def lists_images(layer: Message) -> bool:
-    """Tell whether the layer reads images that a list file names."""
-    return of(layer).options == "image_data_param"
+def reads_list(layer: Message) -> bool:
+    """Tell whether the layer reads a list of images."""
+    return reads(layer) is Reads.LIST
 
 
-def lists_hdf5(layer: Message) -> bool:
-    """Tell whether the layer reads HDF5 files that a list file names."""
-    return of(layer).options == "hdf5_data_param"
+def cuts_images(layer: Message) -> bool:
+    """Tell whether the layer reads images and cuts them to one size."""
+    return reads(layer) in (Reads.LIST, Reads.DATABASE)
 
 
 def is_loss(layer: Message) -> bool:
@@ -71,6 +72,12 @@ def is_loss_layer(layer: Message) -> bool:
     return bool(layer.type.endswith("Loss")) if row is UNKNOWN else row.role.kind is Kind.LOSS
 
 
+def has_more_than_a_loss(layer: Message) -> bool:
+    """Tell whether the layer is a loss that may have a second top."""
+    wanted = arity(layer)
+    return is_loss_layer(layer) and wanted is not None and wanted.tops[1] > 1
+
+
 def is_measure(layer: Message) -> bool:
     """Tell whether the layer says how good a net is: a loss, or an accuracy."""
     return is_loss_layer(layer) or is_accuracy(layer)
@@ -84,6 +91,11 @@ def is_accuracy(layer: Message) -> bool:
 def is_answer(layer: Message) -> bool:
     """Tell whether the layer makes an answer of scores, wherever it stands."""
     return of(layer).role.kind is Kind.ANSWER
+
+
+def gives_probabilities(layer: Message) -> bool:
+    """Tell whether the layer makes an answer that still has a number for each class."""
+    return is_answer(layer) and passes_scores(layer)
 
 
 def ends_in_answer(layer: Message) -> bool:

@@ -119,6 +119,8 @@ class Gradient(NamedTuple):
     """Whether it reads the values of its tops."""
     needs: Left
     """How much of these values."""
+    places: bool = False
+    """Whether it goes to places that the forward pass has found: in a window without numbers there are none."""
     copies: bool = False
     """Whether it keeps a copy of a bottom that it overwrites itself."""
     leaves: Union[Left, Callable[[Message], Left]] = Left.NOTHING
@@ -149,14 +151,16 @@ class Scores(Enum):
     PASSES = "may stand between what makes them and what judges them"
 
 
-class Images(Enum):
-    """What a data layer does to images."""
+class Reads(Enum):
+    """Where a layer without bottoms has its values from, and what it does to them."""
 
-    NONE = "reads none, or takes what comes prepared, nobody says how"
-    GIVEN = "takes what a program gives, and may take a mean off and scale"
-    TRANSFORMS = "takes a mean off and scales"
-    CUTS = "resizes, crops and mirrors, takes a mean off and scales"
-    WARPS = "cuts windows out and resizes them to its crop, takes a mean off and scales"
+    NOTHING = "nothing from outside, or nobody knows what"
+    HDF5 = "HDF5 files, whose values come prepared"
+    PROGRAM = "what a program gives, prepared or with a mean to take off and a scale"
+    LIST = "a list of images, which it resizes, crops, mirrors, takes a mean off and scales"
+    DATABASE = "a database of images, which it crops, mirrors, takes a mean off and scales"
+    WINDOWS = "a list of windows in images, which it resizes to its crop, takes a mean off and scales"
+    UNKNOWN = "what is not known here, by transform_param as Caffe's own data layers"
 
 
 class Labels(NamedTuple):
@@ -169,12 +173,12 @@ class Labels(NamedTuple):
 
 
 class Role(NamedTuple):
-    """What a type is to a net, to its scores, its labels and its images."""
+    """What a type is to a net, to its scores and labels, and what it reads."""
 
     kind: Kind
     scores: Scores = Scores.NONE
     labels: Optional[Labels] = None
-    images: Images = Images.NONE
+    reads: Reads = Reads.NOTHING
 
 
 class Training(NamedTuple):

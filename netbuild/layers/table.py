@@ -14,6 +14,7 @@ from . import arrange, learned, losses, pointwise, recurrent, sources, windows
 from .answers import (
     BOTTOMS_OWN,
     COMPUTES,
+    GOES_TO_PLACES,
     NO_WEIGHTS,
     NONE,
     ONE,
@@ -54,12 +55,12 @@ from .row import (
     NOT_SEEN,
     Arity,
     Gradient,
-    Images,
     Kind,
     Labels,
     LayerType,
     Left,
     Memory,
+    Reads,
     Role,
     Scores,
     Weights,
@@ -72,7 +73,7 @@ TYPES: Dict[str, LayerType] = {
     "Data": LayerType(
         options="data_param", arity=Arity(NONE, ONE_OR_TWO), shapes=sources.images("data_param"), weights=NO_WEIGHTS,
         memory=keeps(sources.batches_ahead), in_place=NEVER, gradient=READS_NOTHING,
-        role=Role(Kind.DATA, images=Images.CUTS), training=sources.changes_images("data_param"),
+        role=Role(Kind.DATA, reads=Reads.DATABASE), training=sources.changes_images("data_param"),
     ),
     "DummyData": LayerType(
         options="dummy_data_param", arity=Arity(NONE, SOME), shapes=sources.dummy_data,
@@ -83,13 +84,13 @@ TYPES: Dict[str, LayerType] = {
     ),
     "HDF5Data": LayerType(
         options="hdf5_data_param", arity=Arity(NONE, SOME), shapes=sources.hdf5_data, weights=NO_WEIGHTS,
-        memory=OWN_TOPS, in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.DATA),
+        memory=OWN_TOPS, in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.DATA, reads=Reads.HDF5),
         training=draws_in_both(sources.shuffles),
     ),
     "ImageData": LayerType(
         options="image_data_param", arity=Arity(NONE, TWO), shapes=sources.images("image_data_param"),
         weights=NO_WEIGHTS, memory=keeps(sources.batches_ahead), in_place=NEVER, gradient=READS_NOTHING,
-        role=Role(Kind.DATA, images=Images.CUTS), training=sources.changes_images("image_data_param"),
+        role=Role(Kind.DATA, reads=Reads.LIST), training=sources.changes_images("image_data_param"),
     ),
     "Input": LayerType(
         options="input_param", arity=Arity(NONE, SOME), shapes=sources.input_layer, weights=NO_WEIGHTS,
@@ -99,7 +100,7 @@ TYPES: Dict[str, LayerType] = {
         options="memory_data_param", arity=Arity(NONE, TWO), shapes=sources.memory_data, weights=NO_WEIGHTS,
         memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=True),
         in_place=NEVER, gradient=READS_NOTHING,
-        role=Role(Kind.DATA, images=Images.GIVEN), training=OWN_CODE,
+        role=Role(Kind.DATA, reads=Reads.PROGRAM), training=OWN_CODE,
     ),
     "Parameter": LayerType(
         options="parameter_param", arity=Arity(NONE, ONE), shapes=sources.parameter, weights=NO_WEIGHTS,
@@ -109,7 +110,7 @@ TYPES: Dict[str, LayerType] = {
     "WindowData": LayerType(
         options="window_data_param", arity=Arity(NONE, TWO), shapes=sources.window_data, weights=NO_WEIGHTS,
         memory=keeps(sources.batches_ahead), in_place=NEVER, gradient=READS_NOTHING,
-        role=Role(Kind.DATA, images=Images.WARPS),
+        role=Role(Kind.DATA, reads=Reads.WINDOWS),
         training=draws_in_both(True),
     ),
 
@@ -133,12 +134,12 @@ TYPES: Dict[str, LayerType] = {
     ),
     "Pooling": LayerType(
         options="pooling_param", arity=windows.pooling_arity, shapes=windows.pooling, weights=NO_WEIGHTS,
-        memory=keeps(windows.pooling_kept), in_place=ELSE, gradient=READS_NOTHING, role=PASSES_SCORES,
+        memory=keeps(windows.pooling_kept), in_place=ELSE, gradient=GOES_TO_PLACES, role=PASSES_SCORES,
         training=draws_in_train(windows.pooling_draws),
     ),
     "SPP": LayerType(
         options="spp_param", arity=ONE_TO_ONE, shapes=windows.spp, weights=NO_WEIGHTS,
-        memory=keeps(windows.spp_kept), in_place=windows.spp_in_place, gradient=READS_NOTHING, role=COMPUTES,
+        memory=keeps(windows.spp_kept), in_place=windows.spp_in_place, gradient=GOES_TO_PLACES, role=COMPUTES,
         training=draws_in_train(windows.spp_draws),
     ),
 
@@ -408,7 +409,7 @@ UNKNOWN = LayerType(
     in_place=NOT_SEEN,
     gradient=READS_NOTHING,
     # A data layer of a fork goes by transform_param, as Caffe's own do.
-    role=Role(Kind.OTHER, images=Images.TRANSFORMS),
+    role=Role(Kind.OTHER, reads=Reads.UNKNOWN),
     training=STILL,
 )
 """The row of every type that has none of its own: nothing is said of it that Caffe may not keep."""
@@ -424,6 +425,11 @@ WITHOUT_ROW: Dict[str, str] = {
 def of_type(name: str) -> LayerType:
     """Return the row of a type by its name, UNKNOWN for one that has none."""
     return TYPES.get(name, UNKNOWN)
+
+
+def options(layer: Message) -> Message:
+    """Return a layer's options; its type must have some."""
+    return getattr(layer, of(layer).options)
 
 
 def of(layer: Message) -> LayerType:

@@ -11,13 +11,13 @@ import warnings
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..branches.told import cut_of
 from ..data.listing import Misread, read_lines
 from ..engine.caffe import Message
 from ..errors import NetbuildError, NetbuildWarning
 from ..graph.judges import Reading, readings
 from ..graph.view import NetView
-from ..layers.roles import lists_hdf5, lists_images
+from ..layers.roles import cuts_images, reads, reads_list
+from ..layers.row import Reads
 from ..proto import phases
 from .data_fault import DataFault, Severity
 from .hdf5 import hdf5_faults
@@ -99,7 +99,7 @@ class _Source(NamedTuple):
     @property
     def has_list(self) -> bool:
         """Whether it reads images and labels of a list that is there."""
-        listed = lists_images(self.layer) and len(self.tops) == 2
+        listed = reads_list(self.layer) and len(self.tops) == 2
         return listed and Path(self.layer.image_data_param.source).exists()
 
     @property
@@ -142,9 +142,9 @@ def _of_source(view: NetView, source: _Source, lists: _Lists) -> Iterator[DataFa
             yield from map(DataFault, _of_labels(images, source.labels))
             yield from _of_images(images, layer)
             yield from map(DataFault, one_size_faults(view, layer, images))
-        if cut_of(layer) is not None:
+        if cuts_images(layer):
             yield from mean_faults(layer, images)
-        if lists_hdf5(layer) and Path(layer.hdf5_data_param.source).exists():
+        if reads(layer) is Reads.HDF5 and Path(layer.hdf5_data_param.source).exists():
             yield from map(DataFault, hdf5_faults(layer, source.tops))
     except NetbuildError as error:
         yield DataFault(str(error))

@@ -7,7 +7,9 @@ from typing import Any, Dict
 
 import numpy as np
 
-_POOLING = ("Pooling", "SPP")
+from ..layers.roles import is_accuracy
+from ..layers.table import of
+
 _LOWEST = np.finfo(np.float32).min
 """What max pooling gives for a window in which nothing compares as larger: all of it NaN, or minus infinity."""
 
@@ -29,7 +31,7 @@ class Watch:
         self._net = net
         self._last = len(net.layers) - 1
         # By number, for a layer need not have a name of its own.
-        pooling = [number for number, layer in enumerate(net.layers) if layer.type in _POOLING and not on_gpu]
+        pooling = [number for number, layer in enumerate(net.layers) if of(layer).gradient.places and not on_gpu]
         self._pooled = {number: net._top_ids(number)[0] for number in pooling}
         net.after_forward(self._look)
 
@@ -65,5 +67,5 @@ def is_finite(values: Any) -> bool:
 
 def judged(net: Any) -> Dict[str, Any]:
     """Return of each accuracy that a net computes the blob of scores that it judges: it takes NaN for right."""
-    accuracies = [number for number, layer in enumerate(net.layers) if layer.type == "Accuracy"]
+    accuracies = [number for number, layer in enumerate(net.layers) if is_accuracy(layer)]
     return {net._blob_names[net._top_ids(number)[0]]: net._blobs[net._bottom_ids(number)[0]] for number in accuracies}

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import proto
-from ..branches.told import cut_of, sources_of
+from ..branches.told import sources_of
 from ..engine.caffe import Message, schema
 from ..engine.child import run
 from ..errors import CaffeError
 from ..files import PathLike, existing_file
 from ..graph.view import NetView
-from ..layers.roles import is_input
+from ..layers.roles import cuts_images, is_input
 from .samples import choices, reading
 
 
@@ -142,14 +142,14 @@ def _job(pair: Pair, paths: Sequence[str], folder: Path) -> Tuple[Tuple[str, str
 def _pair(fused: NetView, original: Message, blob: str, reader: Tuple[str, int]) -> Union[Pair, str]:
     """Return what is to be compared of one input, or why it cannot be."""
     own = sources_of(original)[blob]
-    if cut_of(own) is None:
+    if not cuts_images(own):
         return f"the original's {blob!r} comes from a layer of type {own.type}, which tells nothing of images"
     name, position = reader
     number = next(number for number, layer in fused.layers if layer.name == name)
     layers = [fused.by_index[index] for index in sorted(fused.flow.behind([fused.flow.sources[number][position]]))]
     if _computes(layers):
         return "it reads what another branch computes"
-    missing = next((layer for layer in layers if is_input(layer) and cut_of(layer) is None), None)
+    missing = next((layer for layer in layers if is_input(layer) and not cuts_images(layer)), None)
     if missing is not None:
         return f"the fused net's {missing.top[0]!r} comes from a layer of type {missing.type}, which reads no images"
     return _without_missing_means(Pair(own, blob, layers, str(fused.by_index[number].bottom[position])))

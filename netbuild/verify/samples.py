@@ -15,7 +15,8 @@ from ..data.means import read_mean
 from ..engine.caffe import Message
 from ..errors import NetbuildError
 from ..layers.lengths import counted
-from ..layers.roles import lists_images
+from ..layers.roles import reads, reads_list
+from ..layers.row import Reads
 
 _FROM_LIST, _MADE = 4, 2
 """So many images are taken of a list, or made where there is none."""
@@ -42,7 +43,7 @@ def choices(sources: Sequence[Message], images: List[str], folder: Path) -> Iter
 def _listed(layer: Message) -> List[str]:
     """Return the first images of a layer's list that are there."""
     options = layer.image_data_param
-    if not lists_images(layer) or not Path(options.source).is_file():
+    if not reads_list(layer) or not Path(options.source).is_file():
         return []
     try:
         paths = first_paths(options.source, _FROM_LIST, options.root_folder)
@@ -103,7 +104,7 @@ def _mean_size(layer: Message) -> Optional[Tuple[int, int]]:
 
 def reading(layer: Message, sources: Sequence[Message], listing: Path) -> Message:
     """Return a data layer reading the images of a list one by one, each as it is."""
-    changed = proto.copied(layer) if lists_images(layer) else _from_database(layer, sources)
+    changed = _from_database(layer, sources) if reads(layer) is Reads.DATABASE else proto.copied(layer)
     changed.transform_param.ClearField("mirror")
     options = changed.image_data_param
     options.source, options.batch_size = str(listing), 1
@@ -121,7 +122,7 @@ def _from_database(layer: Message, sources: Sequence[Message]) -> Message:
     changed.ClearField("data_param")
     changed.type = "ImageData"
     changed.image_data_param.is_color = not layer.transform_param.force_gray
-    other = next(filter(lists_images, sources), None)
+    other = next(filter(reads_list, sources), None)
     if other is not None:
         for field in ("is_color", "new_height", "new_width"):
             setattr(changed.image_data_param, field, getattr(other.image_data_param, field))
