@@ -110,17 +110,21 @@ class _Source(NamedTuple):
 
 def _of_phase(view: NetView, lists: _Lists) -> List[DataFault]:
     """Return what is wrong in one phase: with each layer, and where that is nothing, with their lists together."""
-    read = readings(view.net, view.phase)
-    sources = [
-        _Source(layer, [read[index, place] for place in range(len(layer.top))])
-        for index, layer in view.layers
-        if not layer.bottom
-    ]
-    faults = [fault for source in sources for fault in _of_source(view, source, lists)]
+    sources = list(_sources(view))
+    faults: List[DataFault] = []
+    for source in sources:
+        faults += _of_source(view, source, lists)
     listed = [source for source in sources if source.has_list]
     if len(listed) > 1 and all(fault.severity < Severity.WRONG for fault in faults):
         faults += together_faults([_stream(source, lists) for source in listed])
     return faults
+
+
+def _sources(view: NetView) -> Iterator[_Source]:
+    read = readings(view.net, view.phase)
+    for index, layer in view.layers:
+        if not layer.bottom:
+            yield _Source(layer, [read[index, place] for place in range(len(layer.top))])
 
 
 def _stream(source: _Source, lists: _Lists) -> Stream:

@@ -43,7 +43,7 @@ class CheckedSolver:
 
 
 def checked_solver(path: PathLike, max_iter: Optional[int]) -> CheckedSolver:
-    """Return a solver, its nets found wherever it stands; raise NetbuildError for what Caffe would abort on."""
+    """Return a solver whose nets are found wherever it stands; raise NetbuildError for what Caffe would abort on."""
     message = proto.read_solver(path)
     if max_iter is not None:
         message.max_iter = max_iter
@@ -121,7 +121,7 @@ def _sources(layer: Message) -> List[str]:
 
 
 def directed(solver: Message, snapshot_prefix: str, gpu: Optional[int]) -> Message:
-    """Return the solver told where Caffe is to write; testing, and when to save, is left to the child's loop."""
+    """Return the solver writing where Caffe is to write; when to test and to save is left to the child's loop."""
     result = proto.copied(solver)
     result.snapshot_prefix, result.snapshot = snapshot_prefix, 0
     result.solver_mode = solver.CPU if gpu is None else solver.GPU

@@ -50,7 +50,7 @@ class EndedError(NetbuildError):
 
 
 class DivergedError(EndedError):
-    """A training whose loss or weights are no numbers any more."""
+    """A training whose loss or weights are not finite any more."""
 
 
 class StoppedError(EndedError):

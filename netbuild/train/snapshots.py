@@ -34,7 +34,7 @@ def save(engine: Any, place: Place, *, on_gpu: bool, last: bool = False) -> None
     """Write a snapshot of the solver; raise NetbuildError where it cannot be, and nothing is left of it.
 
     Of the `last` one the caffemodel stays where it alone is whole: there is no later one to hope for. Raises
-    NotFiniteError where the weights are no numbers.
+    NotFiniteError where the weights are not finite.
     """
     require_finite(engine.net)
     final = place.files(engine.iter)
