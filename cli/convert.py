@@ -24,7 +24,7 @@ def command(source: str, output: str, over_2gb: bool, as_json: bool) -> None:
     Layers, shapes and unpacked values of old files become those of today, diffs are left behind, and every value stays
     bit for bit what it was.
     """
-    done = convert_weights(source, output, over_2gb=over_2gb, progress=byte_progress("copying"))
+    done = convert_weights(source, output, over_2gb=over_2gb, on_progress=byte_progress("copying"))
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(done), indent=2))
         return

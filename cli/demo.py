@@ -44,7 +44,7 @@ def command(
         branch_iterations=branch_iterations,
         head_iterations=head_iterations,
         force=force,
-        say=tell,
+        on_step=tell,
     )
     say("")
     say(f"{'net':8} {'task':12} {'validation':>10} {'test':>8}")

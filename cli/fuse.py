@@ -84,7 +84,7 @@ def command(
     """
     choices = _choices(weights, **wishes)
     fused = fuse_weights(
-        target, weights, output, choices, split=split, dry_run=dry_run, progress=byte_progress("copying")
+        target, weights, output, choices, split=split, dry_run=dry_run, on_progress=byte_progress("copying")
     )
     if as_json:
         click.echo(json.dumps(_as_dict(fused, weights, output, dry_run), indent=2))

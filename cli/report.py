@@ -88,7 +88,7 @@ def _evaluated(
     if found.trained is None:
         raise NetbuildError(f"folder {str(found.folder)!r}: holds no trained net (NAME_iter_N.caffemodel) to evaluate")
     alone = {
-        prefix: Scorer(split_seam(originals[prefix].net)[0], originals[prefix].weights, own)
+        prefix: Scorer(split_seam(originals[prefix].name)[0], originals[prefix].weights, own)
         for prefix, own in labels.items()
     }
     return score_nets(Scorer(found.net_file, found.trained), source, alone, gpu=gpu)

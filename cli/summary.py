@@ -67,7 +67,7 @@ def command(
         raise click.UsageError("--json and --csv exclude each other")
     if "" in sizes:
         raise click.UsageError("--shape needs the name of an input: --shape data=1,3,224,224")
-    found = summarize(named_net(net, classes), prefixes=prefixes, sizes=sizes, batch=batch)
+    found = summarize(named_net(net, classes), prefixes=prefixes, shapes=sizes, batch=batch)
     budgets = [int(one * 2**30) for one in memories or _MEMORIES]
     if as_json:
         click.echo(json.dumps(_as_dict(found, budgets), indent=2))

@@ -66,25 +66,42 @@ def run_demo(
     branch_iterations: Optional[int] = None,
     head_iterations: Optional[int] = None,
     force: bool = False,
-    say: Say = lambda _line: None,
+    on_step: Say = lambda _line: None,
 ) -> Demonstration:
-    """Fuse a LeNet of the odd digits with one of the even digits and train a head for all ten.
+    """Fuse a LeNet of the odd digits with one of the even digits, and train a head for all ten.
 
-    `data` is 'digits' (scikit-learn's, no network) or a folder or file with MNIST; `weights` gives branches that are
-    trained already, which are then not trained here. `folder` must be new or empty; with `force`, one that a demo
-    made is emptied. `say` gets a line per step.
+    Args:
+        folder: Where everything goes: a new or empty folder.
+        data: 'digits' for those of scikit-learn, which need no network, or a folder or file with MNIST.
+        weights: By prefix, odd and even, weight files of branches that are trained already.
+        branch_iterations: How long each branch is trained; by default 600 iterations on digits, 2,000 on MNIST.
+        head_iterations: How long the head is trained; by default 500 iterations on digits, 1,000 on MNIST.
+        force: Empty the folder first, if a demo made it.
+        on_step: Called with a line for each step.
+
+    Returns:
+        The `scores` of all three nets, the `files`, and the page that tells all of it (`report`).
+
+    Raises:
+        NetbuildError: The folder is not empty, or there is no MNIST at `data`.
+
+    Examples:
+        >>> from netbuild import run_demo
+        >>> done = run_demo("demo-out", branch_iterations=5, head_iterations=5)
+        >>> [score.net for score in done.scores], done.report.name
+        (['odd', 'even', 'fused'], 'report.html')
     """
     trained = _checked(weights)
     splits = load_digits() if data == "digits" else load_mnist(data)
     root = emptied(Path(folder), force, [*trained.values(), Path(data)])
     usual = ITERATIONS["digits" if data == "digits" else "mnist"]
-    say(f"data: {data}")
-    demo = _Demo(root, write_images(splits, root / "data"), say)
+    on_step(f"data: {data}")
+    demo = _Demo(root, write_images(splits, root / "data"), on_step)
     models = demo.branches(trained, branch_iterations or usual[0])
     written, init = demo.fused(models, head_iterations or usual[1])
     comparisons = demo.proved(written, init, models)
     head = demo.head(written, init, head_iterations or usual[1])
-    say("evaluating")
+    on_step("evaluating")
     scores = demo.scores({**models, "fused": head.caffemodel})
     alone = {p: Scorer(root / p / "train_val.prototxt", models[p], labels) for p, labels in BRANCHES.items()}
     whole = Scorer(written["train_val"], head.caffemodel)

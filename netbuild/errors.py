@@ -44,19 +44,56 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: Optional[str] = Non
 
 
 class NetbuildError(Exception):
-    """Base of all errors of netbuild: the text is written for the user."""
+    """Base of all errors of netbuild: the text is written for the user.
+
+    Examples:
+        >>> from netbuild import NetbuildError, read_solver
+        >>> try:
+        ...     read_solver("nowhere.prototxt")
+        ... except NetbuildError as error:
+        ...     print(error)
+        prototxt 'nowhere.prototxt': no such file
+    """
 
 
 class GraphError(NetbuildError):
-    """A net, a prototxt or a set of branches that Caffe would refuse or misread."""
+    """A net, a prototxt or a set of branches that Caffe would refuse or misread.
+
+    Examples:
+        >>> from netbuild import Fusion, GraphError, build, lenet
+        >>> try:
+        ...     build(Fusion({"odd_": lenet, "odd_b_": lenet}, classes=10))
+        ... except GraphError as error:
+        ...     print(error)
+        the prefixes 'odd_' and 'odd_b_' overlap: ...
+    """
 
 
 class WeightsError(NetbuildError):
-    """A weight file that cannot be read, or that does not fit the net it is meant for."""
+    """A weight file that cannot be read, or that does not fit the net it is meant for.
+
+    Examples:
+        >>> from netbuild import WeightsError, fuse_weights
+        >>> try:
+        ...     fuse_weights("fused/deploy.prototxt", {"odd": "odd.caffemodel"}, "init.caffemodel")
+        ... except WeightsError as error:
+        ...     print(error)
+        3 frozen layers would get no weights, ...
+    """
 
 
 class NetbuildWarning(UserWarning):
-    """What the user should know and netbuild cannot decide; the command line prints it as a note."""
+    """What the user should know and netbuild cannot decide; the command line prints it as a note.
+
+    Examples:
+        >>> import warnings
+        >>> from netbuild import DataSource, Fusion, NetbuildWarning, emit_files, lenet
+        >>> with warnings.catch_warnings(record=True) as notes:
+        ...     warnings.simplefilter("always", NetbuildWarning)
+        ...     paths = emit_files(Fusion({"": lenet}, classes=5), DataSource(kind="input"), "net")
+        >>> print(notes[0].message)
+        data of kind input is taken as it is; give 'data' images that are less 128, times 0.00390625
+    """
 
 
 def require_finite(what: str, values: Iterable[float]) -> None:
@@ -80,4 +117,13 @@ def require_factor(what: str, value: float) -> None:
 
 
 class CaffeError(NetbuildError):
-    """No usable Caffe, or Caffe's engine gave up (its last words are in the text)."""
+    """No usable Caffe, or Caffe's engine gave up (its last words are in the text).
+
+    Examples:
+        >>> from netbuild import CaffeError, diagnose
+        >>> try:
+        ...     diagnose(gpu=99)
+        ... except CaffeError as error:
+        ...     print("no GPU here")
+        no GPU here
+    """

@@ -6,7 +6,8 @@ other character is used verbatim (``odd_`` -> ``odd_conv1``), the empty prefix c
 
 from __future__ import annotations
 
-from typing import Collection, Iterable, List, Optional, Tuple
+from functools import lru_cache
+from typing import Collection, Dict, Iterable, List, Mapping, Optional, Tuple
 
 
 def stem(prefix: str) -> str:
@@ -15,7 +16,22 @@ def stem(prefix: str) -> str:
 
 
 def qualify(prefix: str, name: str) -> str:
-    """Return the name that the branch's own `name` bears inside a fused net."""
+    """Return the name that a branch's own layer or blob has inside a fused net.
+
+    A prefix that ends in a letter or digit gets a `/`, any other is used as it is, and the empty one changes nothing.
+
+    Args:
+        prefix: The branch's prefix: `odd`, or `odd_`.
+        name: The branch's own name of a layer, a blob or a shared parameter.
+
+    Returns:
+        The full name.
+
+    Examples:
+        >>> from netbuild import qualify
+        >>> qualify("odd", "conv1"), qualify("odd_", "conv1"), qualify("", "conv1")
+        ('odd/conv1', 'odd_conv1', 'conv1')
+    """
     return stem(prefix) + name
 
 
@@ -35,9 +51,25 @@ def free(name: str, taken: Collection[str]) -> str:
 
 
 def owner(prefixes: Iterable[str], name: str) -> Optional[str]:
-    """Return the prefix whose branch a name belongs to, of several (a, a/odd) the longest; None for nobody's."""
-    claims = [prefix for prefix in prefixes if local(prefix, name) is not None]
-    return max(claims, key=lambda prefix: len(stem(prefix)), default=None)
+    """Return the prefix whose branch a name belongs to; None where it is of none of them.
+
+    Of several prefixes that fit (a, a/odd) the longest owns the name. This is the only answer to "whose layer is
+    this?": `local` tells what a branch calls a name, not that the name is no other branch's.
+    """
+    for length, by_stem in _by_length(tuple(prefixes)):
+        prefix = by_stem.get(name[:length])
+        if prefix is not None and len(name) > length:
+            return prefix
+    return None
+
+
+@lru_cache(maxsize=32)
+def _by_length(prefixes: Tuple[str, ...]) -> List[Tuple[int, Mapping[str, str]]]:
+    """Return the prefixes by their stems, the longest stems first: a name is looked up once for each length."""
+    found: Dict[int, Dict[str, str]] = {}
+    for prefix in prefixes:
+        found.setdefault(len(stem(prefix)), {}).setdefault(stem(prefix), prefix)
+    return sorted(found.items(), reverse=True)
 
 
 def overlapping(prefixes: Iterable[str]) -> List[Tuple[str, str]]:

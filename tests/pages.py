@@ -38,7 +38,7 @@ def run(page, folder, shorter=lambda line: line):
         elif language == "sh":
             printed += [_netbuild(shorter(line)) for line in text.replace("\\\n", " ").splitlines()]
         elif language == "python":
-            done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
+            done = subprocess.run([sys.executable, "-c", shorter(text)], check=True, capture_output=True, text=True)
             printed.append(done.stdout)
         elif language == "text":
             _require_shown(shorter(text), "".join(printed))

@@ -260,9 +260,9 @@ def test_the_size_of_the_first_image(tmp_path):
     (tmp_path / "one image.png").write_text("no image")
     assert summarize(net(text)).layers[1].shape == (5, 4, None, None)
     (tmp_path / "list.txt").unlink()
-    assert summarize(net(text), sizes={"data": (1, 1, 8, 8)}).layers[1].shape == (1, 4, 8, 8)
+    assert summarize(net(text), shapes={"data": (1, 1, 8, 8)}).layers[1].shape == (1, 4, 8, 8)
     with pytest.raises(GraphError, match=r"--shape image: the net has no such input; it has data, label"):
-        summarize(net(text), sizes={"image": (1, 1, 8, 8)})
+        summarize(net(text), shapes={"image": (1, 1, 8, 8)})
 
 
 @pytest.fixture()

@@ -10,7 +10,7 @@ from netbuild.errors import NetbuildError
 
 def test_the_demo_on_the_bundled_digits(tmp_path):
     lines = []
-    result = run_demo(tmp_path / "demo", branch_iterations=60, head_iterations=60, say=lines.append)
+    result = run_demo(tmp_path / "demo", branch_iterations=60, head_iterations=60, on_step=lines.append)
     assert [score.net for score in result.scores] == ["odd", "even", "fused"]
     # Far above chance (0.2, 0.1) after a fraction of the usual iterations.
     assert all(score.validation > 0.8 for score in result.scores), result.scores

@@ -97,6 +97,7 @@ def test_what_is_left_to_the_reader_exists():
 def test_everything_public_is_in_the_reference():
     listed = (DOCS / "reference" / "python.md").read_text()
     places = {f"::: netbuild.{module}.{name}" for name, module in netbuild._CONTENTS.items()}
+    places |= {f"::: netbuild.{module}" for module in netbuild._MODULES}
     assert set(re.findall(r"^::: \S+", listed, re.MULTILINE)) == places
 
 

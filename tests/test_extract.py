@@ -14,7 +14,6 @@ from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.errors import GraphError, NetbuildError, WeightsError
-from netbuild.verify.branches import Original, verify_branches
 
 SMALL = Input((4, 6, 6))
 
@@ -206,40 +205,6 @@ def test_refusals_write_nothing(trained, tmp_path):
     ran = CliRunner().invoke(main, arguments)
     assert ran.exit_code == 0, ran.output
     assert f"6 of 6 blobs, in 3 layers, bit-equal to {tmp_path / 'init'}" in ran.output
-
-
-def overlapping(written, tmp_path):
-    """A net that was made by other means, of two branches whose prefixes overlap, and its weights."""
-    paths = [written(name, data(shape=(2, 3, 6, 6)) + conv("c", "data")) for name in ("one", "other")]
-    branches = "".join(conv(f"{prefix}c", "data") for prefix in ("odd_", "odd_b_"))
-    target = tmp_path / "t.prototxt"
-    target.write_text(data(shape=(2, 3, 6, 6)) + branches + layer("cat", "Concat", "odd_c odd_b_c"))
-    weights = {prefix: path.with_suffix(".caffemodel") for prefix, path in zip(("odd_", "odd_b_"), paths)}
-    fuse_weights(target, weights, tmp_path / "init")
-    return target, weights
-
-
-def test_branches_of_overlapping_prefixes_are_not_written_as_one(written, pb, tmp_path):
-    target, weights = overlapping(written, tmp_path)
-    with pytest.raises(GraphError, match="2 branches .* bear 'odd_' .*layers 'odd_c', 'odd_b_c'.; give the prefix"):
-        extract_branch("odd_", target, tmp_path / "init", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    extract_branch("odd_b_", target, tmp_path / "init", tmp_path / "out")
-    assert blobs(pb, tmp_path / "out" / "odd_b.caffemodel") == blobs(pb, weights["odd_b_"])
-
-
-def test_each_layer_of_overlapping_prefixes_is_the_longers(written, pb, tmp_path):
-    target, weights = overlapping(written, tmp_path)
-    found = blobs(pb, tmp_path / "init")
-    assert {prefix: found[f"{prefix}c"] for prefix in weights} == {p: blobs(pb, w)["c"] for p, w in weights.items()}
-    told = json.loads((tmp_path / "init.json").read_text())["branches"]
-    assert {prefix: branch["seams"] for prefix, branch in told.items()} == {"odd_": ["odd_c"], "odd_b_": ["odd_b_c"]}
-    originals = {p: Original(os.fspath(w.with_suffix(".prototxt")), os.fspath(w)) for p, w in weights.items()}
-    found = verify_branches(target, tmp_path / "init", originals)
-    assert [(one.prefix, one.seam, one.equal) for one in found] == [
-        ("odd_", "odd_c", True),
-        ("odd_b_", "odd_b_c", True),
-    ]
 
 
 def test_a_fused_net_in_a_fused_net_and_a_branch_of_it_come_out(written, pb, tmp_path):

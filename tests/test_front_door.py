@@ -1,6 +1,7 @@
 """The names of `netbuild` itself: lazy at run time, typed by the stub, all of both, each the same object."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -77,3 +78,32 @@ def test_importing_it_is_quick():
     ours = [name for name in done.stdout.split() if name.startswith("netbuild")]
     assert ours == ["netbuild", "netbuild.branches", "netbuild.branches.table", "netbuild.errors"]
     assert not {"numpy", "google", "caffe", "dataclasses"} & set(done.stdout.split())
+
+
+def mypy(*programs):
+    """Return what mypy says of programs: a set of (line, code) for each."""
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    command = [sys.executable, "-m", "mypy", "--strict", "--show-error-codes", *map(str, programs)]
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    found = re.findall(r"^(\S+?):(\d+): error: .*\[([\w-]+)\]$", done.stdout, re.MULTILINE)
+    known = {os.path.relpath(program, ROOT): program.name for program in programs}
+    assert {path for path, _, _ in found} <= set(known), done.stdout
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return {name: {(int(line), code) for path, line, code in found if path == own} for own, name in known.items()}
+
+
+def test_a_type_checker_finds_each_mistake_and_nothing_else():
+    wrong = (PROGRAMS / "wrong.py").read_text().splitlines()
+    marked = [(number, re.search(r"  # ([\w, -]+)$", line)) for number, line in enumerate(wrong, 1)]
+    expected = {(number, code) for number, mark in marked if mark for code in mark[1].split(", ")}
+    found = mypy(PROGRAMS / "right.py", PROGRAMS / "wrong.py")
+    assert found["right.py"] == set()
+    assert {line for line, _ in found["wrong.py"]} == {line for line, _ in expected}
+    assert found["wrong.py"] <= expected
+
+
+def test_each_public_call_has_a_mistake():
+    called = set(re.findall(r"^nb\.(\w+)\(", (PROGRAMS / "wrong.py").read_text(), re.MULTILINE))
+    errors = {name for name in netbuild.__all__ if name.endswith(("Error", "Warning"))}
+    assert called == set(netbuild.__all__) - errors - {"__version__", "blocks", "MNIST"}

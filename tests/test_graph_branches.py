@@ -9,7 +9,7 @@ from netbuild.branches.lenet import lenet
 from netbuild.branches.table import BUILDERS, find_builder
 from netbuild.errors import GraphError
 from netbuild.fusion import Fusion, build
-from netbuild.graph.branches import owner, prefixes, require_prefixes
+from netbuild.graph.branches import prefixes, require_prefixes
 from netbuild.layers.training import learns
 
 
@@ -54,12 +54,6 @@ def test_what_is_given_goes_before_what_is_found():
     assert require_prefixes(two(), []) == ["odd", "even"]
     with pytest.raises(GraphError, match=r"'ood': no layer's name begins with 'ood/'.* odd, even$"):
         require_prefixes(two(), ["ood"])
-
-
-def test_the_longest_prefix_owns_a_layer():
-    assert owner("a/odd/conv1", ["a", "a/odd"]) == "a/odd"
-    assert owner("odd_conv1", ["odd_"]) == "odd_"
-    assert owner("fc10", ["odd", "even"]) == ""
 
 
 SPEC = "param { lr_mult: %d decay_mult: %d }"

@@ -4,7 +4,32 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from nets import net, small
 
-from netbuild import lenet, proto, read_solver
+from netbuild import (
+    BranchSpec,
+    Features,
+    Fusion,
+    Join,
+    Original,
+    Preparation,
+    Scorer,
+    build,
+    check_sources,
+    compare_engines,
+    differences,
+    draw_net,
+    extract_branch,
+    fuse_weights,
+    lenet,
+    make_features,
+    problems,
+    proto,
+    read_net,
+    read_solver,
+    score_nets,
+    summarize,
+    train_solver,
+    verify_branches,
+)
 from netbuild.engine.caffe import caffe as open_caffe
 from netbuild.engine.caffe import schema
 from netbuild.errors import GraphError, NetbuildError
@@ -105,3 +130,112 @@ def test_a_file_whose_name_has_a_brace(in_tmp):
 def test_what_is_no_path_is_refused_in_words():
     with pytest.raises(NetbuildError, match="prototxt: expected a path, found SolverParameter"):
         read_solver(schema().SolverParameter())
+
+
+@pytest.fixture()
+def forms(fused, caffe):
+    """The fused LeNets' net by its path, as a message, and as what a NetSpec gives."""
+
+    class Spec:
+        def to_proto(self):
+            return read_net(fused / "train_val.prototxt")
+
+    return {"path": fused / "train_val.prototxt", "message": Spec().to_proto(), "NetSpec": Spec()}
+
+
+def summary(net, _folder):
+    return summarize(net, batch=2)
+
+
+def drawing(net, folder):
+    draw_net(net, folder / "net.dot")
+    return (folder / "net.dot").read_text()
+
+
+def weights(net, folder, trained):
+    names = {name: trained / f"{name}.caffemodel" for name in "ab"}
+    fuse_weights(net, names, folder / "made.caffemodel")
+    assert all(not one.faults for one in check_sources(folder / "made.caffemodel"))
+    return (folder / "made.caffemodel").read_bytes()
+
+
+def branch(net, folder):
+    extract_branch("a", net, folder / "init.caffemodel", folder / "a")
+    return [path.read_bytes() for path in sorted((folder / "a").iterdir())]
+
+
+def scores(net, trained, small_lists):
+    scorer = Scorer(net, trained / "a.caffemodel", preparation=Preparation(mean=(128,), scale=1 / 256))
+    return score_nets(scorer, small_lists.path("val_odd")).answers[0].probabilities.tolist()
+
+
+@pytest.mark.parametrize("function", [lambda net, _: problems(net, {"a": "nope"}), summary, drawing, branch])
+def test_functions_take_each_form(forms, fused, function):
+    made = {name: function(form, fused) for name, form in forms.items()}
+    assert made["path"]
+    assert made["message"] == made["NetSpec"] == made["path"]
+
+
+def test_differences_takes_each_form(forms, trained):
+    made = [differences(trained / "lenet.prototxt", one) for one in forms.values()]
+    assert made[0].any
+    assert made[1] == made[2] == made[0]
+
+
+def test_weights_are_fused_for_each_form(forms, fused, trained):
+    made = {name: weights(form, fused, trained) for name, form in forms.items()}
+    assert made["message"] == made["NetSpec"] == made["path"]
+
+
+def test_branches_are_verified_of_each_form(forms, fused, trained):
+    lenet_net = read_net(trained / "lenet.prototxt")
+    for form in forms.values():
+        originals = {
+            "a": Original(lenet_net, trained / "a.caffemodel"),
+            "b": Original(trained / "lenet.prototxt", trained / "b.caffemodel"),
+        }
+        found = verify_branches(form, fused / "init.caffemodel", originals)
+        assert [(one.prefix, one.equal, one.layers) for one in found] == [("a", True, 6), ("b", True, 6)]
+
+
+def test_engines_are_compared_on_each_form(trained):
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    path = trained / "lenet.prototxt"
+    made = [compare_engines(one, trained / "a.caffemodel") for one in (path, read_net(path))]
+    assert made[0] == made[1]
+
+
+def test_features_are_made_of_each_form(forms, fused):
+    made = [
+        make_features(form, fused / "init.caffemodel", fused / f"features_{name}", dry_run=True)["train"].blobs
+        for name, form in forms.items()
+    ]
+    assert made[0]
+    assert made[1] == made[2] == made[0]
+
+
+def test_scores_are_those_of_each_form(trained, small_lists):
+    deploy = trained / "deploy.prototxt"
+    made = [scores(one, trained, small_lists) for one in (deploy, read_net(deploy))]
+    assert made[0] == made[1]
+
+
+def test_names_of_builders_are_branches(in_tmp, trained):
+    seams = {"odd": "odd/ip1", "even": "even/pool2"}
+    assert (
+        build(Fusion({"odd": "lenet", "even": f"{trained / 'lenet.prototxt'}@pool2"}, join=Join(bridge="fc=5"))).seams
+        == seams
+    )
+    with pytest.raises(GraphError, match="no builder called 'lente': did you mean 'lenet'"):
+        build(Fusion({"odd": "lente"}, 10))
+    with pytest.raises(GraphError, match="a builder is a function, found 'lenet'; find_branch"):
+        BranchSpec("lenet")
+    with pytest.raises(GraphError, match="a builder is a function, found int"):
+        build(Fusion({"odd": 3}, 10))
+
+
+def test_one_weight_file_is_named_without_a_list(fused):
+    options = {"max_iter": 1, "features": Features("off")}
+    alone = train_solver(fused / "solver.prototxt", fused / "one", weights=fused / "init.caffemodel", **options)
+    several = train_solver(fused / "solver.prototxt", fused / "two", weights=[fused / "init.caffemodel"], **options)
+    assert alone.caffemodel.read_bytes() == several.caffemodel.read_bytes()

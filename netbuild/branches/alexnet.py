@@ -48,15 +48,46 @@ _CAFFENET = _Variant("CaffeNet", {1: ("pool", "norm"), 2: ("pool", "norm"), 5: (
 
 
 def alexnet(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
-    """Add AlexNet up to `fc7` after its ReLU and Dropout: (N, 3, 227, 227) -> (N, 4096).
+    """Add AlexNet up to its second full connection.
 
-    `net` is a pycaffe NetSpec, `bottom` a Top of it. Frozen, Dropout is the identity.
+    Names and parameters are those of BVLC's bvlc_alexnet. In a frozen branch Dropout passes its input on.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 227, 227), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `fc7`: (N, 4096), after its ReLU and Dropout.
+
+    Examples:
+        >>> from netbuild import Fusion, build, alexnet
+        >>> build(Fusion({"a": alexnet, "b": alexnet}, classes=10)).seams
+        {'a': 'a/fc7', 'b': 'b/fc7'}
     """
     return _build(net, bottom, prefix, frozen, _ALEXNET)
 
 
 def caffenet(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
-    """Add CaffeNet up to `fc7` after its ReLU and Dropout: (N, 3, 227, 227) -> (N, 4096), as `alexnet` does."""
+    """Add CaffeNet up to its second full connection.
+
+    Names and parameters are those of BVLC's bvlc_reference_caffenet: AlexNet with pooling before normalization.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 227, 227), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `fc7`: (N, 4096), after its ReLU and Dropout.
+
+    Examples:
+        >>> from netbuild import Fusion, build, caffenet
+        >>> build(Fusion({"a": caffenet, "b": caffenet}, classes=10)).seams
+        {'a': 'a/fc7', 'b': 'b/fc7'}
+    """
     return _build(net, bottom, prefix, frozen, _CAFFENET)
 
 

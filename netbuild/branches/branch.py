@@ -25,7 +25,14 @@ Disputed = Tuple[Tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Input:
-    """How the images were prepared that a net was trained on: what the data layer must do again."""
+    """How the images were prepared that a net was trained on: what the data layer must do again.
+
+    Examples:
+        >>> from netbuild import Input
+        >>> imagenet = Input(shape=(3, 224, 224), mean=(104, 117, 123), resize=True)
+        >>> imagenet.seen
+        (3, 224, 224)
+    """
 
     shape: Optional[Tuple[int, ...]]
     """What the net sees, without N; of images (C, H, W), C being 1 for grey, 3 for BGR. None where the source does not
@@ -87,7 +94,19 @@ Auxiliary = Callable[[Any, int, Any], None]
 
 @dataclass(frozen=True)
 class Branch:
-    """A feature extractor inside a NetSpec."""
+    """A feature extractor inside a NetSpec: what a builder returns.
+
+    Examples:
+        >>> import caffe
+        >>> from netbuild import Branch, blocks, qualify
+        >>> def tiny(net, bottom, prefix="", *, frozen=False):
+        ...     top = blocks.fc(net, qualify(prefix, "fc1"), bottom, 16, frozen=frozen)
+        ...     return Branch(prefix, seam="fc1", top=top, channels=16)
+        >>> net = caffe.NetSpec()
+        >>> net.data = caffe.layers.Input(shape={"dim": [1, 1, 12, 12]})
+        >>> tiny(net, net.data, "a").channels
+        16
+    """
 
     prefix: str
     """Its name inside the fused net, as the law of names takes it."""

@@ -48,10 +48,24 @@ _AUXILIARY = {"loss1": "4a", "loss2": "4d"}
 
 
 def googlenet(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
-    """Add GoogLeNet up to `pool5/7x7_s1`: (N, 3, 224, 224) -> (N, 1024, 1, 1).
+    """Add GoogLeNet up to its last pooling.
 
-    `net` is a pycaffe NetSpec, `bottom` a Top of it. The Dropout after the seam belongs to the head; so do the two
-    auxiliary classifiers, which only a trainable branch has.
+    Names and parameters are those of BVLC's bvlc_googlenet. The Dropout after the seam belongs to the head. So do the
+    two auxiliary classifiers, which only a branch that learns has.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `pool5/7x7_s1`: (N, 1024, 1, 1).
+
+    Examples:
+        >>> from netbuild import Fusion, build, googlenet
+        >>> build(Fusion({"a": googlenet, "b": googlenet}, classes=10)).seams
+        {'a': 'a/pool5/7x7_s1', 'b': 'b/pool5/7x7_s1'}
     """
     unit = _Unit(net, prefix, frozen)
     top = unit.conv("conv1", "7x7_s2", "7x7", bottom, 64, pad=3, kernel_size=7, stride=2)

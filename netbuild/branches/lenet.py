@@ -17,9 +17,29 @@ MNIST = Input(shape=(1, 28, 28), mean=(128,), scale=1 / 256, layer="mnist")
 
 
 def lenet(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
-    """Add LeNet up to `ip1` after its ReLU: (N, 1, 28, 28) -> (N, 500).
+    """Add LeNet, of grey images of 28 x 28 pixels, up to its first full connection.
 
-    `net` is a pycaffe NetSpec, `bottom` a Top of it. Frozen, no blob of the branch changes in training.
+    Names and parameters are those of Caffe's MNIST example (examples/mnist/lenet_train_test.prototxt).
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 1, 28, 28), grey.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `ip1`: (N, 500), after its ReLU.
+
+    Examples:
+        >>> import caffe
+        >>> from netbuild import lenet
+        >>> net = caffe.NetSpec()
+        >>> net.data = caffe.layers.Input(shape={"dim": [1, 1, 28, 28]})
+        >>> branch = lenet(net, net.data, "odd", frozen=True)
+        >>> branch.seam, branch.channels
+        ('ip1', 500)
+        >>> list(net.tops)
+        ['data', 'odd/conv1', 'odd/pool1', 'odd/conv2', 'odd/pool2', 'odd/ip1', 'odd/relu1']
     """
     # The recipe writes the fillers of frozen layers too.
     filled = blocks.fillers(blocks.XAVIER, 0, frozen=False)

@@ -76,10 +76,24 @@ _V2 = (
 
 
 def mobilenet_v1(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
-    """Add MobileNet v1 up to `pool6`: (N, 3, 224, 224) -> (N, 1024, 1, 1).
+    """Add MobileNet v1 up to its last pooling.
 
-    `net` is a pycaffe NetSpec, `bottom` a Top of it. BatchNorm works on its running statistics, as in the published
-    deploy net, frozen or not: a trainable MobileNet is one to fine-tune from trained weights.
+    Names and parameters are those of the published deploy net (shicai/MobileNet-Caffe). BatchNorm works on its stored
+    statistics there, and so it does here, frozen or not: a branch that learns is one to fine-tune from trained weights.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `pool6`: (N, 1024, 1, 1).
+
+    Examples:
+        >>> from netbuild import Fusion, build, mobilenet_v1
+        >>> build(Fusion({"a": mobilenet_v1, "b": mobilenet_v1}, classes=10)).seams
+        {'a': 'a/pool6', 'b': 'b/pool6'}
     """
     unit = _Unit(net, prefix, frozen, norm_in_place=True)
     top = unit.conv("conv1", "relu1", bottom, 32, pad=1, kernel_size=3, stride=2)
@@ -90,7 +104,25 @@ def mobilenet_v1(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool
 
 
 def mobilenet_v2(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
-    """Add MobileNet v2 up to `pool6`: (N, 3, 224, 224) -> (N, 1280, 1, 1), as `mobilenet_v1` does."""
+    """Add MobileNet v2 up to its last pooling.
+
+    Names and parameters are those of the published deploy net (shicai/MobileNet-Caffe). BatchNorm works on its stored
+    statistics there, and so it does here, frozen or not: a branch that learns is one to fine-tune from trained weights.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `pool6`: (N, 1280, 1, 1).
+
+    Examples:
+        >>> from netbuild import Fusion, build, mobilenet_v2
+        >>> build(Fusion({"a": mobilenet_v2, "b": mobilenet_v2}, classes=10)).seams
+        {'a': 'a/pool6', 'b': 'b/pool6'}
+    """
     unit = _Unit(net, prefix, frozen, norm_in_place=False)
     top = unit.conv("conv1", "relu1", bottom, 32, pad=1, kernel_size=3, stride=2)
     for row in _V2:

@@ -28,12 +28,28 @@ _SHOWN = 12
 
 
 def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = None) -> Builder:
-    """Return a builder of the net in a file: train_val or deploy, of any of Caffe's formats.
+    """Return a builder of the net in a file: any train_val or deploy net, in any of Caffe's formats.
 
-    The branch ends at the blob `seam`, after the layers that work in place on it; by default at the input of the net's
-    classifier, where it has exactly one. What the seam does not depend on goes: data layers, heads, auxiliary losses.
-    Of a net with two phases the branch is that of TEST. Several files, one per phase and TRAIN's first, must agree up
-    to the seam. Raises GraphError where the net is unsound, or has no such seam.
+    The branch holds what its seam depends on, with the layers that work in place on the seam. Data layers, heads and
+    auxiliary losses stay out. Of a net with two phases the branch is that of TEST.
+
+    Args:
+        path: The prototxt. Or several, one for each phase, that of TRAIN first: they must agree up to the seam.
+        seam: The blob at which the branch ends; by default the input of the net's classifier, where it has exactly one.
+
+    Returns:
+        A builder, for `Fusion` or to be called with a NetSpec.
+
+    Raises:
+        GraphError: The net is not sound, or has no such seam.
+
+    Examples:
+        >>> from netbuild import Fusion, build, prototxt
+        >>> fusion = Fusion({"odd": prototxt("odd/deploy.prototxt"), "even": prototxt("even/deploy.prototxt", "pool2")})
+        >>> fusion.specs["even"].frozen
+        True
+        >>> build(Fusion({"even": prototxt("even/deploy.prototxt", "pool2")})).seams
+        {'even': 'even/pool2'}
     """
     paths = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
     sources = [_read(one, seam) for one in paths]

@@ -12,7 +12,6 @@ generators of such nets, github.com/antingshen/resnet-protofiles among them, use
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Dict, List, Tuple
 
 from .. import blocks
@@ -36,13 +35,30 @@ _BASIC = (18, 34)
 
 
 def resnet(net: Any, bottom: blocks.Top, prefix: str = "", *, depth: int = 50, frozen: bool = False) -> Branch:
-    """Add a ResNet up to `pool5`: (N, 3, 224, 224) -> (N, 2048, 1, 1), of depth 18 or 34 (N, 512, 1, 1).
+    """Add a ResNet up to its last pooling.
 
-    `net` is a pycaffe NetSpec, `bottom` a Top of it, `depth` one of 18, 34, 50, 101, 152.
+    Names and parameters are those of the authors' nets of the depths 50, 101 and 152, in which BatchNorm works on its
+    stored statistics, frozen or not: a branch that learns is one to fine-tune from trained weights. For the depths 18
+    and 34, see `resnet18` and `resnet34`.
 
-    Frozen, BatchNorm works on its running statistics. Trainable it does so from depth 50 on, as in the published
-    nets: that is a ResNet to fine-tune from trained weights. At depths 18 and 34 it does not, as in the published
-    net: training works on each batch's statistics (which the wheel of Caffe computes wrong: use another Caffe).
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        depth: The number of layers with weights: 18, 34, 50, 101 or 152.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `pool5`: (N, 2048, 1, 1), or (N, 512, 1, 1) at depths 18 and 34.
+
+    Raises:
+        GraphError: The depth is another one.
+
+    Examples:
+        >>> from functools import partial
+        >>> from netbuild import Fusion, build, resnet
+        >>> build(Fusion({"": partial(resnet, depth=34)}, classes=1000, frozen=True)).message.name
+        'ResNet-34'
     """
     if depth not in BLOCKS:
         raise GraphError(f"resnet: no depth {depth}; known depths are {', '.join(map(str, BLOCKS))}")
@@ -61,11 +77,125 @@ def resnet(net: Any, bottom: blocks.Top, prefix: str = "", *, depth: int = 50, f
     return Branch(prefix, "pool5", top, channels, net_name=f"ResNet-{depth}", input=IMAGENET)
 
 
-resnet18 = partial(resnet, depth=18)
-resnet34 = partial(resnet, depth=34)
-resnet50 = partial(resnet, depth=50)
-resnet101 = partial(resnet, depth=101)
-resnet152 = partial(resnet, depth=152)
+def resnet18(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
+    """Add ResNet-18 up to its last pooling.
+
+    The authors published no Caffe net of this depth: names and parameters are those of the one that most people use
+    (HolmesShuan/ResNet-18-Caffemodel-on-ImageNet). In a frozen branch BatchNorm works on its stored statistics. In one
+    that learns, training works on the statistics of each batch, which the wheel of Caffe computes wrong: train it with
+    another Caffe.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `pool5`: (N, 512, 1, 1).
+
+    Examples:
+        >>> from netbuild import Fusion, build, resnet18
+        >>> build(Fusion({"a": resnet18, "b": resnet18}, classes=10)).seams
+        {'a': 'a/pool5', 'b': 'b/pool5'}
+    """
+    return resnet(net, bottom, prefix, depth=18, frozen=frozen)
+
+
+def resnet34(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
+    """Add ResNet-34 up to its last pooling.
+
+    The authors published no Caffe net of this depth: this is the net of `resnet18` with the number of blocks of the
+    paper. In a frozen branch BatchNorm works on its stored statistics. In one that learns, training works on the
+    statistics of each batch, which the wheel of Caffe computes wrong: train it with another Caffe.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `pool5`: (N, 512, 1, 1).
+
+    Examples:
+        >>> from netbuild import Fusion, build, resnet34
+        >>> build(Fusion({"a": resnet34, "b": resnet34}, classes=10)).seams
+        {'a': 'a/pool5', 'b': 'b/pool5'}
+    """
+    return resnet(net, bottom, prefix, depth=34, frozen=frozen)
+
+
+def resnet50(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
+    """Add ResNet-50 up to its last pooling.
+
+    Names and parameters are those of the authors' ResNet-50-deploy.prototxt (KaimingHe/deep-residual-networks).
+    BatchNorm works on its stored statistics, as in the published net, frozen or not: a branch that learns is one to
+    fine-tune from trained weights.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `pool5`: (N, 2048, 1, 1).
+
+    Examples:
+        >>> from netbuild import Fusion, build, resnet50
+        >>> build(Fusion({"a": resnet50, "b": resnet50}, classes=10)).seams
+        {'a': 'a/pool5', 'b': 'b/pool5'}
+    """
+    return resnet(net, bottom, prefix, depth=50, frozen=frozen)
+
+
+def resnet101(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
+    """Add ResNet-101 up to its last pooling.
+
+    Names and parameters are those of the authors' ResNet-101-deploy.prototxt (KaimingHe/deep-residual-networks).
+    BatchNorm works on its stored statistics, as in the published net, frozen or not: a branch that learns is one to
+    fine-tune from trained weights.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `pool5`: (N, 2048, 1, 1).
+
+    Examples:
+        >>> from netbuild import Fusion, build, resnet101
+        >>> build(Fusion({"a": resnet101, "b": resnet101}, classes=10)).seams
+        {'a': 'a/pool5', 'b': 'b/pool5'}
+    """
+    return resnet(net, bottom, prefix, depth=101, frozen=frozen)
+
+
+def resnet152(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
+    """Add ResNet-152 up to its last pooling.
+
+    Names and parameters are those of the authors' ResNet-152-deploy.prototxt (KaimingHe/deep-residual-networks).
+    BatchNorm works on its stored statistics, as in the published net, frozen or not: a branch that learns is one to
+    fine-tune from trained weights.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `pool5`: (N, 2048, 1, 1).
+
+    Examples:
+        >>> from netbuild import Fusion, build, resnet152
+        >>> build(Fusion({"a": resnet152, "b": resnet152}, classes=10)).seams
+        {'a': 'a/pool5', 'b': 'b/pool5'}
+    """
+    return resnet(net, bottom, prefix, depth=152, frozen=frozen)
 
 
 def _letters(stage: int, count: int, depth: int) -> List[str]:

@@ -19,9 +19,24 @@ from .written import Top, add_layers, blob_of
 
 
 def find_branch(text: str) -> Builder:
-    """Return the builder of NET[@SEAM]; NET is a builder's name, package.module:function, or a prototxt.
+    """Return the builder of what the command line calls NET[@SEAM].
 
-    Several prototxts, one per phase, have a comma between them: train.prototxt,test.prototxt@ip1.
+    Args:
+        text: The name of a builder (`resnet50`), a function of your own (`package.module:function`), or the path of a
+            prototxt. Several prototxts, one for each phase, have a comma between them. What follows an `@` is the blob
+            at which the branch ends.
+
+    Returns:
+        A builder, for `Fusion` or to be called with a NetSpec.
+
+    Raises:
+        GraphError: There is no such builder, function or seam.
+
+    Examples:
+        >>> from netbuild import BranchSpec, Fusion, build, find_branch
+        >>> new = BranchSpec(find_branch("lenet@pool2"), frozen=False)
+        >>> build(Fusion({"old": "odd/deploy.prototxt@pool2", "new": new}, classes=10)).seams
+        {'old': 'old/pool2', 'new': 'new/pool2'}
     """
     name, seam = split_seam(text)
     files = prototxts(name)

@@ -38,16 +38,49 @@ _V1_1 = _Variant(
 
 
 def squeezenet1_0(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
-    """Add SqueezeNet 1.0 up to `fire9/concat` after its Dropout: (N, 3, 227, 227) -> (N, 512, 13, 13).
+    """Add SqueezeNet 1.0 up to its last Fire module.
 
-    `net` is a pycaffe NetSpec, `bottom` a Top of it. Frozen, Dropout is the identity. The net alone classifies by
-    a 1x1 convolution and an average over the places; a fusion's head, an InnerProduct, sees all places.
+    Names and parameters are those of the authors' SqueezeNet_v1.0. In a frozen branch Dropout passes its input on. The
+    net alone classifies by a 1x1 convolution and an average over the places; the head of a fusion, an InnerProduct,
+    sees all places.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 227, 227), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `fire9/concat`: (N, 512, 13, 13), after its Dropout.
+
+    Examples:
+        >>> from netbuild import Fusion, build, squeezenet1_0
+        >>> build(Fusion({"a": squeezenet1_0, "b": squeezenet1_0}, classes=10)).seams
+        {'a': 'a/fire9/concat', 'b': 'b/fire9/concat'}
     """
     return _build(net, bottom, prefix, frozen, _V1_0)
 
 
 def squeezenet1_1(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
-    """Add SqueezeNet 1.1 up to `fire9/concat`: (N, 3, 227, 227) -> (N, 512, 14, 14), as `squeezenet1_0` does."""
+    """Add SqueezeNet 1.1 up to its last Fire module.
+
+    Names and parameters are those of the authors' SqueezeNet_v1.1, which takes less than half the work of 1.0. For the
+    classifier see `squeezenet1_0`.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 227, 227), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `fire9/concat`: (N, 512, 14, 14), after its Dropout.
+
+    Examples:
+        >>> from netbuild import Fusion, build, squeezenet1_1
+        >>> build(Fusion({"a": squeezenet1_1, "b": squeezenet1_1}, classes=10)).seams
+        {'a': 'a/fire9/concat', 'b': 'b/fire9/concat'}
+    """
     return _build(net, bottom, prefix, frozen, _V1_1)
 
 

@@ -34,7 +34,23 @@ BUILDERS: Dict[str, str] = {
 
 
 def find_builder(name: str) -> Builder:
-    """Return the builder called `name`: one of the table, or a user's own as `package.module:function`."""
+    """Return the builder of this name.
+
+    Args:
+        name: One of netbuild's (`resnet50`), or one of your own: `package.module:function`, looked for in the current
+            folder too.
+
+    Returns:
+        The function.
+
+    Raises:
+        GraphError: There is no such builder, module or function.
+
+    Examples:
+        >>> from netbuild import find_builder, resnet50
+        >>> find_builder("resnet50") is resnet50
+        True
+    """
     if name in BUILDERS:
         known: Builder = getattr(importlib.import_module(f".{BUILDERS[name]}", __package__), name)
         return known

@@ -25,10 +25,30 @@ _WIDTHS = (64, 128, 256, 512, 512)
 
 
 def vgg(net: Any, bottom: blocks.Top, prefix: str = "", *, depth: int = 16, frozen: bool = False) -> Branch:
-    """Add a VGG net up to `fc7` after its ReLU and Dropout: (N, 3, 224, 224) -> (N, 4096).
+    """Add a VGG net up to its second full connection.
 
-    `net` is a pycaffe NetSpec, `bottom` a Top of it, `depth` 16 or 19. The authors published no net for training;
-    a trainable one is filled by Xavier's rule, which the paper recommends in a note, and learns as BVLC's nets do.
+    Names and parameters are those of the authors' VGG_ILSVRC_16_layers and VGG_ILSVRC_19_layers. They published no net
+    for training: a branch that learns is filled by Xavier's rule, which the paper recommends in a note, and learns at
+    the rates of BVLC's nets.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        depth: The number of layers with weights: 16 or 19.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `fc7`: (N, 4096), after its ReLU and Dropout.
+
+    Raises:
+        GraphError: The depth is another one.
+
+    Examples:
+        >>> from functools import partial
+        >>> from netbuild import Fusion, build, vgg
+        >>> build(Fusion({"": partial(vgg, depth=19)}, classes=1000)).message.name
+        'VGG_ILSVRC_19_layers'
     """
     if depth not in STAGES:
         raise GraphError(f"vgg: no depth {depth}; known depths are {', '.join(map(str, STAGES))}")
@@ -48,5 +68,49 @@ def vgg(net: Any, bottom: blocks.Top, prefix: str = "", *, depth: int = 16, froz
     return Branch(prefix, "fc7", top, 4096, classifier="fc8", net_name=net_name, input=IMAGENET)
 
 
-vgg16 = partial(vgg, depth=16)
-vgg19 = partial(vgg, depth=19)
+def vgg16(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
+    """Add VGG-16 up to its second full connection.
+
+    Names and parameters are those of the authors' VGG_ILSVRC_16_layers. They published no net for training: a branch
+    that learns is filled by Xavier's rule, which the paper recommends in a note, and learns at the rates of BVLC's
+    nets.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `fc7`: (N, 4096), after its ReLU and Dropout.
+
+    Examples:
+        >>> from netbuild import Fusion, build, vgg16
+        >>> build(Fusion({"a": vgg16, "b": vgg16}, classes=10)).seams
+        {'a': 'a/fc7', 'b': 'b/fc7'}
+    """
+    return vgg(net, bottom, prefix, depth=16, frozen=frozen)
+
+
+def vgg19(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = False) -> Branch:
+    """Add VGG-19 up to its second full connection.
+
+    Names and parameters are those of the authors' VGG_ILSVRC_19_layers. They published no net for training: a branch
+    that learns is filled by Xavier's rule, which the paper recommends in a note, and learns at the rates of BVLC's
+    nets.
+
+    Args:
+        net: The pycaffe NetSpec that the layers are written into.
+        bottom: The Top of the images in it, (N, 3, 224, 224), BGR.
+        prefix: Stands in front of every name, as `qualify` puts it there.
+        frozen: Whether training is to change no blob of the branch.
+
+    Returns:
+        The branch, which ends at `fc7`: (N, 4096), after its ReLU and Dropout.
+
+    Examples:
+        >>> from netbuild import Fusion, build, vgg19
+        >>> build(Fusion({"a": vgg19, "b": vgg19}, classes=10)).seams
+        {'a': 'a/fc7', 'b': 'b/fc7'}
+    """
+    return vgg(net, bottom, prefix, depth=19, frozen=frozen)

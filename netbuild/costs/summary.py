@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .. import proto
+from .. import names, proto
 from ..engine.caffe import TEST, TRAIN, Message
-from ..graph.branches import owner, require_prefixes
+from ..graph.branches import require_prefixes
 from ..graph.view import NetView
 from ..layers import Inferred, Shape
 from ..layers.costs import multiply_adds, values
@@ -122,26 +122,52 @@ class _Phase(NamedTuple):
 
 
 def summarize(
-    net: Message,
+    net: proto.Net,
     *,
     prefixes: Sequence[str] = (),
-    sizes: Optional[Mapping[str, Sequence[int]]] = None,
+    shapes: Optional[Mapping[str, Sequence[int]]] = None,
     batch: Optional[int] = None,
 ) -> Summary:
-    """Return what each layer of a net costs, without Caffe's engine; of data, at most the first image is looked at.
+    """Return what each layer of a net costs: parameters, multiply-adds, memory. Caffe's engine is not loaded.
 
-    `prefixes` names the branches where the layers' names do not tell, `sizes` gives shapes of inputs, (N, C, H, W),
-    `batch` another number of items in all of them.
+    Of the data that the net names, at most the first image is looked at.
+
+    Args:
+        net: A path, a NetParameter or a NetSpec.
+        prefixes: The prefixes of its branches, where the layers' names do not tell them.
+        shapes: For an input whose shape the net does not tell, the shape: (N, C, H, W).
+        batch: Another number of items N in all inputs.
+
+    Returns:
+        `layers`, `totals` of the branches and the whole (the last), and in bytes the memory of `training` and
+        `testing`.
+
+    Raises:
+        GraphError: The net cannot be read, or has no such prefix or input.
+
+    Examples:
+        >>> from netbuild import summarize
+        >>> summary = summarize("fused/train_val.prototxt")
+        >>> [(total.branch, total.parameters) for total in summary.totals]
+        [('odd', 426070), ('even', 426070), ('', 10010), (None, 862150)]
+        >>> summary.training.largest_batch(2**30) > 1000
+        True
     """
+    return _summary(proto.net_of(net), prefixes, shapes or {}, batch)
+
+
+def _summary(
+    net: Message, prefixes: Sequence[str], sizes: Mapping[str, Sequence[int]], batch: Optional[int]
+) -> Summary:
     branches = require_prefixes(net, prefixes)
     trains = any(map(is_loss, net.layer))
     # A net that makes no difference between phases is the same in both.
     known = {TRAIN, TEST} if trains and proto.phases(net) == (TEST,) else set(proto.phases(net))
-    phases = {phase: _phase(net, phase, sizes or {}, batch) for phase in sorted(known)}
+    phases = {phase: _phase(net, phase, sizes, batch) for phase in sorted(known)}
     blobs = {index: shapes for one in phases.values() for index, shapes in one.shapes.params.items()}
     owned = own_parameters(net, dict(sorted(blobs.items())))
     layers = [
-        _layer(index, layer, owner(layer.name, branches), phases, owned.get(index, []), trains=trains)
+        _layer(index, layer, names.owner(branches, layer.name) or "", phases, owned.get(index, []), trains=trains)
         for index, layer in enumerate(net.layer)
         if any(index in one.shapes.params for one in phases.values())
     ]

@@ -35,9 +35,24 @@ class Diagnosis:
 
 
 def diagnose(gpu: Optional[int] = None) -> Diagnosis:
-    """Return which Caffe there is, with what, and how it does in the self-tests: on this GPU, or on the CPU.
+    """Return which Caffe there is, with what, and how it does in the self-tests of what netbuild relies on.
 
-    All of Caffe runs in a child process. Raises CaffeError where the GPU asked for cannot be used.
+    All of Caffe runs in a child process.
+
+    Args:
+        gpu: The number of the GPU to test; by default the CPU is tested.
+
+    Returns:
+        `versions`, facts of the `caffe`, or why it is `missing`, and the `outcomes` of the tests.
+
+    Raises:
+        CaffeError: The GPU cannot be used.
+
+    Examples:
+        >>> from netbuild import diagnose
+        >>> diagnosis = diagnose()
+        >>> diagnosis.missing, len(diagnosis.outcomes) > 10
+        ('', True)
     """
     versions = {"Python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
     events = run("netbuild.doctor.child:diagnose", gpu=gpu)

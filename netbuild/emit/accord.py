@@ -73,6 +73,6 @@ def _weights(fusion: Fusion, built: Built, blob: str, size: Size) -> Dict[str, O
     batches = {name: (1, *shape) for name, shape in {**sizes, blob: size}.items()}
     net = with_inputs(only_phase(built.message, TEST), batches)
     params = survey(net, TEST)[0].params
-    frozen = {prefix for prefix, part in fusion.parts.items() if part.frozen}
+    frozen = {prefix for prefix, part in fusion.specs.items() if part.frozen}
     layers = {net.layer[index].name: shapes for index, shapes in params.items()}
     return {name: shapes for name, shapes in layers.items() if (owner(built.placed, name) or "") in frozen}

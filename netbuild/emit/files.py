@@ -148,13 +148,37 @@ def emit_files(
     dry_run: bool = False,
     force: bool = False,
 ) -> List[Path]:
-    """Write the prototxts of a fusion into `folder` and return their paths; nothing is written if one is wrong.
+    """Write the prototxts of a fusion: nothing is written if one of them is wrong.
 
-    What no branch tells of the images, and what a source's `input` does otherwise than they tell, is a NetbuildWarning.
     A net with nothing to train gets no solver: an ensemble is written as test and deploy net, a net without a head as
-    deploy net alone. The solver's test_iter is what covers the test list once; where the list is not there to be
-    counted, it is the recipe's 500. A solver that was edited since is kept, with a NetbuildWarning, unless `force`;
-    where `solver_options` would have no effect on it, or its nets are others, it is refused.
+    deploy net alone. What no branch tells of the images, and what a source does otherwise than the branches tell, is a
+    NetbuildWarning. A solver that was edited since is kept, with a NetbuildWarning.
+
+    Args:
+        fusion: What is to be one net.
+        source: The data of the only input of the net, or by name of each of its inputs, and of each label beyond the
+            first.
+        folder: Where to write; made if need be.
+        split_phases: Write `train.prototxt` and `test.prototxt` in place of `train_val.prototxt`.
+        deploy_batch: The batch size N of the deploy net.
+        solver_options: Fields of the solver and their values, as in prototxt: `{"base_lr": "0.001"}`. The others are
+            those of the fusion recipe; `test_iter` is what covers the test list once.
+        dry_run: Check everything and write nothing.
+        force: Replace a solver even where it was edited.
+
+    Returns:
+        The paths of the files: `train_val.prototxt`, `deploy.prototxt` and `solver.prototxt`.
+
+    Raises:
+        GraphError: The net is not sound, the data does not fit it, or `solver_options` would have no effect.
+        NetbuildError: A list has lines or images that Caffe would stumble over, or a file cannot be written.
+
+    Examples:
+        >>> from netbuild import DataSource, Fusion, emit_files, lenet
+        >>> source = DataSource(train_source="digits/train_all.txt", test_source="digits/val_all.txt")
+        >>> paths = emit_files(Fusion({"odd": lenet, "even": lenet}, classes=10), source, "net")
+        >>> [path.name for path in paths]
+        ['train_val.prototxt', 'deploy.prototxt', 'solver.prototxt']
     """
     options = solver_options or {}
     _require_trained(fusion, split_phases, options)

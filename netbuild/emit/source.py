@@ -22,15 +22,28 @@ _DONE = {"resize": "resized", "crop": "cropped"}
 
 @dataclass(frozen=True)
 class DataSource:
-    """The data of one input of a net, in both phases."""
+    """The data of one input of a net, in both phases.
+
+    Examples:
+        >>> from netbuild import DataSource
+        >>> source = DataSource(train_source="digits/train_all.txt", test_source="digits/val_all.txt", train_batch=64)
+        >>> source.kind, source.train_batch, source.test_batch
+        ('image', 64, 20)
+    """
 
     input: Input = AS_TOLD
     """How images are prepared; by default as the branches that read them tell."""
     kind: str = "image"
+    """Where data comes from: 'image' (a list of files), 'lmdb', 'leveldb', 'hdf5' (a list of files), or 'input' (your
+    program)."""
     train_source: str = _TRAIN_LIST
+    """The list or database of TRAIN. A line of a list of images is `PATH LABEL`."""
     test_source: str = _TEST_LIST
+    """The list or database of TEST."""
     train_batch: int = 50
+    """The batch size N in TRAIN."""
     test_batch: int = 20
+    """The batch size N in TEST."""
     crop: Optional[int] = None
     """Side of a square crop: at random in TRAIN, from the middle in TEST; 0 for none. This and what follows is by
     default as the input tells."""

@@ -117,11 +117,33 @@ def score_nets(
     gpu: Optional[int] = None,
     on_progress: ScoreProgress = lambda _name, _done, _all: None,
 ) -> Evaluation:
-    """Run a net, and branches alone to compare it with, over a list of images: each image once, in TEST phase.
+    """Run a net over a list of images, and branches alone to compare it with: each image once, in TEST phase.
 
-    Of two branches and more there are ensembles as well: mean and product of their probabilities, majority vote.
-    `preparation` is for nets that do not tell how their images are prepared, `root_folder` stands before each path of
-    the list (by default as in the net's own data layer).
+    Of two branches and more there are ensembles as well: mean and product of their probabilities, and majority vote.
+
+    Args:
+        net: The net with its weights.
+        source: The list: lines `PATH LABEL`.
+        branches: By name further nets with their weights, which may know only some of the labels.
+        preparation: How images are prepared for the nets that do not tell.
+        root_folder: What stands before each path of the list; by default as in the net's own data layer.
+        gpu: The number of the GPU that computes; by default the CPU.
+        on_progress: Called with the name of the net that runs, the images done, and all images.
+
+    Returns:
+        `rows` with top-1 and top-5, `confusion()` and `per_class()`, and all `answers`.
+
+    Raises:
+        NetbuildError: A label or an image of the list does not fit, or nothing tells how images are prepared.
+        GraphError: The net has several scores, and none is named.
+        WeightsError: The weights are not those of the net.
+
+    Examples:
+        >>> from netbuild import Scorer, score_nets
+        >>> odd = Scorer("odd/train_val.prototxt", "odd.caffemodel")
+        >>> found = score_nets(odd, "digits/test_odd.txt")
+        >>> [(row.kind, row.images) for row in found.rows], found.confusion().shape
+        ([('net', 20)], (5, 5))
     """
     scorers = {"": net, **(branches or {})}
     prepared = _prepared(scorers, preparation)
@@ -190,7 +212,7 @@ def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
         return tuple(range(outputs))
     option = _labels_option(name, labels)
     if len(labels) != outputs:
-        raise NetbuildError(f"{option}: {len(labels)} labels, and {prepared.scorer.net} has {outputs} outputs")
+        raise NetbuildError(f"{option}: {len(labels)} labels, and {prepared.scorer.name} has {outputs} outputs")
     if len(set(labels)) < len(labels) or min(labels) < 0:
         raise NetbuildError(f"{option}: each output needs a label of its own, 0 or higher")
     return tuple(labels)
@@ -199,7 +221,7 @@ def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
 def _require_known(known: Mapping[str, Sequence[int]], net: Scorer, listing: ListedImages, source: str) -> None:
     """Raise NetbuildError for labels of the list, or of a branch, beyond those of the net."""
     highest = max(known[""])
-    there = f"beyond those of {net.net} (0 to {highest})"
+    there = f"beyond those of {net.name} (0 to {highest})"
     for name, labels in known.items():
         if max(labels) > highest:
             raise NetbuildError(
@@ -226,10 +248,10 @@ def _answers(
     name: str, prepared: Prepared, known: Mapping[str, Tuple[int, ...]], shown: _Shown, gpu: Optional[int]
 ) -> Answers:
     """Run one net over the list."""
-    title = name or str(prepared.scorer.net)
+    title = name or prepared.scorer.name
     scores = _scores(title, prepared, shown, gpu)
     if not np.isfinite(scores).all():
-        raise NetbuildError(f"{prepared.scorer.net}: its scores are not finite; look at {prepared.scorer.weights}")
+        raise NetbuildError(f"{prepared.scorer.name}: its scores are not finite; look at {prepared.scorer.weights}")
     own = scores / scores.sum(axis=1, keepdims=True) if prepared.are_probabilities else softmax(scores)
     probabilities = np.zeros((shown.images, max(known[""]) + 1), np.float32)
     probabilities[:, known[name]] = own

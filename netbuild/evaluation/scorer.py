@@ -26,7 +26,15 @@ from ..weights.index import index
 
 @dataclass(frozen=True)
 class Preparation:
-    """How images are made the input of a net without a data layer: as emit writes it into one."""
+    """How images become the input of a net without a data layer.
+
+    Examples:
+        >>> from netbuild import Preparation, Scorer, score_nets
+        >>> grey = Preparation(mean=(128,), scale=1 / 256)
+        >>> odd = Scorer("odd/deploy.prototxt", "odd.caffemodel", preparation=grey)
+        >>> score_nets(odd, "digits/test_odd.txt").rows[0].images
+        20
+    """
 
     mean: Optional[Tuple[float, ...]] = None
     """Subtracted from each value 0..255: one value, or one per channel (B, G, R); () for none."""
@@ -46,17 +54,29 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A net with its weights, and what its outputs stand for."""
+    """A net with its weights, and what its outputs stand for.
 
-    net: PathLike
-    """A train_val prototxt, whose TEST phase tells how images are prepared, or a deploy prototxt."""
+    Examples:
+        >>> from netbuild import Scorer
+        >>> odd = Scorer("odd/train_val.prototxt", "odd.caffemodel", labels=[1, 3, 5, 7, 9])
+    """
+
+    net: proto.Net
+    """A train_val net, whose TEST phase tells how images are prepared, or a deploy net: a path, a NetParameter or a
+    NetSpec."""
     weights: PathLike
+    """Its weight file, .caffemodel or HDF5."""
     labels: Optional[Sequence[int]] = None
     """The list's label of each output; by default output k stands for label k."""
     scores: Optional[str] = None
     """The blob of the scores; by default the one that loss and accuracy read, or from which the answer is made."""
     preparation: Optional[Preparation] = None
     """For a net that does not tell how its images are prepared."""
+
+    @property
+    def name(self) -> str:
+        """What messages and tables call the net."""
+        return proto.name_of_net(self.net)
 
 
 class Prepared(NamedTuple):
@@ -98,7 +118,7 @@ class Prepared(NamedTuple):
         per_image = shape[1:2] if shape[:1] == (batch,) and set(shape[2:]) <= {1} else ()
         if not per_image or per_image[0] < 2:
             raise GraphError(
-                f"{self.scorer.net}: the blob {self.blob!r} ({blob_text(shape)}, for {batch} images) does not hold "
+                f"{self.scorer.name}: the blob {self.blob!r} ({blob_text(shape)}, for {batch} images) does not hold "
                 f"one score for each of several classes; name the one that does with {option('scores', 'BLOB')}"
             )
         return per_image[0]
@@ -115,8 +135,8 @@ def prepare(scorer: Scorer, usual: Optional[Preparation] = None) -> Prepared:
 
     `usual` is the preparation for a net that neither tells its own nor is given one.
     """
-    name = str(scorer.net)
-    whole = proto.read_net(scorer.net)
+    name = scorer.name
+    whole = proto.net_of(scorer.net)
     require_sound(whole, name, in_phases=[TEST])
     net = NetView(whole, TEST).only
     blob = scorer.scores or _scores(net, name)
@@ -140,7 +160,7 @@ def _require_weights(net: Message, scorer: Scorer) -> None:
         if len(blobs) != len(layer.shapes) or not all(map(fits, blobs, layer.shapes)):
             stored = shapes_text([blob.shape for blob in blobs]) if blobs else "no such layer"
             raise WeightsError(
-                f"weights {str(scorer.weights)!r}: are not those of {scorer.net}: for its layer {layer.name!r} "
+                f"weights {str(scorer.weights)!r}: are not those of {scorer.name}: for its layer {layer.name!r} "
                 f"({shapes_text(layer.shapes)}) they have {stored}"
             )
 
@@ -195,8 +215,8 @@ def _fed_by_images(view: NetView, scorer: Scorer, usual: Optional[Preparation]) 
         return view.net
     if not is_open_input(own):
         raise GraphError(
-            f"{scorer.net}: its data layer {own.name!r} is of type {own.type}, and a list of images can take the place "
-            f"of ImageData only; give the deploy prototxt with {either('--mean and --scale', 'a Preparation')}"
+            f"{scorer.name}: its data layer {own.name!r} is of type {own.type}, and a list of images can take the "
+            f"place of ImageData only; give the deploy prototxt with {either('--mean and --scale', 'a Preparation')}"
         )
     layers = _image_layers(view, blob, scorer, _require_values(scorer.preparation or usual, scorer))
     others = [layer for layer in view.net.layer if layer is not own]
@@ -210,7 +230,7 @@ def _only_input(view: NetView, scorer: Scorer) -> Tuple[Message, str]:
     used = [top for layer in sources for top in layer.top if top in read]
     if len(used) != 1:
         listed = f"{len(used)} inputs ({some(used)})" if used else "no input"
-        raise GraphError(f"{scorer.net}: its scores come from {listed}; one list feeds exactly one")
+        raise GraphError(f"{scorer.name}: its scores come from {listed}; one list feeds exactly one")
     return sources[0], used[0]
 
 
@@ -218,7 +238,7 @@ def _require_no_other(own: Message, scorer: Scorer) -> None:
     """Raise NetbuildError where a preparation is given beside that of the net's own data layer."""
     if scorer.preparation is not None:
         raise GraphError(
-            f"{scorer.net}: its data layer {own.name!r} tells how images are prepared; leave out "
+            f"{scorer.name}: its data layer {own.name!r} tells how images are prepared; leave out "
             f"{either('--mean, --scale and the like for it', 'its preparation')}, or give a deploy prototxt"
         )
     if own.transform_param.mean_file:
@@ -232,7 +252,7 @@ def _require_values(preparation: Optional[Preparation], scorer: Scorer) -> Prepa
         if any(value is not None for value in values):
             return preparation
     raise GraphError(
-        f"{scorer.net}: does not tell how its images are prepared; give "
+        f"{scorer.name}: does not tell how its images are prepared; give "
         + either("--mean (or --mean none) and --scale", "preparation=Preparation(mean=..., scale=...)")
         + ", as they were in its training, or a train_val prototxt"
     )
@@ -247,7 +267,7 @@ def _image_layers(view: NetView, blob: str, scorer: Scorer, preparation: Prepara
     source = DataSource(prepared, crop=preparation.crop, resize=preparation.resize)
     if source.size() != lengths:
         raise GraphError(
-            f"{scorer.net}: images come as {blob_text(source.size())} and its input {blob!r} takes "
+            f"{scorer.name}: images come as {blob_text(source.size())} and its input {blob!r} takes "
             f"{blob_text(lengths)}; change {name_of('crop')} or {name_of('resize')}"
         )
     return [layer for layer in data_layers({blob: source}, {f"{blob}_label": 1}) if proto.in_phase(layer, TEST)]
@@ -258,5 +278,5 @@ def _image_lengths(view: NetView, blob: str, scorer: Scorer) -> Tuple[int, ...]:
     shape = view.fitting_shapes().blobs.get(blob)
     lengths = tuple(length for length in (shape or ())[1:] if length is not None)
     if len(lengths) != 3:
-        raise GraphError(f"{scorer.net}: its input {blob!r} is {blob_text(shape)}; images need N x C x H x W")
+        raise GraphError(f"{scorer.name}: its input {blob!r} is {blob_text(shape)}; images need N x C x H x W")
     return lengths

@@ -15,7 +15,7 @@ from .. import proto
 from ..engine.caffe import TEST, TRAIN, Message
 from ..engine.child import BLAS_THREADS, run, share
 from ..errors import NetbuildError
-from ..files import PathLike, write_text
+from ..files import PathLike, listed_paths, write_text
 from ..graph.check import require_sound
 from ..soundness.check import require_readable
 from .cluster import share_in_cluster
@@ -70,21 +70,27 @@ OnEvent = Callable[[Union[DiskNeed, FeatureProgress]], None]
 
 @dataclass(frozen=True)
 class Execution:
-    """Who computes."""
+    """Who computes features.
+
+    Examples:
+        >>> from netbuild import Execution, Features
+        >>> features = Features(execution=Execution(workers=4))
+    """
 
     workers: Optional[int] = None
-    """Processes here; None for one for each core."""
+    """Processes on this machine; by default one for each core."""
     scheduler: Optional[str] = None
     """The address of a Dask cluster, which computes instead."""
     gpu: Optional[int] = None
+    """The number of the GPU that computes instead of the CPU."""
 
 
 HERE: Execution = Execution()
 
 
 def make_features(
-    net: PathLike,
-    weights: Sequence[PathLike],
+    net: proto.Net,
+    weights: Union[PathLike, Sequence[PathLike]],
     folder: PathLike,
     execution: Execution = HERE,
     *,
@@ -92,17 +98,40 @@ def make_features(
     dry_run: bool = False,
     on_event: OnEvent = lambda _event: None,
 ) -> Dict[str, Kept]:
-    """Compute what the head of a train_val net reads, for all images of its lists, and keep it in `folder`.
+    """Compute what the head of a train_val net reads, once for all images of its lists, and keep it.
 
-    For each phase, `train` and `test`, everything above the first layer that learns runs once over the data; features
-    and labels go to HDF5 files, and `head_train.prototxt` is the net that reads them. What is there already and still
-    right is kept. Raises GraphError where a pass over the data does not repeat the last one, NetbuildError for features
-    of something else (`force` replaces them) and for a full disk.
+    For each phase, everything before the first layer that learns runs once over the data. Features and labels go to
+    HDF5 files, and `head_train.prototxt` is a net that reads them. What is in the folder already, and still right, is
+    kept. Paths in the net hold for the current folder, as in Caffe.
+
+    Args:
+        net: The train_val net: a path, a NetParameter or a NetSpec.
+        weights: The file with the weights of the frozen layers. Or several, of which the last that has a layer counts.
+        folder: Where to keep the features; made if need be.
+        execution: Who computes: processes here, by default one for each core, a Dask cluster, or a GPU.
+        force: Replace features of something else that are in the folder.
+        dry_run: Only tell what would be computed.
+        on_event: Called with a DiskNeed before it begins, and a FeatureProgress as it goes.
+
+    Returns:
+        By phase, 'train' and 'test', what is kept: number of `images`, shapes of `blobs`, `size` in bytes.
+
+    Raises:
+        GraphError: The net is not sound, or one pass over its data does not repeat the last.
+        NetbuildError: The folder holds features of something else, or the disk is full.
+
+    Examples:
+        >>> from netbuild import Execution, make_features
+        >>> kept = make_features("fused/train_val.prototxt", "fused/init.caffemodel", "features", Execution(workers=1))
+        >>> kept["train"].images, kept["train"].blobs
+        (40, {'ip1_fused': (1000,), 'label': ()})
     """
-    message = proto.read_net(net)
-    require_sound(message, os.fspath(net))
-    require_readable(message, os.fspath(net), (TRAIN, TEST))
-    return keep(parts_of(message), weights, folder, execution, force=force, dry_run=dry_run, told=on_event)
+    message, name = proto.net_of(net), proto.name_of_net(net)
+    require_sound(message, name)
+    require_readable(message, name, (TRAIN, TEST))
+    return keep(
+        parts_of(message), listed_paths(weights), folder, execution, force=force, dry_run=dry_run, told=on_event
+    )
 
 
 def keep(

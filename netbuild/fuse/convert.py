@@ -33,12 +33,30 @@ class Converted:
 
 
 def convert_weights(
-    source: PathLike, output: PathLike, *, over_2gb: bool = False, progress: Optional[ByteProgress] = None
+    source: PathLike, output: PathLike, *, over_2gb: bool = False, on_progress: Optional[ByteProgress] = None
 ) -> Converted:
-    """Write the layers of `source` to `output`, a caffemodel in the current format or, by its name (.h5), HDF5.
+    """Bring a weight file up to date, or from one format to the other.
 
-    Definitions are upgraded as Caffe does it, four-number shapes become the true ones; values stay bit for bit as they
-    are, floats or doubles, and diffs are left behind. What comes out of HDF5 has names and blobs, no definitions.
+    Definitions are upgraded as Caffe does it, and shapes of four numbers become the true ones. Values stay bit for bit
+    as they are, floats or doubles; diffs are left behind. What comes out of HDF5 has names and blobs, no definitions.
+
+    Args:
+        source: A caffemodel of any age, or an HDF5 file.
+        output: The file to write: `.caffemodel`, or `.h5` for HDF5.
+        over_2gb: Write a caffemodel even where it is larger than Caffe reads.
+        on_progress: Called with the bytes written so far and in all.
+
+    Returns:
+        What was written: `layers`, `blobs`, and how many were old.
+
+    Raises:
+        WeightsError: The file cannot be read, or the output could not be.
+
+    Examples:
+        >>> from netbuild import convert_weights
+        >>> done = convert_weights("odd.caffemodel", "odd.h5")
+        >>> done.layers, done.blobs
+        (4, 8)
     """
     require_suffix(output)
     require_output(output, [source])
@@ -61,7 +79,7 @@ def convert_weights(
             net=net.SerializeToString(),
             over_2gb=over_2gb,
             seal=lambda _: digests.of(model.path),
-            progress=progress,
+            progress=on_progress,
         )
     blob_count = sum(len(layer.blobs) for layer in model.layers)
     return Converted(os.fspath(output), size, len(model.layers), blob_count, old, defined)

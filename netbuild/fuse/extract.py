@@ -40,29 +40,47 @@ class Extracted:
     blobs: int
 
 
-def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: PathLike) -> Extracted:
-    """Write to `folder` the branch of this prefix as PREFIX.prototxt, a deploy net, and PREFIX.caffemodel.
+def extract_branch(prefix: str, target: proto.Net, weights: PathLike, folder: PathLike) -> Extracted:
+    """Take a branch out of a fused net again, graph and weights, under the names that it has alone.
 
-    `target` is the fused net, `weights` its trained file. What the branch reads from outside it becomes an Input of the
-    shape that the net tells, or that fits the weights. Learning rates and fillers are left out. Parameters that a
-    branch shares with another one come from there. Raises GraphError for a prefix that no layer bears, or the layers of
-    several branches, WeightsError where weights are missing or do not fit; then nothing is written.
+    What the branch reads from outside it becomes an Input, of the shape that the net tells, or that fits the weights.
+    Learning rates and fillers are left out. Parameters that a branch shares with another one come from there.
+
+    Args:
+        prefix: The branch's prefix.
+        target: The fused net: a path, a NetParameter or a NetSpec.
+        weights: Its weight file, .caffemodel or HDF5.
+        folder: Where to write `PREFIX.prototxt`, a deploy net, and `PREFIX.caffemodel`; made if need be.
+
+    Returns:
+        What was written: the paths `net` and `weights`, `inputs` with their shapes (N, C, H, W), numbers of layers and
+        blobs.
+
+    Raises:
+        GraphError: No layer bears the prefix, or the layers of several branches do; nothing is written.
+        WeightsError: Weights are missing or do not fit; nothing is written.
+
+    Examples:
+        >>> from netbuild import extract_branch
+        >>> found = extract_branch("odd", "fused/train_val.prototxt", "fused/init.caffemodel", "alone")
+        >>> found.net, found.inputs, found.blobs
+        ('alone/odd.prototxt', {'data': (20, 1, 28, 28)}, 6)
     """
     stem = prefix.replace("/", "_").rstrip("_.-") or "net"
     plain_name(stem, "prefix")
     paths = [Path(folder) / f"{stem}.prototxt", Path(folder) / f"{stem}.caffemodel"]
-    fused = proto.read_net(target)
-    require_sound(fused, str(target))
+    fused, name = proto.net_of(target), proto.name_of_net(target)
+    require_sound(fused, name)
     model = index(weights)
     fused = proto.only_phase(fused, TEST)
-    shapes = infer(fused, TEST, shapes_to_feed(Weighted(str(target), fused, model), {}, {})).blobs
+    shapes = infer(fused, TEST, shapes_to_feed(Weighted(name, fused, model), {}, {})).blobs
     _require_one_branch(prefix, fused)
     net, outside = _alone(prefix, fused)
     inputs: Dict[str, Tuple[int, ...]] = {}
     for blob, name in outside.items():
         shape = shapes.get(blob)
         if shape is None or None in shape:
-            raise GraphError(f"branch {prefix!r}: the shape of what it reads, {blob!r}, is not known from {target}")
+            raise GraphError(f"branch {prefix!r}: the shape of what it reads, {blob!r}, is not known from {name}")
         inputs[name] = tuple(length for length in shape if length is not None)
     net = with_inputs(net, inputs)
     require_sound(net, f"the branch {prefix!r}")
@@ -72,7 +90,7 @@ def extract_branch(prefix: str, target: PathLike, weights: PathLike, folder: Pat
     plan = make_plan(declared, {"": [model]}, CopyOptions(maps=maps))
     output_folder(folder)
     for path in paths:
-        require_output(path, [target, weights])
+        require_output(path, [*([target] if isinstance(target, (str, os.PathLike)) else []), weights])
     found, fields = entries(plan, declared), encode_bytes(NET_NAME, net.name.encode())
     require_writable(found, paths[1], net=fields)
     with replacing_together([paths[1], paths[0]]) as (model_file, net_file):

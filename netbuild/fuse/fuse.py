@@ -11,7 +11,7 @@ from typing import IO, Collection, Dict, Iterable, List, Mapping, Optional, Sequ
 from .. import names, proto
 from ..engine.caffe import TEST, Message
 from ..errors import GraphError, WeightsError, some
-from ..files import PathLike, replacing_together, require_output
+from ..files import PathLike, listed_paths, replacing_together, require_output
 from ..graph.check import require_sound
 from ..graph.filled import unfilled
 from ..layers import parameter_shapes
@@ -67,15 +67,15 @@ class Fused:
         return self.planned.plan
 
 
-def plan_weights(target: PathLike, weights: Weights, choices: CopyOptions = AS_THEY_ARE) -> Planned:
+def plan_weights(target: proto.Net, weights: Weights, choices: CopyOptions = AS_THEY_ARE) -> Planned:
     """Plan a caffemodel of the target net with the blobs of each prefix's weight files; nothing is written.
 
     `target` is a prototxt (train_val or deploy). No data is opened and Caffe's engine is not loaded. Names, counts,
     shapes and what the files say of their layers are compared: WeightsError lists what does not fit. It names frozen
     layers that would get no weights too, unless `CopyOptions.partial` lets them.
     """
-    net = proto.read_net(target)
-    require_sound(net, str(target))
+    net = proto.net_of(target)
+    require_sound(net, proto.name_of_net(target))
     declared = declare(net)
     models = {prefix: [index(path) for path in paths] for prefix, paths in _listed(weights).items()}
     plan = _shared_once(make_plan(declared, models, choices), net)
@@ -97,42 +97,70 @@ def plan_weights(target: PathLike, weights: Weights, choices: CopyOptions = AS_T
 
 
 def fuse_weights(
-    target: PathLike,
+    target: proto.Net,
     weights: Weights,
     output: PathLike,
-    choices: CopyOptions = AS_THEY_ARE,
+    options: CopyOptions = AS_THEY_ARE,
     *,
     split: bool = False,
     dry_run: bool = False,
-    progress: Optional[ByteProgress] = None,
+    on_progress: Optional[ByteProgress] = None,
 ) -> Fused:
-    """Write to `output` the file that `plan_weights` plans, beside it (.json) where everything in it comes from.
+    """Copy the trained blobs of several branches into one weight file for a fused net.
 
-    Each value is compared with its source before the output takes its name. With `split` every branch gets a file of
-    its own: `init.odd.caffemodel` for the prefix odd and the output init.caffemodel.
+    A plan comes first: names, numbers, shapes and what the files say of their layers are compared, and nothing is
+    written where something does not fit. Each value is compared with its source before the output takes its name. No
+    data is opened, and Caffe's engine is not loaded. Beside the output, `OUTPUT.json` says where everything in it comes
+    from.
+
+    Args:
+        target: The fused net, train_val or deploy: a path, a NetParameter or a NetSpec.
+        weights: For each prefix the weight file of its branch, .caffemodel or HDF5. Or several, of which the last that
+            has a layer counts.
+        output: The file to write; `.h5` makes it HDF5.
+        options: What may be done beyond copying blobs of equal names and shapes.
+        split: Write a file for each branch: `init.odd.caffemodel` for the prefix odd and the output init.caffemodel.
+        dry_run: Plan, and write nothing.
+        on_progress: Called with the bytes written so far and in all.
+
+    Returns:
+        What was copied: `plan` says what where, `files` what was written.
+
+    Raises:
+        WeightsError: A blob is missing, ambiguous or of another shape, or a frozen layer would get no weights. All of
+            these are listed.
+        GraphError: The net is not sound.
+
+    Examples:
+        >>> from netbuild import fuse_weights
+        >>> weights = {"odd": "odd.caffemodel", "even": "even.caffemodel"}
+        >>> fused = fuse_weights("fused/train_val.prototxt", weights, "init.caffemodel")
+        >>> fused.plan.blob_count("odd"), fused.plan.unused["odd"], fused.plan.left_to_fillers
+        (6, ('ip2',), ('ip2',))
     """
     paths = _listed(weights)
+    target_path = target if isinstance(target, (str, os.PathLike)) else None
     sources = [path for found in paths.values() for path in found]
     with Digests([] if dry_run else sources) as digests:
-        planned = plan_weights(target, paths, choices)
+        planned = plan_weights(target, paths, options)
         require_one_set(sources)
         parts = _parts(planned, os.fspath(output)) if split else {os.fspath(output): planned.entries}
         outputs = [*parts, *map(sidecar, parts)]
         for output_path in outputs:
-            require_output(output_path, [target, *sources])
+            require_output(output_path, [*([target_path] if target_path else []), *sources])
         fields = encode_bytes(NET_NAME, planned.net.name.encode()) if planned.net.name else b""
         for path, found in parts.items():
-            require_writable(found, path, net=fields, over_2gb=choices.over_2gb)
+            require_writable(found, path, net=fields, over_2gb=options.over_2gb)
         if dry_run:
             return Fused(planned, dict.fromkeys(parts))
         # All are written before any takes its name: they are to be of one run.
         with replacing_together(outputs) as files:
             sizes = {
-                path: write_into(file, found, hdf5=is_hdf5(path), net=fields, progress=progress)
+                path: write_into(file, found, hdf5=is_hdf5(path), net=fields, progress=on_progress)
                 for (path, found), file in zip(parts.items(), files)
             }
             of_set = _digests(parts, files) if len(parts) > 1 else {}
-            origin = Origin(target, planned.net, digests, sizes, of_set, planned.head, planned.classifiers)
+            origin = Origin(target_path, planned.net, digests, sizes, of_set, planned.head, planned.classifiers)
             for (path, found), file in zip(parts.items(), files[len(parts) :]):
                 file.write(_sidecar_text(planned, origin, path, {entry.name for entry in found}).encode())
     return Fused(planned, dict(sizes))
@@ -151,10 +179,7 @@ def _digests(paths: Iterable[str], files: Iterable[IO[bytes]]) -> Dict[str, str]
 
 
 def _listed(weights: Weights) -> Dict[str, List[str]]:
-    return {
-        prefix: [os.fspath(one) for one in ([given] if isinstance(given, (str, os.PathLike)) else given)]
-        for prefix, given in weights.items()
-    }
+    return {prefix: listed_paths(given) for prefix, given in weights.items()}
 
 
 def _parts(planned: Planned, output: str) -> Dict[str, Tuple[Entry, ...]]:

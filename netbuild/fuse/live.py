@@ -23,12 +23,29 @@ class Copied(NamedTuple):
 
 
 def copy_branch(net: Any, prefix: str, caffemodel: PathLike) -> Copied:
-    """Copy the blobs of `caffemodel` into the layers of `net` that bear `prefix`.
+    """Copy the blobs of a weight file into a net that is in memory already.
 
-    `net` is a `caffe.Net` or a pycaffe solver (its train net is filled, and through it the test nets, which share
-    its blobs when they run). A layer `conv1` of the file fills `odd/conv1` for the prefix `odd`; the empty prefix
-    fills layers of equal names. Every parameter of the branch must be found with the same shape, or WeightsError
-    lists what does not fit and no blob is changed.
+    A layer `conv1` of the file fills `odd/conv1` for the prefix `odd`; the empty prefix fills layers of equal names.
+
+    Args:
+        net: A `caffe.Net`, or a pycaffe solver: its train net is filled, and through it the test nets, which share its
+            blobs when they run.
+        prefix: The prefix of the branch.
+        caffemodel: The weight file of the branch, .caffemodel or HDF5.
+
+    Returns:
+        The `layers` that were filled, and the `unused` ones of the file.
+
+    Raises:
+        WeightsError: A parameter of the branch is not in the file, or has another shape. All of these are listed, and
+            no blob is changed.
+
+    Examples:
+        >>> import caffe
+        >>> from netbuild import copy_branch
+        >>> net = caffe.Net("fused/deploy.prototxt", caffe.TEST)
+        >>> copy_branch(net, "odd", "odd.caffemodel").layers
+        ['odd/conv1', 'odd/conv2', 'odd/ip1']
     """
     params = (net.net if hasattr(net, "test_nets") else net).params
     claimed = [name for name in params if names.local(prefix, name) is not None]

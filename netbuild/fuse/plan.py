@@ -29,7 +29,17 @@ class Declared(NamedTuple):
 
 
 class HeadStart(NamedTuple):
-    """What a branch's own classifier stands for in the new head."""
+    """What a branch's own classifier stands for in the new head.
+
+    Examples:
+        The odd digits were the classes 0 to 4 of their branch, and so were the even ones:
+
+        >>> from netbuild import CopyOptions, HeadStart, fuse_weights
+        >>> head = {"odd": HeadStart((1, 3, 5, 7, 9)), "even": HeadStart((0, 2, 4, 6, 8))}
+        >>> weights = {"odd": "odd.caffemodel", "even": "even.caffemodel"}
+        >>> fuse_weights("fused/train_val.prototxt", weights, "init.caffemodel", CopyOptions(head=head)).planned.head
+        'ip2'
+    """
 
     classes: Tuple[int, ...]
     """The head's class of each of the classifier's outputs."""
@@ -39,7 +49,14 @@ class HeadStart(NamedTuple):
 
 
 class CopyOptions(NamedTuple):
-    """What a plan may do beyond copying blobs of equal names and shapes; layers are the target's, by full names."""
+    """What may be done beyond copying blobs of equal names and shapes. Layers have their full names in the target.
+
+    Examples:
+        The layer `conv1` of the branch is called `first` in its file:
+
+        >>> from netbuild import CopyOptions
+        >>> options = CopyOptions(maps={"odd/conv1": "first"}, partial=True)
+    """
 
     maps: Mapping[str, str] = {}
     """For a layer the name that it has in its branch's file, where that is not its own."""

@@ -44,7 +44,8 @@ class Checked(NamedTuple):
 class Origin:
     """What all files of a fusion have in common: the net they are for, their sources, and what else was written."""
 
-    target: PathLike
+    target: Optional[PathLike]
+    """The file of the net, None for one that was in memory only."""
     net: Message
     sources: Digests
     sizes: Mapping[str, int]
@@ -64,7 +65,7 @@ class Origin:
             "netbuild": __version__,
             "bytes": self.sizes[path],
             "set": dict(self.of_set),
-            "net": os.path.relpath(self.target, folder),
+            "net": None if self.target is None else os.path.relpath(self.target, folder),
             "branches": self._branches(copies, folder),
             "head": head if with_head else None,
         }
@@ -103,9 +104,22 @@ class Origin:
 
 
 def check_sources(path: PathLike) -> List[Checked]:
-    """Compare a weight file with the sources that its sidecar names: their digests, then each blob, bit by bit.
+    """Compare a weight file with the sources that `PATH.json` beside it names: digests, then each blob, bit by bit.
 
-    What the file holds beyond that, and what else about it is not as recorded, comes as a last entry.
+    Args:
+        path: A file that `fuse_weights` wrote.
+
+    Returns:
+        Each source with what is no longer as recorded (`faults`). What the file holds beyond that, and what else about
+        it is not as recorded, comes as a last entry.
+
+    Raises:
+        WeightsError: Nothing beside the file tells where its values come from, or it cannot be read.
+
+    Examples:
+        >>> from netbuild import check_sources
+        >>> [(one.prefix, one.blobs, one.faults) for one in check_sources("fused/init.caffemodel")]
+        [('odd', 6, ()), ('even', 6, ())]
     """
     told = recorded(path)
     model = index(path)

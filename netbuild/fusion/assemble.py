@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Uni
 
 from .. import blocks
 from ..branches.branch import Branch, Builder, Input
+from ..branches.source import find_branch
 from ..engine.caffe import TEST, Message, caffe
 from ..errors import GraphError
 from ..graph.check import require_sound
@@ -31,27 +32,48 @@ from .wiring import DATA, LABEL, BranchSpec, Placed, open_reads, owner, place
 class Fusion:
     """What is to be one net: branches by prefix, how their seams are joined, and what is trained on top.
 
-    A bare builder among the branches is a `BranchSpec` of which only `frozen` is said. One builder under the empty
-    prefix, not frozen, is that net alone with its own classifier.
+    One builder under the empty prefix, not frozen, is that net alone with its own classifier.
+
+    Examples:
+        Two trained LeNets, frozen, under a new classifier of ten classes:
+
+        >>> from netbuild import BranchSpec, Fusion, Join, build, lenet
+        >>> fusion = Fusion({"odd": lenet, "even": lenet}, classes=10)
+        >>> build(fusion).seams
+        {'odd': 'odd/ip1', 'even': 'even/ip1'}
+
+        A net from a file beside one that learns, their mean as the join:
+
+        >>> new = BranchSpec(lenet, frozen=False, lr=0.1)
+        >>> fusion = Fusion({"old": "odd/deploy.prototxt@ip1", "new": new}, classes=4, join=Join("mean"))
+        >>> fusion.specs["old"].frozen, fusion.specs["new"].frozen
+        (True, False)
     """
 
-    branches: Mapping[str, Union[Builder, BranchSpec]]
+    branches: Mapping[str, Union[Builder, BranchSpec, str]]
+    """By prefix each branch: a builder, what `find_branch` takes (`"lenet"`, `"net.prototxt@ip1"`), or a `BranchSpec`,
+    which says more."""
     classes: Optional[int] = None
     """Short for one `Head` with so many classes. Without heads the net ends at the join."""
     frozen: bool = True
-    """Of the branches that are given as bare builders."""
+    """Whether the branches that are not given as a `BranchSpec` are frozen."""
     join: Join = CONCAT
+    """How the seams of the branches become one blob; by default a concat of their channels."""
     heads: Sequence[Head] = ()
+    """The classifiers on the joined blob, where `classes` does not say enough."""
     ensemble: bool = False
     """Let each branch end in the softmax of its own classifier, so that the join is the answer; nothing trains."""
 
     @property
-    def parts(self) -> Dict[str, BranchSpec]:
+    def specs(self) -> Dict[str, BranchSpec]:
         """Every branch as a BranchSpec."""
-        return {
-            prefix: one if isinstance(one, BranchSpec) else BranchSpec(one, frozen=self.frozen, batch_norm=None)
-            for prefix, one in self.branches.items()
-        }
+        return {prefix: self._spec(one) for prefix, one in self.branches.items()}
+
+    def _spec(self, one: Union[Builder, BranchSpec, str]) -> BranchSpec:
+        if isinstance(one, BranchSpec):
+            return one
+        builder = find_branch(one) if isinstance(one, str) else one
+        return BranchSpec(builder, frozen=self.frozen, batch_norm=None)
 
     @property
     def all_heads(self) -> Tuple[Head, ...]:
@@ -104,10 +126,26 @@ class Built:
 
 
 def build(fusion: Fusion, *, deploy: bool = False) -> Built:
-    """Write branches, join and heads into a new NetSpec, with accuracy (in TEST) and loss, or with `prob` to deploy.
+    """Write the branches, the join and the heads of a fusion into a new NetSpec.
 
-    The net reads its inputs and `label`, which `Built.message` leaves open for `emit` to feed. Raises GraphError for
-    what cannot be one net, and for everything that `graph.check` finds.
+    To train, the net ends in a loss, and in TEST an accuracy too. Data and `label` are left open: `emit_files` puts the
+    data layers in front.
+
+    Args:
+        fusion: What is to be one net.
+        deploy: Whether the net is to answer (`prob`) in place of being trained; it then reads no label.
+
+    Returns:
+        The net: `net` is the NetSpec, `message` the NetParameter, and `seams`, `inputs` and `labels` name its blobs.
+
+    Raises:
+        GraphError: The branches cannot be one net, or `problems` finds something wrong with it.
+
+    Examples:
+        >>> from netbuild import Fusion, build, lenet
+        >>> built = build(Fusion({"odd": lenet, "even": lenet}, classes=10))
+        >>> [layer.name for layer in built.message.layer][-4:]
+        ['concat', 'ip2', 'accuracy', 'loss']
     """
     parts = _parts(fusion)
     net, placed = place(parts)
@@ -152,7 +190,7 @@ def require_fitting(built: Built, how: Join, sizes: Mapping[str, Sequence[int]])
 
 
 def _parts(fusion: Fusion) -> Dict[str, BranchSpec]:
-    parts = fusion.parts
+    parts = fusion.specs
     _require_distinct(list(parts))
     if fusion.classes is not None and fusion.heads:
         raise GraphError("classes is short for one head: give either classes or heads")

@@ -23,7 +23,16 @@ _ONE_LABEL = ("SoftmaxWithLoss", "HingeLoss")
 
 @dataclass(frozen=True)
 class Head:
-    """One classifier on the joined blob."""
+    """One classifier on the joined blob.
+
+    Examples:
+        Two tasks on the same features, one of them with a hidden layer:
+
+        >>> from netbuild import Fusion, Head, build, lenet
+        >>> heads = [Head(10, "digit", hidden=64), Head(2, "parity", loss_weight=0.5)]
+        >>> build(Fusion({"odd": lenet, "even": lenet}, heads=heads)).labels
+        {'digit_label': 1, 'parity_label': 1}
+    """
 
     classes: int
     """Number of its outputs."""
@@ -34,7 +43,9 @@ class Head:
     dropout: Optional[float] = None
     """Share of the hidden outputs that each training step leaves out; by default half of them."""
     loss: str = "SoftmaxWithLoss"
+    """The type of its loss layer: SoftmaxWithLoss, HingeLoss, SigmoidCrossEntropyLoss or EuclideanLoss."""
     loss_weight: float = 1.0
+    """The weight of its loss in the sum of all."""
 
     def __post_init__(self) -> None:
         if self.classes < 1:

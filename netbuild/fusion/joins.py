@@ -19,9 +19,17 @@ _ELTWISE = {"sum": "SUM", "mean": "SUM", "product": "PROD", "max": "MAX"}
 
 @dataclass(frozen=True)
 class Join:
-    """A kind of join and its options."""
+    """How the seams of the branches become one blob.
+
+    Examples:
+        >>> from netbuild import Fusion, Join, build, lenet
+        >>> fusion = Fusion({"odd": lenet, "even": lenet}, classes=10, join=Join("mean", weights={"odd": 3}))
+        >>> [list(layer.eltwise_param.coeff) for layer in build(fusion).message.layer if layer.type == "Eltwise"]
+        [[0.75, 0.25]]
+    """
 
     kind: str = "concat"
+    """'concat', 'sum', 'mean', 'product' or 'max'."""
     axis: Optional[int] = None
     """The axis that a concat joins along; by default 1, the channels."""
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -60,10 +68,30 @@ CONCAT: Join = Join()
 
 
 def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT, naming: Optional[Naming] = None) -> blocks.Top:
-    """Join the seams in the order given and return the joined Top; a branch alone is its own join.
+    """Join the seams of branches that are in a NetSpec, in the order given. A branch alone is its own join.
 
-    `concat`: the channels one after the other, (N, C1 + C2 + ..., ...); the others need seams of one shape. `naming`
-    knows the branches' own names; without it these are those that the NetSpec has.
+    Args:
+        net: The pycaffe NetSpec that the branches were written into.
+        branches: What their builders returned.
+        how: The kind of join. A concat puts the channels one after the other, (N, C1 + C2 + ..., ...); the other kinds
+            need seams of one shape.
+        naming: What keeps new names clear of the branches' own; by default of all names in the NetSpec.
+
+    Returns:
+        The joined Top.
+
+    Raises:
+        GraphError: An option of the join has no effect, or names no branch.
+
+    Examples:
+        >>> import caffe
+        >>> from netbuild import join, lenet
+        >>> net = caffe.NetSpec()
+        >>> net.data = caffe.layers.Input(shape={"dim": [1, 1, 28, 28]})
+        >>> branches = [lenet(net, net.data, prefix, frozen=True) for prefix in ("odd", "even")]
+        >>> top = join(net, branches)
+        >>> list(net.tops)[-1]
+        'ip1_fused'
     """
     naming = naming or Naming(names_in(net.to_proto()))
     unknown = sorted(set(how.weights) - {branch.prefix for branch in branches})

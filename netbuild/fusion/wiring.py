@@ -24,10 +24,19 @@ DATA, LABEL = "data", "label"
 
 @dataclass(frozen=True)
 class BranchSpec:
-    """One branch's part in a fusion: its builder, what it reads, how it learns."""
+    """One branch's part in a fusion: its builder, what it reads, and how it learns.
+
+    Examples:
+        >>> from netbuild import BranchSpec, Fusion, build, lenet
+        >>> streams = {"rgb": BranchSpec(lenet, reads="images"), "flow": BranchSpec(lenet, reads="flow")}
+        >>> sorted(build(Fusion(streams, classes=10)).inputs)
+        ['flow', 'images']
+    """
 
     builder: Builder
+    """The function that writes it: one of netbuild's, your own, or of a file by `prototxt`."""
     frozen: bool = True
+    """Whether training is to change none of its blobs."""
     lr: float = 1.0
     """Factor on the learning rates of a branch that is not frozen."""
     frozen_to: Optional[str] = None
@@ -41,11 +50,17 @@ class BranchSpec:
     shares: Optional[str] = None
     """The branch whose parameters it has in common, for siamese nets."""
     shape: Optional[Tuple[int, ...]] = None
-    """These three in place of what its source tells of its input."""
+    """What its net reads without N, (C, H, W), in place of what the source of the branch tells."""
     mean: Optional[Tuple[float, ...]] = None
+    """What is subtracted from its images, one value or one for each channel (B, G, R), in place of what the source
+    tells."""
     scale: Optional[float] = None
+    """What they are multiplied by after that, in place of what the source tells."""
 
     def __post_init__(self) -> None:
+        if not callable(self.builder):
+            found = repr(self.builder) if isinstance(self.builder, str) else type(self.builder).__name__
+            raise GraphError(f"a builder is a function, found {found}; find_branch makes one of a name or a prototxt")
         if self.batch_norm not in (None, *BATCH_NORM):
             raise GraphError(f"no BatchNorm statistics {self.batch_norm!r}; known are {' and '.join(BATCH_NORM)}")
         require_finite("a learning rate factor", [self.lr])

@@ -77,11 +77,6 @@ def require_prefixes(net: Message, given: Sequence[str], of_phases: Optional[Vie
     return list(given) or prefixes(net, of_phases)
 
 
-def owner(name: str, known: Sequence[str]) -> str:
-    """Return the prefix of the branch that a layer of this name belongs to, '' where it belongs to none."""
-    return names.owner(known, name) or ""
-
-
 def _group(name: str) -> str:
     first, slash, _ = name.partition("/")
     return first if slash else ""

@@ -13,7 +13,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildWarning
 from ..layers.training import is_loss
-from ..proto import phase_name, phases
+from ..proto import Net, net_of, phase_name, phases
 from .apart import branch_faults, tied_parameters
 from .definition import (
     definition_faults,
@@ -31,14 +31,36 @@ _Key = Union[int, str]
 """By which a problem of one phase is known to be that of the other: a layer's index, or the whole sentence."""
 
 
-def problems(net: Message, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None) -> List[str]:
-    """Return everything wrong with a net, one sentence each, in file order per kind.
+def problems(net: Net, seams: Mapping[str, str] = {}, *, in_phases: Optional[Sequence[int]] = None) -> List[str]:
+    """Return everything that is wrong with a net, before Caffe aborts on it or misreads it.
 
-    `seams` maps each branch's prefix to its seam (the blob's full name in the net); with it, the branches are
-    checked for what would tie them together or lose their weights. `in_phases` are the phases the net will run in;
-    by default those that something feeds.
+    Args:
+        net: A path, a NetParameter or a NetSpec.
+        seams: For each branch's prefix its seam, the full name of a blob of the net. With it, what would tie branches
+            together or lose their weights is wrong too.
+        in_phases: The phases that the net will run in, 0 for TRAIN and 1 for TEST; by default those that something
+            feeds.
+
+    Returns:
+        One sentence for each thing that is wrong, in file order for each kind; none for a sound net.
+
+    Raises:
+        GraphError: The net cannot be read.
+
+    Examples:
+        >>> import caffe
+        >>> from netbuild import problems
+        >>> net = caffe.NetSpec()
+        >>> net.data = caffe.layers.Input(shape={"dim": [1, 1, 12, 12]})
+        >>> net.conv1 = caffe.layers.Convolution(net.data, num_output=8, kernel_size=15)
+        >>> for sentence in problems(net):
+        ...     print(sentence)
+        layer 'conv1' (Convolution): ...
+        >>> problems("fused/train_val.prototxt", {"odd": "odd/ip1", "even": "even/ip1"})
+        []
     """
-    return problems_of(net, views(net, in_phases), seams)
+    message = net_of(net)
+    return problems_of(message, views(message, in_phases), seams)
 
 
 def problems_of(net: Message, of_phases: Views, seams: Mapping[str, str] = {}) -> List[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from ..engine.caffe import TEST, TRAIN, Message
-from ..proto import in_phase, phase_name
+from ..proto import Net, in_phase, net_of, phase_name
 from .makers import Bottom, Wires, carried, makers, rewired
 
 _OWN = ("name", "bottom", "top", "include", "exclude")
@@ -47,11 +47,33 @@ class Differences:
         return bool(self.net or self.removed or self.added or self.renamed or self.changed)
 
 
-def differences(old: Message, new: Message) -> Differences:
-    """Compare two nets layer by layer: by name and phase, then, of the others, by what they do to what.
+def differences(old: Net, new: Net) -> Differences:
+    """Compare two nets as nets: order, defaults that are spelled out and names of blobs do not count.
 
-    What a layer reads is told by the layer that makes it, whatever the blob is called.
+    Layers are compared by name and phase, and those that only one net has by what they do to what.
+
+    Args:
+        old: One net: a path, a NetParameter or a NetSpec.
+        new: The other.
+
+    Returns:
+        What has to be done to `old` to get `new`: layers `removed`, `added`, `renamed` and `changed`. `any` tells
+        whether there is anything.
+
+    Raises:
+        GraphError: A net cannot be read.
+
+    Examples:
+        >>> from netbuild import differences, read_net
+        >>> net = read_net("odd/deploy.prototxt")
+        >>> net.layer[1].convolution_param.num_output = 32
+        >>> differences("odd/deploy.prototxt", net).changed
+        {'conv1': [Change(field='convolution_param.num_output', old=20, new=32)]}
     """
+    return _differences(net_of(old), net_of(new))
+
+
+def _differences(old: Message, new: Message) -> Differences:
     one, other = _Net(old, makers(old)), _Net(new, makers(new))
     olds, news = _keyed(old), _keyed(new)
     named = {index: news[key] for key, index in olds.items() if key in news}

@@ -16,15 +16,46 @@ _FILLERS = ("weight_filler", "bias_filler", "filler")
 
 
 def read_net(path: PathLike) -> Message:
-    """Read a net's prototxt, of whatever age, in the current format.
+    """Read the prototxt of a net, of whatever age, in the current format.
 
-    Raises GraphError for text that does not parse (with line and column), and for what cannot be upgraded.
+    Args:
+        path: The prototxt.
+
+    Returns:
+        The net as a NetParameter.
+
+    Raises:
+        GraphError: The text does not parse (with line and column), or cannot be upgraded.
+        NetbuildError: There is no such file, or it cannot be read.
+
+    Examples:
+        >>> from netbuild import read_net
+        >>> net = read_net("odd/deploy.prototxt")
+        >>> net.name, [layer.type for layer in net.layer][:3]
+        ('LeNet', ['Input', 'Convolution', 'Pooling'])
     """
     return upgraded(_parse(path, schema().NetParameter()), str(path))
 
 
 def read_solver(path: PathLike) -> Message:
-    """Read a solver's prototxt."""
+    """Read the prototxt of a solver.
+
+    Args:
+        path: The prototxt.
+
+    Returns:
+        The solver as a SolverParameter.
+
+    Raises:
+        GraphError: The text does not parse (with line and column).
+        NetbuildError: There is no such file, or it cannot be read.
+
+    Examples:
+        >>> from netbuild import read_solver
+        >>> solver = read_solver("fused/solver.prototxt")
+        >>> solver.net, solver.max_iter
+        ('fused/train_val.prototxt', 20)
+    """
     return _parse(path, schema().SolverParameter())
 
 

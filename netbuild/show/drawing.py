@@ -32,22 +32,37 @@ _SHAPES = {"input": {"shape": "ellipse"}, "end": {"shape": "ellipse", "peripheri
 
 
 def draw_net(
-    net: Message,
+    net: proto.Net,
     path: PathLike,
     *,
     phase: Optional[int] = None,
     prefixes: Sequence[str] = (),
     collapse: bool = False,
 ) -> None:
-    """Draw a net into a file, whose suffix says how: .svg, .png, .pdf or .dot. `phase` is TRAIN where the net has it.
+    """Draw a net into a file: its branches in frames, what is frozen, the shapes.
 
-    Raises NetbuildError where Graphviz is missing; what it would draw is then beside the file, as .dot.
+    Args:
+        net: A path, a NetParameter or a NetSpec.
+        path: The file, whose suffix says how: .svg, .png, .pdf or .dot.
+        phase: 0 for TRAIN or 1 for TEST; by default TRAIN where the net has it.
+        prefixes: The prefixes of its branches, where the layers' names do not tell them.
+        collapse: Draw modules as one box each, for large nets.
+
+    Raises:
+        NetbuildError: Graphviz is missing. What it would draw is then beside the file, as .dot.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from netbuild import draw_net
+        >>> draw_net("fused/train_val.prototxt", "fused.dot")
+        >>> Path("fused.dot").read_text().startswith("digraph")
+        True
     """
     file = Path(path)
     kind = file.suffix[1:].lower()
     if kind not in FORMATS:
         raise NetbuildError(f"output {str(path)!r}: a drawing is one of {', '.join('.' + one for one in FORMATS)}")
-    text = dot(net, phase=phase, prefixes=prefixes, collapse=collapse)
+    text = dot(proto.net_of(net), phase=phase, prefixes=prefixes, collapse=collapse)
     if kind == "dot":
         write_text(file, text)
         return

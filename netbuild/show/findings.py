@@ -73,9 +73,23 @@ class FusionReport:
 
 
 def gather_report(folder: PathLike, prefixes: Sequence[str] = ()) -> FusionReport:
-    """Look at the folder of a fusion, as emit, fuse and train leave it, or at that of a demo.
+    """Gather what the folder of a fusion tells, as `emit_files`, `fuse_weights` and `train_solver` leave it.
 
-    Raises NetbuildError where it holds no net.
+    Args:
+        folder: That folder, or the one of a demo.
+        prefixes: The prefixes of its branches, where neither the layers' names nor the weight file tell them.
+
+    Returns:
+        Net, summary, drawing, sources of the weights, trainings: what `write_report` writes.
+
+    Raises:
+        NetbuildError: The folder holds no net.
+
+    Examples:
+        >>> from netbuild import gather_report
+        >>> report = gather_report("fused")
+        >>> report.net_file.name, report.summary.branches
+        ('train_val.prototxt', ('odd', 'even'))
     """
     folder = Path(folder)
     home = next((place for place in (folder, folder / "fused") if any((place / name).exists() for name in _NETS)), None)

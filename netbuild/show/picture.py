@@ -9,7 +9,6 @@ from .. import names, proto
 from ..costs.sizes import input_sizes
 from ..costs.summary import LayerCost, size, state, summarize
 from ..engine.caffe import Message
-from ..graph.branches import owner
 from ..graph.flow import Flow, in_place
 from ..layers import Inferred, Shape, survey
 from .modules import Group, Run, alone, modules
@@ -69,7 +68,7 @@ def picture(net: Message, *, phase: int, prefixes: Sequence[str] = (), collapse:
     runs = [alone(part) for part in parts]
     if collapse:
         of_branches = [
-            [part for part in parts if owner(net.layer[part[0]].name, found.branches) == branch]
+            [part for part in parts if names.owner(found.branches, net.layer[part[0]].name) == branch]
             for branch in found.branches
         ]
         runs = modules(net, parts, of_branches or _towards_ends(parts, kind, flow), flow, shapes)
@@ -113,7 +112,7 @@ def _box(
     net: Message, run: Run, costs: Mapping[int, LayerCost], branches: Sequence[str], kind: Mapping[Group, str]
 ) -> Box:
     layers = tuple(index for module in run for part in module for index in part)
-    branch = owner(net.layer[layers[0]].name, branches)
+    branch = names.owner(branches, net.layer[layers[0]].name) or ""
     # Of a phase that nothing feeds nothing was reckoned.
     own = [costs[index] for index in layers if index in costs]
     lines = [size(own)]

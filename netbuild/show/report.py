@@ -20,19 +20,34 @@ _SECTIONS = ("Picture", "Summary", "Weights", "Verification", "Training", "Accur
 
 
 def write_report(
-    found: FusionReport,
+    report: FusionReport,
     path: PathLike,
     *,
     comparisons: Sequence[Comparison] = (),
     evaluation: Optional[Evaluation] = None,
 ) -> None:
-    """Write the page of what was found in the folder of a fusion (`show.findings.gather_report`).
+    """Write one page for a fusion, in one file that needs no other and no network.
 
-    It has a drawing, the summary, where the weights come from and whether they still are those, curves; with
-    `comparisons` (of verify_branches) what Caffe computed, with an `evaluation` (of score_nets) accuracies and
-    confusion matrix. What is not there, the page says, and how to get it. Raises NetbuildError where Jinja2 is missing.
+    It has a drawing, the summary, where the weights come from and whether they still are those, and curves. What is not
+    there the page says, and how to get it.
+
+    Args:
+        report: What `gather_report` gathered.
+        path: The page to write, .html.
+        comparisons: What `verify_branches` returned.
+        evaluation: What `score_nets` returned.
+
+    Raises:
+        NetbuildError: Jinja2 is missing, or the file cannot be written.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from netbuild import gather_report, write_report
+        >>> write_report(gather_report("fused"), "report.html")
+        >>> "bit-equal" in Path("report.html").read_text()
+        True
     """
-    write_text(path, _page(found, comparisons, evaluation))
+    write_text(path, _page(report, comparisons, evaluation))
 
 
 def _page(found: FusionReport, comparisons: Sequence[Comparison], evaluation: Optional[Evaluation]) -> str:

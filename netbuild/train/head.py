@@ -34,7 +34,13 @@ _TWICE = ("AdaDelta", "Adam")
 
 @dataclass(frozen=True)
 class Features:
-    """Whether a head is trained on kept features, and how."""
+    """Whether a head is trained on kept features, and how.
+
+    Examples:
+        >>> from netbuild import Features
+        >>> whole_net = Features("off")
+        >>> kept_for_many_runs = Features(folder="features", shuffle=True)
+    """
 
     where: PathLike = AUTO
     """'auto': where that is the same and pays; 'off': never; or the folder of features that are there, or are to be."""

@@ -50,11 +50,30 @@ class EndedError(NetbuildError):
 
 
 class DivergedError(EndedError):
-    """A training whose loss or weights are not finite any more."""
+    """A training whose loss or weights are not finite any more.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from netbuild import DivergedError, read_solver, train_solver
+        >>> solver = read_solver("fused/solver.prototxt")
+        >>> solver.base_lr = 1e30
+        >>> length = Path("wild.prototxt").write_text(str(solver))
+        >>> try:
+        ...     trained = train_solver("wild.prototxt", "run", weights="fused/init.caffemodel")
+        ... except DivergedError as error:
+        ...     print(f"it is not trained further; see {error.log}")
+        it is not trained further; see run/train_log.csv
+    """
 
 
 class StoppedError(EndedError):
-    """A training that was asked to end before its first step."""
+    """A training that was asked to end before its first step.
+
+    Examples:
+        >>> from netbuild import NetbuildError, StoppedError
+        >>> issubclass(StoppedError, NetbuildError)
+        True
+    """
 
 
 def train_solver(
@@ -69,17 +88,40 @@ def train_solver(
     force: bool = False,
     on_event: Callable[[Event], None] = lambda _event: None,
 ) -> Trained:
-    """Train with Caffe's solver; everything goes to `folder`: snapshots, `train_log.csv`.
+    """Train with Caffe's own solver, in a child process, with log and snapshots.
 
-    `weights` are copied into the net first (a later file wins), `resume` is a .solverstate to go on from. Paths inside
-    the prototxts hold for the current folder, as in Caffe; the nets are also looked for beside the solver. SIGINT
-    ends the run after the current iteration with a snapshot. Where frozen layers compute the same in every pass, the
-    head is trained alone, on their `features`; the snapshots are of the whole net all the same. A net with a layer that
-    this Caffe computes wrong (see `netbuild doctor`), or with frozen layers that get no weights, is refused; with
-    `force` that is only noted.
+    Where frozen layers compute the same in every pass, the head is trained alone, on their features; the snapshots are
+    of the whole net all the same. Paths in the prototxts hold for the current folder, as in Caffe; the nets are also
+    looked for beside the solver. Ctrl-C ends the run after the current iteration with a snapshot.
 
-    Raises DivergedError at the first iteration whose loss is not finite. Where `on_event` raises, the training is ended
-    with a snapshot before the exception goes on.
+    Args:
+        solver: The solver's prototxt.
+        folder: Where everything goes: snapshots, `train_log.csv`; made if need be.
+        weights: The file to begin from. Or several, of which the last that has a layer counts.
+        resume: A .solverstate to go on from.
+        max_iter: Another number of iterations than the solver's.
+        gpu: The number of the GPU that computes; by default the CPU, whatever the solver says.
+        features: Whether the head is trained on features, and where these are.
+        force: Train in spite of a layer that this Caffe computes wrong (see `diagnose`), or of frozen layers without
+            weights.
+        on_event: Called with what happens (`netbuild.train.events`). Where it raises, the training ends with a snapshot
+            first.
+
+    Returns:
+        The last `iteration`, `caffemodel` and `solverstate`, the `scores` of the last test, and whether it was
+        `interrupted`.
+
+    Raises:
+        DivergedError: The loss is not finite any more.
+        StoppedError: The run was asked to end before its first step.
+        NetbuildError: The solver or a list has what Caffe would abort on.
+        GraphError: A net is not sound.
+
+    Examples:
+        >>> from netbuild import train_solver
+        >>> trained = train_solver("fused/solver.prototxt", "fused/run", weights="fused/init.caffemodel")
+        >>> trained.iteration, trained.caffemodel.name, sorted(trained.scores)
+        (20, 'lenet_fused_iter_20.caffemodel', ['accuracy', 'loss'])
     """
     require_type(features, Features, "features")
     beginning = _beginning(weights, resume)

@@ -5,6 +5,7 @@ Caffe runs in a child process: its abort becomes an error here.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -66,15 +67,27 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Original:
-    """A net as it was before the fusion: where it stands, and the file of its weights."""
+    """A net as it was before the fusion, and the file of its weights.
 
-    net: str
-    """A prototxt, the name of a builder, or package.module:function; `@SEAM` may follow."""
-    weights: str
+    Examples:
+        >>> from netbuild import Original
+        >>> odd = Original("odd/deploy.prototxt@ip1", "odd.caffemodel")
+    """
+
+    net: proto.Net
+    """A prototxt, the name of a builder or `package.module:function`, each of which `@SEAM` may follow; or a
+    NetParameter or a NetSpec."""
+    weights: PathLike
+    """The file of its trained weights: .caffemodel or HDF5."""
+
+    @property
+    def name(self) -> str:
+        """What messages call the net."""
+        return proto.name_of_net(self.net)
 
 
 def verify_branches(
-    target: PathLike,
+    target: proto.Net,
     weights: PathLike,
     originals: Mapping[str, Original],
     *,
@@ -82,18 +95,43 @@ def verify_branches(
     images: Union[PathLike, Sequence[PathLike]] = (),
     seed: int = 0,
 ) -> List[Comparison]:
-    """Run each original and the fused net in TEST phase on the same input and compare all they have in common.
+    """Compare each branch alone with the branch in the fused net, in real Caffe: all blobs that they have in common.
 
-    The input is random (uniform in -1..1, from `seed`), or the image files given, prepared as the nets' data layers
-    say; data layers are replaced by Input layers for it. Where both nets have data layers that read images, these are
-    compared too (`images.compare_images`). `shapes` gives (N, C, H, W) for inputs
-    whose shape no net tells; without it a square is sought that fits the weights. The seam is the blob after `@` in
-    the original's name, or else the blob of the branch that other layers of the fused net read.
+    Caffe runs in a child process, in TEST phase; Input layers stand in for the data layers. Where both nets have data
+    layers that read images, what these make of the same files is compared too.
+
+    Args:
+        target: The fused net: a path, a NetParameter or a NetSpec.
+        weights: Its weight file, .caffemodel or HDF5.
+        originals: For each prefix the net as it was. Its seam is the blob after the `@`, or else the blob of the branch
+            that other layers of the fused net read.
+        shapes: For an input whose shape no net tells, the shape (N, C, H, W); by default a square is sought that fits
+            the weights.
+        images: Image files to run, prepared as the nets' data layers say; by default the input is random, from -1 to 1.
+        seed: What the random input comes from.
+
+    Returns:
+        For each branch whether its blobs are bit-equal (`equal`), and where they first differ.
+
+    Raises:
+        GraphError: A net is not sound, or a branch has no counterpart in the fused net.
+        WeightsError: A weight file cannot be read.
+        CaffeError: Caffe gave up; its last words are in the text.
+
+    Examples:
+        >>> from netbuild import Original, verify_branches
+        >>> originals = {
+        ...     "odd": Original("odd/train_val.prototxt", "odd.caffemodel"),
+        ...     "even": Original("even/train_val.prototxt", "even.caffemodel"),
+        ... }
+        >>> found = verify_branches("fused/train_val.prototxt", "fused/init.caffemodel", originals)
+        >>> [(one.prefix, one.seam, one.equal) for one in found]
+        [('odd', 'odd/ip1', True), ('even', 'even/ip1', True)]
     """
     for prefix, original in originals.items():
         require_type(original, Original, f"branch {prefix!r}")
     files = listed_paths(images, "images")
-    fused = Weighted(str(target), _load(target), index(weights))
+    fused = Weighted(proto.name_of_net(target), _load(target), index(weights))
     tested = NetView.of_all_layers(NetView(fused.net, TEST).only)
     cuts = [_up_to_seam(tested, prefix, original, list(originals)) for prefix, original in originals.items()]
     parts = [_alone(tested, one) for one in cuts]
@@ -152,11 +190,11 @@ class _Cut(NamedTuple):
 def _up_to_seam(fused: NetView, prefix: str, original: Original, prefixes: Sequence[str]) -> _Cut:
     index(original.weights)
     whole = _original_net(original)
-    seam = _seam(fused, prefix, original.net, prefixes)
+    seam = _seam(fused, prefix, original.name, prefixes)
     try:
         net = cut(NetView(whole, TEST).only, [names.local(prefix, seam) or seam])
     except GraphError as error:
-        raise GraphError(f"branch {prefix!r}: {original.net}: {error}") from None
+        raise GraphError(f"branch {prefix!r}: {original.name}: {error}") from None
     return _Cut(prefix, original, net, seam)
 
 
@@ -167,7 +205,7 @@ def _alone(fused: NetView, one: _Cut) -> Alone:
     known = input_shapes(one.net, TEST)
     hints = {layers[name].bottom[position]: known[blob] for blob, (name, position) in readers.items() if blob in known}
     text = proto.to_text(without_inputs(one.net))
-    return Alone(one.prefix, one.seam, one.original.net, text, str(one.original.weights), readers, hints)
+    return Alone(one.prefix, one.seam, one.original.name, text, str(one.original.weights), readers, hints)
 
 
 def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
@@ -183,20 +221,22 @@ def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
             if bottoms.get(name, 0) <= position:
                 raise GraphError(
                     f"branch {one.prefix!r}: the layer {layer.name!r}, which reads the input {blob!r} of "
-                    f"{one.original.net}, has no counterpart in the fused net"
+                    f"{one.original.name}, has no counterpart in the fused net"
                 )
             readers[blob] = (name, position)
     return readers
 
 
-def _load(path: PathLike) -> Message:
-    net = proto.read_net(path)
-    require_sound(net, str(path))
-    return net
+def _load(net: proto.Net) -> Message:
+    message = proto.net_of(net)
+    require_sound(message, proto.name_of_net(net))
+    return message
 
 
 def _original_net(original: Original) -> Message:
-    name, _ = split_seam(original.net)
+    if not isinstance(original.net, (str, os.PathLike)):
+        return _load(original.net)
+    name, _ = split_seam(original.name)
     files = prototxts(name)
     if files:
         return _load(files[0])

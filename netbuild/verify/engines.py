@@ -47,7 +47,7 @@ class Agreement:
 
 
 def compare_engines(
-    net: PathLike,
+    net: proto.Net,
     weights: PathLike,
     *,
     shapes: Optional[Mapping[str, Sequence[int]]] = None,
@@ -55,23 +55,43 @@ def compare_engines(
     seed: int = 0,
     tolerance: float = TOLERANCE,
 ) -> List[Agreement]:
-    """Run a net in Caffe and in OpenCV on the same input; compare the seams of its branches and all it puts out.
+    """Run a net in Caffe and in OpenCV, which shares no code with it, and compare what they compute.
 
-    The net is a deploy net, or the TEST phase of a train_val net: data layers become inputs, and where a loss or an
-    accuracy ends it, the scores that these read are compared. Input as for `verify_branches`. Raises CaffeError
-    where OpenCV is missing, and where it does not know a layer type of the net, naming the layers.
+    Compared are the seams of the net's branches and all that it puts out; where a loss or an accuracy ends it, the
+    scores that these read.
+
+    Args:
+        net: A deploy net, or a train_val net, of which the TEST phase is run: a path, a NetParameter or a NetSpec.
+        weights: Its caffemodel.
+        shapes: For an input whose shape the net does not tell, the shape (N, C, H, W); by default a square is sought
+            that fits the weights.
+        images: Image files to run, prepared as the net's data layer says; by default the input is random, from -1 to 1.
+        seed: What the random input comes from.
+        tolerance: How far a value may be apart, as a share of the largest value of its blob.
+
+    Returns:
+        For each blob that was compared whether the engines agree (`equal`), and the largest difference.
+
+    Raises:
+        CaffeError: OpenCV is missing, or does not know a layer type of the net.
+        WeightsError: The file is no caffemodel.
+
+    Examples:
+        >>> from netbuild import compare_engines
+        >>> [(one.blob, one.equal) for one in compare_engines("odd/deploy.prototxt", "odd.caffemodel")]
+        [('prob', True)]
     """
     if kind_of(weights) != "caffemodel":
         raise WeightsError(f"weights {str(weights)!r}: OpenCV reads a .caffemodel; netbuild convert makes one of it")
     files = listed_paths(images, "images")
-    whole = proto.read_net(net)
-    require_sound(whole, str(net))
-    weighted = Weighted(str(net), whole, index(weights))
+    whole, name = proto.net_of(net), proto.name_of_net(net)
+    require_sound(whole, name)
+    weighted = Weighted(name, whole, index(weights))
     known = shapes_to_feed(weighted, {}, shapes or {})
     if files:
         known = {blob: (len(files), *shape[1:]) for blob, shape in known.items()}
     inputs: Dict[str, Any] = load_images(files, known, whole) if files else {}
-    alone = fed(whole, TEST, known, str(net))
+    alone = fed(whole, TEST, known, name)
     blobs = list(dict.fromkeys([*_seams(alone), *_answers(NetView(alone, TEST))]))
     # What the engines get is one text: weights go to layers by name in both.
     part = NetView.of_all_layers(NetView(cut(alone, blobs), TEST).only)

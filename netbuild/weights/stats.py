@@ -62,7 +62,25 @@ class WeightReport:
 
 
 def weight_report(path: PathLike) -> WeightReport:
-    """Read a weight file through once, in constant memory, and report on it. No Caffe is needed."""
+    """Report on a weight file: its layers, figures of their values, and what looks wrong in them.
+
+    The file is read through once, in constant memory. No Caffe is needed.
+
+    Args:
+        path: A caffemodel of any age, or an HDF5 file.
+
+    Returns:
+        `blobs` with their figures, and `remarks`, a sentence for each thing that is wrong or old.
+
+    Raises:
+        WeightsError: The file cannot be read.
+
+    Examples:
+        >>> from netbuild import weight_report
+        >>> report = weight_report("odd.caffemodel")
+        >>> [(blob.layer, blob.shape) for blob in report.blobs][:2], report.remarks
+        ([('conv1', (20, 1, 5, 5)), ('conv1', (20,))], ())
+    """
     model = index(path)
     found: List[BlobFigures] = []
     with WireFile(path) as file:
