@@ -26,8 +26,8 @@ def make(builder: str, classes: str, channels: str, height: str, width: str, *pr
     from netbuild import DataSource, Fusion, emit_files, proto
     from netbuild.branches.branch import Input
     from netbuild.branches.table import find_builder
-    from netbuild.fuse.fuse import declare
-    from netbuild.weights.entry import Entry, Made
+    from netbuild.fuse.declared import declare
+    from netbuild.weights.entry import Entry, NewBlob
     from netbuild.weights.write import write_model
 
     net = find_builder(builder)
@@ -41,7 +41,7 @@ def make(builder: str, classes: str, channels: str, height: str, width: str, *pr
             Entry(
                 layer.name,
                 layer.definition,
-                [Made(shape, draw(math.prod(shape), "f4").tobytes()) for shape in layer.shapes or ()],
+                [NewBlob(shape, draw(math.prod(shape), "f4").tobytes()) for shape in layer.shapes or ()],
             )
             for layer in declared
         ]

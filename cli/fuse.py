@@ -9,9 +9,11 @@ import click
 
 from netbuild import names
 from netbuild.errors import did_you_mean, some
+from netbuild.fuse.decision import Copy
 from netbuild.fuse.fit import blob_text
-from netbuild.fuse.fuse import Fused, Planned, fuse_weights
-from netbuild.fuse.plan import CHANNELS, Copy, CopyOptions, HeadStart
+from netbuild.fuse.fuse import Fused, fuse_weights
+from netbuild.fuse.options import CHANNELS, CopyOptions, HeadStart
+from netbuild.fuse.planned import Planned
 
 from .console import say
 from .options import byte_progress, dry_run_option, json_option, keyed, over_2gb_option, pairs, weights_option, whose

@@ -11,11 +11,12 @@ import click
 
 from netbuild.errors import NetbuildError, WeightsError, did_you_mean, some
 from netbuild.files import is_there
+from netbuild.fuse.contents import WeightReport, weight_report
 from netbuild.fuse.fit import blob_text
 from netbuild.fuse.provenance import unexplained
 from netbuild.fuse.sidecar import recorded, sidecar
+from netbuild.weights.figures import BlobFigures
 from netbuild.weights.index import index
-from netbuild.weights.stats import BlobFigures, WeightReport, weight_report
 
 from .console import ODD, say
 from .options import aligned, counted, json_option, whose

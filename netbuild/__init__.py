@@ -50,12 +50,12 @@ _CONTENTS: Dict[str, str] = {
     "emit_files": "emit.files",
     # weights
     "fuse_weights": "fuse.fuse",
-    "CopyOptions": "fuse.plan",
-    "HeadStart": "fuse.plan",
+    "CopyOptions": "fuse.options",
+    "HeadStart": "fuse.options",
     "check_sources": "fuse.provenance",
     "convert_weights": "fuse.convert",
     "extract_branch": "fuse.extract",
-    "weight_report": "weights.stats",
+    "weight_report": "fuse.contents",
     "copy_branch": "fuse.live",
     # proof and evaluation
     "verify_branches": "verify.branches",

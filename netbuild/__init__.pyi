@@ -39,12 +39,13 @@ from .evaluation.scorer import Preparation as Preparation
 from .evaluation.scorer import Scorer as Scorer
 from .features.make import Execution as Execution
 from .features.make import make_features as make_features
+from .fuse.contents import weight_report as weight_report
 from .fuse.convert import convert_weights as convert_weights
 from .fuse.extract import extract_branch as extract_branch
 from .fuse.fuse import fuse_weights as fuse_weights
 from .fuse.live import copy_branch as copy_branch
-from .fuse.plan import CopyOptions as CopyOptions
-from .fuse.plan import HeadStart as HeadStart
+from .fuse.options import CopyOptions as CopyOptions
+from .fuse.options import HeadStart as HeadStart
 from .fuse.provenance import check_sources as check_sources
 from .fusion import Fusion as Fusion
 from .fusion import build as build
@@ -67,6 +68,5 @@ from .train.run import train_solver as train_solver
 from .verify.branches import Original as Original
 from .verify.branches import verify_branches as verify_branches
 from .verify.engines import compare_engines as compare_engines
-from .weights.stats import weight_report as weight_report
 
 __version__: str

@@ -95,3 +95,10 @@ def fused_lenets(folder, written, trained):
     weights = {name: trained / f"{name}.caffemodel" for name in "ab"}
     fuse_weights(folder / "train_val.prototxt", weights, folder / "init.caffemodel")
     return folder
+
+
+def limited(largest):
+    """The table of weight formats with another size where Caffe's reader ends."""
+    from netbuild.weights.formats import FORMATS
+
+    return tuple(row._replace(limit=row.limit and row.limit._replace(largest=largest)) for row in FORMATS)

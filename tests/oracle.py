@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from netbuild.engine.caffe import schema
 from netbuild.errors import NetbuildError
 from netbuild.fuse.live import read_values
-from netbuild.weights.caffemodel import layer_type
+from netbuild.weights.caffemodel import stored_type
 from netbuild.weights.hdf5 import MAGIC
 from netbuild.weights.index import index
 from netbuild.weights.wire import WireFile
@@ -45,7 +45,7 @@ def read(path):
 
         def told(layer):
             blobs = [(blob.shape, blob.item_size, read_values(file, blob).ravel().tolist()) for blob in layer.blobs]
-            kind = None if layer.definition.v1 else layer_type(file, layer)
+            kind = None if layer.definition.v1 else stored_type(file, layer)
             return layer.name, kind, blobs, stored(layer.definition)
 
         def stored(definition):

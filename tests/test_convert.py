@@ -7,12 +7,12 @@ import pytest
 from click.testing import CliRunner
 from commands import run
 from netbuild_cli.main import main
-from nets import conv, data, fc, layer
+from nets import conv, data, fc, layer, limited
 
 from netbuild import convert_weights
 from netbuild.errors import NetbuildError, NetbuildWarning, WeightsError
 from netbuild.fuse.live import read_values
-from netbuild.weights import write
+from netbuild.weights import formats
 from netbuild.weights.index import index
 from netbuild.weights.wire import WireFile
 
@@ -188,8 +188,11 @@ def test_refusals_leave_everything_as_it_was(net, tmp_path, monkeypatch):
     before = source.read_bytes()
     with pytest.raises(NetbuildError, match="is one of the inputs"):
         convert_weights(source, source)
-    monkeypatch.setattr(write, "CAFFE_READ_LIMIT", 100)
-    with pytest.raises(WeightsError, match=r"Caffe reads at most 100 of a caffemodel; write HDF5 .*fuse --split"):
+    monkeypatch.setattr(formats, "FORMATS", limited(100))
+    with pytest.raises(
+        WeightsError,
+        match=r"Caffe reads at most 100 of a caffemodel; write HDF5 \(.*\), or for other readers over_2gb=True$",
+    ):
         convert_weights(source, tmp_path / "b")
     with pytest.warns(NetbuildWarning, match="Caffe reads at most 100"):
         done = convert_weights(source, tmp_path / "b", over_2gb=True)

@@ -223,3 +223,40 @@ def test_a_fused_net_in_a_fused_net_and_a_branch_of_it_come_out(written, pb, tmp
     assert blobs(pb, tmp_path / "out" / "a.caffemodel") == expected
     extract_branch("a/odd", target, tmp_path / "init", tmp_path / "out")
     assert blobs(pb, tmp_path / "out" / "a_odd.caffemodel") == blobs(pb, files["a/odd"])
+
+
+def overlapping(written, tmp_path):
+    """A net that was made by other means, of two branches whose prefixes overlap, and its weights."""
+    paths = [written(name, data(shape=(2, 3, 6, 6)) + conv("c", "data")) for name in ("one", "other")]
+    branches = "".join(conv(f"{prefix}c", "data") for prefix in ("odd_", "odd_b_"))
+    target = tmp_path / "t.prototxt"
+    target.write_text(data(shape=(2, 3, 6, 6)) + branches + layer("cat", "Concat", "odd_c odd_b_c"))
+    return target, {prefix: path.with_suffix(".caffemodel") for prefix, path in zip(("odd_", "odd_b_"), paths)}
+
+
+def test_each_file_of_a_split_fusion_has_its_own_branchs_seams(written, tmp_path):
+    target, weights = overlapping(written, tmp_path)
+    fuse_weights(target, weights, tmp_path / "parts", split=True)
+    for prefix, seam in (("odd_", "odd_c"), ("odd_b_", "odd_b_c")):
+        record = json.loads((tmp_path / f"parts.{prefix}.caffemodel.json").read_text())
+        assert {owner: branch["seams"] for owner, branch in record["branches"].items()} == {prefix: [seam]}
+
+
+def test_an_error_names_no_option_that_extract_does_not_have(written, tmp_path):
+    target, weights = overlapping(written, tmp_path)
+    arguments = ["extract", "odd_b_", os.fspath(target), os.fspath(weights["odd_"]), "-o", os.fspath(tmp_path / "out")]
+    ran = CliRunner().invoke(main, arguments)
+    assert ran.exit_code == 1
+    assert "missing  c" in ran.output
+    assert "Check that the file holds the weights of this net." in ran.output
+    assert "--" not in ran.output
+
+
+def test_an_input_that_fits_no_weights_names_no_option(written, tmp_path):
+    images = layer("data", "ImageData", "", "data label", "image_data_param { source: 'x' batch_size: 1 }")
+    one = written("one", data(shape=(2, 3, 701, 1)) + fc("a/fc", "data"))
+    target = tmp_path / "t.prototxt"
+    target.write_text(images + fc("a/fc", "data") + layer("s", "Silence", "label", ""))
+    one.with_suffix(".caffemodel").rename(tmp_path / "init")
+    with pytest.raises(NetbuildError, match=r"no square image fits the weights '.*init'$"):
+        extract_branch("a", target, tmp_path / "init", tmp_path / "out")

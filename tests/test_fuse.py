@@ -6,11 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from nets import limited
 
 from netbuild import BranchSpec, DataSource, Fusion, emit_files, fuse_weights, lenet
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import GraphError, NetbuildError, WeightsError
-from netbuild.weights import copier, write
+from netbuild.weights import copier, formats, places
 
 
 @pytest.fixture()
@@ -84,7 +85,7 @@ def test_old_and_double_blobs_are_written_in_the_current_form(caffe, pb, tmp_pat
 
 
 def test_a_net_without_a_name_and_blobs_larger_than_a_chunk(pb, tmp_path):
-    size = copier._BATCH // 4 + copier._CHUNK // 4 + 7
+    size = places.BATCH // 4 + copier._CHUNK // 4 + 7
     (tmp_path / "t.prototxt").write_text(
         f'layer {{ name: "a/p" type: "Parameter" top: "p" parameter_param {{ shape {{ dim: {size} }} }} }}'
     )
@@ -143,7 +144,7 @@ def test_a_fault_while_copying_is_found_and_nothing_is_kept(target, weights, tmp
 
 
 def test_a_result_past_caffes_limit_is_refused_before_writing(target, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(write, "CAFFE_READ_LIMIT", 1000)
+    monkeypatch.setattr(formats, "FORMATS", limited(1000))
     with pytest.raises(WeightsError, match="Caffe reads at most 1,000"):
         fuse_weights(target / "deploy.prototxt", weights, tmp_path / "out")
     with pytest.raises(WeightsError, match="Caffe reads at most 1,000"):

@@ -10,7 +10,7 @@ from netbuild import CopyOptions, DataSource, Fusion, Head, Join, emit_files, fu
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import GraphError, WeightsError
-from netbuild.fuse.plan import HeadStart
+from netbuild.fuse.options import HeadStart
 
 CLASSES = {"odd": HeadStart((1, 3, 5, 7, 9)), "even": HeadStart((0, 2, 4, 6, 8))}
 

@@ -38,8 +38,8 @@ INNER = {
     "engine": ["caffe", "ending", "child"],
     "proto": ["lines", "state", "upgrade", "net", "forms"],
     "weights": [
-        *("wire", "model", "values", "caffemodel", "tree", "hdf5", "index", "entry", "copier", "write"),
-        *("digest", "compare", "stats"),
+        *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
+        *("copier", "write", "digest", "compare", "figures"),
     ],
     "layers": [
         *("lengths", "row", "answers", "sources", "windows", "pointwise", "arrange", "learned", "recurrent", "losses"),
@@ -80,20 +80,9 @@ INNER = {
     ],
     "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
     "fuse": [
-        *(
-            "fit",
-            "problem",
-            "plan",
-            "entries",
-            "definitions",
-            "sidecar",
-            "head",
-            "provenance",
-            "inputs",
-            "fuse",
-            "convert",
-        ),
-        *("extract", "live"),
+        *("fit", "problem", "declared", "options", "decision", "plan", "entries", "definitions", "mismatch"),
+        *("sharing", "head", "planned", "sidecar", "origin", "provenance", "fuse"),
+        *("convert", "inputs", "extract", "live", "contents"),
     ],
     "costs": ["memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.

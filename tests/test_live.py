@@ -5,6 +5,7 @@ import pytest
 from netbuild import DataSource, Fusion, copy_branch, emit_files, lenet
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import WeightsError
+from netbuild.weights.index import index
 
 
 @pytest.fixture()
@@ -48,3 +49,21 @@ def test_what_does_not_fit_changes_nothing(caffe, folder, trained, tmp_path):
     assert before.tobytes() == net.params["odd/conv1"][0].data.tobytes()
     with pytest.raises(WeightsError, match="no layer"):
         copy_branch(net, "green", trained / "a.caffemodel")
+
+
+def test_a_file_that_was_indexed_already_is_taken_as_its_path(caffe, folder, trained):
+    net = caffe.Net(os.fspath(folder / "deploy.prototxt"), caffe.TEST)
+    model = index(trained / "a.caffemodel")
+    for prefix in ("odd", "even"):
+        copy_branch(net, prefix, model)
+    expected = alone(caffe, trained, "a").params["ip1"][0].data.tobytes()
+    assert [net.params[f"{prefix}/ip1"][0].data.tobytes() for prefix in ("odd", "even")] == [expected, expected]
+
+
+def test_an_error_names_no_option_of_a_command(caffe, folder, trained):
+    net = caffe.Net(os.fspath(folder / "deploy.prototxt"), caffe.TEST)
+    with pytest.raises(WeightsError) as error:
+        copy_branch(net, "", trained / "a.caffemodel")
+    assert "missing" in str(error.value)
+    assert "--" not in str(error.value)
+    assert "partial" not in str(error.value)

@@ -3,8 +3,9 @@ import re
 import pytest
 
 from netbuild.errors import WeightsError
-from netbuild.fuse.fit import fits, reshaped
-from netbuild.fuse.plan import Declared, make_plan
+from netbuild.fuse.declared import Declared
+from netbuild.fuse.fit import equal_count_shape, fits
+from netbuild.fuse.plan import make_plan
 from netbuild.weights.model import Blob, Layer, Model
 
 
@@ -110,9 +111,9 @@ def test_old_shapes_become_the_targets():
 
 
 def test_what_is_reshaped_keeps_its_outputs():
-    assert reshaped(blob(2, 3, 3, 3), (2, 27)) == (2, 27)
-    assert reshaped(blob(2, 3, 3, 3), (2, None)) == (2, 27)
-    assert reshaped(blob(2, 3, 3, 3), (27, 2)) is None
-    assert reshaped(blob(2, 27), (2, 3, 3, 3)) == (2, 3, 3, 3)
-    assert reshaped(blob(1, 1, 2, 27, legacy=True), (2, 3, 3, 3)) == (2, 3, 3, 3)
-    assert reshaped(blob(2, 3, 3, 3), (2, 28)) is None
+    assert equal_count_shape(blob(2, 3, 3, 3), (2, 27)) == (2, 27)
+    assert equal_count_shape(blob(2, 3, 3, 3), (2, None)) == (2, 27)
+    assert equal_count_shape(blob(2, 3, 3, 3), (27, 2)) is None
+    assert equal_count_shape(blob(2, 27), (2, 3, 3, 3)) == (2, 3, 3, 3)
+    assert equal_count_shape(blob(1, 1, 2, 27, legacy=True), (2, 3, 3, 3)) == (2, 3, 3, 3)
+    assert equal_count_shape(blob(2, 3, 3, 3), (2, 28)) is None

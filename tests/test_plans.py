@@ -11,7 +11,7 @@ from nets import layer
 
 from netbuild.errors import WeightsError
 from netbuild.fuse.fuse import fuse_weights
-from netbuild.fuse.plan import CopyOptions
+from netbuild.fuse.options import CopyOptions
 
 CONV = "convolution_param { num_output: 2 kernel_size: 3 %s }"
 RNG = np.random.default_rng(0)
@@ -223,3 +223,34 @@ def test_split_files_loaded_in_order_are_the_whole(caffe, saved, tmp_path, monke
     params = caffe.SGDSolver("solver.prototxt").net.params
     assert same(params["odd/c"], odd_net.params["c"])
     assert same(params["even/c"], even_net.params["c"])
+
+
+def test_a_refused_plan_names_what_its_reader_can_give(saved, tmp_path):
+    source, _ = saved("s", conv("conv1"))
+    target = net_file(tmp_path / "t.prototxt", conv("odd/conv1_new"))
+    arguments = target, {"odd": source}, tmp_path / "o"
+    with pytest.raises(WeightsError) as error:
+        fuse_weights(*arguments, CopyOptions(maps={"odd/conv2": "conv1"}))
+    told = str(error.value)
+    assert "maps={'PREFIX/LAYER': 'NAME'}" in told
+    assert "partial=True" in told
+    assert "\nmaps " in told
+    assert "weights={'PREFIX': 'FILE'}" in told
+    assert "--" not in told
+    printed = run("fuse", target, "--weights", f"odd={source}", "-o", tmp_path / "o", code=1)
+    assert "--map PREFIX:LAYER=NAME; to leave it to its filler: --partial." in printed
+    assert "Check that each --weights PREFIX=FILE names the file" in printed
+    # What the message names does what it says.
+    fuse_weights(*arguments, CopyOptions(maps={"odd/conv1_new": "conv1"}))
+
+
+def test_a_frozen_layer_without_weights_names_what_its_reader_can_give(saved, tmp_path):
+    source, _ = saved("s", conv("conv1"))
+    frozen = "param { lr_mult: 0 decay_mult: 0 } " * 2
+    branches = "".join(layer(f"{p}/conv1", "Convolution", "data", None, CONV % "" + frozen) for p in ("odd", "even"))
+    head = layer("cat", "Concat", "odd/conv1 even/conv1") + fc("score", 3, bottom="cat")
+    target = net_file(tmp_path / "t.prototxt", branches, head, layer("loss", "EuclideanLoss", "score score"))
+    with pytest.raises(WeightsError, match=r"add weights=\{'even': 'FILE'\}, or leave .* with partial=True$"):
+        fuse_weights(target, {"odd": source}, tmp_path / "o")
+    printed = run("fuse", target, "--weights", f"odd={source}", "-o", tmp_path / "o", code=1)
+    assert "add --weights even=FILE, or leave them to their fillers with --partial" in printed

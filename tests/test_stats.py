@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from netbuild import fuse_weights, weight_report
-from netbuild.weights import stats
+from netbuild.weights import figures as figures_of_blobs
 from netbuild.weights.wire import encode_bytes
 
 run = partial(commands.run, "weights")
@@ -104,7 +104,7 @@ def test_sums_beyond_doubles_are_no_mean_and_no_warning(pb, tmp_path):
 
 
 def test_values_in_many_steps_and_pieces(pb, tmp_path, monkeypatch):
-    monkeypatch.setattr(stats, "_STEP", 64)
+    monkeypatch.setattr(figures_of_blobs, "_STEP", 64)
     array = np.random.default_rng(0).normal(size=1001).astype(np.float32)
     array[[5, 700]] = np.nan, -np.inf
     net = pb.NetParameter()

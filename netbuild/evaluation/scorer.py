@@ -14,8 +14,8 @@ from ..engine.caffe import TEST, Message
 from ..engine.child import run
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike
+from ..fuse.declared import declare
 from ..fuse.fit import blob_text, fits, shapes_text
-from ..fuse.fuse import declare
 from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
 from ..graph.view import NetView

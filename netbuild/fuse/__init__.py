@@ -1,1 +1,1 @@
-"""Weights against a net: what is copied where, whence it came, and the head that begins anew."""
+"""Weights against a net: what is copied where, where it came from, and the head that begins as its branches' own."""

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from ..engine.caffe import Message
-from ..files import PathLike, require_output
+from ..files import PathLike, replacing, require_output
+from ..spelling import option
 from ..weights.copier import ByteProgress
 from ..weights.digest import Digests
-from ..weights.entry import Entry, Taken
+from ..weights.entry import CopiedBlob, Entry
+from ..weights.formats import format_for
 from ..weights.index import index
-from ..weights.model import Blob, Shape
-from ..weights.write import require_suffix, write_model
+from ..weights.model import Blob, Layer, Model, Shape
+from ..weights.write import require_writable, write_into
 from .definitions import renewed, stored_layers, stored_net
 
 
@@ -29,7 +31,7 @@ class Converted:
     renewed: int
     """Layers whose definition or shapes were of before 2015."""
     defined: int
-    """Layers of which the file told more than the name."""
+    """Layers of which the file holds more than names and values."""
 
 
 def convert_weights(
@@ -58,37 +60,46 @@ def convert_weights(
         >>> done.layers, done.blobs
         (4, 8)
     """
-    require_suffix(output)
+    format_for(output)  # refuses an ending that is none before anything is read
     require_output(output, [source])
     with Digests([os.fspath(source)]) as digests:
         model = index(source)
         net = stored_net(model)
-        found: List[Entry] = _inputs(net, model.path)
-        old = defined = 0
-        for layer, stored in stored_layers(model):
-            blobs = [
-                Taken(_true_shape(blob, stored.type, number), model.path, blob)
-                for number, blob in enumerate(layer.blobs)
-            ]
-            found.append(Entry(layer.name, stored.SerializeToString(), blobs))
-            old += layer.definition.v1 or any(blob.legacy for blob in layer.blobs)
-            defined += bool(stored.type)
-        size = write_model(
-            found,
-            output,
-            net=net.SerializeToString(),
-            over_2gb=over_2gb,
-            seal=lambda _: digests.of(model.path),
-            progress=on_progress,
-        )
-    blob_count = sum(len(layer.blobs) for layer in model.layers)
-    return Converted(os.fspath(output), size, len(model.layers), blob_count, old, defined)
+        inputs = _input_layers(net, model.path)
+        layers = list(stored_layers(model))
+        entries = [*inputs, *(_entry(model, layer, definition) for layer, definition in layers)]
+        fields = net.SerializeToString()
+        remedies = [f"for other readers {option('over_2gb', True)}"]
+        require_writable(entries, output, net=fields, over_limit=over_2gb, remedies=remedies)
+        with replacing(output) as file:
+            size = write_into(file, entries, output, net=fields, progress=on_progress)
+            digests.of(model.path)  # what was read is what is there
+    return Converted(
+        os.fspath(output),
+        bytes_written=size,
+        layers=len(model.layers),
+        blobs=sum(len(layer.blobs) for layer in model.layers),
+        renewed=sum(map(_is_old, model.all_layers)),
+        defined=sum(bool(definition.type) for _, definition in layers),
+    )
 
 
-def _inputs(net: Message, path: str) -> List[Entry]:
+def _entry(model: Model, layer: Layer, definition: Message) -> Entry:
+    blobs = [
+        CopiedBlob(_true_shape(blob, definition.type, number), model.path, blob)
+        for number, blob in enumerate(layer.blobs)
+    ]
+    return Entry(layer.name, definition.SerializeToString(), blobs)
+
+
+def _is_old(layer: Layer) -> bool:
+    return layer.definition.v1 or any(blob.legacy for blob in layer.blobs)
+
+
+def _input_layers(net: Message, path: str) -> List[Entry]:
     """Take the old fields for inputs out of the net, and return the layer that stands for them, if they have shapes."""
-    told = net.input and (net.input_shape or net.input_dim)
-    layers = renewed(net, path).layer if told else []
+    has_shapes = net.input and (net.input_shape or net.input_dim)
+    layers = renewed(net, path).layer if has_shapes else []
     for field in ("input", "input_shape", "input_dim"):
         net.ClearField(field)
     return [Entry(layer.name, layer.SerializeToString(), []) for layer in layers]

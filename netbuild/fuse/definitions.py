@@ -1,12 +1,8 @@
-"""What a weight file itself says of its layers: Caffe stores each one's definition beside its values.
-
-Shapes do not tell a transposed matrix from one that is not; definitions do.
-"""
+"""What a weight file itself says of its layers: Caffe stores each one's definition beside its values."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any, Collection, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Collection, Iterator, Tuple
 
 from ..engine.caffe import Message, schema
 from ..errors import WeightsError
@@ -16,19 +12,6 @@ from ..weights.wire import WireFile
 
 _MAX_DEFINITION = 1 << 20
 """Bytes; a layer without values takes a few hundred."""
-_SLIDING = {"stride": 1, "pad": 0, "dilation": 1}
-"""Parameters of a sliding window that may be given for all axes or for each, and their defaults."""
-_SEEN_IN_SHAPES = ("num_output", "bias_term", "kernel_size", "kernel_h", "kernel_w", "shape", "input_dim")
-_NEUTRAL = ("engine", "debug_info", "use_global_stats", "moving_average_fraction", "force_nd_im2col")
-"""Fields that leave what stored values compute as it is. (A frozen BatchNorm is on its stored statistics.)"""
-
-
-class Difference(NamedTuple):
-    """A parameter that a layer of the target and one of a file do not have in common."""
-
-    parameter: str
-    expected: str
-    found: str
 
 
 def stored_net(model: Model) -> Message:
@@ -84,79 +67,3 @@ def _parse(message: Message, file: WireFile, definition: Definition, what: str) 
         message.ParseFromString(raw)
     except (DecodeError, RuntimeError, UnicodeDecodeError):
         raise WeightsError(f"weights {str(file.path)!r}: the definition of {what} is damaged") from None
-
-
-def definition_differences(target: Message, source: Message) -> List[Difference]:
-    """Return in which parameters two definitions of a layer differ, but for fillers and what leaves its outputs alike.
-
-    Where the source says nothing of its type there is nothing to compare.
-    """
-    if not source.type:
-        return []
-    if target.type != source.type:
-        found = [Difference("type", target.type, source.type)]
-        turned = [str(layer.inner_product_param.transpose).lower() for layer in (target, source)]
-        return found if "true" not in turned else [*found, Difference("transpose", *turned)]
-    found = []
-    for field in dict.fromkeys([*_parameters(target), *_parameters(source)]):
-        sides = [getattr(layer, field) for layer in (target, source)]
-        ours, theirs = (_values(side.__class__, side.SerializeToString()) for side in sides)
-        found += [
-            Difference(name, _text(ours[name]), _text(theirs[name])) for name in ours if ours[name] != theirs[name]
-        ]
-    return found
-
-
-def _parameters(layer: Message) -> List[str]:
-    """Return the names of the messages that hold the layer's own parameters, convolution_param and the like."""
-    return [
-        descriptor.name
-        for descriptor, _ in layer.ListFields()
-        if descriptor.name.endswith("_param")
-        and descriptor.name not in ("transform_param", "loss_param")
-        and descriptor.label != descriptor.LABEL_REPEATED
-    ]
-
-
-@lru_cache(maxsize=1024)
-def _values(kind: Any, serialised: bytes) -> Dict[str, Any]:
-    """Return all parameters of a message by name, defaults filled in, each form of a sliding window as one.
-
-    A net has the same few again and again.
-    """
-    parameters = kind.FromString(serialised)
-    left_out = {*_NEUTRAL, *_SEEN_IN_SHAPES, *(form for name in _SLIDING for form in _forms(name))}
-    found = {
-        field.name: getattr(parameters, field.name)
-        for field in parameters.DESCRIPTOR.fields
-        if field.name not in left_out and not field.name.endswith("filler")
-    }
-    values: Dict[str, Any] = {}
-    for name, value in found.items():
-        is_list = hasattr(value, "__len__") and not isinstance(value, (str, bytes))
-        values[name] = list(value) if is_list else value
-    for name, default in _SLIDING.items():
-        if name in values:
-            values[name] = _per_axis(parameters, name, default)
-    return values
-
-
-def _forms(name: str) -> Tuple[str, str]:
-    """Return the fields that give a sliding window's stride or pad for each of two axes."""
-    return f"{name}_h", f"{name}_w"
-
-
-def _per_axis(parameters: Message, name: str, default: int) -> Any:
-    """Return one number for all axes, or a list where they differ."""
-    given = getattr(parameters, name)
-    values = list(given) if hasattr(given, "__len__") else [given]
-    fields = parameters.DESCRIPTOR.fields_by_name
-    if _forms(name)[0] in fields and any(parameters.HasField(form) for form in _forms(name)):
-        values = [getattr(parameters, form) for form in _forms(name)]
-    return values[0] if len(set(values)) == 1 else values or default
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value).strip()

@@ -8,7 +8,7 @@ from typing import Optional, Sequence, Tuple
 from ..weights.model import Blob, Shape
 
 AnyShape = Optional[Tuple[Optional[int], ...]]
-"""A shape in which None stands for a length that the net alone does not tell (an image's size, say), or for all."""
+"""A shape in which None stands for a length that the net alone does not say (an image's size), or for all."""
 
 
 def fits(blob: Blob, shape: AnyShape) -> bool:
@@ -27,7 +27,7 @@ def fits(blob: Blob, shape: AnyShape) -> bool:
     )
 
 
-def resolved(blob: Blob, shape: AnyShape) -> Optional[Shape]:
+def exact_shape(blob: Blob, shape: AnyShape) -> Optional[Shape]:
     """Return the declared shape, its unknown lengths taken from the blob; None where that does not fit it."""
     if not fits(blob, shape):
         return None
@@ -37,27 +37,34 @@ def resolved(blob: Blob, shape: AnyShape) -> Optional[Shape]:
     return tuple(found if expected is None else expected for expected, found in zip(shape, tail))
 
 
-def reshaped(blob: Blob, shape: AnyShape) -> Optional[Shape]:
+def equal_count_shape(blob: Blob, shape: AnyShape) -> Optional[Shape]:
     """Return the declared shape where it takes as many values, for as many outputs."""
-    exact = resolved(blob, shape)
+    exact = exact_shape(blob, shape)
     if exact is not None or not shape:
         return exact
     count = math.prod(blob.shape)
-    # The old form of a matrix is (1, 1, outputs, inputs), of a convolution (outputs, channels, height, width).
-    outputs = (blob.shape[0], blob.shape[-2]) if blob.legacy else blob.shape[:1]
     if len(shape) == 2 and shape[1] is None and shape[0]:
         shape = (shape[0], count // shape[0])
-    lengths = tuple(length for length in shape if length is not None)
-    fitting = len(lengths) == len(shape) and math.prod(lengths) == count and lengths[0] in outputs
-    return lengths if fitting else None
+    lengths = in_full(shape)
+    if lengths is None or math.prod(lengths) != count:
+        return None
+    # The old form of a matrix is (1, 1, outputs, inputs), of a convolution (outputs, channels, height, width).
+    outputs = (blob.shape[0], blob.shape[-2]) if blob.legacy else blob.shape[:1]
+    return lengths if lengths[0] in outputs else None
 
 
-def mixed(blob: Blob, shape: AnyShape) -> Optional[Shape]:
+def in_full(shape: AnyShape) -> Optional[Shape]:
+    """Return the shape, None where a length of it is not known."""
+    lengths = tuple(length for length in shape or () if length is not None)
+    return lengths if shape is not None and len(lengths) == len(shape) else None
+
+
+def mixed_shape(blob: Blob, shape: AnyShape) -> Optional[Shape]:
     """Return the declared shape of a convolution where only the input channels differ, and one side has a single."""
     if shape is None or len(shape) < 3 or len(shape) != len(blob.shape) or shape[1] is None:
         return None
     one_to_many = 1 in (shape[1], blob.shape[1]) and shape[1] != blob.shape[1]
-    return resolved(blob._replace(shape=(blob.shape[0], shape[1], *blob.shape[2:])), shape) if one_to_many else None
+    return exact_shape(blob._replace(shape=(blob.shape[0], shape[1], *blob.shape[2:])), shape) if one_to_many else None
 
 
 def blob_text(shape: AnyShape) -> str:

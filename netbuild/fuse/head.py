@@ -7,14 +7,18 @@ is then what the branch's own net gives.
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..errors import WeightsError
-from ..weights.entry import Made
+from .. import names
+from ..engine.caffe import Message
+from ..errors import GraphError, WeightsError
+from ..graph.view import NetView
+from ..spelling import spells_flags
+from ..weights.entry import NewBlob
 from ..weights.model import Blob, Layer, Model
 from ..weights.values import read_floats
 from ..weights.wire import WireFile
-from .plan import HeadStart
+from .options import HeadStart
 
 
 class Classifier(NamedTuple):
@@ -35,12 +39,42 @@ class _Values(NamedTuple):
     bias: bytes
 
 
+def find_head(view: NetView, branches: Collection[str], prefixes: Collection[str]) -> Tuple[str, List[str]]:
+    """Return the InnerProduct that reads a concat of blobs of these branches, and the branches in the concat's order.
+
+    `prefixes` are those of all branches of the net. Raises GraphError where the net has no such layer, or one whose
+    weights do not lie as the branches' own do.
+    """
+    unflattened = {layer.top[0]: layer.bottom[0] for layer in _of_type("Flatten", view)}
+    for concat in _of_type("Concat", view):
+        order = [names.owner(prefixes, unflattened.get(blob, blob)) or "" for blob in concat.bottom]
+        heads = [layer for layer in _of_type("InnerProduct", view) if list(layer.bottom) == list(concat.top)]
+        if heads and set(order) == set(branches):
+            _require_columns_of_branches(heads[0], concat, order)
+            return heads[0].name, order
+    listed = " and ".join(map(repr, branches))
+    raise GraphError(f"the net has no InnerProduct on a concat of exactly the branches {listed}, to begin as theirs")
+
+
+def _of_type(kind: str, view: NetView) -> List[Message]:
+    return [layer for _, layer in view.layers if layer.type == kind]
+
+
+def _require_columns_of_branches(head: Message, concat: Message, order: Sequence[str]) -> None:
+    """Raise GraphError where the head's weights are not one block of columns for each branch."""
+    if len(set(order)) < len(order) or head.inner_product_param.transpose or concat.concat_param.axis != 1:
+        raise GraphError(
+            f"the head {head.name!r} cannot begin as its branches' classifiers: its weights are transposed, or a "
+            "branch comes twice, or the concat is not along axis 1"
+        )
+
+
 def head_values(
     starts: Mapping[str, HeadStart],
     models: Mapping[str, Sequence[Model]],
     unused: Mapping[str, Sequence[str]],
     shapes: Sequence[Sequence[Optional[int]]],
-) -> Tuple[List[Made], Dict[str, Classifier]]:
+) -> Tuple[List[NewBlob], Dict[str, Classifier]]:
     """Return the blobs of a head and the classifier of each branch that they are made of.
 
     The head's declared `shapes` are (classes, K) and, with a bias, (classes,). `starts` gives the branches in the order
@@ -50,24 +84,24 @@ def head_values(
     classes = shapes[0][0]
     assert classes is not None
     _require_shared_out(starts, classes)
-    found = {
+    values = {
         prefix: _read(prefix, start, models[prefix], unused.get(prefix, ()), with_bias=len(shapes) > 1)
         for prefix, start in starts.items()
     }
-    width = sum(one.columns for one in found.values())
+    width = sum(one.columns for one in values.values())
     if shapes[0][1] not in (None, width):
-        listed = ", ".join(f"{prefix}: {one.columns}" for prefix, one in found.items())
+        listed = ", ".join(f"{prefix}: {one.columns}" for prefix, one in values.items())
         raise WeightsError(f"the head reads {shapes[0][1]} values, the branches' classifiers {width} ({listed})")
     weights, bias, left = bytearray(4 * classes * width), bytearray(4 * classes), 0
-    for one in found.values():
+    for one in values.values():
         row_size = 4 * one.columns
         for output, row in enumerate(one.classifier.classes):
             at = 4 * (row * width + left)
             weights[at : at + row_size] = one.weights[output * row_size : (output + 1) * row_size]
             bias[4 * row : 4 * row + 4] = one.bias[4 * output : 4 * output + 4]
         left += one.columns
-    made = [Made((classes, width), bytes(weights)), Made((classes,), bytes(bias))]
-    return made[: len(shapes)], {prefix: one.classifier for prefix, one in found.items()}
+    blobs = [NewBlob((classes, width), bytes(weights)), NewBlob((classes,), bytes(bias))]
+    return blobs[: len(shapes)], {prefix: one.classifier for prefix, one in values.items()}
 
 
 def _require_shared_out(starts: Mapping[str, HeadStart], classes: int) -> None:
@@ -88,7 +122,7 @@ def _require_shared_out(starts: Mapping[str, HeadStart], classes: int) -> None:
 
 
 def _read(prefix: str, start: HeadStart, models: Sequence[Model], unused: Sequence[str], *, with_bias: bool) -> _Values:
-    model, layer = _layer(prefix, start, models, unused)
+    model, layer = _find_classifier(prefix, start, models, unused)
     weights = layer.blobs[0]
     outputs, columns = weights.shape[-2:]
     if outputs != len(start.classes):
@@ -104,24 +138,38 @@ def _read(prefix: str, start: HeadStart, models: Sequence[Model], unused: Sequen
         return _Values(classifier, columns, read_floats(file, weights), bias)
 
 
-def _layer(prefix: str, start: HeadStart, models: Sequence[Model], unused: Sequence[str]) -> Tuple[Model, Layer]:
+def _find_classifier(
+    prefix: str, start: HeadStart, models: Sequence[Model], unused: Sequence[str]
+) -> Tuple[Model, Layer]:
+    """Return the layer that is a branch's own classifier, and the model that it is in."""
+    possible = _possible_classifiers(start, models, unused)
+    if len(possible) == 1 and _is_matrix(possible[0][1].blobs[0]):
+        return possible[0]
+    wanted = repr(start.layer) if start.layer else f"one classifier of {len(start.classes)} outputs"
+    paths = " and ".join(model.path for model in models)
+    option = (
+        f"--init-head {prefix}=LAYER:CLASSES" if spells_flags() else f"head={{{prefix!r}: HeadStart(CLASSES, LAYER)}}"
+    )
+    raise WeightsError(
+        f"branch {prefix!r}: {paths} has {len(possible) or 'no'} layers for {wanted}; name the classifier, "
+        f"as in {option}"
+    )
+
+
+def _possible_classifiers(
+    start: HeadStart, models: Sequence[Model], unused: Sequence[str]
+) -> List[Tuple[Model, Layer]]:
+    """Return the layers that `start` may mean: of the name it gives, or left over and with as many outputs."""
     layers = [(model, layer) for model in models for layer in model.layers if len(layer.blobs[0].shape) in (2, 4)]
     if start.layer is not None:
-        named = [(model, layer) for model, layer in layers if layer.name == start.layer]
-    else:
-        named = [
-            (model, layer)
-            for model, layer in layers
-            if layer.name in unused and layer.blobs[0].shape[-2] == len(start.classes) and _is_matrix(layer.blobs[0])
-        ]
-    if len(named) != 1 or not _is_matrix(named[0][1].blobs[0]):
-        wanted = repr(start.layer) if start.layer else f"one classifier of {len(start.classes)} outputs"
-        paths = " and ".join(model.path for model in models)
-        raise WeightsError(
-            f"branch {prefix!r}: {paths} has {len(named) or 'no'} layers for {wanted}; name the classifier, as in "
-            f"--init-head {prefix}=LAYER:CLASSES"
-        )
-    return named[0]
+        return [(model, layer) for model, layer in layers if layer.name == start.layer]
+    outputs = len(start.classes)
+    return [(model, layer) for model, layer in layers if layer.name in unused and _has_outputs(layer, outputs)]
+
+
+def _has_outputs(layer: Layer, outputs: int) -> bool:
+    weights = layer.blobs[0]
+    return _is_matrix(weights) and weights.shape[-2] == outputs
 
 
 def _is_matrix(blob: Blob) -> bool:

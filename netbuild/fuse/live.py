@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple
+from typing import Any, List, NamedTuple, Union
 
 import numpy as np
 
 from .. import names
 from ..files import PathLike
 from ..weights.index import index
-from ..weights.model import Blob
+from ..weights.model import Blob, Model
 from ..weights.values import read_bytes
 from ..weights.wire import WireFile
-from .plan import Declared, make_plan
+from .declared import Declared
+from .plan import make_plan
+
+_ADVICE = {"": "Check that the file is that of the branch, and the prefix the one that it has in the net."}
 
 
 class Copied(NamedTuple):
@@ -22,7 +25,7 @@ class Copied(NamedTuple):
     unused: List[str]
 
 
-def copy_branch(net: Any, prefix: str, caffemodel: PathLike) -> Copied:
+def copy_branch(net: Any, prefix: str, weights: Union[PathLike, Model]) -> Copied:
     """Copy the blobs of a weight file into a net that is in memory already.
 
     A layer `conv1` of the file fills `odd/conv1` for the prefix `odd`; the empty prefix fills layers of equal names.
@@ -31,7 +34,7 @@ def copy_branch(net: Any, prefix: str, caffemodel: PathLike) -> Copied:
         net: A `caffe.Net`, or a pycaffe solver: its train net is filled, and through it the test nets, which share its
             blobs when they run.
         prefix: The prefix of the branch.
-        caffemodel: The weight file of the branch, .caffemodel or HDF5.
+        weights: The weight file of the branch, .caffemodel or HDF5: its path, or its index (`weights.index`).
 
     Returns:
         The `layers` that were filled, and the `unused` ones of the file.
@@ -47,11 +50,12 @@ def copy_branch(net: Any, prefix: str, caffemodel: PathLike) -> Copied:
         >>> copy_branch(net, "odd", "odd.caffemodel").layers
         ['odd/conv1', 'odd/conv2', 'odd/ip1']
     """
+    model = weights if isinstance(weights, Model) else index(weights)
     params = (net.net if hasattr(net, "test_nets") else net).params
-    claimed = [name for name in params if names.local(prefix, name) is not None]
-    declared = [Declared(name, [tuple(blob.data.shape) for blob in params[name]]) for name in claimed]
-    plan = make_plan(declared, {prefix: [index(caffemodel)]})
-    with WireFile(caffemodel) as file:
+    own = [name for name in params if names.local(prefix, name) is not None]
+    declared = [Declared(name, [tuple(blob.data.shape) for blob in params[name]]) for name in own]
+    plan = make_plan(declared, {prefix: [model]}, advice=_ADVICE)
+    with WireFile(model.path) as file:
         for copy in plan.copies:
             for target, blob in zip(params[copy.target], copy.blobs):
                 target.data[...] = read_values(file, blob).reshape(target.data.shape)

@@ -6,97 +6,19 @@ shapes have to agree; whatever else is to count as agreeing is an explicit choic
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
-from typing import Callable, Collection, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Collection, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .. import names
 from ..errors import did_you_mean, some
-from ..weights.model import Blob, Layer, Model, Shape
-from .fit import AnyShape, fits, mixed, reshaped, resolved, shapes_text
+from ..spelling import name_of
+from ..weights.model import Model
+from .decision import Copy, Decision, File, Files, decide, source_of
+from .declared import Declared
+from .options import AS_THEY_ARE, CopyOptions
 from .problem import Problem, require_none
-
-
-class Declared(NamedTuple):
-    """A layer of the target net: its name and the shapes of its parameter blobs (None: an unknown layer type)."""
-
-    name: str
-    shapes: Optional[Sequence[AnyShape]]
-    definition: bytes = b""
-    """The serialised LayerParameter, without blobs; what is written."""
-    shared: bool = False
-    """Whether all its parameters are those of a layer before it: then a file need not hold it, and HDF5 does not."""
-
-
-class HeadStart(NamedTuple):
-    """What a branch's own classifier stands for in the new head.
-
-    Examples:
-        The odd digits were the classes 0 to 4 of their branch, and so were the even ones:
-
-        >>> from netbuild import CopyOptions, HeadStart, fuse_weights
-        >>> head = {"odd": HeadStart((1, 3, 5, 7, 9)), "even": HeadStart((0, 2, 4, 6, 8))}
-        >>> weights = {"odd": "odd.caffemodel", "even": "even.caffemodel"}
-        >>> fuse_weights("fused/train_val.prototxt", weights, "init.caffemodel", CopyOptions(head=head)).planned.head
-        'ip2'
-    """
-
-    classes: Tuple[int, ...]
-    """The head's class of each of the classifier's outputs."""
-    layer: Optional[str] = None
-    """The classifier's name in the branch's file; by default the only layer there of a fitting shape that is not
-    copied."""
-
-
-class CopyOptions(NamedTuple):
-    """What may be done beyond copying blobs of equal names and shapes. Layers have their full names in the target.
-
-    Examples:
-        The layer `conv1` of the branch is called `first` in its file:
-
-        >>> from netbuild import CopyOptions
-        >>> options = CopyOptions(maps={"odd/conv1": "first"}, partial=True)
-    """
-
-    maps: Mapping[str, str] = {}
-    """For a layer the name that it has in its branch's file, where that is not its own."""
-    partial: bool = False
-    """Leave layers that are in none of their branch's files to their fillers."""
-    reshape: Collection[str] = ()
-    """Layers that take equally many values of another shape: a convolution for a fully connected layer, or back."""
-    channels: Mapping[str, str] = {}
-    """'mean' or 'sum' for a convolution between one input channel and several. From colour to grey, a kernel becomes
-    the mean or sum of its channels'. From grey to colour, the layer then sees the mean or sum of the channels."""
-    accept: Collection[str] = ()
-    """Parameters in which a layer may differ from what its file says of it: dilation, say."""
-    over_2gb: bool = False
-    """Write a caffemodel even where it is larger than Caffe reads."""
-    head: Mapping[str, HeadStart] = {}
-    """Per prefix the classes that the branch's own classifier stands for in the new head, which begins as that."""
-
-
-AS_THEY_ARE: CopyOptions = CopyOptions()
-CHANNELS = ("mean", "sum")
-
-
-@dataclass(frozen=True)
-class Copy:
-    """One target layer whose blobs come from one layer of one file."""
-
-    target: str
-    prefix: str
-    path: str
-    source: str
-    blobs: Tuple[Blob, ...]
-    shapes: Tuple[Shape, ...]
-    """The shapes as the target declares them."""
-    channels: Optional[str] = None
-    """'mean' or 'sum' where the first blob's input channels are mixed."""
-
-    @property
-    def reshaped(self) -> bool:
-        """Whether a blob gets a shape that its own is not, padded or not."""
-        return not self.channels and not all(map(fits, self.blobs, self.shapes))
 
 
 @dataclass(frozen=True)
@@ -115,161 +37,116 @@ class Plan:
     overridden: Tuple[Tuple[str, str], ...] = ()
     """Target layers that several files of their prefix have, each with a file that is passed over: the last counts."""
 
+    def with_made(self, layer: str, of: Collection[Tuple[str, str]]) -> Plan:
+        """Return the plan for a layer that is made `of` others, (prefix, name), instead of being copied or filled."""
+        unused = {
+            prefix: tuple(name for name in layers if (prefix, name) not in of) for prefix, layers in self.unused.items()
+        }
+        left = tuple(name for name in self.left_to_fillers if name != layer)
+        return dataclasses.replace(self, left_to_fillers=left, unused=unused)
+
     def blob_count(self, prefix: Optional[str] = None) -> int:
         """Return how many blobs are copied bit by bit, of one branch or of all."""
         return sum(len(copy.blobs) - bool(copy.channels) for copy in self.copies if prefix in (None, copy.prefix))
 
 
-class _Place(NamedTuple):
-    """Where the blobs of a target layer are to come from."""
-
-    prefix: str
-    path: str
-    source: str
-    """What the file calls the layer."""
-    found: Sequence[Layer]
-    """The file's layers of this name: one is wanted."""
-    passed_over: Sequence[str]
-    """Files of the branch that have the layer too, but are not the last."""
-
-
 def make_plan(
-    target: Sequence[Declared], models: Mapping[str, Sequence[Model]], choices: CopyOptions = AS_THEY_ARE
+    target: Sequence[Declared],
+    models: Mapping[str, Sequence[Model]],
+    choices: CopyOptions = AS_THEY_ARE,
+    *,
+    advice: Mapping[str, str] = {},
 ) -> Plan:
-    """Plan the copying of each prefix's models into the target; of several that have a layer, the last counts.
+    """Plan the copying of each prefix's models into the layers of the target, in the order of the target.
 
-    Raises WeightsError with a table of everything missing, mismatching or ambiguous.
+    For each layer is decided, one after the other: which prefix owns its name (none: no file is meant for it); which of
+    the prefix's files has it, and what the file calls it (of several files the last counts); whether the blobs of that
+    layer fit, as they are or as `choices` lets them. Whatever is wrong with a layer, a choice or a whole prefix is
+    gathered; then WeightsError lists all of it in a table, with the caller's `advice` on each kind of problem.
     """
-    sources = {prefix: [(model.path, model.by_name()) for model in found] for prefix, found in models.items()}
-    places = [_place(layer.name, sources, choices.maps) for layer in target]
-    outcomes = [_match(layer, place, choices) for layer, place in zip(target, places)]
-    missing = tuple(one.target for one in outcomes if isinstance(one, Problem) and one.what == "missing")
-    require_none(
-        [
-            *_unheard(target, places, choices),
-            *_doubled(target, places),
-            *(one for one in outcomes if isinstance(one, Problem) and not (choices.partial and one.what == "missing")),
-            *_unclaimed(target, places, models),
-            *(_fruitless(places, outcomes, models) if choices.partial else ()),
-        ]
-    )
-    wanted = {(place.prefix, place.source) for place in places if place is not None}
-    unused = {
-        prefix: [layer.name for model in found for layer in model.layers if (prefix, layer.name) not in wanted]
-        for prefix, found in models.items()
-    }
+    files = _files_of(models)
+    decisions = [decide(layer, source_of(layer.name, files, choices.maps), choices) for layer in target]
+    require_none(_problems(decisions, models, choices), advice)
     return Plan(
-        tuple(one for one in outcomes if isinstance(one, Copy)),
-        {prefix: tuple(dict.fromkeys(rest)) for prefix, rest in unused.items()},
-        tuple(layer.name for layer, one in zip(target, outcomes) if not isinstance(one, Copy) and layer.shapes != []),
-        missing=missing,
-        overridden=tuple(
-            (layer.name, path) for layer, place in zip(target, places) if place for path in place.passed_over
-        ),
+        copies=tuple(one.copy for one in decisions if one.copy is not None),
+        unused=_unused(decisions, models),
+        left_to_fillers=tuple(one.layer.name for one in decisions if one.copy is None and one.layer.has_parameters),
+        missing=tuple(one.layer.name for one in decisions if one.is_missing),
+        overridden=_overridden(decisions),
     )
 
 
-def _place(
-    layer: str, sources: Mapping[str, Sequence[Tuple[str, Mapping[str, Sequence[Layer]]]]], maps: Mapping[str, str]
-) -> Optional[_Place]:
-    """Return where a target layer is to come from, None where no file is named for its prefix.
-
-    The file calls it as the branch alone does, or, being that of a fused net, by its full name.
-    """
-    prefix = names.owner(sources, layer)
-    if prefix is None:
-        return None
-    local = names.local(prefix, layer) or ""
-    files = sources[prefix]
-    is_fused = not any(local in layers for _, layers in files) and any(layer in layers for _, layers in files)
-    source = maps.get(layer, layer if is_fused else local)
-    holders = [(path, layers[source]) for path, layers in files if source in layers]
-    path, found = holders[-1] if holders else (files[-1][0], ())
-    return _Place(prefix, path, source, found, [path for path, _ in holders[:-1]])
+def _files_of(models: Mapping[str, Sequence[Model]]) -> Files:
+    return {prefix: [File(model.path, model.by_name()) for model in listed] for prefix, listed in models.items()}
 
 
-def _doubled(target: Sequence[Declared], places: Sequence[Optional[_Place]]) -> Iterator[Problem]:
+def _problems(
+    decisions: Sequence[Decision], models: Mapping[str, Sequence[Model]], choices: CopyOptions
+) -> List[Problem]:
+    """Return all that is wrong: with the choices, with single layers, with whole prefixes."""
+    of_layers = [
+        one.problem for one in decisions if one.problem is not None and not (choices.partial and one.is_missing)
+    ]
+    return [
+        *_unknown_choices(decisions, choices),
+        *_doubled(decisions),
+        *of_layers,
+        *_without_layers(decisions, models),
+        *(_without_copies(decisions, models) if choices.partial else ()),
+    ]
+
+
+def _reached(decisions: Sequence[Decision]) -> List[str]:
+    """Return the layers with parameters for whose prefixes files are named."""
+    return [one.layer.name for one in decisions if one.source is not None and one.layer.has_parameters]
+
+
+def _unknown_choices(decisions: Sequence[Decision], choices: CopyOptions) -> Iterator[Problem]:
+    """Yield the choices that name no layer which a file is named for."""
+    known = _reached(decisions)
+    named = {name_of("maps", flag="map"): choices.maps, name_of("reshape"): choices.reshape}
+    named[name_of("channels")] = choices.channels
+    for option_name, layers in named.items():
+        for name in sorted(set(layers) - set(known)):
+            near = did_you_mean(name, known, "no such layer")
+            yield Problem(option_name, name, "a layer with weights", "the target", near)
+
+
+def _doubled(decisions: Sequence[Decision]) -> Iterator[Problem]:
     """Yield the names that several target layers with parameters have."""
-    held = [layer.name for layer, place in zip(target, places) if place is not None and layer.shapes != []]
-    for name, count in Counter(held).items():
+    for name, count in Counter(_reached(decisions)).items():
         if count > 1:
             yield Problem("ambiguous", name, "one layer of this name", "the target", "several")
 
 
-def _fruitless(
-    places: Sequence[Optional[_Place]],
-    outcomes: Sequence[Union[Copy, Problem, None]],
-    models: Mapping[str, Sequence[Model]],
-) -> Iterator[Problem]:
-    """Yield the prefixes of which everything would be left to fillers: nobody means that by a part."""
-    claimed = {place.prefix: place for place in places if place is not None}
-    missed = {
-        place.prefix
-        for place, one in zip(places, outcomes)
-        if place is not None and isinstance(one, Problem) and one.what == "missing"
-    }
-    copied = {one.prefix for one in outcomes if isinstance(one, Copy)}
-    for prefix in sorted(missed - copied):
-        held = some([layer.name for layer in models[prefix][-1].layers])
-        yield Problem("nothing", f"{names.stem(prefix)}*", "a layer to copy", claimed[prefix].path, held or "no layer")
-
-
-def _unclaimed(
-    target: Sequence[Declared], places: Sequence[Optional[_Place]], models: Mapping[str, Sequence[Model]]
-) -> Iterator[Problem]:
+def _without_layers(decisions: Sequence[Decision], models: Mapping[str, Sequence[Model]]) -> Iterator[Problem]:
     """Yield the prefixes that no layer of the target bears."""
-    fronts = sorted({layer.name.partition("/")[0] + "/" for layer in target if "/" in layer.name})
-    for prefix in sorted(set(models) - {place.prefix for place in places if place is not None}):
-        there = did_you_mean(names.stem(prefix), fronts, ", ".join(fronts) or "no prefix")
-        yield Problem("no layer", f"{names.stem(prefix)}*", "a branch of this prefix", models[prefix][-1].path, there)
+    fronts = sorted({one.layer.name.partition("/")[0] + "/" for one in decisions if "/" in one.layer.name})
+    borne = {one.source.prefix for one in decisions if one.source is not None}
+    for prefix in sorted(set(models) - borne):
+        known = did_you_mean(names.stem(prefix), fronts, ", ".join(fronts) or "no prefix")
+        yield Problem("no layer", f"{names.stem(prefix)}*", "a branch of this prefix", models[prefix][-1].path, known)
 
 
-def _unheard(target: Sequence[Declared], places: Sequence[Optional[_Place]], choices: CopyOptions) -> Iterator[Problem]:
-    """Yield the choices that name no layer which a file is named for."""
-    known = [layer.name for layer, place in zip(target, places) if place is not None and layer.shapes != []]
-    for option, named in (("map", choices.maps), ("reshape", choices.reshape), ("channels", choices.channels)):
-        for name in sorted(set(named) - set(known)):
-            near = did_you_mean(name, known, "no such layer")
-            yield Problem(f"--{option}", name, "a layer with weights", "the target", near)
+def _without_copies(decisions: Sequence[Decision], models: Mapping[str, Sequence[Model]]) -> Iterator[Problem]:
+    """Yield the prefixes of which everything would be left to fillers: nobody means that by a part."""
+    missed = {one.source.prefix: one.source for one in decisions if one.source is not None and one.is_missing}
+    copied = {one.copy.prefix for one in decisions if one.copy is not None}
+    for prefix in sorted(set(missed) - copied):
+        held = some([layer.name for layer in models[prefix][-1].layers]) or "no layer"
+        yield Problem("nothing", f"{names.stem(prefix)}*", "a layer to copy", missed[prefix].path, held)
 
 
-def _match(layer: Declared, place: Optional[_Place], choices: CopyOptions) -> Union[Copy, Problem, None]:
-    """Return the copy for one target layer, what is wrong with it, or None where there is nothing to copy."""
-    if place is None or (not place.found and (layer.shared or not layer.shapes)):
-        return None
-    where, expected = f"{place.path}: {place.source}", shapes_text(layer.shapes or [])
-    if not place.found:
-        return Problem("missing", layer.name, expected, where, "no such layer")
-    if len(place.found) > 1:
-        return Problem("ambiguous", layer.name, "one layer", where, f"{len(place.found)} of this name")
-    blobs = place.found[0].blobs
-    shapes, channels = _shapes(layer, blobs, choices)
-    if shapes is None:
-        return Problem("mismatch", layer.name, expected, where, shapes_text([blob.shape for blob in blobs]))
-    return Copy(layer.name, place.prefix, place.path, place.source, blobs, tuple(shapes), channels)
+def _unused(decisions: Sequence[Decision], models: Mapping[str, Sequence[Model]]) -> Mapping[str, Tuple[str, ...]]:
+    """Return, for each prefix, the layers of its files that no layer of the target is to come from."""
+    wanted = {(one.source.prefix, one.source.name) for one in decisions if one.source is not None}
+    held = {prefix: [layer.name for model in listed for layer in model.layers] for prefix, listed in models.items()}
+    return {
+        prefix: tuple(name for name in dict.fromkeys(layers) if (prefix, name) not in wanted)
+        for prefix, layers in held.items()
+    }
 
 
-def _shapes(
-    layer: Declared, blobs: Sequence[Blob], choices: CopyOptions
-) -> Tuple[Optional[List[Shape]], Optional[str]]:
-    """Return the shapes that the blobs get, None where they do not fit, and how their channels are mixed, if so."""
-    if layer.shapes is None:
-        return [blob.shape for blob in blobs], None
-    shapes = _all(resolved, blobs, layer.shapes)
-    if shapes is None and layer.name in choices.reshape:
-        shapes = _all(reshaped, blobs, layer.shapes)
-    if shapes is not None or layer.name not in choices.channels or not blobs:
-        return shapes, None
-    first = mixed(blobs[0], layer.shapes[0]) if layer.shapes else None
-    rest = _all(resolved, blobs[1:], layer.shapes[1:])
-    return (None if first is None or rest is None else [first, *rest]), choices.channels[layer.name]
-
-
-def _all(
-    resolve: Callable[[Blob, AnyShape], Optional[Shape]], blobs: Sequence[Blob], shapes: Sequence[AnyShape]
-) -> Optional[List[Shape]]:
-    """Return the shape that each blob gets, None where they are not as many, or one of them gets none."""
-    if len(blobs) != len(shapes):
-        return None
-    found = [resolve(blob, shape) for blob, shape in zip(blobs, shapes)]
-    return [shape for shape in found if shape is not None] if None not in found else None
+def _overridden(decisions: Sequence[Decision]) -> Tuple[Tuple[str, str], ...]:
+    pairs = [(one.layer.name, one.source.passed_over) for one in decisions if one.source is not None]
+    return tuple((name, path) for name, paths in pairs for path in paths)

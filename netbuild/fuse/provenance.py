@@ -1,29 +1,25 @@
-"""What a weight file is made of: told in its sidecar as it is written, and compared with the sources later.
+"""Weight files compared with the sources that their sidecars name.
 
 The files of a split fusion are of one run: the sidecar of each has the digests of all.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Collection, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from .. import __version__, proto
-from ..engine.caffe import TEST, Message
 from ..errors import NetbuildError, WeightsError, some
 from ..files import PathLike, is_there
-from ..graph.cut import outlets
+from ..spelling import option
 from ..weights.compare import same_values
 from ..weights.digest import Digests
 from ..weights.index import index
 from ..weights.model import Layer, Model
 from ..weights.values import read_bytes
 from ..weights.wire import WireFile
-from .head import Classifier, head_values
-from .plan import Copy, HeadStart
+from .head import head_values
+from .options import HeadStart
 from .sidecar import recorded, sidecar
 
 
@@ -38,69 +34,6 @@ class Checked(NamedTuple):
     """How many blobs of it the file holds."""
     faults: Tuple[str, ...]
     """What is no longer as recorded."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What all files of a fusion have in common: the net they are for, their sources, and what else was written."""
-
-    target: Optional[PathLike]
-    """The file of the net, None for one that was in memory only."""
-    net: Message
-    sources: Digests
-    sizes: Mapping[str, int]
-    """Of each file, in bytes."""
-    of_set: Mapping[str, str]
-    """The names of the files of a split fusion with their SHA-256. A file alone has none: that would take half as long
-    again as to write it, and each of its blobs is compared with its source anyway."""
-    head: Optional[str] = None
-    """The layer that is made of its branches' classifiers, and what of."""
-    classifiers: Tuple[Classifier, ...] = ()
-
-    def record(self, path: str, copies: Sequence[Copy], *, with_head: bool) -> str:
-        """Return the sidecar of one of the files, which holds these copies, and perhaps the head."""
-        folder = Path(path).resolve().parent
-        head = {"layer": self.head, "from": [self._classifier(one, folder) for one in self.classifiers]}
-        told = {
-            "netbuild": __version__,
-            "bytes": self.sizes[path],
-            "set": dict(self.of_set),
-            "net": None if self.target is None else os.path.relpath(self.target, folder),
-            "branches": self._branches(copies, folder),
-            "head": head if with_head else None,
-        }
-        # Indented, json takes its slow way: a hundredth of a second for a thousand layers.
-        return json.dumps(told) + "\n"
-
-    def _branches(self, copies: Sequence[Copy], folder: Path) -> Dict[str, Any]:
-        only_test = proto.only_phase(self.net, TEST)
-        branches: Dict[str, Dict[str, Any]] = {}
-        prefixes = list(dict.fromkeys(copy.prefix for copy in copies))
-        for prefix in prefixes:
-            own = [copy for copy in copies if copy.prefix == prefix]
-            paths = list(dict.fromkeys(copy.path for copy in own))
-            branches[prefix] = {
-                "seams": outlets(only_test, prefix, prefixes),
-                "files": [self._source(path, folder) for path in paths],
-                "layers": [
-                    {
-                        "layer": copy.target,
-                        "file": paths.index(copy.path),
-                        "from": copy.source,
-                        "shapes": copy.shapes,
-                        "channels": copy.channels,
-                    }
-                    for copy in own
-                ],
-            }
-        return branches
-
-    def _classifier(self, one: Classifier, folder: Path) -> Dict[str, Any]:
-        return {**self._source(one.path, folder), "layer": one.layer, "classes": list(one.classes)}
-
-    def _source(self, path: str, folder: Path) -> Dict[str, Any]:
-        digest = self.sources.of(path)
-        return {"path": os.path.relpath(Path(path).resolve(), folder), "bytes": digest.size, "sha256": digest.sha256}
 
 
 def check_sources(path: PathLike) -> List[Checked]:
@@ -121,37 +54,41 @@ def check_sources(path: PathLike) -> List[Checked]:
         >>> [(one.prefix, one.blobs, one.faults) for one in check_sources("fused/init.caffemodel")]
         [('odd', 6, ()), ('even', 6, ())]
     """
-    told = recorded(path)
+    record = recorded(path)
     model = index(path)
     folder = Path(sidecar(path)).resolve().parent
-    found: List[Checked] = []
-    for prefix, branch in told["branches"].items():
+    checked: List[Checked] = []
+    for prefix, branch in record["branches"].items():
         for number, file in enumerate(branch["files"]):
             layers = [one for one in branch["layers"] if one["file"] == number]
-            found.append(_copied(prefix, model, _located(folder, file["path"]), file["sha256"], layers))
-    if told.get("head"):
-        found += _head(told["head"], model, folder)
-    faults = (*unexplained(told, model), *_changed(told, model.path))
+            checked.append(_check_copies(prefix, model, _located(folder, file["path"]), file["sha256"], layers))
+    if record.get("head"):
+        checked += _check_head(record["head"], model, folder)
+    faults = (*unexplained(record, model), *_changed(record, model.path))
     if faults:
-        found.append(Checked(Path(path).name, Path(sidecar(path)).name, "", 0, faults))
-    return found
+        checked.append(Checked(Path(path).name, Path(sidecar(path)).name, "", 0, faults))
+    return checked
 
 
-def unexplained(told: Mapping[str, Any], model: Model) -> Iterator[str]:
+def unexplained(record: Mapping[str, Any], model: Model) -> Iterator[str]:
     """Yield what shows, without a look at values, that a sidecar does not tell all of a weight file."""
     size = Path(model.path).stat().st_size
-    if size != told["bytes"]:
-        yield f"it tells of a file of {told['bytes']:,} bytes, and this one has {size:,}"
-    known = {one["layer"] for branch in told["branches"].values() for one in branch["layers"]}
-    known.update([told["head"]["layer"]] if told.get("head") else [])
+    if size != record["bytes"]:
+        yield f"it tells of a file of {record['bytes']:,} bytes, and this one has {size:,}"
+    known = _recorded_layers(record)
     held = [layer.name for layer in model.layers]
     unknown = [name for name in held if name not in known]
     if unknown:
-        old = "" if "head" in told else " (it is of an older netbuild, which did not tell of a head: fuse again)"
+        old = "" if "head" in record else " (it is of an older netbuild, which did not tell of a head: fuse again)"
         yield f"it does not tell the origin of {some(unknown)}{old}"
     doubled = [name for name in dict.fromkeys(held) if held.count(name) > 1]
     if doubled:
         yield f"the file has more than one layer {some(doubled)}"
+
+
+def _recorded_layers(record: Mapping[str, Any]) -> Set[str]:
+    heads = [record["head"]["layer"]] if record.get("head") else []
+    return {*heads, *(one["layer"] for branch in record["branches"].values() for one in branch["layers"])}
 
 
 def require_one_set(paths: Sequence[PathLike]) -> None:
@@ -159,35 +96,45 @@ def require_one_set(paths: Sequence[PathLike]) -> None:
 
     So it is where a fusion was killed as its files took their names, or when one of them was replaced later.
     """
-    given = {os.path.realpath(path): os.fspath(path) for path in paths}
-    sets = {path: {os.fspath(Path(path).with_name(name)): told for name, told in _set(path).items()} for path in given}
-    together = {path: told for path, told in sets.items() if len(set(told) & set(given)) > 1}
-    with Digests([member for told in together.values() for member in told if member in given]) as digests:
-        for path, told in together.items():
-            for member in told:
-                if member in given and digests.of(member).sha256 != told[member]:
-                    raise WeightsError(
-                        f"weights {given[member]!r}: not of the run of fuse --split that {sidecar(given[path])!r} "
-                        "tells of; fuse again, or remove that sidecar where the files are meant to be mixed"
-                    )
+    used = {os.path.realpath(path): os.fspath(path) for path in paths}
+    together = _used_together(used)
+    with Digests([member for members in together.values() for member in members]) as digests:
+        for path, members in together.items():
+            replaced = [member for member, sha256 in members.items() if digests.of(member).sha256 != sha256]
+            if replaced:
+                raise WeightsError(
+                    f"weights {used[replaced[0]]!r}: not of the run of {_split()} that {sidecar(used[path])!r} tells "
+                    "of; fuse again, or remove that sidecar where the files are meant to be mixed"
+                )
+
+
+def _used_together(used: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+    """Return, for each file used with others of its run, those with the SHA-256 that its sidecar says they have."""
+    members = {path: {name: sha256 for name, sha256 in _set(path).items() if name in used} for path in used}
+    return {path: found for path, found in members.items() if len(found) > 1}
+
+
+def _split() -> str:
+    return f"fuse {option('split', True)}"
 
 
 def _set(path: str) -> Mapping[str, str]:
-    """Return the files that a weight file was written with; none where no sidecar of netbuild's says so."""
+    """Return the files, with their SHA-256, that a weight file was written with; none where no sidecar says so."""
     try:
-        return dict(recorded(path)["set"])
+        members = recorded(path)["set"]
     except NetbuildError:
         return {}
+    return {os.fspath(Path(path).with_name(name)): sha256 for name, sha256 in members.items()}
 
 
-def _changed(told: Mapping[str, Any], path: str) -> Iterator[str]:
+def _changed(record: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield which files of the run are not as they were written."""
-    beside = {name: os.fspath(Path(path).with_name(name)) for name in told["set"]}
+    beside = {name: os.fspath(Path(path).with_name(name)) for name in record["set"]}
     there = {name: other for name, other in beside.items() if is_there(other, "weights")}
     with Digests(list(there.values())) as digests:
         for name, other in there.items():
-            if digests.of(other).sha256 != told["set"][name]:
-                yield f"{name} is not of the run of fuse --split that it tells of: fuse again"
+            if digests.of(other).sha256 != record["set"][name]:
+                yield f"{name} is not of the run of {_split()} that it tells of: fuse again"
 
 
 def _located(folder: Path, path: str) -> str:
@@ -196,7 +143,7 @@ def _located(folder: Path, path: str) -> str:
     return os.path.relpath(beside if not is_there(there, "source") and is_there(beside, "source") else there)
 
 
-def _copied(prefix: str, model: Model, source: str, sha256: str, layers: Sequence[Mapping[str, Any]]) -> Checked:
+def _check_copies(prefix: str, model: Model, source: str, sha256: str, layers: Sequence[Mapping[str, Any]]) -> Checked:
     missing = _missing(model, source)
     if missing:
         return Checked(prefix, source, sha256, 0, (missing,))
@@ -222,38 +169,41 @@ def _missing(model: Model, source: str) -> Optional[str]:
     return "is the file itself, and proves nothing" if Path(source).samefile(model.path) else None
 
 
-def _replaced(source: str, sha256: str) -> Iterator[str]:
+def _replaced(source: str, sha256: str) -> List[str]:
     with Digests([source]) as digests:
-        if digests.of(source).sha256 != sha256:
-            yield "is not the file it was (its SHA-256 is another)"
+        return [] if digests.of(source).sha256 == sha256 else ["is not the file it was (its SHA-256 is another)"]
 
 
-def _head(told: Mapping[str, Any], model: Model, folder: Path) -> List[Checked]:
-    """Make a head again of the classifiers that it began as, and compare it."""
-    stored = model.by_name().get(told["layer"])
-    blobs = len(stored[-1].blobs) if stored else 0
-    located = {number: _located(folder, one["path"]) for number, one in enumerate(told["from"])}
-    faults = [[missing] if (missing := _missing(model, path)) else [] for path in located.values()]
-    if not any(faults):
-        faults = [list(_replaced(located[number], one["sha256"])) for number, one in enumerate(told["from"])]
-        fault = _head_fault(told, model.path, stored[-1] if stored else None, located)
-        faults[:1] = [[*one, *fault] for one in faults[:1]]
+def _check_head(record: Mapping[str, Any], model: Model, folder: Path) -> List[Checked]:
+    """Make a head again of the classifiers that it began as, and compare it: its fault is counted to the first."""
+    layer = model.by_name().get(record["layer"], [None])[-1]
+    paths = [_located(folder, one["path"]) for one in record["from"]]
+    missing = [_missing(model, path) for path in paths]
+    faults = [[fault] if fault else [] for fault in missing]
+    if not any(missing):
+        faults = _changed_sources(record, paths)
+        if faults and not _is_remade(record, model.path, layer, paths):
+            faults[0].append(f"{record['layer']} differs from what its branches' classifiers make")
+    blobs = len(layer.blobs) if layer else 0
     return [
-        Checked(told["layer"], located[number], one["sha256"], blobs, tuple(faults[number]))
-        for number, one in enumerate(told["from"])
+        Checked(record["layer"], path, one["sha256"], blobs, tuple(fault))
+        for path, one, fault in zip(paths, record["from"], faults)
     ]
 
 
-def _head_fault(told: Mapping[str, Any], path: str, layer: Optional[Layer], located: Mapping[int, str]) -> List[str]:
-    different = [f"{told['layer']} differs from what its branches' classifiers make"]
+def _changed_sources(record: Mapping[str, Any], paths: Sequence[str]) -> List[List[str]]:
+    return [_replaced(path, one["sha256"]) for path, one in zip(paths, record["from"])]
+
+
+def _is_remade(record: Mapping[str, Any], path: str, layer: Optional[Layer], sources: Sequence[str]) -> bool:
+    """Tell whether the classifiers in the sources make the very head that a file holds."""
     if layer is None or [len(blob.shape) for blob in layer.blobs] not in ([2], [2, 1]):
-        return different
-    starts = {str(number): HeadStart(tuple(one["classes"]), one["layer"]) for number, one in enumerate(told["from"])}
-    models = {str(number): [index(source)] for number, source in located.items()}
+        return False
+    starts = {str(number): HeadStart(tuple(one["classes"]), one["layer"]) for number, one in enumerate(record["from"])}
+    models = {str(number): [index(source)] for number, source in enumerate(sources)}
     try:
-        made, _ = head_values(starts, models, {}, [blob.shape for blob in layer.blobs])
+        expected, _ = head_values(starts, models, {}, [blob.shape for blob in layer.blobs])
     except WeightsError:
-        return different
+        return False
     with WireFile(path) as file:
-        found = [(blob.shape, read_bytes(file, blob)) for blob in layer.blobs]
-    return [] if found == [(blob.shape, blob.values) for blob in made] else different
+        return [(blob.shape, read_bytes(file, blob)) for blob in layer.blobs] == [tuple(blob) for blob in expected]

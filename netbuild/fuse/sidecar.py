@@ -24,10 +24,12 @@ from typing import Any, Callable, Dict, List, Mapping, TypeVar
 
 from ..errors import NetbuildError, WeightsError
 from ..files import PathLike, existing_file, plain_name
+from ..spelling import spells_flags
 from ..weights.model import Shape
-from .plan import CHANNELS
+from .options import CHANNELS
 
 _MAX_BYTES = 1 << 26
+_VERIFY = "netbuild verify TARGET.prototxt INIT.caffemodel --branch ... --weights ..."
 _SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
 Value = TypeVar("Value")
 
@@ -46,89 +48,94 @@ def recorded(path: PathLike) -> Dict[str, Any]:
     if not os.path.lexists(file):
         raise WeightsError(
             f"weights {os.fspath(path)!r}: nothing tells where its values come from ({file.name} is not beside it); "
-            "name its sources: netbuild verify TARGET.prototxt INIT.caffemodel --branch ... --weights ..."
+            f"name its sources: {_VERIFY if spells_flags() else 'verify_branches(target, weights, originals)'}"
         )
     with existing_file(file, "sidecar").open("rb") as stream:
         raw = stream.read(_MAX_BYTES)
     try:
-        told = json.loads(raw)
-        found = {
-            "netbuild": _text(told["netbuild"]),
-            "bytes": _number(told["bytes"]),
-            "set": {_name(name): _digest(digest) for name, digest in told.get("set", {}).items()},
-            "branches": {_text(prefix): _branch(branch) for prefix, branch in told["branches"].items()},
-        }
-        if "head" in told:
-            found["head"] = None if told["head"] is None else _head(told["head"])
+        return _read_record(json.loads(raw))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, NetbuildError):
         raise WeightsError(f"sidecar {str(file)!r}: is not one of netbuild's; remove or rename it") from None
-    return found
 
 
-def _branch(told: Mapping[str, Any]) -> Dict[str, Any]:
-    files = _each(_source, told["files"])
+def _read_record(raw: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return a sidecar's record, each value of its type; anything may be raised where one is not."""
+    record = {
+        "netbuild": _read_text(raw["netbuild"]),
+        "bytes": _read_number(raw["bytes"]),
+        "set": {_read_name(name): _read_sha256(sha256) for name, sha256 in raw.get("set", {}).items()},
+        "branches": {_read_text(prefix): _read_branch(branch) for prefix, branch in raw["branches"].items()},
+    }
+    if "head" in raw:
+        record["head"] = None if raw["head"] is None else _read_head(raw["head"])
+    return record
+
+
+def _read_branch(raw: Mapping[str, Any]) -> Dict[str, Any]:
+    files = _read_list(_read_source, raw["files"])
     return {
-        "seams": _each(_text, told["seams"]),
+        "seams": _read_list(_read_text, raw["seams"]),
         "files": files,
-        "layers": _each(lambda one: _layer(one, len(files)), told["layers"]),
+        "layers": _read_list(lambda one: _read_layer(one, len(files)), raw["layers"]),
     }
 
 
-def _layer(told: Mapping[str, Any], files: int) -> Dict[str, Any]:
-    file, channels = _number(told["file"]), told["channels"]
+def _read_layer(raw: Mapping[str, Any], files: int) -> Dict[str, Any]:
+    file, channels = _read_number(raw["file"]), raw["channels"]
     if file >= files or channels not in (None, *CHANNELS):
         raise ValueError
-    shapes = _each(_shape, told["shapes"]) if "shapes" in told else None
-    named = {"layer": _text(told["layer"]), "from": _text(told["from"])}
+    shapes = _read_list(_read_shape, raw["shapes"]) if "shapes" in raw else None
+    named = {"layer": _read_text(raw["layer"]), "from": _read_text(raw["from"])}
     return {**named, "file": file, "shapes": shapes, "channels": channels}
 
 
-def _shape(told: Any) -> Shape:
-    return tuple(_each(_number, told))
+def _read_shape(raw: Any) -> Shape:
+    return tuple(_read_list(_read_number, raw))
 
 
-def _head(told: Mapping[str, Any]) -> Dict[str, Any]:
-    return {"layer": _text(told["layer"]), "from": _each(_classifier, told["from"])}
+def _read_head(raw: Mapping[str, Any]) -> Dict[str, Any]:
+    return {"layer": _read_text(raw["layer"]), "from": _read_list(_read_classifier, raw["from"])}
 
 
-def _classifier(told: Mapping[str, Any]) -> Dict[str, Any]:
-    return {**_source(told), "layer": _text(told["layer"]), "classes": _each(_number, told["classes"])}
+def _read_classifier(raw: Mapping[str, Any]) -> Dict[str, Any]:
+    layer, classes = _read_text(raw["layer"]), _read_list(_read_number, raw["classes"])
+    return {**_read_source(raw), "layer": layer, "classes": classes}
 
 
-def _source(told: Mapping[str, Any]) -> Dict[str, Any]:
-    return {"path": _path(told["path"]), "bytes": _number(told["bytes"]), "sha256": _digest(told["sha256"])}
+def _read_source(raw: Mapping[str, Any]) -> Dict[str, Any]:
+    return {"path": _read_path(raw["path"]), "bytes": _read_number(raw["bytes"]), "sha256": _read_sha256(raw["sha256"])}
 
 
-def _each(read: Callable[[Any], Value], told: Any) -> List[Value]:
-    if not isinstance(told, list):
+def _read_list(read: Callable[[Any], Value], raw: Any) -> List[Value]:
+    if not isinstance(raw, list):
         raise TypeError
-    return [read(one) for one in told]
+    return [read(one) for one in raw]
 
 
-def _number(told: Any) -> int:
-    if type(told) is not int or told < 0:
+def _read_number(raw: Any) -> int:
+    if type(raw) is not int or raw < 0:
         raise ValueError
-    return told
+    return raw
 
 
-def _text(told: Any) -> str:
-    if not isinstance(told, str):
+def _read_text(raw: Any) -> str:
+    if not isinstance(raw, str):
         raise TypeError
-    return told
+    return raw
 
 
-def _path(told: Any) -> str:
-    os.fsencode(_text(told))  # no path has other letters
-    if "\0" in told:
+def _read_path(raw: Any) -> str:
+    os.fsencode(_read_text(raw))  # no path has other letters
+    if "\0" in raw:
         raise ValueError
-    return str(told)
+    return str(raw)
 
 
-def _name(told: Any) -> str:
-    return plain_name(_path(told), "sidecar")
+def _read_name(raw: Any) -> str:
+    return plain_name(_read_path(raw), "sidecar")
 
 
-def _digest(told: Any) -> str:
-    if not _SHA256(told):
+def _read_sha256(raw: Any) -> str:
+    if not _SHA256(raw):
         raise ValueError
-    return str(told)
+    return str(raw)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..engine.caffe import Message, schema
 from ..errors import GraphError
@@ -47,6 +47,11 @@ def net_of(net: Net) -> Message:
 def name_of_net(net: Net) -> str:
     """Return what messages call a net: its path, or of one in memory 'the net'."""
     return os.fspath(net) if isinstance(net, (str, os.PathLike)) else "the net"
+
+
+def path_of(net: Net) -> Optional[PathLike]:
+    """Return the path of a net that is given by one, None for one in memory."""
+    return net if isinstance(net, (str, os.PathLike)) else None
 
 
 def _require_path(path: PathLike) -> PathLike:

@@ -16,6 +16,7 @@ from ..fuse.provenance import Checked, check_sources
 from ..fuse.sidecar import recorded, sidecar
 from ..solving import snapshot_name
 from ..train.log import curves_svg, read_log
+from ..weights.formats import suffixes
 from ..weights.index import index
 from .drawing import svg
 
@@ -134,7 +135,7 @@ def _or_why(get: Callable[[], Found]) -> Maybe[Found]:
 
 def _weights(home: Path) -> Maybe[Tuple[Path, Mapping[str, Any]]]:
     """Return the weight file that tells where its values come from."""
-    files = sorted([*home.glob("*.caffemodel"), *home.glob("*.h5")])
+    files = sorted(path for suffix in suffixes() for path in home.glob(f"*{suffix}"))
     told = [path for path in files if Path(sidecar(path)).exists()]
     if not told:
         return Missing("No weights were copied yet: netbuild fuse TARGET --weights PREFIX=FILE ... -o init.caffemodel.")

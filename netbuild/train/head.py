@@ -13,8 +13,8 @@ from ..errors import NetbuildError, some
 from ..features.make import HERE, Execution, Kept
 from ..features.part import PhaseFeatures, part_of, untrained
 from ..files import PathLike
-from ..fuse.fuse import plan_weights
-from ..fuse.plan import CopyOptions
+from ..fuse.options import CopyOptions
+from ..fuse.planned import plan_weights
 from ..graph.filled import has_frozen_part
 from ..layers import parameter_shapes
 from ..solving import NET_FIELDS, trained_net, type_of

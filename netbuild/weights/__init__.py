@@ -1,1 +1,1 @@
-"""Weight files, with no Caffe loaded: index a file, plan what goes where, copy the bytes."""
+"""Weight files as bytes, with no net and no Caffe: recognised, indexed, copied, written."""

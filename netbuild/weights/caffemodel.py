@@ -16,20 +16,25 @@ net of Caffe's reaches (the limits below), and binaries of 2013 (V0 layers).
 from __future__ import annotations
 
 import math
-from typing import Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple, Union
 
 from ..errors import WeightsError
 from ..files import PathLike
 from .model import MAX_VALUES, Blob, Definition, Layer, Model, Span, oversized
-from .wire import BYTES, FIXED32, FIXED64, VARINT, Field, WireFile
+from .wire import BYTES, FIXED32, FIXED64, VARINT, Field, WireFile, encode_bytes
 
 NET_NAME, NET_V1_LAYERS, NET_LAYER = 1, 2, 100
 LAYER_NAME, LAYER_TYPE, LAYER_BLOBS = 1, 2, 7
 V1_V0_LAYER, V1_NAME, V1_TYPE, V1_BLOBS = 1, 4, 5, 6
-_V1_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
-"""Those of V1LayerParameter's types that have blobs."""
 BLOB_LEGACY_SHAPE = (1, 2, 3, 4)
 BLOB_DATA, BLOB_SHAPE, BLOB_DOUBLE_DATA = 5, 7, 8
+_ITEM_SIZES = {
+    (BLOB_DATA, BYTES): 4,
+    (BLOB_DATA, FIXED32): 4,
+    (BLOB_DOUBLE_DATA, BYTES): 8,
+    (BLOB_DOUBLE_DATA, FIXED64): 8,
+}
+"""Bytes of a value, by the number and the wire type of a field that holds values."""
 SHAPE_DIM = 1
 _MAX_NAME, _MAX_SHAPE, _MAX_DIMS, _MAX_LENGTH = 4096, 320, 32, 2**31 - 1
 """Bytes of a name and of a shape, axes of a blob (Caffe's kMaxBlobAxes) and their length (an int)."""
@@ -54,6 +59,11 @@ def read_caffemodel(path: PathLike) -> Model:
     return Model(str(file.path), tuple(layers), Definition(_ranges(rest)))
 
 
+def net_fields(name: str) -> bytes:
+    """Return the serialised fields of a net of this name, without layers."""
+    return encode_bytes(NET_NAME, name.encode()) if name else b""
+
+
 def _ranges(fields: Iterable[Field]) -> Tuple[Tuple[int, int], ...]:
     """Return the byte ranges of whole fields, those that touch as one."""
     ranges: List[Tuple[int, int]] = []
@@ -65,27 +75,16 @@ def _ranges(fields: Iterable[Field]) -> Tuple[Tuple[int, int], ...]:
 
 def _layer(file: WireFile, message: Field) -> Layer:
     v1 = message.number == NET_V1_LAYERS
-    name_field, blobs_field = (V1_NAME, V1_BLOBS) if v1 else (LAYER_NAME, LAYER_BLOBS)
-    name = ""
+    blobs_key = (V1_BLOBS if v1 else LAYER_BLOBS, BYTES)
     blobs: List[Field] = []
     rest: List[Field] = []
     for field in file.fields(message.start, message.end):
-        if field.number == blobs_field and field.wire_type == BYTES:
-            blobs.append(field)
-        else:
-            rest.append(field)
+        (blobs if (field.number, field.wire_type) == blobs_key else rest).append(field)
         if len(blobs) + len(rest) > _MAX_BLOBS:
             raise WeightsError(
                 f"weights {str(file.path)!r}: the layer at byte {message.tag} has more than {_MAX_BLOBS} fields"
             )
-    for field in (field for field in rest if field.wire_type == BYTES):
-        if field.number == name_field:
-            name = _text(file, field)
-        elif v1 and field.number == V1_V0_LAYER:
-            raise WeightsError(
-                f"weights {str(file.path)!r}: written by a Caffe of 2013 (V0 layers); "
-                "run Caffe's upgrade_net_proto_binary on it first"
-            )
+    name = _layer_name(file, rest, v1=v1)
     return Layer(
         name,
         tuple(_blob(file, field, f"blob {at} of layer {name!r}") for at, field in enumerate(blobs)),
@@ -93,19 +92,35 @@ def _layer(file: WireFile, message: Field) -> Layer:
     )
 
 
-def layer_type(file: WireFile, layer: Layer) -> str:
-    """Return the type that a file gives a layer with blobs, '' where it gives none (HDF5)."""
-    found = ""
+def _layer_name(file: WireFile, fields: Sequence[Field], *, v1: bool) -> str:
+    name_field = V1_NAME if v1 else LAYER_NAME
+    name = ""
+    for field in (field for field in fields if field.wire_type == BYTES):
+        if field.number == name_field:
+            name = _name_text(file, field)
+        elif v1 and field.number == V1_V0_LAYER:
+            raise WeightsError(
+                f"weights {str(file.path)!r}: written by a Caffe of 2013 (V0 layers); "
+                "run Caffe's upgrade_net_proto_binary on it first"
+            )
+    return name
+
+
+def stored_type(file: WireFile, layer: Layer) -> Union[str, int]:
+    """Return the type that a file gives a layer: its name, or its number in the enum of V1LayerParameter.
+
+    '' where the file gives none, as in HDF5.
+    """
+    kind: Union[str, int] = ""
+    type_key = (V1_TYPE, VARINT) if layer.definition.v1 else (LAYER_TYPE, BYTES)
     for start, end in layer.definition.ranges:
         for field in file.fields(start, end):
-            if layer.definition.v1 and field.number == V1_TYPE and field.wire_type == VARINT:
-                found = _V1_TYPES.get(field.value, "")
-            elif not layer.definition.v1 and field.number == LAYER_TYPE and field.wire_type == BYTES:
-                found = _text(file, field)
-    return found
+            if (field.number, field.wire_type) == type_key:
+                kind = field.value if layer.definition.v1 else _name_text(file, field)
+    return kind
 
 
-def _text(file: WireFile, field: Field) -> str:
+def _name_text(file: WireFile, field: Field) -> str:
     try:
         return file.payload(field, _MAX_NAME).decode("utf-8")
     except UnicodeDecodeError:
@@ -114,35 +129,36 @@ def _text(file: WireFile, field: Field) -> str:
 
 def _blob(file: WireFile, message: Field, where: str) -> Blob:
     shape: List[int] = []
-    legacy = [0, 0, 0, 0]
-    has_legacy = False
-    floats: List[Span] = []
-    doubles: List[Span] = []
+    legacy: Dict[int, int] = {}
+    spans: Dict[int, List[Span]] = {4: [], 8: []}
     for field in file.fields(message.start, message.end):
+        key = field.number, field.wire_type
         if field.start == field.end:
             continue  # doubles that are none do not win, and many a nothing takes no memory
-        if field.number == BLOB_SHAPE and field.wire_type == BYTES:
+        if key == (BLOB_SHAPE, BYTES):
             shape += _dims(file, field, where)
             _check_lengths(file, shape, where)
         elif field.number in BLOB_LEGACY_SHAPE and field.wire_type == VARINT:
-            has_legacy = True
-            legacy[field.number - 1] = field.value & 0xFFFFFFFF  # an int32, stored as 64 bits where negative
-        elif field.number == BLOB_DATA and field.wire_type in (BYTES, FIXED32):
-            floats.append(_span(field))
-        elif field.number == BLOB_DOUBLE_DATA and field.wire_type in (BYTES, FIXED64):
-            doubles.append(_span(field))
-        if len(floats) + len(doubles) > _MAX_PIECES:
-            raise WeightsError(f"weights {str(file.path)!r}: {where} lies in more than {_MAX_PIECES} pieces")
-    _check_lengths(file, legacy, where)
+            legacy[field.number] = field.value & 0xFFFFFFFF  # an int32, stored as 64 bits where negative
+        elif key in _ITEM_SIZES:
+            spans[_ITEM_SIZES[key]].append(_span(field))
+            _check_pieces(file, len(spans[4]) + len(spans[8]), where)
     # Blob::FromProto: doubles win where both stand, the legacy fields win over shape.
-    item_size, spans = (8, doubles) if doubles else (4, floats)
-    blob = Blob(tuple(legacy if has_legacy else shape), has_legacy, item_size, tuple(spans))
+    item_size = 8 if spans[8] else 4
+    lengths = [legacy.get(number, 0) for number in BLOB_LEGACY_SHAPE] if legacy else shape
+    _check_lengths(file, lengths, where)
+    blob = Blob(tuple(lengths), bool(legacy), item_size, tuple(spans[item_size]))
     _check_count(file, blob, where)
     return blob
 
 
 def _span(field: Field) -> Span:
     return Span(field.start, field.end, 0 if field.wire_type == BYTES else 1)
+
+
+def _check_pieces(file: WireFile, pieces: int, where: str) -> None:
+    if pieces > _MAX_PIECES:
+        raise WeightsError(f"weights {str(file.path)!r}: {where} lies in more than {_MAX_PIECES} pieces")
 
 
 def _dims(file: WireFile, message: Field, where: str) -> List[int]:

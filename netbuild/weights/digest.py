@@ -61,7 +61,7 @@ class Digests:
 
 
 def _identity(path: str) -> Optional[Tuple[int, ...]]:
-    """Return what changes when a file does; None for one that is not there, which whoever reads it tells better."""
+    """Return what changes when a file does; None for one that is not there: whoever reads it says so."""
     try:
         status = Path(path).stat()
     except OSError:

@@ -7,8 +7,8 @@ from typing import NamedTuple, Sequence, Union
 from .model import Blob, Shape
 
 
-class Made(NamedTuple):
-    """A blob whose values are at hand: its shape and little-endian floats."""
+class NewBlob(NamedTuple):
+    """A blob whose values are in memory: its shape and little-endian floats."""
 
     shape: Shape
     values: bytes
@@ -24,8 +24,8 @@ class Made(NamedTuple):
         return len(self.values)
 
 
-class Taken(NamedTuple):
-    """A blob whose values are copied out of a file: the shape it gets, and where they lie."""
+class CopiedBlob(NamedTuple):
+    """A blob whose values are copied out of a file: the shape it gets, and where the values lie."""
 
     shape: Shape
     path: str
@@ -42,10 +42,13 @@ class Taken(NamedTuple):
         return self.blob.byte_size
 
 
+OutputBlob = Union[NewBlob, CopiedBlob]
+
+
 class Entry(NamedTuple):
     """A layer of the file."""
 
     name: str
     definition: bytes
     """The serialised LayerParameter without blobs; HDF5 files have no place for it."""
-    blobs: Sequence[Union[Made, Taken]]
+    blobs: Sequence[OutputBlob]

@@ -1,4 +1,4 @@
-"""Tell weight files apart and index them, whatever their format."""
+"""Recognise weight files and index them, whatever their format."""
 
 from __future__ import annotations
 
@@ -7,31 +7,51 @@ from typing import NamedTuple, Optional
 
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
-from .caffemodel import read_caffemodel
-from .hdf5 import MAGIC, read_hdf5
+from .formats import HEAD, recognized
+from .hdf5 import MAGIC
 from .model import Model
 from .wire import VARINT, WireFile
 
+_STATE = "solverstate"
 _MAX_PATH = 1 << 16
 """Bytes; no system knows longer paths."""
 
 
 def kind_of(path: PathLike) -> str:
-    """Tell what a weight file is from its first bytes: 'caffemodel', 'solverstate' or 'hdf5'.
+    """Return the name of a weight file's format, or 'solverstate', from its first bytes."""
+    head = _first_bytes(path)
+    return _STATE if _is_state(path, head) else recognized(head).name
 
-    A SolverState begins with its iteration (field 1, a varint); a NetParameter with its name (field 1, bytes) or
-    with a layer.
+
+def index(path: PathLike) -> Model:
+    """Index a weight file in any of the `FORMATS`.
+
+    Time and memory grow with the number of its layers, not with its size.
     """
+    head = _first_bytes(path)
+    if _is_state(path, head):
+        raise WeightsError(
+            f"weights {os.fspath(path)!r}: is a solverstate; give the .caffemodel that was saved with it"
+        )
+    return recognized(head).read(path)
+
+
+def _first_bytes(path: PathLike) -> bytes:
     with existing_file(path, "weights").open("rb") as file:
-        head = file.read(len(MAGIC))
-    if head == MAGIC:
-        # Inside both are HDF5 groups; Caffe's own names (x_iter_9.solverstate.h5) tell them apart.
-        return "solverstate" if ".solverstate" in os.fspath(path) else "hdf5"
-    return "solverstate" if head[0] == 1 << 3 | VARINT else "caffemodel"
+        return file.read(HEAD)
+
+
+def _is_state(path: PathLike, head: bytes) -> bool:
+    """Tell whether a file is what a solver remembers, not what its net has learned.
+
+    A SolverState begins with its iteration (field 1, a varint), a NetParameter with its name (field 1, bytes) or with a
+    layer. In HDF5 both are groups: Caffe's own names (x_iter_9.solverstate.h5) tell them apart.
+    """
+    return head[0] == 1 << 3 | VARINT or (head.startswith(MAGIC) and ".solverstate" in os.fspath(path))
 
 
 class State(NamedTuple):
-    """What a solverstate tells without its values."""
+    """What a solverstate holds beside its values."""
 
     iteration: int
     learned_net: str
@@ -54,16 +74,3 @@ def read_state(path: PathLike) -> Optional[State]:
             elif field.number == 3:
                 histories += 1
     return State(iteration, os.fsdecode(learned), histories)
-
-
-def index(path: PathLike) -> Model:
-    """Index a weight file: a caffemodel (BINARYPROTO) or Caffe's HDF5.
-
-    Time and memory grow with the number of its layers, not with its size.
-    """
-    kind = kind_of(path)
-    if kind == "solverstate":
-        raise WeightsError(
-            f"weights {os.fspath(path)!r}: is a solverstate; give the .caffemodel that was saved with it"
-        )
-    return read_hdf5(path) if kind == "hdf5" else read_caffemodel(path)

@@ -77,7 +77,7 @@ class Model(NamedTuple):
 
     def by_name(self) -> Dict[str, List[Layer]]:
         """Return the layers with blobs under their names (a file may hold a name twice)."""
-        found: Dict[str, List[Layer]] = {}
+        layers: Dict[str, List[Layer]] = {}
         for layer in self.layers:
-            found.setdefault(layer.name, []).append(layer)
-        return found
+            layers.setdefault(layer.name, []).append(layer)
+        return layers

@@ -1,0 +1,47 @@
+"""What a net declares of each of its layers: the authority that weights are held against."""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple, Optional, Sequence, Set
+
+from .. import proto
+from ..engine.caffe import Message
+from ..layers import parameter_shapes
+from .fit import AnyShape
+
+
+class Declared(NamedTuple):
+    """A layer of the target net: its name and the shapes of its parameter blobs (None: an unknown layer type)."""
+
+    name: str
+    shapes: Optional[Sequence[AnyShape]]
+    definition: bytes = b""
+    """The serialised LayerParameter, without blobs; what is written."""
+    shared: bool = False
+    """Whether all its parameters are those of a layer before it: then a file need not hold it, and HDF5 does not."""
+
+    @property
+    def has_parameters(self) -> bool:
+        """Whether the layer has parameters, or may have some."""
+        return self.shapes is None or len(self.shapes) > 0
+
+
+def declare(net: Message, shapes: Optional[Sequence[Optional[Sequence[AnyShape]]]] = None) -> List[Declared]:
+    """Return what the net declares of each of its layers; `shapes` are their parameters', where they are known."""
+    declared: List[Declared] = []
+    known: Set[str] = set()
+    for layer, blobs in zip(net.layer, parameter_shapes(net) if shapes is None else shapes):
+        own = {spec.name for spec in layer.param}
+        shared = bool(own) and own <= known and len(layer.param) >= len(blobs or ())
+        declared.append(Declared(layer.name, blobs, _definition(layer), shared))
+        known |= own - {""}
+    return declared
+
+
+def _definition(layer: Message) -> bytes:
+    """Return the serialised layer, without the values that a definition may carry itself."""
+    if not layer.blobs:
+        return bytes(layer.SerializeToString())
+    bare = proto.copied(layer)
+    bare.ClearField("blobs")
+    return bytes(bare.SerializeToString())

@@ -1,0 +1,142 @@
+"""What a weight file for a net is to hold, decided and compared before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+from .. import proto
+from ..engine.caffe import TEST, Message
+from ..errors import WeightsError, some
+from ..files import PathLike, listed_paths
+from ..graph.check import require_sound
+from ..graph.filled import unfilled
+from ..graph.view import NetView, parameter_shapes
+from ..spelling import option, spells_flags
+from ..weights.entry import Entry
+from ..weights.index import index
+from ..weights.model import Model
+from ..weights.values import read_floats
+from ..weights.wire import WireFile
+from .declared import Declared, declare
+from .entries import entries
+from .head import Classifier, find_head, head_values
+from .mismatch import compare_definitions
+from .options import AS_THEY_ARE, CopyOptions, HeadStart
+from .plan import Plan, make_plan
+from .problem import DIFFERS, MISSING, Advice
+from .sharing import with_shared
+
+Weights = Mapping[str, Union[PathLike, Sequence[PathLike]]]
+"""For each prefix the weight file of its branch, or several, of which the last that has a layer counts."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What is to be copied, and what the file is to hold."""
+
+    plan: Plan
+    net: Message
+    entries: Tuple[Entry, ...]
+    head: Optional[str] = None
+    """The layer that begins as its branches' classifiers, where one does."""
+    untrained: Tuple[str, ...] = ()
+    """BatchNorm layers whose moving-average factor is 0 in their file."""
+    accepted: Tuple[str, ...] = ()
+    """Where layers differ from what their files say of them, and may (`CopyOptions.accept`)."""
+    classifiers: Tuple[Classifier, ...] = ()
+    """What the head begins as, in the order of the seams."""
+
+
+class _Target(NamedTuple):
+    """The net that weights are copied into."""
+
+    net: Message
+    tested: NetView
+    declared: Sequence[Declared]
+
+
+def plan_weights(target: proto.Net, weights: Weights, choices: CopyOptions = AS_THEY_ARE) -> Planned:
+    """Plan a caffemodel of the target net with the blobs of each prefix's weight files; nothing is written.
+
+    `target` is the net, train_val or deploy. No data is opened and Caffe's engine is not loaded. Names, counts,
+    shapes and what the files say of their layers are compared: WeightsError lists what does not fit. It names frozen
+    layers that would get no weights too, unless `CopyOptions.partial` lets them.
+    """
+    into = _read_target(target)
+    models = {prefix: [index(path) for path in paths] for prefix, paths in listed_files(weights).items()}
+    advice = _advice()
+    plan = with_shared(make_plan(into.declared, models, choices, advice=advice), into.net)
+    head, branches = find_head(into.tested, choices.head, {*models, *choices.head}) if choices.head else ("", [])
+    if not choices.partial:
+        _require_filled(into.net, [head, *(copy.target for copy in plan.copies)])
+    accepted = compare_definitions(into.net, plan.copies, models, accept=choices.accept, advice=advice)
+    planned = Planned(plan, into.net, (), head or None, _untrained(into.net, plan), accepted)
+    if not head:
+        return dataclasses.replace(planned, entries=tuple(entries(plan, into.declared)))
+    return _with_head(planned, into.declared, models, {prefix: choices.head[prefix] for prefix in branches})
+
+
+def listed_files(weights: Weights) -> Dict[str, List[str]]:
+    """Return each prefix's weight files as a list of paths."""
+    return {prefix: listed_paths(paths) for prefix, paths in weights.items()}
+
+
+def _read_target(target: proto.Net) -> _Target:
+    net = proto.net_of(target)
+    of_phases = require_sound(net, proto.name_of_net(target))
+    tested = of_phases[TEST] if TEST in of_phases else NetView(net, TEST)
+    return _Target(net, tested, declare(net, parameter_shapes(of_phases)))
+
+
+def _advice() -> Advice:
+    """Return what can be done about a plan that is refused."""
+    layer = "PREFIX:LAYER" if spells_flags() else "PREFIX/LAYER"
+    renamed, left = option("maps", {layer: "NAME"}, flag="map"), option("partial", True)
+    accepted, weights = option("accept", ["PARAMETER"]), option("weights", {"PREFIX": "FILE"})
+    return {
+        MISSING: f"Where a file calls a layer otherwise: {renamed}; to leave it to its filler: {left}.",
+        DIFFERS: f"Where a parameter is meant to differ from what the file says: {accepted}.",
+        "": f"Check that each {weights} names the file of that branch and the target its prefixes.",
+    }
+
+
+def _require_filled(net: Message, filled: Sequence[str]) -> None:
+    """Raise WeightsError where frozen layers would get no weights."""
+    left = unfilled(net, filled)
+    if not left:
+        return
+    fronts = dict.fromkeys(name.partition("/")[0] for name in left if "/" in name)
+    files = option("weights", dict.fromkeys(fronts or ["PREFIX"], "FILE"))
+    raise WeightsError(
+        f"{len(left)} frozen layers would get no weights, and no training gives them any: {some(left)}; add {files}, "
+        f"or leave them to their fillers with {option('partial', True)}"
+    )
+
+
+def _untrained(net: Message, plan: Plan) -> Tuple[str, ...]:
+    """Return the BatchNorm layers that get a factor of 0: never trained, or never loaded."""
+    statistics = {layer.name for layer in net.layer if layer.type == "BatchNorm"}
+    untrained: List[str] = []
+    for path in dict.fromkeys(copy.path for copy in plan.copies):
+        own = [copy for copy in plan.copies if copy.path == path and copy.target in statistics]
+        with WireFile(path) as file:
+            untrained += [copy.target for copy in own if not any(read_floats(file, copy.blobs[2]))]
+    return tuple(untrained)
+
+
+def _with_head(
+    planned: Planned,
+    declared: Sequence[Declared],
+    models: Mapping[str, Sequence[Model]],
+    starts: Mapping[str, HeadStart],
+) -> Planned:
+    """Return the plan with a head that begins as its branches' classifiers, which are then not unused any more."""
+    plan, head = planned.plan, planned.head or ""
+    shapes = next(layer.shapes for layer in declared if layer.name == head) or ()
+    values, classifiers = head_values(starts, models, plan.unused, [shape for shape in shapes if shape is not None])
+    taken = {(prefix, classifier.layer) for prefix, classifier in classifiers.items()}
+    written = tuple(entries(plan, declared, {head: values}))
+    plan = plan.with_made(head, taken)
+    return dataclasses.replace(planned, plan=plan, entries=written, classifiers=tuple(classifiers.values()))
