@@ -19,7 +19,9 @@ from netbuild.branches.lenet import MNIST
 from netbuild.data.images import encoded
 from netbuild.errors import CaffeError, GraphError, NetbuildError, NetbuildWarning, WeightsError
 from netbuild.evaluation import figures
+from netbuild.graph.view import NetView
 from netbuild.soundness.images import read_images
+from netbuild.spelling import flags
 
 ODD, EVEN = (1, 3, 5, 7, 9), (0, 2, 4, 6, 8)
 SPLITS = {"train": "train", "test": "val"}
@@ -215,7 +217,7 @@ def test_where_the_scores_are(last, scores):
     from netbuild.evaluation.scorer import _scores
 
     text = layer("data", "Input", "", "f label", "input_param { shape { dim: 2 dim: 5 } shape { dim: 2 } }")
-    assert _scores(net(text + last), "x") == scores
+    assert _scores(NetView.of_all_layers(net(text + last)), "x") == scores
 
 
 def test_nets_without_a_classifier_or_with_several_are_refused(models, prime_list, tmp_path):
@@ -313,6 +315,35 @@ def test_lists_that_do_not_fit_are_refused(models, tmp_path, small_lists):
             score_nets(scorer(models, "all"), tmp_path / "list.txt")
     with pytest.raises(NetbuildError, match="list 'nowhere.txt': no such file"):
         score_nets(scorer(models, "all"), "nowhere.txt")
+
+
+@pytest.mark.parametrize(
+    ("asked", "flag", "argument"),
+    [
+        (
+            {"labels": (1, 3, 5, 7, 7)},
+            "--labels odd=1,3,5,7,7: each",
+            r"labels=\[1, 3, 5, 7, 7\] of branch 'odd': each",
+        ),
+        ({"scores": "nowhere"}, "odd/train_val.prototxt: --scores: no blob", "odd/train_val.prototxt: scores: no blob"),
+        (
+            {"preparation": PREPARED},
+            "leave out --mean, --scale and the like for it, or",
+            "leave out its preparation, or",
+        ),
+        (
+            {"file": "deploy"},
+            r"give --mean \(or --mean none\) and --scale, as",
+            r"give preparation=Preparation\(mean=..., scale=...\), as",
+        ),
+    ],
+)
+def test_errors_name_flags_on_the_command_line_and_arguments_in_python(models, prime_list, asked, flag, argument):
+    branch = {"odd": scorer(models, "odd", **asked)}
+    with pytest.raises(NetbuildError, match=argument):
+        score_nets(scorer(models, "all"), prime_list, branch)
+    with flags(), pytest.raises(NetbuildError, match=flag):
+        score_nets(scorer(models, "all"), prime_list, branch)
 
 
 def test_what_is_no_scorer_is_refused_in_words(models, prime_list):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from netbuild import DataSource, Fusion, Scorer, emit_files, lenet, proto, score_nets, train_solver
 from netbuild.branches.lenet import MNIST
+from netbuild.costs.summary import summarize
 from netbuild.errors import CaffeError, GraphError, NetbuildError, WeightsError
 from netbuild.train import events as ev
 from netbuild.train import prepare
@@ -312,10 +313,14 @@ def test_curves_are_drawn(solver, tmp_path):
 
 
 def test_a_training_that_does_not_fit_is_told_before(solver, monkeypatch):
+    summed_up = []
+    monkeypatch.setattr(prepare, "summarize", lambda net: summed_up.append(net) or summarize(net))
     memory = prepare.TrainingMemory(proto.read_net(proto.read_solver(solver).net))
     assert memory.excess() is None
+    assert memory.in_words().startswith("training at batch 50 takes about ")
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3000}.get)
     note = memory.excess()
     assert note.startswith("training at batch 50 takes about 0.0 GiB, and this machine has 0.0: the largest batch ")
     largest = int(note.split("that fits is ")[1].split()[0])
     assert 0 < largest < 50
+    assert len(summed_up) == 1

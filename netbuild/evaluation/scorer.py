@@ -137,8 +137,7 @@ def prepare(scorer: Scorer, usual: Optional[Preparation] = None) -> Prepared:
     """
     name = scorer.name
     whole = proto.net_of(scorer.net)
-    require_sound(whole, name, in_phases=[TEST])
-    net = NetView(whole, TEST).only
+    net = NetView.of_all_layers(require_sound(whole, name, in_phases=[TEST])[TEST].only)
     blob = scorer.scores or _scores(net, name)
     try:
         kept = NetView.of_all_layers(cut(net, [blob]))
@@ -165,10 +164,9 @@ def _require_weights(net: Message, scorer: Scorer) -> None:
             )
 
 
-def _scores(net: Message, name: str) -> str:
+def _scores(view: NetView, name: str) -> str:
     """Return the blob of a net's scores."""
-    view = NetView.of_all_layers(net)
-    candidates = list(_judged(view)) or list(_answers(view)) or [one.scores for one in classifiers(net)]
+    candidates = list(_judged(view)) or list(_answers(view)) or [one.scores for one in classifiers(view)]
     blobs = list(dict.fromkeys(candidates))
     if len(blobs) != 1:
         count = f"{len(blobs)} classifiers, with the scores {some(blobs)}" if blobs else "no classifier"

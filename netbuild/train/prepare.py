@@ -16,8 +16,9 @@ from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
 from ..fuse.provenance import require_one_set
 from ..graph.check import require_savable, require_sound, warn
-from ..graph.feed import data_layers
 from ..graph.filled import unfilled
+from ..graph.view import NetView
+from ..layers.roles import reads_data
 from ..solving import TRAINED_FIELDS, phases_of_nets, require_sensible, snapshot_name, trained_net
 from ..soundness.check import require_readable
 from ..spelling import name_of, option
@@ -85,12 +86,12 @@ def require_trainable(solver: Message) -> CheckedSolver:
     nets: Dict[str, Message] = {}
     for path, in_phases in phases_of_nets(solver).items():
         net = nets[path] = proto.read_net(path)
-        require_sound(net, path, in_phases=in_phases)
-        warn(net, path)
+        of_phases = require_sound(net, path, in_phases=in_phases)
+        warn(net, path, of_phases)
         require_savable(solver, net)
-        for phase in in_phases:
-            _require_data(net, phase, path)
-        require_readable(net, path, in_phases)
+        for view in of_phases.values():
+            _require_data(view, path)
+        require_readable(of_phases, path)
     return CheckedSolver(solver, nets)
 
 
@@ -103,11 +104,11 @@ def _require_nets(solver: Message) -> None:
         )
 
 
-def _require_data(net: Message, phase: int, path: str) -> None:
-    for layer in data_layers(net, phase):
+def _require_data(view: NetView, path: str) -> None:
+    for layer in (layer for _, layer in view.layers if reads_data(layer)):
         for source in _sources(layer):
             if not Path(source).exists():
-                where = f"{path}: data layer {layer.name!r} ({proto.phase_name(phase)})"
+                where = f"{path}: data layer {layer.name!r} ({proto.phase_name(view.phase)})"
                 raise NetbuildError(
                     f"{where} reads {source!r}, which is not there (looked from {str(Path.cwd())!r}); "
                     "run in the folder that its paths hold for"

@@ -254,7 +254,7 @@ def _seam(fused: NetView, prefix: str, net: str, prefixes: Sequence[str]) -> str
         if seam not in fused.flow.writer:
             raise GraphError(f"branch {prefix!r}: the fused net has no blob {seam!r}; name another seam after the @")
         return seam
-    blobs = outlets(fused.net, prefix, prefixes)
+    blobs = outlets(fused, prefix, prefixes)
     if not blobs:
         raise GraphError(f"branch {prefix!r}: the fused net has no layer whose name begins with {names.stem(prefix)!r}")
     if len(blobs) > 1:

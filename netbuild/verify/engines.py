@@ -92,9 +92,10 @@ def compare_engines(
         known = {blob: (len(files), *shape[1:]) for blob, shape in known.items()}
     inputs: Dict[str, Any] = load_images(files, known, whole) if files else {}
     alone = fed(whole, TEST, known, name)
-    blobs = list(dict.fromkeys([*_seams(alone), *_answers(NetView(alone, TEST))]))
+    view = NetView(alone, TEST)
+    blobs = list(dict.fromkeys([*_seams(view), *_answers(view)]))
     # What the engines get is one text: weights go to layers by name in both.
-    part = NetView.of_all_layers(NetView(cut(alone, blobs), TEST).only)
+    part = NetView.of_all_layers(NetView(cut(view, blobs), TEST).only)
     job: Dict[str, Any] = {
         "text": proto.to_text(part.net),
         "weights": weighted.model.path,
@@ -107,9 +108,9 @@ def compare_engines(
     return [_agreement(blob, caffe[blob], opencv[blob], tolerance) for blob in blobs]
 
 
-def _seams(net: Message) -> Iterator[str]:
-    for prefix in prefixes(net):
-        yield from outlets(net, prefix)
+def _seams(view: NetView) -> Iterator[str]:
+    for prefix in prefixes(view.net):
+        yield from outlets(view, prefix)
 
 
 def _answers(view: NetView) -> Iterator[str]:
