@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import click
 
@@ -19,23 +18,23 @@ from netbuild.layers import unknown_types
 from netbuild.soundness.check import data_faults
 from netbuild.soundness.data_fault import Severity
 
-from .builders import complete_net
-from .console import note, say
+from .complete import complete_net
+from .console import note, say, say_json
 from .options import json_option
 
 
 class _Report(NamedTuple):
-    """What there is to say of one net."""
+    """What there is to say of one net; the names of the fields are those of the JSON."""
 
     net: str
     problems: List[str]
     notes: List[str]
-    """What Caffe takes, and its user may not mean."""
+    """What Caffe accepts, and its user may not mean."""
     unknown_types: Dict[str, str]
-    """The layers whose type is not known."""
+    """Layers whose type is not known, and the type."""
     seams: Optional[List[str]]
     untold_inputs: List[str]
-    """Inputs of images of which nothing tells how they are prepared."""
+    """Inputs of images whose preparation no data layer declares."""
 
 
 @click.command("check")
@@ -43,36 +42,60 @@ class _Report(NamedTuple):
 @click.option("--seams", "list_seams", is_flag=True, help="List the blobs where the net can be cut, with their shapes.")
 @json_option
 def command(net: str, list_seams: bool, as_json: bool) -> None:
-    """Tell everything that Caffe would refuse in NET, or take and misread: a prototxt, or a builder.
+    """List everything in NET, a prototxt or a builder, that Caffe would refuse or misread.
 
-    No Caffe net is built. Lists of data that are there are looked at, with the images that they name. Ends with status
-    1 if anything is wrong.
+    No Caffe net is built. If the files that its data layers read are there, they are checked too: lists, and the images
+    in them. The exit status is 1 if anything is wrong.
     """
     files = prototxts(net)
     nets = {file: proto.read_net(file) for file in files} if files else {net: alone(find_builder(net))[0]}
     wrong = 0
     for name, message in nets.items():
-        report = _looked_at(name, message, list_seams=list_seams)
+        report = _report(name, message, list_seams=list_seams)
         wrong += len(report.problems)
         if as_json:
-            click.echo(json.dumps(report._asdict(), indent=2))
+            say_json(report._asdict())
         else:
             _print(report, message)
     if wrong:
         raise GraphError(f"{wrong} things are wrong" if wrong > 1 else "one thing is wrong")
 
 
-def _looked_at(name: str, net: Message, *, list_seams: bool) -> _Report:
-    phases = proto.phases(net)
+def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
+    data_problems, data_notes = _data_faults(net)
+    wrong = [*problems(net), *data_problems]
+    return _Report(
+        name,
+        wrong,
+        notes=[*remarks(net), *data_notes],
+        unknown_types=_unknown_types(net),
+        seams=_seams(net) if list_seams else None,
+        # A builder declares how its images are prepared by other means than a data layer.
+        untold_inputs=_unprepared(net) if prototxts(name) and not wrong else [],
+    )
+
+
+def _data_faults(net: Message) -> Tuple[List[str], List[str]]:
+    """Return what is wrong with the net's data, and what deserves a note."""
     faults = data_faults(net)
-    wrong = [*problems(net), *(fault.sentence for fault in faults if fault.severity >= Severity.ABSENT)]
-    notes = [*remarks(net), *(fault.sentence for fault in faults if fault.severity < Severity.ABSENT)]
-    unknown = {layer: kind for phase in phases for layer, kind in unknown_types(net, phase).items()}
-    cuts = seams(proto.only_phase(net, TEST if TEST in phases else phases[0])) if list_seams else None
-    # A builder tells how its images are prepared by other means than a data layer.
-    images = images_of(net) if prototxts(name) and not wrong else {}
-    untold = [blob for blob, told in images.items() if not told.prepared]
-    return _Report(name, wrong, notes, unknown, cuts, untold)
+    wrong = [fault.sentence for fault in faults if fault.severity >= Severity.ABSENT]
+    return wrong, [fault.sentence for fault in faults if fault.severity < Severity.ABSENT]
+
+
+def _unknown_types(net: Message) -> Dict[str, str]:
+    types: Dict[str, str] = {}
+    for phase in proto.phases(net):
+        types.update(unknown_types(net, phase))
+    return types
+
+
+def _seams(net: Message) -> List[str]:
+    phases = proto.phases(net)
+    return seams(proto.only_phase(net, TEST if TEST in phases else phases[0]))
+
+
+def _unprepared(net: Message) -> List[str]:
+    return [blob for blob, images in images_of(net).items() if not images.prepared]
 
 
 def _print(report: _Report, net: Message) -> None:

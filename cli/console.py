@@ -1,4 +1,4 @@
-"""What the command line says besides its results: one manner for notes, colours and how much is said.
+"""What the command line prints: lines, JSON, notes, colours, and how much of it.
 
 Results go to stdout; notes and progress to stderr. Colours only repeat what words say: green what is proved, yellow
 what deserves a look, red what is wrong. They are left out where the output is no terminal, and where NO_COLOR is set.
@@ -6,6 +6,7 @@ what deserves a look, red what is wrong. They are left out where the output is n
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any, Callable, List, Optional
 
@@ -15,9 +16,9 @@ from netbuild.errors import printable
 
 GOOD, ODD, BAD = "green", "yellow", "red"
 COMPLETING = "_NETBUILD_COMPLETE"
-"""What a shell sets that wants a command line completed."""
+"""The variable that a shell sets when it wants a command line completed."""
 _LOG_LEVEL = "GLOG_minloglevel"
-"""What Caffe's log library, and netbuild where it runs Caffe, go by: 0 is all of it."""
+"""The variable that Caffe's log library reads, and netbuild where it runs Caffe: 0 shows all of the log."""
 _QUIET = "netbuild.quiet"
 
 
@@ -28,7 +29,7 @@ def verbosity_options() -> List[click.Parameter]:
         is_flag=True,
         expose_value=False,
         callback=_when_given(_be_quiet),
-        help="Say only results and errors: no notes, no progress.",
+        help="Print results and errors only: no notes, no progress.",
     )
     verbose = click.Option(
         ["-v", "--verbose"],
@@ -64,14 +65,19 @@ def _be_verbose(ctx: click.Context) -> None:
 
 
 def is_quiet() -> bool:
-    """Tell whether only results and errors are wanted."""
+    """Tell whether only results and errors are to be printed."""
     ctx = click.get_current_context(silent=True)
     return bool(ctx and ctx.find_root().meta.get(_QUIET))
 
 
 def say(line: Any, *, colour: Optional[str] = None, err: bool = False) -> None:
-    """Print one line, whatever names and paths it holds: what would command the terminal or begin a line is escaped."""
+    """Print one line. Control characters in names and paths are escaped: they could command the terminal."""
     click.secho(printable(str(line)), fg=colour, err=err)
+
+
+def say_json(report: Any) -> None:
+    """Print a report as JSON."""
+    click.echo(json.dumps(report, indent=2))
 
 
 def note(text: Any) -> None:
@@ -87,5 +93,5 @@ def wrote(path: Any) -> None:
 
 
 def no_colours() -> bool:
-    """Tell whether the environment asks for none (no-color.org), or the terminal has none."""
+    """Tell whether the environment asks for no colours (no-color.org), or the terminal has none."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import click
 
 from netbuild.fuse.convert import convert_weights
 
-from .console import say, wrote
-from .options import byte_progress, counted, json_option, over_2gb_option
+from .console import say, say_json, wrote
+from .options import json_option, over_2gb_option
+from .progress import byte_progress
+from .words import counted
 
 
 @click.command("convert")
@@ -19,14 +20,14 @@ from .options import byte_progress, counted, json_option, over_2gb_option
 @over_2gb_option
 @json_option
 def command(source: str, output: str, over_2gb: bool, as_json: bool) -> None:
-    """Bring a weight file up to date, or from .caffemodel to HDF5 (.h5) and back.
+    """Bring a weight file up to date, or convert it between .caffemodel and HDF5 (.h5).
 
-    Layers, shapes and unpacked values of old files become those of today, diffs are left behind, and every value stays
-    bit for bit what it was.
+    Old layers, shapes and unpacked values are written in today's form, and diffs are dropped. Every value keeps its
+    bits.
     """
     done = convert_weights(source, output, over_2gb=over_2gb, on_progress=byte_progress("copying"))
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(done), indent=2))
+        say_json(dataclasses.asdict(done))
         return
     if done.renewed:
         say(f"brought up to date: {counted(done.renewed, 'layer')} of before 2015")

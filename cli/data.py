@@ -11,36 +11,43 @@ from netbuild.data.images import FORMATS
 from netbuild.data.lists import Digits, total, write_images
 
 from .console import say
-from .options import Function, byte_progress, progress
+from .options import Function
+from .progress import byte_progress, progress
 
 
 @click.group("data")
 def command() -> None:
-    """Make images and the lists train_odd.txt ... test_all.txt in the recipe's split."""
+    """Write images, and lists of them: train_odd.txt, train_even.txt, train_all.txt and the same for val and test."""
 
 
 def _format_option(function: Function) -> Function:
-    option = click.option("--format", "image_format", type=click.Choice(FORMATS), default="png", show_default=True)
-    return option(function)
+    return click.option(
+        "--format",
+        "image_format",
+        type=click.Choice(FORMATS),
+        default="png",
+        show_default=True,
+        help="Format of the images.",
+    )(function)
 
 
-@command.command("mnist")
+@command.command("mnist", short_help="MNIST: 70,000 handwritten digits, downloaded or from files.")
 @click.argument("folder", metavar="DIR")
 @click.option("--from", "source", metavar="PATH|URL", help="A folder of idx files, mnist.pkl.gz, or a URL of either.")
 @_format_option
 def mnist(folder: str, source: Optional[str], image_format: str) -> None:
-    """MNIST: 50,000 images to train, 10,000 to validate, 10,000 to test."""
+    """Write MNIST: 50,000 images to train, 10,000 to validate, 10,000 to test."""
     from netbuild.data.mnist import load_mnist
 
     splits = load_mnist(source, Path(folder) / "download", progress=byte_progress("downloading"))
     _write(splits, folder, image_format)
 
 
-@command.command("digits")
+@command.command("digits", short_help="scikit-learn's 1,797 digits; no network needed.")
 @click.argument("folder", metavar="DIR")
 @_format_option
 def digits(folder: str, image_format: str) -> None:
-    """scikit-learn's bundled digits: 1,797 images, enlarged to 28 x 28; no network needed."""
+    """Write the 1,797 digits that come with scikit-learn, enlarged to 28 x 28; no network is needed."""
     from netbuild.data.digits import load_digits
 
     _write(load_digits(), folder, image_format)

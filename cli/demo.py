@@ -7,8 +7,6 @@ from typing import Dict, Optional
 
 import click
 
-from netbuild.demo import run_demo
-
 from .console import is_quiet, say
 from .options import output_folder_option, weights_option
 
@@ -18,10 +16,20 @@ from .options import output_folder_option, weights_option
 @click.option(
     "--data", metavar="digits|PATH", default="digits", show_default=True, help="Bundled digits, or MNIST's files."
 )
-@weights_option("A branch that is trained already (odd or even); without it the demo trains it.")
-@click.option("--branch-iterations", type=click.IntRange(1), help="For each branch.  [default: digits 600, MNIST 2000]")
-@click.option("--head-iterations", type=click.IntRange(1), help="For the head.  [default: digits 500, MNIST 1000]")
-@click.option("--force", is_flag=True, help="Empty DIR first, if an earlier demo made it and all that is in it.")
+@weights_option("A trained branch (odd or even); without it the demo trains the branch.")
+@click.option(
+    "--branch-iterations",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Iterations for each branch.  [default: digits 600, MNIST 2000]",
+)
+@click.option(
+    "--head-iterations",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Iterations for the head.  [default: digits 500, MNIST 1000]",
+)
+@click.option("--force", is_flag=True, help="Empty DIR first, if everything in it was made by an earlier demo.")
 def command(
     output: str,
     data: str,
@@ -31,6 +39,8 @@ def command(
     force: bool,
 ) -> None:
     """Fuse two LeNets, one of odd and one of even digits, from data to accuracy."""
+    from netbuild.demo import run_demo
+
     start = time.monotonic()
 
     def tell(line: str) -> None:

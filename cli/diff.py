@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
-from typing import Any, List, Tuple
+from typing import TYPE_CHECKING, Any, List, Tuple
 
 import click
 
-from netbuild.emit.named import named_net
-from netbuild.graph.differences import Differences, differences
+from .complete import complete_net
+from .console import say, say_json
+from .options import json_option
+from .words import counted
 
-from .builders import complete_net
-from .console import say
-from .options import counted, json_option
+if TYPE_CHECKING:
+    from netbuild.graph.differences import Differences
 
 _DIFFERENT = 1
-"""Exit status, as that of diff."""
+"""Exit status of nets that differ, as diff has it for files."""
 
 
 @click.command("diff")
@@ -26,15 +26,18 @@ _DIFFERENT = 1
 @json_option
 @click.pass_context
 def command(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
-    """Tell what differs between the nets A and B: prototxts, or builders.
+    """Show what differs between the nets A and B: prototxts, or builders.
 
-    They are compared as nets, not as text: the order of the fields, defaults spelled out and old formats do not count,
-    and a layer that does the same on the same input under another name is one renamed. Ends with status 1 where they
-    differ.
+    They are compared as nets, not as text. The order of fields, defaults that are written out and old formats make no
+    difference. A layer that computes the same from the same input under another name counts as renamed. The exit status
+    is 1 if the nets differ.
     """
+    from netbuild.emit.named import named_net
+    from netbuild.graph.differences import differences
+
     found = differences(named_net(old), named_net(new))
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        say_json(dataclasses.asdict(found))
     else:
         for line in _lines(found):
             say(line)
@@ -54,19 +57,19 @@ def _lines(found: Differences) -> List[str]:
         *((len(found.removed), "removed"), (len(found.added), "added")),
         *((len(found.renamed), "renamed"), (len(found.changed), "changed")),
     )
-    told = [f"{counted(number, 'layer')} {what}" for number, what in numbers if number]
-    return [*lines, "", ", ".join(told) or "the layers are the same"]
+    sums = [f"{counted(number, 'layer')} {what}" for number, what in numbers if number]
+    return [*lines, "", ", ".join(sums) or "the layers are the same"]
 
 
 def _renamings(renamed: List[Tuple[str, str]]) -> List[str]:
-    """Return a line for each way in which layers are renamed; those of one prefix are one way."""
-    execution = Counter(map(_way, renamed))
-    several = [f"= {before}* -> {after}* ({times} layers)" for (before, after), times in execution.items() if times > 1]
-    return several + [f"= {before} -> {after}" for before, after in renamed if execution[_way((before, after))] == 1]
+    """Return a line for each renaming; where several layers change one prefix for another, one line for them all."""
+    ways = Counter(map(_way, renamed))
+    several = [f"= {before}* -> {after}* ({times} layers)" for (before, after), times in ways.items() if times > 1]
+    return several + [f"= {before} -> {after}" for before, after in renamed if ways[_way((before, after))] == 1]
 
 
 def _way(pair: Tuple[str, str]) -> Tuple[str, str]:
-    """Return the prefixes that the names have before what is the same in both; the names where nothing is."""
+    """Return the prefixes by which two names differ, or the names where they end differently."""
     before, after = pair
     if after.endswith(before):
         return "", after[: -len(before)]

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from typing import Iterator, Optional
+from typing import TYPE_CHECKING, Iterator, Optional
 
 import click
 
-from netbuild.doctor.facts import Facts
-from netbuild.doctor.report import Diagnosis, diagnose
-from netbuild.doctor.selftest import FAILED, PASSED
-from netbuild.doctor.table import SELF_TESTS
 from netbuild.errors import CaffeError, printable
 
-from .console import BAD, GOOD, ODD
-from .options import counted, gpu_option, json_option
+from .console import BAD, GOOD, ODD, say_json
+from .options import gpu_option, json_option
+from .words import counted
 
-_COLOURS = {PASSED: GOOD, FAILED: BAD}
+if TYPE_CHECKING:
+    from netbuild.doctor.facts import Facts
+    from netbuild.doctor.report import Diagnosis
+    from netbuild.doctor.selftest import Outcome
 
 
 @click.command("doctor")
 @gpu_option
 @json_option
 def command(gpu: Optional[int], as_json: bool) -> None:
-    """Tell which Caffe there is and what it computes with, and test by running it what netbuild relies on.
+    """Show which Caffe is installed, and test that it computes what netbuild relies on.
 
-    Each self-test is a tiny net whose results are compared with numpy's. Ends with status 1 if one fails, or if there
-    is no usable Caffe.
+    Each self-test runs a tiny net in Caffe and compares the results with numpy's. The exit status is 1 if a test fails,
+    or if there is no usable Caffe.
     """
+    from netbuild.doctor.report import diagnose
+
     found = diagnose(gpu)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        say_json(dataclasses.asdict(found))
     else:
         for line in _lines(found):
             click.echo(line)
@@ -53,12 +54,19 @@ def _lines(found: Diagnosis) -> Iterator[str]:
         types = found.caffe.layer_types
         yield click.wrap_text(f"{counted(len(types), 'layer type')}: {', '.join(types)}", 100, "", "  ")
     for outcome in found.outcomes:
-        status = click.style(f"{outcome.status:8}", fg=_COLOURS.get(outcome.status, ODD))
-        yield f"{status} {outcome.name}" + printable(f": {outcome.told}" if outcome.told else "")
-        if outcome.status == FAILED:
-            test = SELF_TESTS[outcome.name]
-            yield f"         concerns {test.whom}"
-            yield f"         remedy: {test.remedy}"
+        yield from _outcome(outcome)
+
+
+def _outcome(outcome: Outcome) -> Iterator[str]:
+    from netbuild.doctor.selftest import FAILED, PASSED
+    from netbuild.doctor.table import SELF_TESTS
+
+    status = click.style(f"{outcome.status:8}", fg={PASSED: GOOD, FAILED: BAD}.get(outcome.status, ODD))
+    yield f"{status} {outcome.name}" + printable(f": {outcome.told}" if outcome.told else "")
+    if outcome.status == FAILED:
+        test = SELF_TESTS[outcome.name]
+        yield f"         concerns {test.whom}"
+        yield f"         remedy: {test.remedy()}"
 
 
 def _blas(caffe: Facts) -> str:

@@ -7,15 +7,18 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 import click
 
-from netbuild.emit.files import emit_files, list_length
 from netbuild.emit.source import AS_IT_IS, KINDS, DataSource
 from netbuild.errors import did_you_mean
 from netbuild.fusion import Built, build
 
-from .builders import complete_net, list_builders
+from .builders import list_builders
+from .complete import complete_net
 from .console import note, say
 from .fusing import fusion, fusion_options
-from .options import dry_run_option, keyed, numbers, output_folder_option, pairs
+from .options import dry_run_option, flag, output_folder_option
+from .values import keyed, numbers, pairs
+
+_LISTS = ("train_source", "test_source")
 
 
 def _crop(_ctx: click.Context, param: click.Parameter, value: Optional[str]) -> Optional[int]:
@@ -35,60 +38,76 @@ def _crop(_ctx: click.Context, param: click.Parameter, value: Optional[str]) -> 
 )
 @fusion_options
 @output_folder_option
-@click.option("--data", "kind", type=click.Choice(KINDS), default="image", show_default=True, help="Kind of source.")
+@click.option("--data", "kind", type=click.Choice(KINDS), default="image", show_default=True, help="Kind of data.")
 @click.option(
     "--train-source",
     metavar="[INPUT=]FILE",
     multiple=True,
     callback=keyed(str),
-    help="List file or database for training; of a net with several inputs, one for each.  [default: train.txt]",
+    help="List file or database for training; for a net with several inputs, one for each input.  [default: train.txt]",
 )
 @click.option(
     "--test-source",
     metavar="[INPUT=]FILE",
     multiple=True,
     callback=keyed(str),
-    help="List file or database for testing, likewise.  [default: val.txt]",
+    help="List file or database for testing, in the same way.  [default: val.txt]",
 )
-@click.option("--train-batch", type=int, default=50, show_default=True)
-@click.option("--test-batch", type=int, default=20, show_default=True)
-@click.option("--deploy-batch", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--color/--grey", "color", default=None, help="BGR or grey images.  [default: as for --shape]")
-@click.option("--mean-file", metavar="FILE", help="Mean image (binaryproto), in place of mean values.")
+@click.option(
+    "--train-batch", type=int, metavar="N", default=50, show_default=True, help="Images in a batch of training."
+)
+@click.option("--test-batch", type=int, metavar="N", default=20, show_default=True, help="Images in a batch of a test.")
+@click.option(
+    "--deploy-batch",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default="1",
+    help="Images in a batch of the deploy net.",
+)
+@click.option("--color/--grey", "color", default=None, help="Colour (BGR) or grey images.  [default: from the branch]")
+@click.option("--mean-file", metavar="FILE", help="Mean image (binaryproto) to subtract instead of mean values.")
 @click.option(
     "--crop",
     metavar="SIDE|none",
     callback=_crop,
-    help="Square crop: at random in TRAIN, from the middle in TEST.  [default: as the branches' data layers tell]",
+    help="Square crop: at random in TRAIN, from the middle in TEST.  [default: from the branches' data layers]",
 )
 @click.option(
     "--resize",
     metavar="H,W",
     callback=numbers([2]),
-    help="Resize images before cropping.  [default: as the branches' data layers tell, or to --shape]",
+    help="Resize images before the crop.  [default: from the branches' data layers, or to --shape]",
 )
 @click.option(
     "--mirror/--no-mirror",
     default=None,
-    help="Mirror images at random in TRAIN.  [default: as the branches' data layers tell]",
+    help="Mirror images at random in TRAIN.  [default: from the branches' data layers]",
 )
-@click.option("--shuffle", is_flag=True, help="Shuffle the list each epoch in TRAIN.")
+@click.option("--shuffle", is_flag=True, help="Shuffle the list in each epoch of TRAIN.")
 @click.option(
     "--root-folder",
-    help="Put in front of each path of the lists.  [default: as the branches' data layers tell]",
+    metavar="DIR",
+    help="Folder of the paths in the lists.  [default: from the branches' data layers]",
 )
-@click.option("--split-phases", is_flag=True, help="train.prototxt and test.prototxt in place of train_val.prototxt.")
-@click.option("--solver-mode", type=click.Choice(["CPU", "GPU"]), help="[default: CPU]")
-@click.option("--test-iter", type=click.IntRange(1), help="Batches of a test.  [default: the test list once]")
+@click.option("--split-phases", is_flag=True, help="Write train.prototxt and test.prototxt, not train_val.prototxt.")
+@click.option("--solver-mode", type=click.Choice(["CPU", "GPU"]), help="Where Caffe trains.  [default: CPU]")
+@click.option(
+    "--test-iter", type=click.IntRange(1), metavar="N", help="Batches of a test.  [default: the whole test list]"
+)
 @click.option(
     "--solver",
     "solver_options",
     metavar="FIELD=VALUE",
     multiple=True,
     callback=pairs("solver field"),
-    help="Any other field of the solver: base_lr=0.001, snapshot_prefix=mnist_lenet_fused. Repeat as needed.",
+    help="Any other field of the solver, such as base_lr=0.001; repeat for several.",
 )
-@click.option("--force", is_flag=True, help="Replace a solver.prototxt that was edited since; else it is kept.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace a solver.prototxt that was edited; else it is kept.",
+)
 @dry_run_option
 def command(
     net: str,
@@ -104,20 +123,25 @@ def command(
 ) -> None:
     """Write train_val.prototxt, deploy.prototxt and solver.prototxt of a net.
 
-    NET is a builder (--list tells which there are), your own as package.module:function, a prototxt
-    (deploy or train_val, with @BLOB to cut it there; two files, one per phase, with a comma between them), or the word
-    fusion, which joins the branches given with --branch under a new head.
+    \b
+    NET is one of these:
+      a builder                 lenet, resnet50, ...; --list lists them
+      your own builder          package.module:function
+      a prototxt                deploy or train_val; FILE@BLOB cuts it at a blob
+      a prototxt of each phase  train.prototxt,test.prototxt
+      the word fusion           all --branch nets, joined, under a new head
     """
+    from netbuild.emit.files import emit_files
+
     wanted = fusion(net, options)
     built = build(wanted)
     sources = _sources(built, options)
-    first = sources[next(iter(built.inputs))]
     if solver_mode is not None:
         solver_options.setdefault("solver_mode", solver_mode)
     if test_iter is not None:
         solver_options["test_iter"] = str(test_iter)
-    elif wanted.all_heads and "test_iter" not in solver_options and list_length(first) is None:
-        _say_test_iter(first)
+    elif wanted.all_heads and "test_iter" not in solver_options:
+        _note_test_iter(sources[next(iter(built.inputs))])
     written = emit_files(
         wanted,
         sources,
@@ -132,8 +156,12 @@ def command(
         say(f"would write {path}" if dry_run else path)
 
 
-def _say_test_iter(source: DataSource) -> None:
-    """Say why a test takes the recipe's number of batches."""
+def _note_test_iter(source: DataSource) -> None:
+    """Say why a test takes the recipe's number of batches, where the images of the test are not counted."""
+    from netbuild.emit.files import list_length
+
+    if list_length(source) is not None:
+        return
     why = {
         "image": f"{source.test_source} is not there to be counted",
         "hdf5": "what HDF5 files hold is not counted",
@@ -144,7 +172,7 @@ def _say_test_iter(source: DataSource) -> None:
 
 
 def _sources(built: Built, options: Mapping[str, Any]) -> Dict[str, DataSource]:
-    """Return the source of each input, prepared as the branches' sources tell, changed by what the options say."""
+    """Return the data source of each input: what the branches declare, changed by the options."""
     listed = [*options["train_source"], *options["test_source"]]
     blobs = [*built.inputs, *[blob for blob in built.labels if blob in listed]]
     for blob in listed:
@@ -156,30 +184,34 @@ def _sources(built: Built, options: Mapping[str, Any]) -> Dict[str, DataSource]:
 
 
 def _require_own_lists(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Refuse one list for several inputs of which nobody says that they read the same images."""
+    """Refuse one list for several inputs: only the user knows whether they read the same images."""
     if len(inputs) < 2 or options["kind"] in AS_IT_IS:
         return
-    for option in ("train_source", "test_source"):
-        missing = [blob for blob in inputs if blob not in options[option]]
+    for option in _LISTS:
+        missing = [f"{flag(option)} {blob}=FILE" for blob in inputs if blob not in options[option]]
         if missing:
-            named = option.replace("_", "-")
             raise click.UsageError(
                 f"the net has the inputs {' and '.join(inputs)}, and each needs a list of its own: give "
-                f"{' '.join(f'--{named} {blob}=FILE' for blob in missing)}; it may be one file where they read the "
-                "same images"
+                f"{' '.join(missing)}; it may be one file where they read the same images"
             )
 
 
 def _source(built: Built, blob: str, options: Mapping[str, Any]) -> DataSource:
-    if options["mean_file"]:
-        if options["mean"]:
-            raise click.UsageError("--mean and --mean-file exclude each other")
-        if blob in built.uneven:
-            raise click.UsageError(
-                f"--mean-file: the branches that read {blob!r} subtract means of their own, and it would come on top; "
-                "give mean values, or --mean none, to each"
-            )
-    fields = {field.name for field in dataclasses.fields(DataSource)} - {"input", "train_source", "test_source"}
-    named = {name: options[name].get(blob, options[name].get("")) for name in ("train_source", "test_source")}
-    paths = {name: path for name, path in named.items() if path is not None}
-    return DataSource(**paths, **{name: value for name, value in options.items() if name in fields})
+    _require_one_mean(built, blob, options)
+    own = {name: options[name].get(blob, options[name].get("")) for name in _LISTS}
+    fields = {field.name for field in dataclasses.fields(DataSource)} - {"input", *_LISTS}
+    return DataSource(
+        **{name: path for name, path in own.items() if path is not None},
+        **{name: value for name, value in options.items() if name in fields},
+    )
+
+
+def _require_one_mean(built: Built, blob: str, options: Mapping[str, Any]) -> None:
+    """Refuse a mean file beside mean values, which would be subtracted too."""
+    if options["mean_file"] and options["mean"]:
+        raise click.UsageError("--mean and --mean-file exclude each other")
+    if options["mean_file"] and blob in built.uneven:
+        raise click.UsageError(
+            f"--mean-file: the branches that read {blob!r} subtract means of their own, and it would come on top; "
+            "give mean values, or --mean none, to each"
+        )

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import click
 
 from netbuild.errors import NetbuildError
-from netbuild.evaluation.figures import most_confused
-from netbuild.evaluation.results import PICTURE, draw_confusion, require_free, write_tables
-from netbuild.evaluation.score import Evaluation, score_nets
-from netbuild.evaluation.scorer import Preparation, Scorer
 
-from .console import note, say, wrote
+from .console import note, say, say_json, wrote
 from .options import (
-    aligned,
     branch_option,
-    counted,
     gpu_option,
     json_option,
-    keyed,
     labels_option,
-    lengths,
     mean_option,
-    progress,
     require_weights,
     scale_option,
     unknown_prefix,
     weights_option,
 )
+from .progress import progress
+from .values import keyed, lengths
+from .words import aligned, counted
+
+if TYPE_CHECKING:
+    from netbuild.evaluation.score import Evaluation
+    from netbuild.evaluation.scorer import Preparation, Scorer
 
 _LISTED = 20
-"""Up to so many classes are listed in full; of more, the worst."""
+"""A net of at most so many classes has them all listed; of more classes the worst are."""
 _WORST = 10
 _PREPARING = ("mean", "scale", "mean_file", "crop", "resize")
 
@@ -51,43 +48,48 @@ def _size(text: str) -> Tuple[int, int]:
 @click.command("eval")
 @click.argument("net", metavar="NET.prototxt")
 @click.argument("caffemodel", metavar="WEIGHTS")
-@click.option("--source", metavar="LIST", required=True, help="List of images: a line PATH LABEL for each.")
-@branch_option("A branch to compare with: its own prototxt. Once for each branch.", "PREFIX=NET")
-@weights_option("The trained weights of a branch; once for each branch.")
-@labels_option("The list's label for each output of a branch, or of NET: odd=1,3,5,7,9.  [default: 0,1,2,...]")
+@click.option("--source", metavar="LIST", required=True, help="List of images: a line PATH LABEL for each image.")
+@branch_option("A branch to compare with: its own prototxt; repeat for several.", "PREFIX=NET")
+@weights_option("The trained weights of a branch; one for each --branch.")
+@labels_option("The label in LIST of each output of a branch, or of NET: odd=1,3,5,7,9.  [default: 0,1,2,...]")
 @click.option(
     "--scores",
     metavar="[PREFIX=]BLOB",
     multiple=True,
     callback=keyed(str),
-    help="The blob of the scores, where the net has several classifiers.",
+    help="The blob of the scores, needed where a net has several classifiers.",
 )
-@mean_option("as the net's data layer tells")
-@scale_option("as the net's data layer tells")
+@mean_option("from the net's data layer")
+@scale_option("from the net's data layer")
 @click.option(
     "--mean-file",
     metavar="[PREFIX=]FILE",
     multiple=True,
     callback=keyed(str),
-    help="Mean image in place of mean values.",
+    help="Mean image (binaryproto) to subtract instead of mean values.",
 )
 @click.option(
     "--crop",
     metavar="[PREFIX=]SIDE",
     multiple=True,
     callback=keyed(_side),
-    help="Side of a square from the middle of each image.",
+    help="Cut a square of this side from the middle of each image.",
 )
 @click.option(
     "--resize",
     metavar="[PREFIX=]H,W",
     multiple=True,
     callback=keyed(_size),
-    help="Resize images, before the crop.  [default: as the net takes them]",
+    help="Resize images before the crop.  [default: to the net's input]",
 )
-@click.option("--root-folder", help="Put in front of each path of LIST.  [default: as NET's data layer tells]")
+@click.option("--root-folder", metavar="DIR", help="Folder of the paths in LIST.  [default: from NET's data layer]")
 @gpu_option
-@click.option("-o", "--output", metavar="DIR", help="Write confusion.csv, .png, per_class.csv and predictions.csv.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    help="Write confusion.csv, .png, per_class.csv and predictions.csv here.",
+)
 @click.option("--force", is_flag=True, help="Overwrite an earlier evaluation in DIR.")
 @json_option
 def command(
@@ -101,26 +103,27 @@ def command(
     output: Optional[str],
     force: bool,
     as_json: bool,
-    **told: Any,
+    **by_prefix: Any,
 ) -> None:
-    """Tell how often NET is right on the images of LIST: top-1, top-5, per class, confusion matrix.
+    """Report how often NET is right on the images of LIST: top-1, top-5, per class, confusion matrix.
 
-    With --branch and --weights the branches alone and their ensembles (mean and product of the probabilities, majority
-    vote) stand in the same table, on all images and on those whose label they know. A train_val prototxt tells how
-    images are prepared; for a deploy prototxt give --mean, --scale and the like.
+    With --branch and --weights the table also has each branch alone and the ensembles of the branches (mean and product
+    of the probabilities, majority vote), on all images and on the images whose label the branch knows. A train_val
+    prototxt says how images are prepared; for a deploy prototxt give --mean, --scale and the like.
     """
+    from netbuild.evaluation.results import require_free
+    from netbuild.evaluation.score import score_nets
+
     require_weights(branches, weights)
-    _require_known(told, branches)
+    _require_known(by_prefix, branches)
     if output and not force:
         require_free(output)
-    usual = {name: told[name][""] for name in _PREPARING if "" in told[name]}
-    scorers = {p: _scorer(p, branches[p], weights[p], told, usual) for p in branches}
     with _Progress(1 + len(branches)) as shown:
         evaluation = score_nets(
-            _scorer("", net, caffemodel, told, {}),
+            _scorer("", net, caffemodel, by_prefix),
             source,
-            scorers,
-            preparation=Preparation(**usual) if usual else None,
+            {prefix: _scorer(prefix, branches[prefix], weights[prefix], by_prefix) for prefix in branches},
+            preparation=_preparation([""], by_prefix),
             root_folder=root_folder,
             gpu=gpu,
             on_progress=shown.show,
@@ -128,7 +131,7 @@ def command(
     # Written first, for whoever reads what is printed may go away.
     written = _write(evaluation, output) if output else []
     if as_json:
-        click.echo(json.dumps({**_as_dict(evaluation), "written": list(map(str, written))}, indent=2))
+        say_json({**_as_dict(evaluation), "written": list(map(str, written))})
         return
     for line in _report(evaluation):
         say(line)
@@ -136,17 +139,27 @@ def command(
         wrote(path)
 
 
-def _require_known(told: Mapping[str, Mapping[str, Any]], branches: Mapping[str, str]) -> None:
-    for option, values in told.items():
+def _require_known(by_prefix: Mapping[str, Mapping[str, Any]], branches: Mapping[str, str]) -> None:
+    for option, values in by_prefix.items():
         unknown = [prefix for prefix in values if prefix and prefix not in branches]
         if unknown:
             raise unknown_prefix(option, unknown[0], branches)
 
 
-def _scorer(prefix: str, net: str, weights: str, told: Mapping[str, Any], usual: Mapping[str, Any]) -> Scorer:
-    own = {name: told[name][prefix] for name in _PREPARING if prefix and prefix in told[name]}
-    preparation = Preparation(**{**usual, **own}) if own else None
-    return Scorer(net, weights, told["labels"].get(prefix), told["scores"].get(prefix), preparation)
+def _scorer(prefix: str, net: str, weights: str, by_prefix: Mapping[str, Mapping[str, Any]]) -> Scorer:
+    from netbuild.evaluation.scorer import Scorer
+
+    has_its_own = prefix and any(prefix in by_prefix[name] for name in _PREPARING)
+    preparation = _preparation(["", prefix], by_prefix) if has_its_own else None
+    return Scorer(net, weights, by_prefix["labels"].get(prefix), by_prefix["scores"].get(prefix), preparation)
+
+
+def _preparation(keys: Sequence[str], by_prefix: Mapping[str, Mapping[str, Any]]) -> Optional[Preparation]:
+    """Return how the options under these keys prepare images; a later key wins. None where none is given."""
+    from netbuild.evaluation.scorer import Preparation
+
+    options = {name: by_prefix[name][key] for key in keys for name in _PREPARING if key in by_prefix[name]}
+    return Preparation(**options) if options else None
 
 
 class _Progress:
@@ -173,6 +186,8 @@ class _Progress:
 
 
 def _write(evaluation: Evaluation, folder: str) -> List[Path]:
+    from netbuild.evaluation.results import PICTURE, draw_confusion, write_tables
+
     written = write_tables(evaluation, folder)
     picture = Path(folder) / PICTURE
     try:
@@ -224,6 +239,8 @@ def _classes(evaluation: Evaluation) -> List[str]:
 
 
 def _confusion(evaluation: Evaluation) -> List[str]:
+    from netbuild.evaluation.figures import most_confused
+
     matrix = evaluation.confusion()
     name = evaluation.answers[0].name
     if len(matrix) > _LISTED:

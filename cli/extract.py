@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import click
 
 from netbuild.fuse.extract import extract_branch
 
-from .console import say, wrote
-from .options import counted, json_option, output_folder_option
+from .console import say, say_json, wrote
+from .options import json_option, output_folder_option
+from .words import by, counted
 
 
 @click.command("extract")
@@ -20,15 +20,16 @@ from .options import counted, json_option, output_folder_option
 @output_folder_option
 @json_option
 def command(prefix: str, target: str, weights: str, output: str, as_json: bool) -> None:
-    """Take the branch PREFIX out of a fused net: DIR/PREFIX.prototxt and DIR/PREFIX.caffemodel, names restored.
+    """Take the branch PREFIX out of a fused net, with the names that it had alone.
 
-    The net is a deploy net whose inputs are what the branch reads from outside; --branch takes it again.
+    Writes DIR/PREFIX.prototxt, a deploy net, and DIR/PREFIX.caffemodel. What the branch reads from the rest of the net
+    becomes an input. --branch accepts the prototxt again.
     """
-    found = extract_branch(prefix, target, weights, output)
+    done = extract_branch(prefix, target, weights, output)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        say_json(dataclasses.asdict(done))
         return
-    for blob, shape in found.inputs.items():
-        say(f"input {blob}: {' x '.join(map(str, shape))}")
-    wrote(f"{found.net} and {found.weights}")
-    say(f"{found.blobs} of {found.blobs} blobs, in {counted(found.layers, 'layer')}, bit-equal to {weights}")
+    for blob, shape in done.inputs.items():
+        say(f"input {blob}: {by(shape)}")
+    wrote(f"{done.net} and {done.weights}")
+    say(f"{done.blobs} of {done.blobs} blobs, in {counted(done.layers, 'layer')}, bit-equal to {weights}")

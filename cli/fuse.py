@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence
 
 import click
@@ -15,8 +14,11 @@ from netbuild.fuse.fuse import Fused, fuse_weights
 from netbuild.fuse.options import CHANNELS, CopyOptions, HeadStart
 from netbuild.fuse.planned import Planned
 
-from .console import say
-from .options import byte_progress, dry_run_option, json_option, keyed, over_2gb_option, pairs, weights_option, whose
+from .console import say, say_json
+from .options import dry_run_option, json_option, over_2gb_option, weights_option
+from .progress import byte_progress
+from .values import keyed, pairs
+from .words import whose
 
 
 def _start(text: str) -> HeadStart:
@@ -27,41 +29,44 @@ def _start(text: str) -> HeadStart:
 @click.command("fuse")
 @click.argument("target", metavar="TARGET.prototxt")
 @weights_option(
-    "The trained weights of a branch (.caffemodel or .h5). Of several files for one branch the last that has a layer "
-    "counts; an empty prefix (=FILE) is for layers without one.",
+    "The trained weights of a branch (.caffemodel or .h5). If several files are given for one branch, a layer comes "
+    "from the last file that has it. The empty prefix (=FILE) is for layers without a prefix.",
     required=True,
     repeat=True,
 )
-@click.option("-o", "--output", metavar="FILE", required=True, help="The file to write; .h5 makes it HDF5.")
-@click.option("--split", is_flag=True, help="Write a file for each branch, and say how the solver loads them all.")
+@click.option("-o", "--output", metavar="FILE", required=True, help="File to write; HDF5 if its name ends in .h5.")
+@click.option(
+    "--split", is_flag=True, help="Write one file for each branch, and print the solver's lines that load them."
+)
 @click.option(
     "--map",
     "maps",
     metavar="PREFIX:LAYER=NAME",
     multiple=True,
     callback=pairs("layer"),
-    help="The layer that its branch's file calls NAME.",
+    help="Fill LAYER of the branch PREFIX from the layer that the file calls NAME.",
 )
-@click.option("--partial", is_flag=True, help="Leave layers that no file has to their fillers.")
+@click.option("--partial", is_flag=True, help="Accept layers that no file has; their fillers set them.")
 @click.option(
     "--reshape",
     metavar="LAYER",
     multiple=True,
-    help="Let odd/fc6 take a convolution's values, or the reverse, where the counts agree.",
+    help="Fill LAYER although the shapes differ, if the number of values is the same: odd/fc6 from a convolution, or "
+    "the reverse.",
 )
 @click.option(
     "--channels",
     metavar=f"LAYER={'|'.join(CHANNELS)}",
     multiple=True,
     callback=pairs("layer"),
-    help="Take a kernel for colour to a grey input, or back: a grey kernel is the mean or the sum of its channels; on "
-    "colour the layer sees the mean or the sum of the channels.",
+    help="Convert the kernel of LAYER from colour to a grey input, or from grey to colour: the mean or the sum over "
+    "its channels, or a kernel that sees the mean or the sum of the three channels.",
 )
 @click.option(
     "--accept",
     metavar="PARAMETER",
     multiple=True,
-    help="Let layers differ in this parameter (dilation, say) from what their file says of them.",
+    help="Accept layers that differ in this parameter (such as dilation) from their definition in the file.",
 )
 @over_2gb_option
 @click.option(
@@ -70,28 +75,29 @@ def _start(text: str) -> HeadStart:
     metavar="PREFIX=[LAYER:]CLASSES",
     multiple=True,
     callback=keyed(_start),
-    help="Let the new classifier begin as those the branches were trained with: which of its classes the outputs of "
-    "the branch's own classifier stand for, in order (odd=1,3,5,7,9). Once for each branch.",
+    help="Fill the new classifier from the classifier that the branch was trained with. CLASSES are the new classes "
+    "that its outputs stand for, in order: odd=1,3,5,7,9. Give it once for each branch.",
 )
 @dry_run_option
 @json_option
 def command(
     target: str, weights: Dict[str, List[str]], output: str, split: bool, dry_run: bool, as_json: bool, **wishes: Any
 ) -> None:
-    """Copy the trained blobs of several branches into one caffemodel for the net TARGET.
+    """Copy the trained weights of several branches into one caffemodel for the net TARGET.
 
-    The layer conv1 of --weights odd=FILE fills odd/conv1. No data is opened and no Caffe net is built. Whatever is
-    missing, mismatching or ambiguous is listed, and then nothing is written. Beside the output, OUTPUT.json says what
-    it is made of.
+    With --weights odd=FILE, the layer conv1 of FILE fills the layer odd/conv1 of TARGET. No data is read and no Caffe
+    net is built. If anything is missing, ambiguous or does not fit, all of it is listed and nothing is written.
+    FILE.json, written beside the output FILE, records what it is made of.
     """
     choices = _choices(weights, **wishes)
     fused = fuse_weights(
         target, weights, output, choices, split=split, dry_run=dry_run, on_progress=byte_progress("copying")
     )
     if as_json:
-        click.echo(json.dumps(_as_dict(fused, weights, output, dry_run), indent=2))
+        say_json(_as_dict(fused, weights, output, dry_run))
         return
-    for line in [*_decided(fused.planned, weights, in_full=dry_run), *_outcome(fused, weights, dry_run, split)]:
+    copies = _copies(fused.plan.copies, in_full=dry_run)
+    for line in [*copies, *_decided(fused.planned, weights), *_outcome(fused, weights, dry_run, split)]:
         say(line)
 
 
@@ -99,29 +105,34 @@ def _choices(
     weights: Iterable[str],
     maps: Mapping[str, str],
     head: Mapping[str, HeadStart],
-    **given: Any,
+    **options: Any,
 ) -> CopyOptions:
     unknown = sorted(set(head) - set(weights))
     if unknown:
         hint = did_you_mean(unknown[0], weights, f"they are given for {', '.join(weights)}")
         raise click.UsageError(f"--init-head {unknown[0]}: no --weights are given for this prefix; {hint}")
-    for layer, how in given["channels"].items():
+    for layer, how in options["channels"].items():
         if how not in CHANNELS:
             raise click.BadParameter(f"{layer}={how}: expected {' or '.join(CHANNELS)}", param_hint="--channels")
     full = {}
     for key, name in maps.items():
         prefix, colon, layer = key.partition(":")
         full[names.qualify(prefix, layer) if colon and prefix in weights else key] = name
-    return CopyOptions(maps=full, head=head, **given)
+    return CopyOptions(maps=full, head=head, **options)
 
 
-def _decided(planned: Planned, weights: Mapping[str, Sequence[str]], *, in_full: bool) -> Iterator[str]:
-    plan = planned.plan
-    for copy in plan.copies:
+def _copies(copies: Iterable[Copy], *, in_full: bool) -> Iterator[str]:
+    """Yield a line for each copy that is not plain: one layer to the layer of the same name, unchanged."""
+    for copy in copies:
         change = _change(copy)
         if in_full or change or copy.source != names.local(copy.prefix, copy.target):
             shapes = ", ".join(map(blob_text, copy.shapes))
             yield f"{copy.target}  <-  {copy.path}: {copy.source}  ({shapes}){change}"
+
+
+def _decided(planned: Planned, weights: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield a line for each decision that the user should know of."""
+    plan = planned.plan
     for layer, path in plan.overridden:
         yield f"passed over, a later file has it: {layer} from {path}"
     for prefix, paths in weights.items():
@@ -131,16 +142,20 @@ def _decided(planned: Planned, weights: Mapping[str, Sequence[str]], *, in_full:
         yield f"begins as the branches' own classifiers: {planned.head}"
     for difference in planned.accepted:
         yield f"accepted: {difference}"
+    yield from _without_values(planned)
+
+
+def _without_values(planned: Planned) -> Iterator[str]:
     if planned.untrained:
         yield f"BatchNorm with factor 0 (never trained, or never loaded): {some(planned.untrained)}"
-    if plan.missing:
-        yield f"in none of their branch's files: {', '.join(plan.missing)}"
-    if plan.left_to_fillers:
-        yield f"left to their fillers: {', '.join(plan.left_to_fillers)}"
+    if planned.plan.missing:
+        yield f"in none of their branch's files: {', '.join(planned.plan.missing)}"
+    if planned.plan.left_to_fillers:
+        yield f"left to their fillers: {', '.join(planned.plan.left_to_fillers)}"
 
 
 def _change(copy: Copy) -> str:
-    """Return what becomes of the values on the way, after a comma."""
+    """Return how the values change when they are copied, after a comma."""
     if copy.channels:
         return f", the {copy.channels} over its channels ({blob_text(copy.blobs[0].shape)})"
     if copy.reshaped:

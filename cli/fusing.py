@@ -7,14 +7,15 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 import click
 
 from netbuild.branches.source import find_branch
-from netbuild.errors import did_you_mean
 from netbuild.fusion import Fusion
-from netbuild.fusion.heads import LOSSES, Head
+from netbuild.fusion.heads import LOSSES
 from netbuild.fusion.joins import KINDS, Join
 from netbuild.fusion.wiring import DATA, BranchSpec
 from netbuild.graph.freeze import BATCH_NORM
 
-from .options import Function, branch_option, finite, keyed, lengths, mean_option, scale_option, unknown_prefix
+from .heads import heads
+from .options import Function, branch_option, flag, mean_option, scale_option, unknown_prefix
+from .values import finite, keyed, lengths
 
 
 def _one_of(known: Sequence[str]) -> Callable[[str], str]:
@@ -31,35 +32,38 @@ def _wire(text: str) -> Tuple[str, str]:
     return (own, blob) if colon else ("", text)
 
 
+_BY_PREFIX = ("trainable", "lr", "frozen_to", "bn", "wires", "after", "share", "coeff", "shape", "mean", "scale")
+"""Options that are given for a branch."""
 _FOR_ALL = ("after", "shape", "mean", "scale")
-"""Options that make sense without a PREFIX."""
+"""Those of them that make sense without a PREFIX."""
 _OPTIONS = [
-    branch_option("A branch of the fusion: odd=lenet, or odd=deploy.prototxt@pool5. Once for each branch."),
-    click.option("--classes", type=int, help="Number of classes of the new classifier."),
-    click.option("--frozen", is_flag=True, help="Freeze every branch not named trainable: of a fusion the default."),
-    click.option("--trainable", metavar="PREFIX", multiple=True, help="Let this branch learn."),
+    branch_option("A branch of the fusion: odd=lenet, or odd=deploy.prototxt@pool5; repeat for each branch."),
+    click.option("--classes", type=int, metavar="N", help="Number of classes of the new classifier."),
+    click.option(
+        "--frozen", is_flag=True, help="Freeze every branch that is not --trainable; the default in a fusion."
+    ),
+    click.option("--trainable", metavar="PREFIX", multiple=True, help="Let this branch learn; repeat for several."),
     click.option(
         "--lr",
         metavar="PREFIX=FACTOR",
         multiple=True,
         callback=keyed(finite),
-        help="Let this branch learn, its own learning rates multiplied by this.",
+        help="Let this branch learn, and multiply its learning rates by FACTOR.",
     ),
     click.option(
         "--frozen-to",
         metavar="PREFIX=BLOB",
         multiple=True,
         callback=keyed(str),
-        help="Let this branch learn from this blob on; up to it, it is frozen.",
+        help="Freeze this branch up to BLOB, and let it learn from there on.",
     ),
     click.option(
         "--bn",
         metavar="PREFIX=global|batch",
         multiple=True,
         callback=keyed(_one_of(BATCH_NORM)),
-        help="BatchNorm of a branch that learns: global keeps the stored statistics, with which its weights were "
-        "trained and which a small batch would only spoil; batch takes each batch's own and goes on updating them.  "
-        "[default: global]",
+        help="BatchNorm of a branch that learns. global: use the stored statistics, which small batches would spoil. "
+        "batch: use the statistics of each batch, and update the stored ones.  [default: global]",
     ),
     click.option(
         "--input",
@@ -67,30 +71,30 @@ _OPTIONS = [
         metavar="PREFIX=[OWN:]BLOB",
         multiple=True,
         callback=keyed(_wire, repeat=True),
-        help="What feeds a branch: an input of its own (rgb), or a blob of another branch (front/conv5); OWN names "
-        "which of its several inputs.  [default: data, which all share]",
+        help="What feeds a branch: an input of its own (rgb), or a blob of another branch (front/conv5). OWN says "
+        "which input of the branch, if it has several.  [default: data, which all branches share]",
     ),
     click.option(
         "--after",
         metavar="[PREFIX=]FRONT",
         multiple=True,
         callback=keyed(str),
-        help="Let the seam of the branch FRONT feed the branch PREFIX; of two branches, the other.",
+        help="Feed the branch PREFIX from the seam of the branch FRONT. With two branches, PREFIX can be left out.",
     ),
     click.option(
         "--share",
         metavar="PREFIX=OWNER",
         multiple=True,
         callback=keyed(str),
-        help="Let a branch have its parameters in common with another of the same net, and learn as that (siamese).",
+        help="Share the parameters of the branch OWNER, which is the same net (siamese): both have one set of weights.",
     ),
     click.option(
         "--join",
         "kind_of_join",
         type=click.Choice(KINDS),
-        help="How the seams are joined.  [default: concat; of an ensemble mean]",
+        help="How the seams are joined.  [default: concat; for an ensemble, mean]",
     ),
-    click.option("--axis", type=int, help="Axis of a concat.  [default: 1, the channels]"),
+    click.option("--axis", type=int, metavar="N", help="Axis of a concat.  [default: 1, the channels]"),
     click.option(
         "--coeff",
         metavar="PREFIX=FACTOR",
@@ -98,28 +102,35 @@ _OPTIONS = [
         callback=keyed(finite),
         help="Coefficient of a branch in a sum or mean.  [default: 1]",
     ),
-    click.option("--bridge", metavar="flatten|fc=K", help="Layer between each seam and the join, where shapes differ."),
-    click.option("--blob", help="Name of the joined blob.  [default: the seam's name + _fused]"),
+    click.option("--bridge", metavar="flatten|fc=K", help="Layer between each seam and the join, if shapes differ."),
+    click.option("--blob", metavar="NAME", help="Name of the joined blob.  [default: the seam's name + _fused]"),
     click.option(
-        "--ensemble", is_flag=True, help="Join the softmax outputs of the branches' own classifiers: no training."
+        "--ensemble",
+        is_flag=True,
+        help="Join the softmax outputs of the branches' own classifiers; no training.",
     ),
-    click.option("--no-head", is_flag=True, help="End the net at the join."),
+    click.option("--no-head", is_flag=True, help="End the net at the join, without a classifier."),
     click.option(
         "--head",
         "heads",
         metavar="NAME[=CLASSES]",
         multiple=True,
-        help="Name of the classifier, with its number of classes; several for several tasks.  [default: as the "
-        "branches call theirs]",
+        help="Name of the classifier, and its number of classes; repeat for several tasks.  [default: the name of the "
+        "branches' classifiers]",
     ),
-    click.option("--hidden", type=click.IntRange(1), help="Outputs of a fully connected layer before each classifier."),
-    click.option("--dropout", type=float, help="Dropout after that layer.  [default: 0.5]"),
+    click.option(
+        "--hidden",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Put a fully connected layer of N outputs before each classifier.",
+    ),
+    click.option("--dropout", type=float, metavar="RATIO", help="Dropout after the --hidden layer.  [default: 0.5]"),
     click.option(
         "--loss",
         metavar="[HEAD=]LOSS",
         multiple=True,
         callback=keyed(_one_of(list(LOSSES))),
-        help=f"{', '.join(LOSSES)}.  [default: {next(iter(LOSSES))}]",
+        help=f"Loss: {', '.join(LOSSES)}.  [default: {next(iter(LOSSES))}]",
     ),
     click.option("--loss-weight", metavar="[HEAD=]W", multiple=True, callback=keyed(finite), help="Weight of a loss."),
     click.option(
@@ -127,10 +138,10 @@ _OPTIONS = [
         metavar="[PREFIX=]C,H,W",
         multiple=True,
         callback=keyed(lengths),
-        help="Shape of an image.  [default: what the branch's source tells]",
+        help="Shape of an image.  [default: from the branch]",
     ),
-    mean_option("as for --shape"),
-    scale_option("as for --shape"),
+    mean_option("from the branch"),
+    scale_option("from the branch"),
 ]
 
 
@@ -141,66 +152,70 @@ def fusion_options(function: Function) -> Function:
     return function
 
 
-def fusion(net: str, given: Mapping[str, Any]) -> Fusion:
+def fusion(net: str, options: Mapping[str, Any]) -> Fusion:
     """Return what the options ask for; `net` is the word 'fusion', or a net that is to stand alone."""
-    branches: Dict[str, str] = given["branches"]
+    branches: Dict[str, str] = options["branches"]
     if (net == "fusion") != bool(branches):
         raise click.UsageError("--branch goes with the net 'fusion', and 'fusion' needs at least one --branch")
     nets = branches or {"": net}
-    for option in ("trainable", "lr", "frozen_to", "bn", "wires", "after", "share", "coeff", "shape", "mean", "scale"):
-        _require_known(option, given[option], nets)
-    if given["kind_of_join"] and len(nets) == 1 and not given["ensemble"]:
-        raise click.UsageError(f"--join {given['kind_of_join']}: there is one branch, and nothing to join it with")
-    kind = given["kind_of_join"] or ("mean" if given["ensemble"] else "concat")
+    for option in _BY_PREFIX:
+        _require_known(option, options[option], nets)
+    join = _join(nets, options)
     return Fusion(
-        {prefix: _part(prefix, text, nets, given) for prefix, text in nets.items()},
-        given["classes"] if given["ensemble"] else None,
-        join=Join(kind, given["axis"], given["coeff"], given["bridge"], given["blob"]),
-        heads=_heads(given),
-        ensemble=given["ensemble"],
+        {prefix: _branch(prefix, text, nets, options) for prefix, text in nets.items()},
+        options["classes"] if options["ensemble"] else None,
+        join=join,
+        heads=heads(options),
+        ensemble=options["ensemble"],
     )
 
 
 def _require_known(option: str, keys: Iterable[str], nets: Mapping[str, str]) -> None:
-    named = {"wires": "input", "frozen_to": "frozen-to"}.get(option, option)
+    """Refuse an option for a branch that is not there, and one without a prefix where it needs one."""
     for key in keys:
         if key in nets or (not key and option in _FOR_ALL):
             continue
         if key:
-            raise unknown_prefix(named, key, filter(None, nets))
+            raise unknown_prefix(option, key, filter(None, nets))
         known = f"the branches are {', '.join(nets)}" if "" not in nets else "a net alone has none"
-        raise click.UsageError(f"--{named}: say for which branch, as in --{named} PREFIX=VALUE; {known}")
+        raise click.UsageError(f"{flag(option)}: say for which branch, as in {flag(option)} PREFIX=VALUE; {known}")
 
 
-def _part(prefix: str, text: str, nets: Mapping[str, str], given: Mapping[str, Any]) -> Any:
-    learns = prefix in (*given["trainable"], *given["lr"], *given["frozen_to"]) or (not prefix and not given["frozen"])
-    if prefix in given["bn"] and not learns:
+def _join(nets: Mapping[str, str], options: Mapping[str, Any]) -> Join:
+    kind = options["kind_of_join"]
+    if kind and len(nets) == 1 and not options["ensemble"]:
+        raise click.UsageError(f"--join {kind}: there is one branch, and nothing to join it with")
+    usual = "mean" if options["ensemble"] else "concat"
+    return Join(kind or usual, options["axis"], options["coeff"], options["bridge"], options["blob"])
+
+
+def _branch(prefix: str, text: str, nets: Mapping[str, str], options: Mapping[str, Any]) -> BranchSpec:
+    learns = _learns(prefix, options)
+    if prefix in options["bn"] and not learns:
         raise click.UsageError(f"--bn {prefix}: the branch is frozen; to let it learn, add --trainable {prefix}")
     return BranchSpec(
         find_branch(text),
         frozen=not learns,
-        lr=given["lr"].get(prefix, 1.0),
-        frozen_to=given["frozen_to"].get(prefix),
-        batch_norm=given["bn"].get(prefix, "global" if prefix else None),
-        reads=_reads(prefix, nets, given),
-        shares=given["share"].get(prefix),
-        **{name: given[name].get(prefix, given[name].get("")) for name in ("shape", "mean", "scale")},
+        lr=options["lr"].get(prefix, 1.0),
+        frozen_to=options["frozen_to"].get(prefix),
+        batch_norm=options["bn"].get(prefix, "global" if prefix else None),
+        reads=_reads(prefix, nets, options),
+        shares=options["share"].get(prefix),
+        **{name: options[name].get(prefix, options[name].get("")) for name in ("shape", "mean", "scale")},
     )
 
 
-def _reads(prefix: str, nets: Mapping[str, str], given: Mapping[str, Any]) -> Union[str, Dict[str, str]]:
-    after = dict(given["after"])
-    if "" in after:
-        front = after.pop("")
-        others = [other for other in nets if other != front]
-        if len(others) != 1:
-            raise click.UsageError(f"--after {front}: which branch comes after it? Give --after PREFIX={front}")
-        after[others[0]] = front
-    wires: List[Tuple[str, str]] = list(given["wires"].get(prefix, []))
-    if prefix in after:
-        if after[prefix] not in nets:
-            raise unknown_prefix("after", after[prefix], nets)
-        wires.append(("", after[prefix]))
+def _learns(prefix: str, options: Mapping[str, Any]) -> bool:
+    """Tell whether a branch learns: a branch of a fusion if an option says so, a net alone unless it is frozen."""
+    if not prefix and not options["frozen"]:
+        return True
+    return prefix in (*options["trainable"], *options["lr"], *options["frozen_to"])
+
+
+def _reads(prefix: str, nets: Mapping[str, str], options: Mapping[str, Any]) -> Union[str, Dict[str, str]]:
+    """Return what feeds a branch: one blob, or a blob for each of its own inputs."""
+    front = _front(prefix, nets, options["after"])
+    wires: List[Tuple[str, str]] = [*options["wires"].get(prefix, []), *([("", front)] if front else [])]
     if len(dict(wires)) < len(wires):
         raise click.UsageError(f"branch {prefix!r}: one of its inputs is given two sources")
     if not wires:
@@ -208,43 +223,19 @@ def _reads(prefix: str, nets: Mapping[str, str], given: Mapping[str, Any]) -> Un
     return wires[0][1] if [own for own, _ in wires] == [""] else dict(wires)
 
 
-def _require_no_head(given: Mapping[str, Any]) -> None:
-    """Refuse what is said of a head where there is none."""
-    if given["ensemble"] and given["no_head"]:
-        raise click.UsageError("--ensemble and --no-head exclude each other")
-    for option in ("heads", "hidden", "dropout", "loss", "loss_weight", *([] if given["ensemble"] else ["classes"])):
-        if given[option] not in (None, (), {}):
-            named = {"heads": "head"}.get(option, option.replace("_", "-"))
-            raise click.UsageError(f"--{named} does not go with --ensemble and --no-head")
+def _front(prefix: str, nets: Mapping[str, str], after: Mapping[str, str]) -> Optional[str]:
+    """Return the branch that comes before this one, as --after says, if any does."""
+    front = after.get(prefix) if prefix else None
+    if "" in after and _only_other(after[""], nets) == prefix:
+        front = after[""]
+    if front is not None and front not in nets:
+        raise unknown_prefix("after", front, nets)
+    return front
 
 
-def _heads(given: Mapping[str, Any]) -> List[Head]:
-    if given["ensemble"] or given["no_head"]:
-        _require_no_head(given)
-        return []
-    if not given["heads"] and given["classes"] is None:
-        raise click.UsageError("say what the net is to end in: --classes N, --head NAME=N, --ensemble or --no-head")
-    named = [head.partition("=") for head in given["heads"]] or [("", "", "")]
-    for option in ("loss", "loss_weight"):
-        unknown = [key for key in given[option] if key not in ("", *(name for name, _, _ in named))]
-        if unknown:
-            hint = did_you_mean(unknown[0], [name for name, _, _ in named])
-            raise click.UsageError(f"--{option.replace('_', '-')} {unknown[0]}: no head has this name; {hint}")
-    counts = [count for _, _, count in named]
-    if given["classes"] is not None and all(counts) and str(given["classes"]) not in counts:
-        raise click.UsageError("each --head has its own number of classes, and --classes would have no effect")
-    heads: List[Head] = []
-    for name, _, count in named:
-        options = {option: given[option].get(name, given[option].get("")) for option in ("loss", "loss_weight")}
-        options = {option: value for option, value in options.items() if value is not None}
-        classes = _classes(name, count, given["classes"])
-        heads.append(Head(classes, name or None, hidden=given["hidden"] or 0, dropout=given["dropout"], **options))
-    return heads
-
-
-def _classes(name: str, count: str, classes: Optional[int]) -> int:
-    if not count and classes is None:
-        raise click.UsageError(f"--head {name}: how many classes? Give --head {name}=N")
-    if count and not count.isdigit():
-        raise click.UsageError(f"--head {name}={count}: expected a number of classes")
-    return int(count) if count else int(classes or 0)
+def _only_other(front: str, nets: Mapping[str, str]) -> str:
+    """Return the branch that --after FRONT, without a prefix, is said of."""
+    others = [other for other in nets if other != front]
+    if len(others) != 1:
+        raise click.UsageError(f"--after {front}: which branch comes after it? Give --after PREFIX={front}")
+    return others[0]

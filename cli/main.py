@@ -19,30 +19,30 @@ from netbuild.spelling import flags
 from .console import BAD, COMPLETING, no_colours, note, verbosity_options
 
 _COMMANDS = {
-    "check": "Tell everything that Caffe would refuse in a net, and where it can be cut.",
-    "completion": "Print what lets your shell complete netbuild's commands and options.",
-    "convert": "Bring a weight file up to date, or from caffemodel to HDF5 and back.",
-    "data": "Make images and list files of MNIST or of scikit-learn's digits.",
-    "demo": "Fuse two trained LeNets, from data to accuracy, in one command.",
-    "diff": "Tell what differs between two nets, as nets.",
-    "doctor": "Tell which Caffe there is, and test that it computes what netbuild relies on.",
-    "draw": "Draw a net: branches, what is frozen, shapes.",
-    "emit": "Write a net, or branches fused into one, as prototxt files.",
-    "eval": "Tell how often nets are right on a list of images: fused, branches alone, ensembles.",
-    "extract": "Take a branch out of a fused net, graph and weights, names restored.",
-    "features": "Compute what the head of a net reads, once, and keep it.",
-    "fuse": "Copy the trained blobs of several branches into one caffemodel.",
-    "report": "Write one page that tells all there is to tell of a fusion.",
-    "summary": "Tell what a net is made of and costs: layers, parameters, multiply-adds, memory.",
+    "check": "List everything in a net that Caffe would refuse, and the blobs where it can be cut.",
+    "completion": "Print the script that lets your shell complete commands and options.",
+    "convert": "Bring a weight file up to date, or convert it between caffemodel and HDF5.",
+    "data": "Write images and list files of MNIST or of scikit-learn's digits.",
+    "demo": "Fuse two LeNets, from data to accuracy, in one command.",
+    "diff": "Show what differs between two nets, compared as nets and not as text.",
+    "doctor": "Show which Caffe is installed, and test that it computes what netbuild relies on.",
+    "draw": "Draw a net: branches, frozen and trainable layers, shapes.",
+    "emit": "Write a net, or branches fused into one net, as prototxt files.",
+    "eval": "Report how often nets are right on a list of images: fused, branches alone, ensembles.",
+    "extract": "Take a branch out of a fused net, graph and weights, with its own names.",
+    "features": "Compute once, and keep, the features that the head of a net reads.",
+    "fuse": "Copy the trained weights of several branches into one caffemodel.",
+    "report": "Write one HTML page with everything known about a fusion.",
+    "summary": "Show what a net consists of and costs: layers, parameters, multiply-adds, memory.",
     "train": "Train with Caffe's own solver: log, curves, snapshots, resume.",
+    "verify": "Prove that each branch computes the same in the fused net as it did alone.",
     "view": "Open a net or a weight file in Netron.",
-    "weights": "List a weight file: layers, blobs, shapes, their values in figures.",
-    "verify": "Prove that each branch computes in the fused net what it did alone.",
+    "weights": "List a weight file: layers, blobs, shapes, statistics of the values.",
 }
 
 
 class _Failure(click.ClickException):
-    """An error of the user's, told in one message."""
+    """An error that the user caused, in one message."""
 
     def show(self, file: Any = None) -> None:
         color = False if no_colours() else None
@@ -50,12 +50,12 @@ class _Failure(click.ClickException):
 
 
 def _shown(message: str) -> str:
-    """Return a message as it can be printed. Its own line breaks stay: names in it are quoted, which escapes theirs."""
+    """Return a message as it can be printed. Its own line breaks stay; those of names in it are escaped."""
     return "\n".join(map(printable, message.split("\n")))
 
 
 class _Netbuild(click.Group):
-    """Knows its commands by a table, and turns what a user can cause into one message and exit status 1."""
+    """A group whose commands are a table; an error that a user can cause becomes one message and exit status 1."""
 
     def list_commands(self, ctx: click.Context) -> List[str]:
         return sorted(_COMMANDS)
@@ -99,29 +99,39 @@ class _Netbuild(click.Group):
                 warnings.simplefilter("always", NetbuildWarning)
                 warnings.showwarning = _noting_once()
                 return super().invoke(ctx)
-        except NetbuildError as error:
-            raise _Failure(_shown(str(error))) from error
         except click.ClickException as error:
             error.message = _shown(error.message)
             raise
         except (click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # click ends in silence where its reader (head, less) has gone
-        except OSError as error:
-            # The machine's doing, not ours: a full disk, a folder that was taken away.
-            where = f"{error.filename!r}: " if error.filename else ""
-            raise _Failure(f"{where}{error.strerror or error}") from error
-        except UnicodeEncodeError as error:
-            around = error.object[max(0, error.start - 60) : error.end + 20]
-            raise _Failure(f"{around!r}: a name that is not UTF-8 does not go into these files; rename it") from error
+            raise  # click ends in silence if its reader (head, less) has gone
         except Exception as error:
-            if os.environ.get("NETBUILD_DEBUG"):
+            sentence = _sentence(error)
+            if sentence is None and os.environ.get("NETBUILD_DEBUG"):
                 raise
-            told = f"unexpected {type(error).__name__}: {printable(str(error))}"
-            raise _Failure(f"{told}\nNETBUILD_DEBUG=1 shows where; please report it.") from error
+            raise _Failure(sentence or _asking_for_a_report(error)) from error
+
+
+def _sentence(error: Exception) -> Optional[str]:
+    """Return what the user reads of an error; None for a fault of netbuild's own."""
+    if isinstance(error, NetbuildError):
+        return _shown(str(error))
+    if isinstance(error, OSError):
+        # The machine's fault, not ours: a full disk, a folder that was removed.
+        where = f"{error.filename!r}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    if isinstance(error, UnicodeEncodeError):
+        around = error.object[max(0, error.start - 60) : error.end + 20]
+        return f"{around!r}: a name that is not UTF-8 does not go into these files; rename it"
+    return None
+
+
+def _asking_for_a_report(error: Exception) -> str:
+    sentence = f"unexpected {type(error).__name__}: {printable(str(error))}"
+    return f"{sentence}\nNETBUILD_DEBUG=1 shows where; please report it."
 
 
 def _take_verbosity(command: click.Command) -> None:
-    """Let a command, and those below it, take -q and -v."""
+    """Add -q and -v to a command and to its subcommands."""
     known = {option for param in command.params for option in param.opts}
     command.params += [param for param in verbosity_options() if not known & set(param.opts)]
     for below in command.commands.values() if isinstance(command, click.Group) else ():
@@ -132,7 +142,7 @@ def _take_verbosity(command: click.Command) -> None:
 def _ending_cleanly() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that no half-written file is left behind.
 
-    Signals that are ignored (nohup) stay so, and so do those of a program that runs a command in a thread.
+    Signals that are ignored (nohup) stay ignored. A program that runs a command in a thread keeps its signals.
     """
 
     def end(number: int, _frame: object) -> None:
@@ -150,7 +160,7 @@ def _ending_cleanly() -> Iterator[None]:
 
 
 def _noting_once() -> Callable[..., None]:
-    """Return what shows a warning as a note, once in a command: several of its steps may build the same net."""
+    """Return a function that shows a warning as a note, once in a command: several steps may build the same net."""
     said: Set[str] = set()
 
     def show(message: Any, *_where: Any, **_more: Any) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
-from typing import Dict, List, Optional, Sequence, Tuple
+from collections import defaultdict
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple, Union
 
 import click
 
-from netbuild.costs.summary import LayerCost, MemoryNeed, Summary, Total, summarize
-from netbuild.emit.named import named_net
 from netbuild.errors import printable, some
-from netbuild.layers import any_batch_text
 
-from .builders import complete_net
-from .console import note, say
-from .options import aligned, counted, json_option, keyed, lengths
+from .complete import complete_net
+from .console import note, say, say_json
+from .options import classes_option, json_option, prefixes_option
+from .values import keyed, lengths
+from .words import aligned, counted, mib
+
+if TYPE_CHECKING:
+    from netbuild.costs.summary import LayerCost, MemoryNeed, Summary, Total
 
 _MEMORIES = (2, 4, 8, 12, 16, 24)
 """GiB that machines and cards of today and yesterday have."""
@@ -25,26 +27,26 @@ _MEMORIES = (2, 4, 8, 12, 16, 24)
 
 @click.command("summary")
 @click.argument("net", metavar="NET", shell_complete=complete_net)
-@click.option("--prefix", "prefixes", multiple=True, help="A branch, where the names do not tell; repeat for several.")
-@click.option("--classes", type=click.IntRange(1), help="Of a builder: the net that trains, with so many classes.")
+@prefixes_option("Prefix of a branch, if the names do not show it")
+@classes_option
 @click.option(
     "--shape",
     "sizes",
     metavar="BLOB=N,C,H,W",
     multiple=True,
     callback=keyed(lengths),
-    help="Shape of an input, where the net does not tell it.",
+    help="Shape of an input whose shape the net does not declare.",
 )
-@click.option("--batch", type=click.IntRange(1), help="Items in a batch.  [default: as the net says]")
+@click.option("--batch", type=click.IntRange(1), help="Items in a batch.  [default: from the net]")
 @click.option(
     "--memory",
     "memories",
     type=click.FloatRange(0, min_open=True),
     metavar="GIB",
     multiple=True,
-    help="Tell the largest batch for this memory; repeat for several.  [default: 2 to 24]",
+    help="Show the largest batch that fits in this memory; repeat for several.  [default: 2 to 24]",
 )
-@click.option("--totals", is_flag=True, help="Leave the single layers out.")
+@click.option("--totals", is_flag=True, help="Print the totals only, not each layer.")
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print the layers as CSV.")
 def command(
@@ -58,11 +60,14 @@ def command(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Tell what NET, a prototxt or a builder, is made of and costs: layers, parameters, multiply-adds, memory.
+    """Show what NET, a prototxt or a builder, consists of and costs: layers, parameters, multiply-adds, memory.
 
-    Frozen is what training does not change. Memory is what Caffe takes on the CPU, reckoned layer by layer: values,
-    gradients where the backward pass goes, what layers keep. No Caffe net is built.
+    A layer is frozen if training does not change it. Memory is what Caffe needs on the CPU. It is computed layer by
+    layer: values, gradients where the backward pass goes, and what layers keep. No Caffe net is built.
     """
+    from netbuild.costs.summary import summarize
+    from netbuild.emit.named import named_net
+
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     if "" in sizes:
@@ -70,7 +75,7 @@ def command(
     found = summarize(named_net(net, classes), prefixes=prefixes, shapes=sizes, batch=batch)
     budgets = [int(one * 2**30) for one in memories or _MEMORIES]
     if as_json:
-        click.echo(json.dumps(_as_dict(found, budgets), indent=2))
+        say_json(_as_dict(found, budgets))
         return
     if as_csv:
         click.echo(_csv(found.layers), nl=False)
@@ -82,21 +87,19 @@ def command(
 
 def _layers(found: Summary) -> List[str]:
     heading = ["LAYER", "TYPE", "SHAPE", "PARAMETERS", "STATE", "MULTIPLY-ADDS", *_phases(found)]
-    rows = [
-        [
-            cost.name,
-            cost.type,
-            any_batch_text(cost.shape) if cost.shape != () else "one value",
-            _number(cost.parameters),
-            cost.state,
-            _number(cost.multiply_adds),
-            *_memory(found, cost),
-        ]
-        for branch in dict.fromkeys([*found.branches, ""])
-        for cost in found.layers
-        if cost.branch == branch
-    ]
+    by_branch: Dict[str, List[LayerCost]] = defaultdict(list)
+    for cost in found.layers:
+        by_branch[cost.branch].append(cost)
+    rows = [_row(found, cost) for branch in dict.fromkeys([*found.branches, ""]) for cost in by_branch[branch]]
     return aligned([heading, *rows], ["LAYER", "TYPE", "SHAPE", "STATE"])
+
+
+def _row(found: Summary, cost: LayerCost) -> List[str]:
+    from netbuild.layers import any_batch_text
+
+    shape = any_batch_text(cost.shape) if cost.shape != () else "one value"
+    figures = [_number(cost.parameters), cost.state, _number(cost.multiply_adds)]
+    return [cost.name, cost.type, shape, *figures, *_memory(found, cost)]
 
 
 def _totals(found: Summary) -> List[str]:
@@ -118,10 +121,11 @@ def _phases(found: Summary) -> List[str]:
     return [f"{phase} MIB" for phase in ("TRAIN", "TEST") if any(phase in cost.phases for cost in found.layers)]
 
 
-def _memory(found: Summary, one: LayerCost | Total) -> List[str]:
-    taken = {"TRAIN MIB": one.train_bytes, "TEST MIB": one.test_bytes}
-    here = one.phases if isinstance(one, LayerCost) else ("TRAIN", "TEST")
-    return [_mib(taken[phase]) if phase.split()[0] in here else "" for phase in _phases(found)]
+def _memory(found: Summary, one: Union[LayerCost, Total]) -> List[str]:
+    """Return the memory of a layer, or of a branch, in each phase of the net; empty for a phase the layer is not in."""
+    sizes = {"TRAIN MIB": one.train_bytes, "TEST MIB": one.test_bytes}
+    here = getattr(one, "phases", ("TRAIN", "TEST"))
+    return [_mib(sizes[phase]) if phase.split()[0] in here else "" for phase in _phases(found)]
 
 
 def _needs(found: Summary, budgets: Sequence[int]) -> List[str]:
@@ -148,8 +152,8 @@ def _needs(found: Summary, budgets: Sequence[int]) -> List[str]:
 
 
 def _fits(need: MemoryNeed, budgets: Sequence[int]) -> str:
-    told = (f"{need.largest_batch(memory):,} in {memory / 2**30:g} GiB" for memory in budgets)
-    return f"largest batch that fits: {', '.join(told)}"
+    fitting = (f"{need.largest_batch(memory):,} in {memory / 2**30:g} GiB" for memory in budgets)
+    return f"largest batch that fits: {', '.join(fitting)}"
 
 
 def _remarks(found: Summary, net: str) -> None:
@@ -164,15 +168,20 @@ def _remarks(found: Summary, net: str) -> None:
 
 
 def _as_dict(found: Summary, budgets: Sequence[int]) -> Dict[str, object]:
-    told = dataclasses.asdict(found)
-    for name in ("training", "testing"):
-        need: Optional[MemoryNeed] = getattr(found, name)
-        fits = need and [{"memory": memory, "largest_batch": need.largest_batch(memory)} for memory in budgets]
-        told[name] = need and {**need._asdict(), "total": need.total, "fits": fits}
-    return told
+    needs = {"training": _need(found.training, budgets), "testing": _need(found.testing, budgets)}
+    return {**dataclasses.asdict(found), **needs}
+
+
+def _need(need: Optional[MemoryNeed], budgets: Sequence[int]) -> Optional[Dict[str, object]]:
+    if need is None:
+        return None
+    fits = [{"memory": memory, "largest_batch": need.largest_batch(memory)} for memory in budgets]
+    return {**need._asdict(), "total": need.total, "fits": fits}
 
 
 def _csv(layers: Sequence[LayerCost]) -> str:
+    from netbuild.costs.summary import LayerCost
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([field.name for field in dataclasses.fields(LayerCost)])
@@ -192,4 +201,4 @@ def _exact(value: int) -> str:
 
 
 def _mib(size: Optional[int]) -> str:
-    return "?" if size is None else f"{size / 2**20:,.1f}"
+    return "?" if size is None else mib(size)

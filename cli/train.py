@@ -5,30 +5,31 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Sequence
 
 import click
 
 from netbuild.errors import NetbuildError
-from netbuild.features.make import DiskNeed, Execution, FeatureProgress
-from netbuild.train.events import Event, Note, Started, Stepped, Tested
-from netbuild.train.grid import TABLE, Tried, setting_name, train_grid
-from netbuild.train.head import Features
-from netbuild.train.log import draw_curves, draw_grid
-from netbuild.train.run import Trained, train_solver
 
 from .console import note, say, wrote
-from .features import FeaturesReporter
-from .options import gpu_option, output_folder_option, pairs, progress, workers_options
+from .options import gpu_option, output_folder_option, workers_options
+from .progress import FeatureReporter, progress
+from .values import pairs
+from .words import aligned
+
+if TYPE_CHECKING:
+    from netbuild.train.events import Event, Started, Stepped
+    from netbuild.train.grid import Tried
+    from netbuild.train.run import Trained
 
 _INTERRUPTED = 130
-"""Exit status, as a shell's after Ctrl-C: what should follow a training must not follow half a one."""
+"""Exit status, as a shell's after Ctrl-C: a script's next command must not run on half a training."""
 
 
 @click.command("train")
 @click.argument("solver", metavar="SOLVER.prototxt")
-@click.option("--weights", metavar="FILE", multiple=True, help="Start from this caffemodel; repeat for several.")
-@click.option("--resume", metavar="FILE", help="Go on from this solverstate.")
+@click.option("--weights", metavar="FILE", multiple=True, help="Start from these weights; repeat for several files.")
+@click.option("--resume", metavar="FILE", help="Continue from this solverstate.")
 @output_folder_option
 @click.option("--max-iter", type=click.IntRange(1), help="Number of iterations.  [default: the solver's]")
 @click.option(
@@ -36,7 +37,8 @@ _INTERRUPTED = 130
     metavar="FIELD=VALUE,VALUE",
     multiple=True,
     callback=pairs("field"),
-    help="Try these values of a field of the solver, and keep the best; repeat for all combinations of several.",
+    help="Train with each of these values of a field of the solver, and report the best; with several --grid, with "
+    "each combination.",
 )
 @gpu_option
 @click.option(
@@ -45,16 +47,16 @@ _INTERRUPTED = 130
     metavar="auto|off|DIR",
     default="auto",
     show_default=True,
-    help="Train the head alone, on features that are computed once: where that is the same and pays; never; on those "
-    "kept in DIR.",
+    help="Train the head alone, on features that are computed once. auto: if the result is the same and it saves time; "
+    "off: never; DIR: on the features kept there.",
 )
 @workers_options
-@click.option("--shuffle", is_flag=True, help="Read the features in another order in each pass.")
-@click.option("--head-only", is_flag=True, help="Leave the frozen layers out of the snapshots.")
+@click.option("--shuffle", is_flag=True, help="Read the features in a new order in each pass.")
+@click.option("--head-only", is_flag=True, help="Write snapshots without the frozen layers.")
 @click.option(
     "--force",
     is_flag=True,
-    help="Train also with layers that this Caffe computes wrong (netbuild doctor), and frozen ones without weights.",
+    help="Train even if this Caffe computes a layer wrong (netbuild doctor), or a frozen layer has no weights.",
 )
 @click.option("--plot/--no-plot", default=True, help="Draw the curves at the end.  [default: plot]")
 def command(
@@ -69,49 +71,66 @@ def command(
     plot: bool,
     **options: Any,
 ) -> None:
-    """Train with Caffe's own solver: log, curves and snapshots go to DIR.
+    """Train with Caffe's own solver. Log, curves and snapshots go to DIR.
 
-    Ctrl-C writes a snapshot and ends cleanly; --resume goes on from it. Frozen layers that compute the same in every
-    pass over the data run once; then the head is trained on their features, and every snapshot completed with them.
+    Ctrl-C writes a snapshot and ends cleanly; --resume continues from it. Frozen layers that compute the same in every
+    pass over the data are run only once: the head is then trained on their features, and the frozen layers are added to
+    every snapshot.
     """
+    from netbuild.features.make import Execution
+    from netbuild.train.head import Features
+
     if grid and options["resume"]:
-        raise click.UsageError("--grid begins anew with every setting; --resume goes on with one")
+        raise click.UsageError("--grid starts a new training for each setting, and --resume continues one: give one")
     if where == "off" and (shuffle or head_only):
         raise click.UsageError("--shuffle and --head-only are for training on features, which --features off forbids")
     options["features"] = Features(where, execution=Execution(workers, scheduler), shuffle=shuffle, head_only=head_only)
-    with Reporter() as reporter:
-        options["on_event"] = reporter.show
-        if grid:
-            tried = train_grid(solver, output, {name: values.split(",") for name, values in grid.items()}, **options)
-        else:
-            result = train_solver(solver, output, **options)
-    if grid:
-        _report_grid(tried, Path(output), plot)
-    else:
-        _report(result, Path(solver).name, plot)
-    if any(one.ended == "interrupted" for one in tried) if grid else result.interrupted:
+    interrupted = _train_grid(solver, output, grid, plot, options) if grid else _train(solver, output, plot, options)
+    if interrupted:
         sys.exit(_INTERRUPTED)
 
 
+def _train(solver: str, output: str, plot: bool, options: Dict[str, Any]) -> bool:
+    """Train once and report; return whether the training was interrupted."""
+    from netbuild.train.run import train_solver
+
+    with Reporter() as reporter:
+        result = train_solver(solver, output, on_event=reporter.show, **options)
+    _report(result, Path(solver).name, plot)
+    return result.interrupted
+
+
+def _train_grid(solver: str, output: str, grid: Dict[str, str], plot: bool, options: Dict[str, Any]) -> bool:
+    """Train with every setting and report; return whether it was interrupted."""
+    from netbuild.train.grid import train_grid
+
+    values = {name: listed.split(",") for name, listed in grid.items()}
+    with Reporter() as reporter:
+        tried = train_grid(solver, output, values, on_event=reporter.show, **options)
+    _report_grid(tried, Path(output), plot)
+    return any(one.ended == "interrupted" for one in tried)
+
+
 def _report(result: Trained, title: str, plot: bool) -> None:
+    from netbuild.train.log import draw_curves
+
     picture = result.log.with_name("curves.png")
-    logged = result.log.exists()  # not where the run was asked to end before the first row
+    logged = result.log.exists()  # not if the run was asked to end before the first row
     drawn = plot and logged and _drawn(lambda: draw_curves(result.log, picture, title))
     ended = "interrupted" if result.interrupted else "finished"
     scores = ", ".join(f"{name} {value:.4f}" for name, value in result.scores.items())
     say(f"{ended} at iteration {result.iteration}" + (f": {scores}" if scores else ""))
-    for path in (
-        result.caffemodel,
-        result.solverstate,
-        *([result.log] if logged else []),
-        *([picture] if drawn else []),
-    ):
+    log = [result.log] if logged else []
+    for path in (result.caffemodel, result.solverstate, *log, *([picture] if drawn else [])):
         wrote(path)
 
 
 def _report_grid(tried: Sequence[Tried], folder: Path, plot: bool) -> None:
-    names = list(dict.fromkeys(name for one in tried for name in one.scores))
-    _print_table([[*tried[0].setting, *names], *(_row(one, names) for one in tried)])
+    from netbuild.train.grid import TABLE, setting_name
+    from netbuild.train.log import draw_grid
+
+    for line in _grid_table(tried):
+        say(line)
     logs = {setting_name(one.setting): one.log for one in tried if one.log.exists()}
     picture = folder / "grid.png"
     drawn = plot and _drawn(lambda: draw_grid(logs, picture))
@@ -122,6 +141,12 @@ def _report_grid(tried: Sequence[Tried], folder: Path, plot: bool) -> None:
         wrote(path)
 
 
+def _grid_table(tried: Sequence[Tried]) -> List[str]:
+    names = list(dict.fromkeys(name for one in tried for name in one.scores))
+    heading = [*tried[0].setting, *names]
+    return aligned([heading, *(_row(one, names) for one in tried)], heading)
+
+
 def _row(one: Tried, names: Sequence[str]) -> List[str]:
     values = list(one.setting.values())
     if one.trained is None:
@@ -129,14 +154,8 @@ def _row(one: Tried, names: Sequence[str]) -> List[str]:
     return [*values, *(f"{one.scores.get(name, math.nan):.4f}" for name in names)]
 
 
-def _print_table(rows: List[List[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        say("  ".join(value.ljust(width) for value, width in zip(row, widths)).rstrip())
-
-
 def _drawn(draw: Callable[[], None]) -> bool:
-    """Draw, and say in a note why not; a training is not lost for a picture."""
+    """Draw, and return whether that worked; if not, a note says why. A training is not lost for a picture."""
     try:
         draw()
     except NetbuildError as error:
@@ -151,7 +170,7 @@ class Reporter:
     def __init__(self) -> None:
         self._bar = progress(1, "training")
         self._at = 0
-        self._features = FeaturesReporter()
+        self._features = FeatureReporter()
 
     def __enter__(self) -> Reporter:
         return self
@@ -161,19 +180,28 @@ class Reporter:
 
     def show(self, event: Event) -> None:
         """Show one event."""
+        from netbuild.features.make import DiskNeed, FeatureProgress
+        from netbuild.train.events import Note, Started, Stepped, Tested
+
         if isinstance(event, Note):
             note(event.text)
         elif isinstance(event, (DiskNeed, FeatureProgress)):
             self._features.show(event)
         elif isinstance(event, Started):
-            self._bar.__exit__(None, None, None)
-            self._bar = progress(event.max_iter - event.iteration, "training")
-            self._bar.__enter__()
-            self._at = event.iteration
+            self._start(event)
         elif isinstance(event, Stepped):
-            self._bar.label = f"loss {event.loss:.4f}  lr {event.lr:.2g}"
-            self._bar.update(event.iteration - self._at)
-            self._at = event.iteration
+            self._step(event)
         elif isinstance(event, Tested):
             scores = "  ".join(f"{name} {value:.4f}" for name, value in event.scores.items())
             say(f"iteration {event.iteration}: {scores}")
+
+    def _start(self, event: Started) -> None:
+        self._bar.__exit__(None, None, None)
+        self._bar = progress(event.max_iter - event.iteration, "training")
+        self._bar.__enter__()
+        self._at = event.iteration
+
+    def _step(self, event: Stepped) -> None:
+        self._bar.label = f"loss {event.loss:.4f}  lr {event.lr:.2g}"
+        self._bar.update(event.iteration - self._at)
+        self._at = event.iteration

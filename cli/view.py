@@ -21,8 +21,8 @@ _SUFFIXES = (".prototxt", ".pbtxt", ".caffemodel", ".h5")
 def command(file: str, port: int, browser: bool) -> None:
     """Open a prototxt or a weight file in Netron, in the browser, until Ctrl-C.
 
-    The file is served to this machine only. Where there is a network, Netron's own page asks it for your country and
-    reports to Netron's makers how it is used: a file's suffix, size and format, the number of its layers.
+    The file is served to this machine only. If there is a network, Netron's own page looks up your country and reports
+    to Netron's makers how it is used: a file's suffix, size and format, and the number of its layers.
     """
     path = existing_file(file, "file")
     if path.suffix not in _SUFFIXES:

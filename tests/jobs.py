@@ -26,6 +26,14 @@ def abort(prototxt):
     caffe().Net(prototxt, TEST)
 
 
+def forward(net, phase):
+    """Run a net forward once."""
+    from netbuild.engine.caffe import caffe
+
+    caffe().Net(net, phase).forward()
+    yield "done"
+
+
 def die(signal_number):
     yield "started"
     os.kill(os.getpid(), signal_number)

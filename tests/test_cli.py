@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import run
+from netbuild_cli.main import _COMMANDS as COMMANDS
 
 
 @pytest.fixture()
@@ -26,22 +28,33 @@ def weights(trained):
 
 
 def test_help_and_version():
-    assert "fuse" in run("--help")
     assert "0.1.0" in run("--version")
-    for command in ("check", "data", "demo", "doctor", "emit", "fuse", "train", "verify"):
-        first_line = run(command, "--help").split("\n\n")[1].strip()
-        assert first_line
+    listed = run("--help")
+    for command in COMMANDS:
+        assert f"\n  {command} " in listed
+        said = run(command, "--help")
+        assert said.split("\n\n")[1].strip().endswith(".")
+        undescribed = re.findall(r"^  -.*?(?=\n  -|\n\n|\Z)", said.split("Options:")[1], re.MULTILINE | re.DOTALL)
+        assert not [option for option in undescribed if not re.search(r"  [A-Za-z]", option.strip())], command
     assert "No such command 'fues'" in run("fues", code=2)
 
 
-def test_help_loads_neither_caffe_nor_numpy():
+@pytest.mark.parametrize("command", [[], *([one] for one in COMMANDS), ["data", "mnist"], ["data", "digits"]])
+def test_help_loads_neither_caffe_nor_numpy(command):
     code = (
         "import sys; from netbuild_cli.main import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit: pass\n"
-        "assert not {'caffe', 'numpy', 'google.protobuf'} & set(sys.modules)"
+        f"try: main([*{command}, '--help'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(*{'caffe', 'numpy', 'google.protobuf', 'h5py'} & set(sys.modules), file=sys.stderr)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not said.stderr.strip()
+
+
+def test_the_help_tells_the_tolerance_that_counts():
+    from netbuild.verify.engines import TOLERANCE
+
+    assert f"[default: {TOLERANCE}]" in run("verify", "--help").replace("\n" + 30 * " ", " ")
 
 
 def test_emit_prints_what_it_wrote_and_says_what_it_assumed(in_tmp):
@@ -81,11 +94,13 @@ def test_an_interrupted_training_ends_with_130(fused, small_lists, monkeypatch):
         Path(name).write_bytes(small_lists.path(subset).read_bytes())
     from netbuild_cli import train
 
+    from netbuild.train.events import Stepped
+
     honest = train.Reporter.show
 
     def interrupting(self, event):
         honest(self, event)
-        if isinstance(event, train.Stepped):
+        if isinstance(event, Stepped):
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(train.Reporter, "show", interrupting)
@@ -140,7 +155,7 @@ def test_emit_options_reach_the_files(in_tmp):
         (["fuse", "no.prototxt", "--weights", "a=b", "-o", "x"], "prototxt 'no.prototxt': no such file", 1),
         (["fuse", "no.prototxt", "-o", "x"], "Missing option '--weights'", 2),
         (["train", "no.prototxt", "-o", "x"], "no such file", 1),
-        (["verify", "a", "b", "--branch", "odd=x", "--weights", "even=y"], "missing for even, odd", 2),
+        (["verify", "a", "b", "--branch", "odd=x", "--weights", "even=y"], "missing: --weights odd=FILE, --branch even=NET", 2),
         (["data", "mnist", "x", "--from", "nowhere"], "MNIST 'nowhere': no such file or folder", 1),
         (["demo", "-o", "x", "--weights", "odd=nowhere", "--weights", "third=x"], "weights for 'third'", 1),
         (["demo", "-o", "x", "--weights", "odd=nowhere"], "weights 'nowhere': no such file", 1),

@@ -69,5 +69,5 @@ def test_a_grid_prints_its_table_and_the_best(here):
         *("base_lr=0.01", "base_lr=0.0000001", "features", "grid.csv", "grid.png"),
     }
     assert Path("g/grid.png").read_bytes().startswith(b"\x89PNG")
-    assert "--resume goes on with one" in run(*arguments, "--grid", "base_lr=1", "--resume", "x", code=2)
+    assert "--resume continues one" in run(*arguments, "--grid", "base_lr=1", "--resume", "x", code=2)
     assert "holds an earlier grid" in run(*arguments, "--grid", "base_lr=0.01", code=1)

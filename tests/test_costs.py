@@ -217,7 +217,8 @@ def test_memory_of_layers_by_hand():
         # Under no loss: nothing goes back. Where each maximum was is kept.
         "pool": (image, 0, image, 0),
         "fc1": (24, 24, 0, 0),
-        "loss": (4, 4, 24, 0),
+        # The probabilities, and a loss weight for each.
+        "loss": (4, 4, 48, 0),
     }
 
 

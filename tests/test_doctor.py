@@ -156,21 +156,29 @@ def names(tmp_path, layer, *phases):
         ('type: "BatchNorm"', TRAIN, BATCH_NORM),
         ('type: "BatchNorm"', TEST, "BatchNorm on stored statistics"),
         ('type: "BatchNorm" phase: TEST', TRAIN, "BatchNorm on stored statistics"),
+        ('type: "BatchNorm" phase: TEST batch_norm_param { use_global_stats: false }', TRAIN, BATCH_NORM),
         ('type: "BatchNorm" batch_norm_param { use_global_stats: true }', TRAIN, "BatchNorm on stored statistics"),
         ('type: "BatchNorm" batch_norm_param { use_global_stats: false }', TEST, BATCH_NORM),
         ('type: "Dropout"', TRAIN, "Dropout in TRAIN phase"),
         ('type: "Dropout" phase: TEST', TRAIN, "phase: TEST on a layer"),
         ('type: "Dropout"', TEST, None),
+        ('type: "Dropout" phase: TRAIN', TEST, "Dropout in TRAIN phase"),
         ('type: "Pooling" pooling_param { pool: AVE }', TEST, "average pooling"),
         ('type: "Pooling"', TEST, "max pooling"),
         ('type: "InnerProduct" include { phase: TRAIN }', TEST, None),
         ('type: "InnerProduct"', TEST, "InnerProduct"),
+        (
+            'type: "InnerProduct" inner_product_param { num_output: 2 } param { lr_mult: 0 }',
+            TRAIN,
+            "SGD with momentum and weight decay",
+        ),
         ('type: "HDF5Data"', TRAIN, "HDF5Data"),
         ('type: "ReLU"', TRAIN, None),
     ],
 )
 def test_which_self_tests_concern_a_layer(tmp_path, layer, phase, expected):
-    found = names(tmp_path, f'layer {{ name: "l" {layer} }}', phase)
+    reads = "" if "HDF5Data" in layer else 'bottom: "x" '
+    found = names(tmp_path, f'layer {{ name: "l" {reads}top: "l" {layer} }}', phase)
     assert expected in found if expected else not found
     assert len(found & {BATCH_NORM, "BatchNorm on stored statistics"}) <= 1
 
@@ -178,9 +186,20 @@ def test_which_self_tests_concern_a_layer(tmp_path, layer, phase, expected):
 def test_frozen_and_learning_layers_concern_other_self_tests(tmp_path):
     learning = {"InnerProduct", "SGD with momentum and weight decay", "snapshot and restore"}
     frozen = {"InnerProduct", "frozen blobs stay", "no backward pass through frozen layers"}
-    layer = 'layer { name: "l" type: "InnerProduct" %s }'
+    layer = 'layer { name: "l" type: "InnerProduct" bottom: "x" top: "l" inner_product_param { num_output: 2 } %s }'
     assert names(tmp_path, layer % "", TRAIN) == learning
     assert names(tmp_path, layer % "param { lr_mult: 0 } param { lr_mult: 0 }", TRAIN) == frozen
+    assert names(tmp_path, layer % "param { lr_mult: 0 } param { lr_mult: 0 }", TEST) == {"InnerProduct"}
+
+
+def test_batch_norm_is_frozen_by_its_statistics_and_not_by_its_rates(tmp_path):
+    """Whatever its entries say it drifts on each batch's; on stored ones it stays, and without entries is in the way."""
+    layer = 'layer { name: "l" type: "BatchNorm" bottom: "x" top: "l" %s }'
+    zeros, stored = 3 * "param { lr_mult: 0 }", "batch_norm_param { use_global_stats: true }"
+    on_stored = {"BatchNorm on stored statistics", "frozen blobs stay"}
+    assert names(tmp_path, layer % zeros, TRAIN) == {BATCH_NORM}
+    assert names(tmp_path, layer % stored, TRAIN) == on_stored
+    assert names(tmp_path, layer % (stored + zeros), TRAIN) == {*on_stored, "no backward pass through frozen layers"}
 
 
 def test_the_layer_is_named_with_its_file_and_phase(tmp_path):
@@ -191,11 +210,11 @@ def test_the_layer_is_named_with_its_file_and_phase(tmp_path):
 def test_a_failed_self_test_is_refused_or_forced():
     concerned = {"Concat": "n: layer 'c'", "Scale": "n: layer 's' (Scale, TRAIN)"}
     expected = r"n: layer 's' \(Scale, TRAIN\): this Caffe computes it wrong: it fails the self-test 'Scale' \(output: expected .*, found .*\)"
-    with pytest.raises(CaffeError, match=expected + ".*; use another build of Caffe; --force trains all the same"):
+    with pytest.raises(CaffeError, match=expected + ".*; use another build of Caffe; force=True trains all the same"):
         list(child.run("jobs:doubts", concerned=concerned, force=False))
     (told,) = child.run("jobs:doubts", concerned=concerned, force=True)
     assert "'s' (Scale, TRAIN)" in told
-    assert "--force" not in told
+    assert "force=True" not in told
     assert list(child.run("jobs:doubts", concerned={"Concat": "n"}, force=False)) == []
 
 

@@ -446,7 +446,7 @@ def test_the_command(models, prime_list, tmp_path):
 def test_what_the_command_refuses(models, prime_list):
     words = arguments(models, prime_list)
     assert "no branch has this prefix; the branches are odd, even" in run(*words, "--labels", "x=1,2", code=2)
-    assert "one of them is missing for x" in run(*words, "--branch", "x=y.prototxt", code=2)
+    assert "missing: --weights x=FILE" in run(*words, "--branch", "x=y.prototxt", code=2)
     assert "expected [PREFIX=]L,L,..." in run(*words, "--labels", "1,b", code=2)
     assert "Missing option '--source'" in run(*words[:2], code=2)
     assert "tells how images are prepared" in run(*words, "--mean", "odd=1", code=1)

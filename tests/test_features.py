@@ -15,6 +15,7 @@ from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError, NetbuildError, WeightsError
 from netbuild.features.make import DiskNeed, Execution, FeatureProgress, make_features
 from netbuild.features.split import split
+from netbuild.graph.view import NetView
 from netbuild.train.head import Features
 from netbuild.train.log import read_log
 
@@ -248,7 +249,9 @@ def test_stale_features_are_refused_by_name_of_what_changed(fused, tmp_path, sma
         "net": "train net, test net",
         "threads": "BLAS threads",
     }.get(change, change)
-    with pytest.raises(NetbuildError, match=f"are stale, computed with other {named}; compute them anew with --force"):
+    with pytest.raises(
+        NetbuildError, match=f"are stale, computed with other {named}; compute them anew with force=True"
+    ):
         make(fused, tmp_path / "f")
     assert sums(tmp_path / "f") == before
     with pytest.raises(NetbuildError, match=f"computed with other {named}"):
@@ -312,7 +315,7 @@ FROZEN = """layer { name: "b/%s" type: "Convolution" bottom: "%s" top: "b/%s" pa
 
 
 def divided(*texts, phase=TRAIN):
-    return split(proto.parsed("\n".join(texts)), phase)
+    return split(NetView(proto.parsed("\n".join(texts)), phase))
 
 
 def names(net):
@@ -387,6 +390,46 @@ NORM = 'layer { name: "b/n" type: "BatchNorm" bottom: "b/c" top: "b/n" param { l
 def test_what_a_pass_does_not_repeat_is_named(layers, reason):
     with pytest.raises(GraphError, match=reason):
         divided(*layers)
+
+
+NOISY = 'layer { name: "d" type: "Dropout" bottom: "b/c" top: "b/d" phase: TRAIN }'
+
+
+def test_noise_of_a_layers_own_phase_is_not_kept():
+    """A Dropout of its own phase TRAIN draws in TEST too (test_training_facts), so that its output is no feature."""
+    found = divided(IMAGES % ("", ""), FROZEN % ("c", "data", "c"), NOISY, HEAD % "b/d", phase=TEST)
+    assert names(found.features) == ["b/c"]
+    assert names(found.head) == ["d", "ip", "loss"]
+    with pytest.raises(GraphError, match=r"layer 'd' \(Dropout\) acts at random, above the frozen 'b/e'"):
+        divided(
+            *(IMAGES % ("", ""), FROZEN % ("c", "data", "c"), NOISY, FROZEN % ("e", "b/d", "e"), HEAD % "b/e"),
+            phase=TEST,
+        )
+
+
+@pytest.mark.parametrize(("own", "phase", "random"), [("TRAIN", TEST, True), ("TEST", TRAIN, False)])
+def test_images_are_cropped_in_the_phase_of_their_layer(own, phase, random):
+    images = IMAGES % (f"transform_param {{ crop_size: 5 }} phase: {own}", "")
+    layers = (images, FROZEN % ("c", "data", "c"), HEAD % "b/c")
+    if random:
+        with pytest.raises(GraphError, match="crops at random; emit crop=0, resize=.H, W. writes one that does not"):
+            divided(*layers, phase=phase)
+    else:
+        assert names(divided(*layers, phase=phase).features) == ["b/c"]
+
+
+def test_a_layer_that_goes_on_from_the_batch_before_is_not_kept():
+    """Batches are computed by several processes, in any order."""
+    cont = 'layer { name: "z" type: "Power" bottom: "label" top: "z" power_param { scale: 0 } }'
+    shaped = (
+        'layer { name: "y" type: "Reshape" bottom: "b/c" top: "y" reshape_param { shape { dim: 4 dim: 1 dim: -1 } } }'
+    )
+    cont += 'layer { name: "w" type: "Reshape" bottom: "z" top: "w" reshape_param { shape { dim: 4 dim: 1 } } }'
+    lstm = 'layer { name: "l" type: "LSTM" bottom: "y" bottom: "w" top: "l" recurrent_param { num_output: 2 } %s }'
+    frozen = lstm % (3 * "param { lr_mult: 0 } ")
+    found = divided(IMAGES % ("", ""), FROZEN % ("c", "data", "c"), shaped, cont, frozen, HEAD % "l")
+    assert names(found.features) == ["b/c", "y", "z", "w"]
+    assert names(found.head) == ["l", "ip", "loss"]
 
 
 def test_batch_norm_on_stored_statistics_and_a_quiet_dropout_repeat():

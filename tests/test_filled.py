@@ -59,6 +59,22 @@ def test_what_may_stay_at_its_filler(kind, more, meant):
     assert unfilled(message, ["x"]) == []
 
 
+def test_a_layer_that_is_another_in_each_phase_is_what_training_makes_of_it():
+    """As the two layers `bn` of nets trained from scratch: batch statistics in TRAIN, the global ones in TEST."""
+    norm = "batch_norm_param { use_global_stats: %s } include { phase: %s }"
+    both = [layer("bn", "BatchNorm", "data", more=norm % told) for told in (("false", "TRAIN"), ("true", "TEST"))]
+    text = data() + "".join(both) + fc("score", "bn") + LOSS
+    assert unfilled(net(text), []) == []
+    assert unfilled(net(text.replace("use_global_stats: false", "use_global_stats: true")), []) == ["bn"]
+
+
+def test_a_shared_rate_freezes_who_leaves_it_to_another():
+    """Caffe moves no blob whose rate one of its layers gives as 0 (Net::AppendParam)."""
+    spec = 'param { name: "w" %s } param { name: "b" %s }'
+    text = conv("one", "data", more=spec % ("lr_mult: 0", "lr_mult: 0")) + conv("two", "one", more=spec % ("", ""))
+    assert unfilled(net(data() + text + fc("score", "two") + LOSS), []) == ["one", "two"]
+
+
 def test_values_of_the_definition_and_of_a_layer_that_shares_them_are_given():
     shared = 'param { name: "w" lr_mult: 0 } param { name: "b" lr_mult: 0 }'
     text = conv("one", "data", more=shared) + conv("two", "one", more=shared) + fc("score", "two") + LOSS

@@ -12,6 +12,7 @@ from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.errors import GraphError
 from netbuild.fusion import assemble
+from netbuild.names import qualify
 
 
 def params(net, prefix):
@@ -85,7 +86,7 @@ def test_without_entries_on_batch_norm_the_backward_pass_would_enter(caffe, tmp_
     """The check above can fail: this is the net that people write by hand. netbuild refuses it."""
     honest = blocks.param_specs
     monkeypatch.setattr(blocks, "param_specs", lambda blobs, **k: {} if blobs == 3 else honest(blobs, **k))
-    with pytest.raises(GraphError, match="'a/bn_conv1' .BatchNorm. learning.*\n(?s:.*)and 48 more"):
+    with pytest.raises(GraphError, match="'a/bn_conv1' .BatchNorm. in the backward pass.*\n(?s:.*)and 48 more"):
         resnet_in(caffe, tmp_path, caffe.TRAIN, seed=3)
     monkeypatch.setattr(assemble, "require_frozen", lambda *_: None)
     net = resnet_in(caffe, tmp_path, caffe.TRAIN, seed=3)
@@ -128,6 +129,65 @@ def counted(caffe, path, phase):
     return {
         blob.partition("_")[0]: weight for blob, weight in caffe.Net(path, phase).blob_loss_weights.items() if weight
     }
+
+
+def built_of(kind, **options):
+    """A builder of one layer of this type, with no weights to learn, between the input and a frozen LeNet."""
+
+    def one_layer_first(net, bottom, prefix="", *, frozen=False):
+        import caffe
+
+        name = qualify(prefix, "first")
+        reads = () if kind == "DummyData" else (bottom,)
+        net[name] = getattr(caffe.layers, kind)(*reads, **options)
+        return lenet(net, net[name], prefix, frozen=frozen)
+
+    return one_layer_first
+
+
+ZEROS = [{"lr_mult": 0, "decay_mult": 0}] * 3
+BATCH = {"use_global_stats": False}
+NOISE = {"shape": {"dim": [64, 1, 28, 28]}, "data_filler": {"type": "gaussian"}}
+
+
+@pytest.mark.parametrize(
+    ("builder", "reason"),
+    [
+        # Where it is written, use_global_stats wins over the phase: Caffe takes each batch's statistics.
+        (
+            built_of("BatchNorm", phase=1, batch_norm_param=BATCH, param=ZEROS),
+            "layer 'a/first' .BatchNorm. updating its statistics: set use_global_stats: true",
+        ),
+        (built_of("BatchNorm", param=ZEROS), "layer 'a/first' .BatchNorm. updating its statistics"),
+        (
+            built_of("BatchNorm", batch_norm_param={"use_global_stats": True}),
+            "layer 'a/first' .BatchNorm. in the backward pass: give each of its 3 blobs a param with lr_mult 0",
+        ),
+        (
+            built_of("Dropout", phase=0),
+            "layer 'a/first' .Dropout. at random: leave it out, or set phase: TEST on the layer",
+        ),
+        (
+            built_of("DummyData", dummy_data_param=NOISE),
+            "layer 'a/first' .DummyData. at random: leave it out, or let it fill its tops with a constant",
+        ),
+    ],
+)
+def test_a_builder_that_leaves_something_moving_is_refused(builder, reason):
+    with pytest.raises(GraphError, match=f"branch 'a' is to be frozen, but its builder left\n  {reason}"):
+        build(Fusion({"a": builder, "b": lenet}, 2))
+
+
+@pytest.mark.parametrize(
+    "builder",
+    [
+        built_of("BatchNorm", phase=1, param=ZEROS),
+        built_of("BatchNorm", batch_norm_param={"use_global_stats": True}, param=[{"lr_mult": 0}] * 3),
+        built_of("Dropout", phase=1),
+    ],
+)
+def test_a_builder_whose_branch_stands_still_is_not(builder):
+    build(Fusion({"a": builder, "b": lenet}, 2))
 
 
 def test_a_builder_that_leaves_its_frozen_branch_in_the_loss_is_refused():

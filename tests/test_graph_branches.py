@@ -1,4 +1,4 @@
-"""Branches known by names, and layers told to learn: against nets written by hand."""
+"""Branches known by their names: against nets written by hand."""
 
 import tracemalloc
 
@@ -10,7 +10,6 @@ from netbuild.branches.table import BUILDERS, find_builder
 from netbuild.errors import GraphError
 from netbuild.fusion import Fusion, build
 from netbuild.graph.branches import prefixes, require_prefixes
-from netbuild.layers.training import learns
 
 
 def two(join="concat"):
@@ -54,32 +53,6 @@ def test_what_is_given_goes_before_what_is_found():
     assert require_prefixes(two(), []) == ["odd", "even"]
     with pytest.raises(GraphError, match=r"'ood': no layer's name begins with 'ood/'.* odd, even$"):
         require_prefixes(two(), ["ood"])
-
-
-SPEC = "param { lr_mult: %d decay_mult: %d }"
-STATISTICS = "batch_norm_param { use_global_stats: %s }"
-
-
-@pytest.mark.parametrize(
-    ("text", "blobs", "expected"),
-    [
-        (relu("relu1", "x"), 0, None),
-        (conv("conv1", "x"), 2, True),
-        (conv("conv1", "x", more=SPEC % (0, 0)), 2, True),
-        (conv("conv1", "x", more=SPEC % (0, 0) * 2), 2, False),
-        # The decay goes through the rate: lr_mult 0 alone keeps a blob as it is.
-        (conv("conv1", "x", more=SPEC % (0, 1) * 2), 2, False),
-        (conv("conv1", "x", more=SPEC % (0, 0) + SPEC % (2, 0)), 2, True),
-        (conv("conv1", "x", more=SPEC % (0, 0) + SPEC % (2, 0)), 1, False),
-        (layer("bn", "BatchNorm", "x", more=SPEC % (0, 0) * 3), 3, True),
-        (layer("bn", "BatchNorm", "x", more=STATISTICS % "true"), 3, False),
-        (layer("bn", "BatchNorm", "x", more="phase: TEST"), 3, False),
-        (layer("own", "Python", "x"), None, None),
-        (layer("own", "Python", "x", more=SPEC % (1, 0)), None, True),
-    ],
-)
-def test_learning(text, blobs, expected):
-    assert learns(net(text).layer[0], blobs) is expected
 
 
 def test_joins_of_thousands_of_groups_take_no_more_than_a_number_for_each_layer():

@@ -211,7 +211,7 @@ def test_no_layer_of_the_pattern_and_no_blobs_are_told(pb, tmp_path):
     put(net.layer.add(name="fc").blobs.add(), np.ones(1, np.float32))
     output = run(write(tmp_path / "m", net), "--layer", "odd/*", code=1)
     assert output.startswith("Error: --layer 'odd/*': no layer with blobs in ")
-    assert output.endswith("is called so; there are fc\n")
+    assert output.endswith("has such a name; there are fc\n")
 
 
 def test_names_do_not_command_the_terminal(pb, tmp_path):

@@ -14,7 +14,8 @@ from nets import layer, net
 
 from netbuild.engine import child
 from netbuild.engine.caffe import TEST, TRAIN
-from netbuild.errors import CaffeError
+from netbuild.errors import CaffeError, GraphError
+from netbuild.graph.freeze import frozen
 from netbuild.graph.view import NetView
 
 SHAPE, EPSILON, STEPS = (4, 3, 4, 4), 1e-5, 3
@@ -101,7 +102,8 @@ def text_of(name):
 
 
 def given(name, shape):
-    return layer(name, "Input", more="input_param { shape { %s } }" % " ".join(f"dim: {one}" for one in shape))
+    dims = " ".join(f"dim: {length}" for length in shape)
+    return layer(name, "Input", more=f"input_param {{ shape {{ {dims} }} }}")
 
 
 @pytest.fixture()
@@ -251,3 +253,104 @@ def test_what_training_does_to_a_layer(caffe, folder, batch_norm_is_right, name,
         by_batch = expected["on_stored_statistics"] is False or name in BESIDE
         columns -= {"drifts", "remembers", "repeats"} if by_batch else set()
     assert {one: getattr(found, one) for one in columns} == {one: expected[one] for one in columns}
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not any(f'"{kind}"' in CASES[name] for kind in SOURCES)])
+def test_a_frozen_layer_does_none_of_it_by_caffes_own_account(caffe, folder, name):
+    """Recurrent layers go on from the batch before all the same: nothing in Caffe takes that from them."""
+    message = net(text_of(name))
+    index = [one.name for one in message.layer].index("x")
+    (folder / "net.prototxt").write_text(str(frozen(message, {index - 1, index} if name in BESIDE else {index})))
+    recurrent = '"LSTM"' in CASES[name] or '"RNN"' in CASES[name]
+    for phase in PHASES.values():
+        expected, found = measured(caffe, phase), answers(phase)
+        assert {one: getattr(found, one) for one in COLUMNS} == {one: expected[one] for one in COLUMNS}
+        assert [one for one in ("learns", "drifts", "draws", "wants_backward") if expected[one]] == []
+        assert expected["on_stored_statistics"] in (None, True)
+        assert found.frozen is expected["repeats"] is not recurrent
+
+
+@pytest.mark.parametrize("name", ["DummyData, gaussian", "DummyData, uniform"])
+def test_what_fills_its_tops_at_random_cannot_be_frozen(name):
+    with pytest.raises(GraphError, match="layer 'x' .DummyData.: fills its tops at random before each pass, so that"):
+        frozen(net(text_of(name)))
+
+
+STOCHASTIC = 'type: "Pooling" bottom: "data" top: "x" pooling_param { pool: STOCHASTIC kernel_size: 2 } '
+
+
+@pytest.mark.parametrize(
+    ("text", "phase", "draws"),
+    [
+        (STOCHASTIC, "TRAIN", True),
+        (STOCHASTIC, "TEST", False),
+        (STOCHASTIC + OWN_TEST, "TRAIN", False),
+        (STOCHASTIC + OWN_TRAIN, "TEST", True),
+    ],
+)
+def test_stochastic_pooling_which_only_a_gpu_computes(in_tmp, text, phase, draws):
+    """Read in pooling_layer.cu (Forward_gpu: `this->phase_ == TRAIN`); on the CPU Caffe gives up, whatever the phase."""
+    (in_tmp / "net.prototxt").write_text(given("data", SHAPE) + f'layer {{ name: "x" {text} }}')
+    assert answers(PHASES[phase]).draws is draws
+    with pytest.raises(CaffeError, match="Not Implemented Yet"):
+        list(child.run("jobs:forward", net="net.prototxt", phase=PHASES[phase]))
+
+
+CODE = """
+import caffe, numpy
+
+class Same(caffe.Layer):
+    def setup(self, bottom, top):
+        self.blobs.add_blob(2)
+    def reshape(self, bottom, top):
+        top[0].reshape(4, 3)
+    def forward(self, bottom, top):
+        top[0].data[...] = 1
+    def backward(self, top, propagate_down, bottom):
+        pass
+
+class Restless(Same):
+    def forward(self, bottom, top):
+        top[0].data[...] = numpy.random.rand(4, 3)
+        self.blobs[0].data[...] += 1
+"""
+
+
+@pytest.mark.parametrize("code", ["Same", "Restless"])
+def test_of_a_users_own_code_nothing_is_known(caffe, folder, monkeypatch, code):
+    """Two layers of one definition, but for the name of their code, of which one draws and changes its parameters."""
+    (folder / "own_layers.py").write_text(CODE)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setitem(CASES, "own", f'type: "Python" python_param {{ module: "own_layers" layer: "{code}" }}')
+    (folder / "net.prototxt").write_text(text_of("own"))
+    loaded = opened(caffe, TRAIN)
+    restless = code == "Restless"
+    assert (output(loaded) != output(loaded)) is restless
+    assert any(moved(loaded, loaded.forward)) is restless
+    found = answers(TRAIN)
+    assert (found.learns, found.draws, found.remembers, found.parameters) == (None, None, None, None)
+    assert not found.frozen
+    assert not found.repeats
+
+
+def test_what_a_program_puts_into_memory_data_is_not_known(caffe, folder):
+    """The same net, twice over the same arrays and then over others."""
+    memory = "memory_data_param { batch_size: 4 channels: 3 height: 4 width: 4 }"
+    text = layer("x", "MemoryData", tops="x classes", more=memory) + layer("ip", "Silence", "x classes", "")
+    (folder / "net.prototxt").write_text(text)
+    loaded = caffe.Net("net.prototxt", caffe.TEST)
+    outputs = []
+    for factor in (1, 1, 2):
+        loaded.set_input_arrays(np.full(SHAPE, factor, np.float32), np.zeros(4, np.float32))
+        outputs.append(output(loaded))
+    assert outputs[0] == outputs[1] != outputs[2]
+    found = answers(TEST)
+    assert found.draws is None
+    assert not found.repeats
+
+
+def test_of_types_that_are_not_known_only_entries_are_read():
+    texts = {"": None, "param { lr_mult: 1 }": True, "param { lr_mult: 0 }": False}
+    for entries, learns in texts.items():
+        found = NetView(net(layer("x", "Mystery", "data", more=entries)), TRAIN).training[0]
+        assert (found.learns, found.draws, found.frozen) == (learns, None, False)

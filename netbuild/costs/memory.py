@@ -35,7 +35,7 @@ class Bytes(NamedTuple):
     kept: int
     """What it keeps for itself, and grows with the batch; of data layers, the batches that they fill ahead."""
     columns: int
-    """The window's values that a convolution lays out for one image, whatever the batch."""
+    """What it lays out for one image, whatever the batch: the values of a convolution's windows, say."""
 
     @property
     def batch(self) -> int:

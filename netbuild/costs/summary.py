@@ -11,7 +11,8 @@ from ..graph.branches import require_prefixes
 from ..graph.view import NetView
 from ..layers import Inferred, Shape
 from ..layers.costs import multiply_adds, values
-from ..layers.training import Effect, is_loss
+from ..layers.roles import is_loss
+from ..layers.training import Effect
 from .memory import FLOAT, TRAINING_COPIES, Bytes, layer_memory, own_parameters
 from .sizes import input_sizes
 

@@ -6,8 +6,10 @@ from typing import Dict, Iterator, Mapping, Optional, Sequence
 
 from .. import proto
 from ..errors import CaffeError
+from ..graph.view import NetView
+from ..spelling import option
 from .child import outcomes
-from .selftest import FAILED
+from .selftest import FAILED, SelfTest
 from .table import SELF_TESTS
 
 
@@ -16,16 +18,23 @@ def concerned(nets: Mapping[str, Sequence[int]]) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for path, phases in nets.items():
         net = proto.read_net(path)
+        views = [NetView(net, phase) for phase in phases]
         for name, test in SELF_TESTS.items():
-            layers: Dict[str, str] = {}
-            for phase in phases:
-                for _, layer in proto.of_phase(net, phase):
-                    if test.concerns(layer, phase):
-                        layers.setdefault(layer.name, f"{layer.type}, {proto.phase_name(phase)}")
+            layers = _layers(test, views)
             if layers:
                 first, kind = next(iter(layers.items()))
                 more = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
                 found.setdefault(name, f"{path}: layer {first!r} ({kind}){more}")
+    return found
+
+
+def _layers(test: SelfTest, views: Sequence[NetView]) -> Dict[str, str]:
+    """Return the layers that a self-test concerns, each with its type and the first phase in which it does."""
+    found: Dict[str, str] = {}
+    for view in views:
+        for index, layer in view.layers:
+            if test.concerns(layer, view.training[index]):
+                found.setdefault(layer.name, f"{layer.type}, {proto.phase_name(view.phase)}")
     return found
 
 
@@ -35,12 +44,12 @@ def doubts(concerned: Mapping[str, str], gpu: Optional[int], force: bool) -> Ite
     Raises CaffeError for the first that fails, naming the layer; with `force` yields such sentences instead.
     """
     for outcome in outcomes([SELF_TESTS[name] for name in concerned], gpu):
-        if outcome.status == FAILED:
-            sentence = (
-                f"{concerned[outcome.name]}: this Caffe computes it wrong: it fails the self-test "
-                f"{outcome.name!r} ({outcome.told}); "
-                f"{SELF_TESTS[outcome.name].remedy}"
-            )
-            if not force:
-                raise CaffeError(f"{sentence}; --force trains all the same")
-            yield sentence
+        if outcome.status != FAILED:
+            continue
+        sentence = (
+            f"{concerned[outcome.name]}: this Caffe computes it wrong: it fails the self-test {outcome.name!r} "
+            f"({outcome.told}); {SELF_TESTS[outcome.name].remedy()}"
+        )
+        if not force:
+            raise CaffeError(f"{sentence}; {option('force', True)} trains all the same")
+        yield sentence

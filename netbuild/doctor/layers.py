@@ -6,30 +6,31 @@ from typing import Any, Callable, Tuple
 
 import numpy as np
 
-from ..engine.caffe import TEST, TRAIN, Message
+from ..engine.caffe import Message
+from ..layers.training import Effect
+from ..spelling import option, spells_flags
 from .runs import passed
 from .selftest import Pairs, SelfTest, Values
 
 _FRACTION, _EPSILON = 0.75, 1e-5
 
 
-def _of_type(kind: str) -> Callable[[Message, int], bool]:
-    return lambda layer, _phase: bool(layer.type == kind)
+def _of_type(kind: str) -> Callable[[Message, Effect], bool]:
+    return lambda layer, _effect: bool(layer.type == kind)
 
 
-def _pools(method: str) -> Callable[[Message, int], bool]:
-    return lambda layer, _phase: bool(
+def _pools(method: str) -> Callable[[Message, Effect], bool]:
+    return lambda layer, _effect: bool(
         layer.type == "Pooling" and layer.pooling_param.pool == layer.pooling_param.PoolMethod.Value(method)
     )
 
 
-def _effective(layer: Message, phase: int) -> int:
-    return int(layer.phase) if layer.HasField("phase") else phase
-
-
-def _on_stored_statistics(layer: Message, phase: int) -> bool:
-    options = layer.batch_norm_param
-    return bool(options.use_global_stats if options.HasField("use_global_stats") else _effective(layer, phase) == TEST)
+def _without_batch_statistics() -> str:
+    option_of_emit = option("batch_norm", {"PREFIX": "global"} if spells_flags() else "global", flag="bn")
+    return (
+        "let these layers work on their stored statistics (use_global_stats: true; netbuild emit does that in frozen "
+        f"branches, and with {option_of_emit} in branches that learn), or use an upstream build of Caffe"
+    )
 
 
 def _input(shape: str, name: str = "data") -> str:
@@ -213,18 +214,17 @@ LAYERS = (
     SelfTest(
         "BatchNorm on batch statistics",
         "nets with BatchNorm layers that normalise by each batch: those in TRAIN phase without use_global_stats: true",
-        lambda layer, phase: layer.type == "BatchNorm" and not _on_stored_statistics(layer, phase),
+        lambda _layer, effect: effect.on_stored_statistics is False,
         _net("4x3x2x3", f'type: "BatchNorm" batch_norm_param {{ moving_average_fraction: {_FRACTION} }}'),
         passed,
         _batch_statistics,
         tolerance=1e-4,
-        remedy="let these layers work on their stored statistics (use_global_stats: true; netbuild emit does that in "
-        "frozen branches, and with --bn PREFIX=global in branches that learn), or use an upstream build of Caffe",
+        remedy=_without_batch_statistics,
     ),
     SelfTest(
         "BatchNorm on stored statistics",
         "nets with BatchNorm layers with use_global_stats: true, as frozen branches, or in TEST phase",
-        lambda layer, phase: layer.type == "BatchNorm" and _on_stored_statistics(layer, phase),
+        lambda _layer, effect: effect.on_stored_statistics is True,
         _net("4x3x2x3", 'type: "BatchNorm" batch_norm_param { use_global_stats: true }'),
         passed,
         _stored_statistics,
@@ -232,7 +232,7 @@ LAYERS = (
     SelfTest(
         "Dropout in TRAIN phase",
         "nets that are trained with Dropout layers",
-        lambda layer, phase: layer.type == "Dropout" and _effective(layer, phase) == TRAIN,
+        lambda layer, effect: layer.type == "Dropout" and effect.draws is True,
         _net("100x200", 'type: "Dropout" dropout_param { dropout_ratio: 0.75 }'),
         passed,
         _dropout,
@@ -242,7 +242,7 @@ LAYERS = (
     SelfTest(
         "phase: TEST on a layer",
         "nets with layers of their own phase, as Dropout in frozen branches",
-        lambda layer, phase: _effective(layer, phase) != phase,
+        lambda _layer, effect: effect.phase != effect.net_phase,
         _net("10x20", 'type: "Dropout" phase: TEST'),
         passed,
         _unchanged,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
 
 from ..engine.caffe import Message
+from ..layers.training import Effect
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +31,8 @@ class SelfTest:
     name: str
     whom: str
     """Which nets it concerns, in words."""
-    concerns: Callable[[Message, int], bool]
-    """Tells for a layer, and the phase of the net that it is in, whether the layer needs what is tested."""
+    concerns: Callable[[Message, Effect], bool]
+    """Tells for a layer, and what training does to it in its net, whether the layer needs what is tested."""
     net: str
     """Prototxt of a TRAIN net. Its Input and parameter blobs are filled with fixed random values."""
     run: Callable[[str], Tuple[Values, Values]]
@@ -40,7 +41,8 @@ class SelfTest:
     """Of the states before and after, what is to be equal."""
     tolerance: float = 1e-5
     """How far the found may be from the expected, as a share of it (of 1 where that is smaller)."""
-    remedy: str = "use another build of Caffe"
+    remedy: Callable[[], str] = lambda: "use another build of Caffe"
+    """Says what helps where it fails, in the words of whoever reads it."""
     needs: Optional[str] = None
     """A Python module without which it cannot be run."""
 

@@ -8,6 +8,7 @@ from typing import Tuple
 import numpy as np
 
 from ..engine.caffe import TRAIN, Message
+from ..layers.training import Effect
 from .layers import softmax_loss
 from .runs import LEARNING_RATE, MOMENTUM, STEPS, WEIGHT_DECAY, passed, resumed, stepped
 from .selftest import Pairs, SelfTest, Values
@@ -28,13 +29,16 @@ _ROWS = (4, 3, 9)
 """Rows in the first file, in the second, and in a batch."""
 
 
-def _is_frozen(layer: Message, phase: int) -> bool:
-    return phase == TRAIN and len(layer.param) > 0 and not any(spec.lr_mult for spec in layer.param)
+def _is_frozen(_layer: Message, effect: Effect) -> bool:
+    return effect.net_phase == TRAIN and effect.parameters != 0 and effect.changes is False
 
 
-def _learns(layer: Message, phase: int) -> bool:
-    kinds = ("Convolution", "Deconvolution", "InnerProduct", "Scale", "Bias", "PReLU", "Embed")
-    return phase == TRAIN and layer.type in kinds and not _is_frozen(layer, phase)
+def _is_out_of_backward(layer: Message, effect: Effect) -> bool:
+    return _is_frozen(layer, effect) and not effect.wants_backward
+
+
+def _learns(_layer: Message, effect: Effect) -> bool:
+    return effect.net_phase == TRAIN and effect.learns is True
 
 
 def _frozen_stay(before: Values, after: Values) -> Pairs:
@@ -95,7 +99,7 @@ TRAINING = (
     SelfTest(
         "no backward pass through frozen layers",
         "nets with frozen layers (lr_mult: 0)",
-        _is_frozen,
+        _is_out_of_backward,
         _NET,
         stepped,
         _no_backward,
@@ -122,7 +126,7 @@ TRAINING = (
     SelfTest(
         "HDF5Data",
         "nets with HDF5Data layers",
-        lambda layer, _phase: layer.type == "HDF5Data",
+        lambda layer, _effect: layer.type == "HDF5Data",
         'layer { name: "rows" type: "HDF5Data" top: "rows" '
         f'hdf5_data_param {{ source: "files.txt" batch_size: {_ROWS[2]} }} }}',
         _with_two_files,

@@ -13,7 +13,8 @@ from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError, WeightsError
 from ..files import PathLike
 from ..graph.feed import data_layers
-from ..layers import infer
+from ..graph.view import NetView
+from ..spelling import name_of
 from ..weights.index import index
 from ..weights.model import Layer
 from ..weights.values import read_bytes
@@ -78,7 +79,7 @@ def parts_of(net: Message, phases: Iterable[int] = (TRAIN, TEST)) -> List[PhaseF
 
 def part_of(name: str, net: Message, phase: int) -> PhaseFeatures:
     """Return one phase of a net as a part; GraphError names the layer for which it cannot be one."""
-    divided = split(proto.only_phase(net, phase), phase)
+    divided = split(NetView(proto.only_phase(net, phase), phase))
     return PhaseFeatures(name, phase, divided, listings(divided.data))
 
 
@@ -97,7 +98,8 @@ def weights_key(parts: Sequence[PhaseFeatures], weights: Sequence[PathLike]) -> 
     missing = untrained(parts, weights)
     if missing:
         raise WeightsError(
-            f"{len(missing)} frozen layers get no trained weights (first {missing[0]!r}): give them with --weights"
+            f"{len(missing)} frozen layers get no trained weights (first {missing[0]!r}): give them with "
+            f"{name_of('weights')}"
         )
     stored = _stored(weights)
     total = hashlib.sha256()
@@ -123,10 +125,8 @@ def _with_weights(parts: Sequence[PhaseFeatures]) -> Dict[str, List[str]]:
     """Return the layers above the heads that have parameters, with the names under which they share them."""
     wanted: Dict[str, List[str]] = {}
     for part in parts:
-        net = part.split.features
-        shapes = infer(net, part.phase).params
-        for number, layer in enumerate(net.layer):
-            if shapes[number] or shapes[number] is None:
+        for layer in part.split.features.layer:
+            if part.split.parameters[layer.name] != 0:
                 names = [spec.name for spec in layer.param]
                 wanted[layer.name] = names if all(names) else []
     return wanted

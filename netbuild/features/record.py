@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import NetbuildError
 from ..files import existing_file, is_temporary, output_folder, plain_name, write_text
+from ..spelling import option
 from .store import Shape, is_numbered
 
 RECORD = "features.json"
@@ -61,7 +62,7 @@ def usable_record(
     if other and not force:
         raise NetbuildError(
             f"features in {str(folder)!r}: are stale, computed with other {', '.join(other)}; compute them anew with "
-            "--force, or name another folder"
+            f"{option('force', True)}, or name another folder"
         )
     return None if other else record
 

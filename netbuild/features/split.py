@@ -1,23 +1,17 @@
-"""Divide a net at the last blobs that are the same in every pass over the data: features above, a head below.
-
-All functions take a net of one phase (`proto.only_phase`).
-"""
+"""Divide a net at the last blobs that are the same in every pass over the data: features above, a head below."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, Optional, Set
+from typing import Collection, Dict, Iterable, List, Mapping, Optional, Set
 
-from ..engine.caffe import TEST, TRAIN, Message
+from ..engine.caffe import Message
 from ..errors import GraphError
-from ..graph.flow import Flow
 from ..graph.rename import renamed
-from ..layers import Inferred, survey
-from ..layers.roles import is_measure
-from ..layers.training import draws
-
-_SOURCE = "ImageData"
-"""The data layer whose images are the same, and in the same order, wherever and whenever they are read."""
+from ..graph.view import NetView
+from ..layers.roles import has_learned_top, is_measure, reads_list
+from ..layers.training import Effect, crops_at_random, has_own_code
+from ..spelling import option, spells_flags
 
 
 @dataclass(frozen=True)
@@ -34,54 +28,48 @@ class Split:
     """Each blob that the head reads from above, labels too, and what it is called in files and in the head."""
     batch: int
     """Images in a batch."""
+    parameters: Mapping[str, Optional[int]]
+    """How many parameter blobs each layer of `features` has, by its name; None where that is not known."""
 
 
-def split(net: Message, phase: int) -> Split:
-    """Divide a net; raise GraphError, with the layer that is the reason, where no pass repeats the last one."""
-    shapes = survey(net, phase)[0]
-    flow = Flow(list(enumerate(net.layer)))
-    data = {index for index, layer in enumerate(net.layer) if not layer.bottom and layer.type != "Parameter"}
-    batch = _batch([net.layer[index] for index in sorted(data)], phase)
-    above = _repeated(net, phase, flow, shapes)
-    # Wherever they stand they belong to the head: what they put out is reported.
-    judging = {index for index in above if is_measure(net.layer[index])}
-    head = [layer for index, layer in enumerate(net.layer) if index not in above or index in judging]
-    made = {top: index for index in sorted(above - judging) for top in net.layer[index].top}
-    blobs = _crossing(head, made)
-    needed = flow.behind(made[blob] for blob in blobs)
-    if not any(shapes.params[index] for index in needed):
+def split(view: NetView) -> Split:
+    """Divide a net without rules; GraphError, with the layer that is the reason, where no pass repeats the last one."""
+    data = [index for index, layer in view.layers if not layer.bottom and not has_learned_top(layer)]
+    batch = _batch(view, data)
+    above = _above_head(view)
+    head = [layer for index, layer in view.layers if index not in above]
+    makers = _crossing(view, above, head)
+    features = sorted(view.flow.behind(makers.values()).difference(data))
+    parameters = {view.by_index[index].name: view.training[index].parameters for index in features}
+    if not any(parameters.values()):
         raise GraphError("no frozen layer with weights stands above the first that learns")
-    _require_no_images(head, [net.layer[index].top[0] for index in data], blobs)
-    names = _plain(blobs, {top for layer in net.layer for top in layer.top})
-
-    def part(chosen: Iterable[Message]) -> Message:
-        return type(net)(name=net.name, layer=chosen)
-
+    _require_no_images(head, [view.by_index[index].top[0] for index in data], makers)
+    names = _plain(makers, view.flow.writer)
     return Split(
-        part(net.layer[index] for index in sorted(data)),
-        part(net.layer[index] for index in sorted(needed - data)),
-        _reading(part(head), names),
-        names,
-        batch,
+        data=_net(view, data),
+        features=_net(view, features),
+        head=_reading(type(view.net)(name=view.net.name, layer=head), names),
+        blobs=names,
+        batch=batch,
+        parameters=parameters,
     )
 
 
-def learns(layer: Message, count: Optional[int]) -> bool:
-    """Tell whether a layer of so many parameter blobs (None: not known) changes in training (BatchNorm's never do)."""
-    if layer.type == "BatchNorm":
-        return False
-    specs = list(layer.param)
-    return count is None or len(specs) < count or any(spec.lr_mult for spec in specs[:count])
+def _net(view: NetView, layers: Iterable[int]) -> Message:
+    """Return a net of these layers alone."""
+    return type(view.net)(name=view.net.name, layer=[view.by_index[index] for index in layers])
 
 
-def _batch(data: List[Message], phase: int) -> int:
-    for layer in data:
-        reason = _unsteady(layer, phase)
+def _batch(view: NetView, data: List[int]) -> int:
+    """Return the images in a batch; GraphError where the data layers differ, or read something else in another pass."""
+    for index in data:
+        layer = view.by_index[index]
+        reason = _unsteady(layer, view.phase)
         if reason:
             raise GraphError(f"layer {layer.name!r} ({layer.type}) {reason}")
     if not data:
         raise GraphError("the net has no data layer")
-    sizes = {layer.image_data_param.batch_size for layer in data}
+    sizes = {view.by_index[index].image_data_param.batch_size for index in data}
     if len(sizes) > 1:
         raise GraphError(f"its data layers have batches of {' and '.join(map(str, sorted(sizes)))}")
     return int(sizes.pop())
@@ -90,73 +78,85 @@ def _batch(data: List[Message], phase: int) -> int:
 def _unsteady(layer: Message, phase: int) -> Optional[str]:
     """Return why a data layer may give other data in the next pass, None where it does not."""
     options = layer.image_data_param
-    if layer.type != _SOURCE:
-        return f"is not read by parts; {_SOURCE} layers are"
+    # Only a list gives the same images, in the same order, wherever and whenever it is read.
+    if not reads_list(layer):
+        return "is not read by parts; ImageData layers are"
     if options.shuffle:
-        return "shuffles its list; without that, --shuffle shuffles the features"
+        return f"shuffles its list; without that, {option('shuffle', True)} shuffles the features"
     if options.rand_skip:
         return "begins at random (rand_skip)"
     if layer.transform_param.mirror:
-        return "mirrors at random; emit --no-mirror writes one that does not"
-    if layer.transform_param.crop_size and phase == TRAIN:
-        return "crops at random; emit --crop none --resize H,W writes one that does not"
+        return f"mirrors at random; emit {option('mirror', False)} writes one that does not"
+    if crops_at_random(layer, phase):
+        steady = "--crop none --resize H,W" if spells_flags() else "crop=0, resize=(H, W)"
+        return f"crops at random; emit {steady} writes one that does not"
     return None
 
 
-def _repeated(net: Message, phase: int, flow: Flow, shapes: Inferred) -> Set[int]:
-    """Return the layers that compute the same in every pass; raise GraphError for chance above a frozen layer."""
-    found: Set[int] = set()
-    random: Dict[int, int] = {}
-    for index, layer in enumerate(net.layer):
-        blobs = shapes.params.get(index)
-        moves = learns(layer, None if blobs is None else len(blobs))
-        causes = [random[source] for source in flow.sources[index] if source in random]
-        if all(source in found for source in flow.sources[index]):
-            if _by_chance(layer, phase):
-                random[index] = index
-            elif not moves:
-                found.add(index)
-        elif all(source in found or source in random for source in flow.sources[index]) and not moves:
-            if blobs:
-                cause = net.layer[causes[0]]
-                raise GraphError(
-                    f"layer {cause.name!r} ({cause.type}) {_by_chance(cause, phase)}, above the frozen {layer.name!r}"
-                )
-            random[index] = causes[0]
-    return found
+def _above_head(view: NetView) -> Set[int]:
+    """Return the layers that compute the same in every pass; raise GraphError for chance above a frozen layer.
+
+    A layer that judges is none of them wherever it stands: what it puts out is reported.
+    """
+    causes: Dict[int, Optional[int]] = {}
+    """Of each layer that no step changes, nor anything above it: which layer makes it another in each pass, if any."""
+    for index, layer in view.layers:
+        sources, effect = view.flow.sources[index], view.training[index]
+        if not causes.keys() >= set(sources):
+            continue
+        above = next((cause for cause in map(causes.get, sources) if cause is not None), None)
+        if above is None and _chance(layer, effect):
+            causes[index] = index
+        elif _is_fixed(effect):
+            _require_steady(view, index, above)
+            causes[index] = above
+    repeated = [index for index, cause in causes.items() if cause is None]
+    return {index for index in repeated if not is_measure(view.by_index[index])}
 
 
-def _by_chance(layer: Message, phase: int) -> Optional[str]:
-    """Return what makes the layer compute something else each time, None where nothing does."""
-    acts = phase == TRAIN and not (layer.HasField("phase") and layer.phase == TEST)
-    if layer.bottom and draws(layer, phase):
+def _is_fixed(effect: Effect) -> bool:
+    """Tell whether a layer is of a known type, and its parameters stay."""
+    return effect.learns is False and effect.draws is not None
+
+
+def _chance(layer: Message, effect: Effect) -> Optional[str]:
+    """Return what makes the layer compute something else in another pass, None where nothing is known to."""
+    if effect.draws:
         return "acts at random"
-    norm = layer.batch_norm_param
-    if layer.type == "BatchNorm" and not (norm.use_global_stats if norm.HasField("use_global_stats") else not acts):
+    if effect.on_stored_statistics is False:
         return "works on each batch's own statistics"
-    if layer.type in ("DummyData", "Python"):
-        return "may give something else each time"
-    return None
+    if effect.remembers:
+        return "goes on from the batch before"
+    return "may give something else each time" if has_own_code(layer) else None
 
 
-def _require_no_images(head: List[Message], images: List[str], blobs: List[str]) -> None:
+def _require_steady(view: NetView, index: int, cause: Optional[int]) -> None:
+    """Raise GraphError where a frozen layer has weights, and another layer makes its input another in each pass."""
+    if cause is not None and view.training[index].parameters:
+        layer, above = view.by_index[index], view.by_index[cause]
+        reason = _chance(above, view.training[cause])
+        raise GraphError(f"layer {above.name!r} ({above.type}) {reason}, above the frozen {layer.name!r}")
+
+
+def _require_no_images(head: List[Message], images: List[str], blobs: Collection[str]) -> None:
     for image in images:
         readers = [layer.name for layer in head if image in layer.bottom]
         if image in blobs and readers:
             raise GraphError(f"layer {readers[0]!r} learns from the images themselves")
 
 
-def _crossing(head: List[Message], made: Mapping[str, int]) -> List[str]:
-    """Return the blobs from above that the head's layers read, in the order in which they do."""
-    blobs: Dict[str, None] = {}
+def _crossing(view: NetView, above: Collection[int], head: List[Message]) -> Dict[str, int]:
+    """Return the blobs from above that the head's layers read, in the order in which they do, and who makes each."""
+    made = {top: index for index in sorted(above) for top in view.by_index[index].top}
+    found: Dict[str, int] = {}
     own: Set[str] = set()
     for layer in head:
-        blobs.update((blob, None) for blob in layer.bottom if blob in made and blob not in own)
+        found.update((blob, made[blob]) for blob in layer.bottom if blob in made and blob not in own)
         own.update(layer.top)
-    return list(blobs)
+    return found
 
 
-def _plain(blobs: List[str], taken: Set[str]) -> Dict[str, str]:
+def _plain(blobs: Iterable[str], taken: Collection[str]) -> Dict[str, str]:
     """Return names without '/', for which Caffe's HDF5Data looks in vain in a file, and which no other blob has."""
     names: Dict[str, str] = {}
     for blob in blobs:

@@ -8,6 +8,8 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 
 from ..errors import some
 from ..files import PathLike
+from ..layers.fillers import has_weight_filler
+from ..layers.table import of_type
 from ..spelling import option
 from ..weights.caffemodel import stored_type
 from ..weights.figures import BlobFigures, blob_figures
@@ -16,8 +18,6 @@ from ..weights.index import index, kind_of
 from ..weights.model import Blob, Layer, Model
 from ..weights.wire import WireFile
 
-_KERNELS = ("Convolution", "Deconvolution", "Embed", "InnerProduct", "")
-"""Types whose first blob is filled at random and learned; '': the file tells no type."""
 _V1_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
 """Those of V1LayerParameter's types that have blobs, by number: no schema is needed to read them."""
 
@@ -105,7 +105,7 @@ def _not_finite(blobs: Sequence[BlobFigures]) -> Iterator[str]:
 def _factors_of_zero(by_layer: Sequence[Sequence[BlobFigures]]) -> Iterator[str]:
     """Yield which layers are BatchNorms, or look like one, whose moving-average factor is 0."""
     zero = [own for own in by_layer if _has_factor_of_zero(own)]
-    surely = [own[2] for own in zero if own[2].type == "BatchNorm"]
+    surely = [own[2] for own in zero if of_type(own[2].type).training.statistics]
     perhaps = [own[2] for own in zero if not own[2].type and _looks_like_statistics(own)]
     if surely:
         yield (
@@ -138,8 +138,11 @@ def _all_alike(blobs: Sequence[BlobFigures]) -> Iterator[str]:
 
 
 def _is_flat_kernel(blob: BlobFigures) -> bool:
-    """Tell whether the weights of a layer that learns are one value; its biases, of one axis, may well be."""
-    if blob.type not in _KERNELS or blob.number or sum(length > 1 for length in blob.shape) < 2:
+    """Tell whether the weights of a layer that learns are one value; its biases, of one axis, may well be.
+
+    A layer without a type, as in HDF5, may be one that learns.
+    """
+    if (blob.type and not has_weight_filler(blob.type)) or blob.number or sum(length > 1 for length in blob.shape) < 2:
         return False
     return blob.is_finite and blob.min is not None and blob.min == blob.max
 

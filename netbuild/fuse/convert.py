@@ -8,6 +8,8 @@ from typing import List, Optional
 
 from ..engine.caffe import Message
 from ..files import PathLike, Progress, replacing, require_output
+from ..layers.fillers import has_weight_filler
+from ..layers.table import of_type
 from ..spelling import option
 from ..weights.digest import Digests
 from ..weights.entry import CopiedBlob, Entry
@@ -110,9 +112,7 @@ def _true_shape(blob: Blob, kind: str, number: int) -> Shape:
     A convolution's kernels have four axes, a full connection's weights the last two of the four, all else of those
     years one.
     """
-    if not blob.legacy:
-        return blob.shape
-    if number == 0 and kind in ("Convolution", "Deconvolution"):
-        return blob.shape
-    axes = 2 if number == 0 and kind == "InnerProduct" else 1
-    return blob.shape[-axes:] if set(blob.shape[:-axes]) <= {1} else blob.shape
+    axes = 1
+    if number == 0 and has_weight_filler(kind):
+        axes = 4 if of_type(kind).options == "convolution_param" else 2
+    return blob.shape[-axes:] if blob.legacy and set(blob.shape[:-axes]) <= {1} else blob.shape

@@ -12,7 +12,8 @@ from ..errors import WeightsError, some
 from ..files import PathLike, listed_paths
 from ..graph.check import require_sound
 from ..graph.filled import unfilled
-from ..graph.view import NetView, parameter_shapes
+from ..graph.view import NetView, Views, parameter_shapes
+from ..layers.training import has_statistics
 from ..spelling import option, spells_flags
 from ..weights.entry import Entry
 from ..weights.index import index
@@ -53,8 +54,13 @@ class _Target(NamedTuple):
     """The net that weights are copied into."""
 
     net: Message
-    tested: NetView
+    of_phases: Views
     declared: Sequence[Declared]
+
+    @property
+    def tested(self) -> NetView:
+        """The net in TEST phase."""
+        return self.of_phases[TEST] if TEST in self.of_phases else NetView(self.net, TEST)
 
 
 def plan_weights(target: proto.Net, weights: Weights, choices: CopyOptions = AS_THEY_ARE) -> Planned:
@@ -70,7 +76,7 @@ def plan_weights(target: proto.Net, weights: Weights, choices: CopyOptions = AS_
     plan = with_shared(make_plan(into.declared, models, choices, advice=advice), into.net)
     head, branches = find_head(into.tested, choices.head, {*models, *choices.head}) if choices.head else ("", [])
     if not choices.partial:
-        _require_filled(into.net, [head, *(copy.target for copy in plan.copies)])
+        _require_filled(into, [head, *(copy.target for copy in plan.copies)])
     accepted = compare_definitions(into.net, plan.copies, models, accept=choices.accept, advice=advice)
     planned = Planned(plan, into.net, (), head or None, _untrained(into.net, plan), accepted)
     if not head:
@@ -86,8 +92,7 @@ def listed_files(weights: Weights) -> Dict[str, List[str]]:
 def _read_target(target: proto.Net) -> _Target:
     net = proto.net_of(target)
     of_phases = require_sound(net, proto.name_of_net(target))
-    tested = of_phases[TEST] if TEST in of_phases else NetView(net, TEST)
-    return _Target(net, tested, declare(net, parameter_shapes(of_phases)))
+    return _Target(net, of_phases, declare(net, parameter_shapes(of_phases)))
 
 
 def _advice() -> Advice:
@@ -102,9 +107,9 @@ def _advice() -> Advice:
     }
 
 
-def _require_filled(net: Message, filled: Sequence[str]) -> None:
+def _require_filled(target: _Target, filled: Sequence[str]) -> None:
     """Raise WeightsError where frozen layers would get no weights."""
-    left = unfilled(net, filled)
+    left = unfilled(target.net, filled, target.of_phases)
     if not left:
         return
     fronts = dict.fromkeys(name.partition("/")[0] for name in left if "/" in name)
@@ -117,7 +122,7 @@ def _require_filled(net: Message, filled: Sequence[str]) -> None:
 
 def _untrained(net: Message, plan: Plan) -> Tuple[str, ...]:
     """Return the BatchNorm layers that get a factor of 0: never trained, or never loaded."""
-    statistics = {layer.name for layer in net.layer if layer.type == "BatchNorm"}
+    statistics = {layer.name for layer in net.layer if has_statistics(layer)}
     untrained: List[str] = []
     for path in dict.fromkeys(copy.path for copy in plan.copies):
         own = [copy for copy in plan.copies if copy.path == path and copy.target in statistics]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Set
 
 from ..layers import Inferred, Layers
-from ..layers.training import is_loss, wants_backward
+from ..layers.roles import is_loss
+from ..layers.training import wants_backward
 from .flow import Flow
 
 

@@ -12,7 +12,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildWarning
-from ..layers.training import is_loss
+from ..layers.roles import is_loss
 from ..proto import Net, net_of, phase_name, phases
 from .apart import branch_faults, tied_parameters
 from .definition import (

@@ -9,12 +9,14 @@ What reads these may be a head whose weights come later.
 
 from __future__ import annotations
 
-from typing import Collection, Dict, List, Set
+from typing import Collection, Dict, List, Optional, Set
 
 from ..engine.caffe import TEST, TRAIN, Message
-from ..layers.training import has_statistics, is_loss
-from ..proto import fillers, phases
-from .view import NetView
+from ..layers.roles import is_loss
+from ..layers.training import has_statistics
+from ..proto import fillers
+from .view import NetView, Views
+from .view import views as views_of
 
 _FIXED = ("bilinear", "constant")
 
@@ -25,30 +27,36 @@ def has_frozen_part(net: Message) -> bool:
     return bool(_frozen(_views(net)) - statistics)
 
 
-def unfilled(net: Message, stored: Collection[str]) -> List[str]:
+def unfilled(net: Message, stored: Collection[str], of_phases: Optional[Views] = None) -> List[str]:
     """Return the layers that would stay at values which nobody chose, where the layers `stored` get theirs from files.
 
-    Layers of types that are not known here are not among them. Raises GraphError where a layer does not fit.
+    Layers of types that are not known here are not among them. `of_phases` are views of the net where there are some
+    already. Raises GraphError where a layer does not fit.
     """
-    views = _views(net)
-    filled = {layer.name for layer in net.layer if layer.name in stored or layer.blobs or _has_fixed_fillers(layer)}
-    shared = {spec.name for layer in net.layer if layer.name in filled for spec in layer.param} - {""}
+    views = _views(net, of_phases)
     trains = any(map(is_loss, net.layer))
+    filled = _filled(net, stored)
     doubtful = (_frozen(views) if trains else _beside(net, stored)) - filled
-    found: Dict[str, None] = {}
+    shared = {spec.name for layer in net.layer if layer.name in filled for spec in layer.param} - {""}
+    empty: Dict[str, None] = {}
     for index, layer in enumerate(net.layer):
-        blobs = _parameters(views, index)
-        if blobs and layer.name in doubtful and not _shares_all(layer, blobs, shared):
-            found[layer.name] = None
-    return list(found)
+        blobs = _parameters(views, index) if layer.name in doubtful else 0
+        if blobs and not _shares_all(layer, blobs, shared):
+            empty[layer.name] = None
+    return list(empty)
 
 
-def _views(net: Message) -> List[NetView]:
+def _filled(net: Message, stored: Collection[str]) -> Set[str]:
+    """Return the layers with values from files, from their definition, or from fillers that give fixed ones."""
+    return {layer.name for layer in net.layer if layer.name in stored or layer.blobs or _has_fixed_fillers(layer)}
+
+
+def _views(net: Message, of_phases: Optional[Views] = None) -> List[NetView]:
     """Return the net in each phase that it is made for, where its shapes must fit, and in TRAIN, where it learns."""
-    made_for = [NetView(net, phase) for phase in phases(net)]
+    made_for = list((of_phases or views_of(net)).values())
     for view in made_for:
         view.fitting_shapes()
-    return made_for if TRAIN in phases(net) else [*made_for, NetView(net, TRAIN)]
+    return made_for if any(view.phase == TRAIN for view in made_for) else [*made_for, NetView(net, TRAIN)]
 
 
 def _frozen(views: List[NetView]) -> Set[str]:

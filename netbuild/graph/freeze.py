@@ -8,9 +8,9 @@ from typing import Callable, Container, Iterator, Optional, Tuple
 from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError, NetbuildWarning
 from ..layers import infer
-from ..layers.training import draws, has_own_code, has_statistics, is_loss_layer
+from ..layers.roles import is_input, is_loss_layer
+from ..layers.training import draws, has_own_code, has_statistics
 from ..proto import copied
-from .feed import is_input
 
 BATCH_NORM = ("global", "batch")
 """The statistics that BatchNorm normalises by in training: those stored in its weights, or each batch's own."""

@@ -1,4 +1,4 @@
-"""Whether branches that are called frozen are: training changes nothing in them, nor do they count in the net's loss."""
+"""Whether branches that are called frozen are: training changes nothing in them, and they add nothing to the loss."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Collection, Dict, Iterator
 
 from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError
-from ..layers.training import Effect, draws, is_loss, is_loss_layer
+from ..layers.roles import is_loss, is_loss_layer
+from ..layers.training import Effect, draws
 from .view import NetView
 
 _SHOWN = 5

@@ -30,5 +30,5 @@ def kept_values(use: Use) -> int:
 
 
 def column_values(use: Use) -> int:
-    """Return how many values of windows a layer lays out for one image, whatever the batch."""
+    """Return how many values a layer lays out for one image, whatever the batch."""
     return of(use.layer).memory.columns(use) if use.bottoms and use.tops else 0

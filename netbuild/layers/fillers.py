@@ -7,7 +7,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Tuple
 from ..engine.caffe import Message
 from .lengths import Shape, shape_text
 from .row import Filled
-from .table import of
+from .table import of, of_type
 
 
 def filler_faults(layer: Message, params: Optional[List[Shape]], tops: List[Shape]) -> Iterator[str]:
@@ -16,6 +16,12 @@ def filler_faults(layer: Message, params: Optional[List[Shape]], tops: List[Shap
         why = _why(filler, shape)
         if why is not None:
             yield f"Caffe aborts on its {field} {filler.type!r}: {why}"
+
+
+def has_weight_filler(kind: str) -> bool:
+    """Tell whether the first blob of a layer type is weights that a `weight_filler` fills, usually at random."""
+    fillers = of_type(kind).weights.fillers
+    return not callable(fillers) and "weight_filler" in fillers
 
 
 def _filled(layer: Message, params: List[Shape], tops: List[Shape]) -> Iterator[Filled]:

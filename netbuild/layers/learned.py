@@ -73,6 +73,12 @@ def prelu(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [shape], [()] if layer.prelu_param.channel_shared else [(channels,)]
 
 
+def prelu_columns(use: Use) -> int:
+    """PReLU: ones for the values of one image."""
+    shape = use.bottoms[0]
+    return count(shape[1:]) if shape else 0
+
+
 def normalize(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Normalize of SSD's fork (normalize_layer.cpp): one factor for each channel, or one for all."""
     shape = bottoms[0]

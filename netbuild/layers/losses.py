@@ -67,6 +67,12 @@ def softmax_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [(), bottoms[0]][: len(layer.top)], []
 
 
+def softmax_loss_kept(use: Use) -> int:
+    """SoftmaxWithLoss: the probabilities, and its loss_weight as often, which its own Softmax takes for its loss's."""
+    weight = use.layer.loss_weight[0] if use.layer.loss_weight else 1
+    return (2 if weight else 1) * count(use.bottoms[0])
+
+
 def softmax_classes(layer: Message, scores: Known) -> Length:
     """SoftmaxWithLoss: the classes along its axis."""
     axis: int = layer.softmax_param.axis
@@ -85,6 +91,11 @@ def infogain_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
         if differ(product([classes, classes]), product(bottoms[2])):
             raise UnfitError("the third bottom must have a row and a column for each class")
     return [(), scores][: len(layer.top)], []
+
+
+def infogain_loss_kept(use: Use) -> int:
+    """InfogainLoss: the probabilities, and a loss_weight of 1 as often, which its own Softmax takes for its loss's."""
+    return 2 * count(use.bottoms[0])
 
 
 def infogain_classes(layer: Message, scores: Known) -> Length:

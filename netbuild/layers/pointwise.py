@@ -7,7 +7,6 @@ from typing import List, Optional
 
 from ..engine.caffe import TRAIN, Message
 from .lengths import (
-    Rule,
     Shape,
     Shapes,
     UnfitError,
@@ -30,18 +29,23 @@ def same(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [bottoms[0]] * len(layer.top), []
 
 
-def powers_of(param: str) -> Rule:
-    """Return the rule of Exp or Log: of a base above 0, or -1 for e."""
+def _require_base(base: float) -> None:
+    if base != -1 and not 0 < base < math.inf:
+        raise UnfitError(f"base {base:g} must be above 0, or -1 for e")
 
-    def rule(layer: Message, bottoms: List[Shape]) -> Shapes:
-        base: float = getattr(layer, param).base
-        if base != -1 and not 0 < base < math.inf:
-            raise UnfitError(f"base {base:g} must be above 0, or -1 for e")
-        if base == 1 and layer.type == "Log":
-            raise UnfitError("there is no logarithm to the base 1")
-        return [bottoms[0]], []
 
-    return rule
+def exp(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """Exp: of a base above 0, or -1 for e."""
+    _require_base(layer.exp_param.base)
+    return [bottoms[0]], []
+
+
+def log(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """Log: to a base above 0, or -1 for e."""
+    _require_base(layer.log_param.base)
+    if layer.log_param.base == 1:
+        raise UnfitError("there is no logarithm to the base 1")
+    return [bottoms[0]], []
 
 
 def power_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
@@ -108,13 +112,24 @@ def lrn_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> s
 
 
 def lrn_kept(use: Use) -> int:
-    """LRN: the scale of each value; within a channel the squares, their pools, their power, and a copy."""
-    return (1 if _is_across_channels(use.layer) else 4) * count(use.bottoms[0])
+    """LRN: the scale of each value; within a channel squares, pools and powers, their gradients and two splits'."""
+    if _is_across_channels(use.layer):
+        return count(use.bottoms[0])
+    return (8 if use.backward else 3) * count(use.bottoms[0])
 
 
 def mvn(_layer: Message, bottoms: List[Shape]) -> Shapes:
     """MVN: its top always has four axes."""
     return [(None,) * 4 if bottoms[0] is None else legacy(bottoms[0])], []
+
+
+def lrn_columns(use: Use) -> int:
+    """LRN: across channels, the squares of one image with a border of channels that are 0."""
+    shape = use.bottoms[0]
+    if not _is_across_channels(use.layer):
+        return 0
+    assert shape is not None
+    return (count(shape[1:2]) + int(use.layer.lrn_param.local_size) - 1) * count(shape[2:])
 
 
 def normalizes_variance(layer: Message) -> bool:
@@ -184,6 +199,25 @@ def argmax(layer: Message, bottoms: List[Shape]) -> Shapes:
     if axis is not None:
         return [replaced(shape, axis, p.top_k)], []
     return [(*shape[:1], 2 if p.out_max_val else 1, p.top_k, *(1,) * (len(shape) - 3))], []
+
+
+def split_kept(use: Use) -> int:
+    """Split: a gradient for each top, while their values are the bottom's own."""
+    return sum(map(count, use.tops)) if use.backward else 0
+
+
+def reduction_kept(use: Use) -> int:
+    """Reduction: for a sum or a mean, ones to multiply what becomes one value by."""
+    p, shape = use.layer.reduction_param, use.bottoms[0]
+    assert shape is not None
+    return count(shape[canonical(shape, p.axis) :]) if p.operation in (p.SUM, p.MEAN) else 0
+
+
+def argmax_columns(use: Use) -> int:
+    """ArgMax: the values that it chooses from, each with its place."""
+    p, shape = use.layer.argmax_param, use.bottoms[0]
+    assert shape is not None
+    return 2 * count((shape[canonical(shape, p.axis)],) if p.HasField("axis") else shape[1:])
 
 
 def reduction(layer: Message, bottoms: List[Shape]) -> Shapes:

@@ -89,7 +89,7 @@ class Memory(NamedTuple):
     kept: Values
     """Values that it keeps beside its tops, which grow with the batch (its Reshape and Forward_cpu)."""
     columns: Values
-    """Values that it lays out for one image, whatever the batch (im2col)."""
+    """Values that it lays out for one image, whatever the batch, such as those of windows (im2col)."""
     hands_on: Fact
     """Whether its tops are its bottom's own memory, under other names."""
     stays: Union[bool, Callable[[Message, List[Shape]], bool]]

@@ -13,9 +13,7 @@ from typing import Dict, List, Mapping, Optional
 from ..engine.caffe import TRAIN, Message
 from .inference import Layers
 from .lengths import Shape
-from .roles import is_loss as is_loss
-from .roles import is_loss_layer as is_loss_layer
-from .row import answer
+from .row import Training, answer
 from .table import UNKNOWN, of
 
 
@@ -157,10 +155,10 @@ def drifts(layer: Message, phase: int) -> bool:
 
 def draws(layer: Message, phase: int) -> Optional[bool]:
     """Tell whether chance decides what the layer computes; None for types not known here and a user's own code."""
-    effect = of(layer).training
-    if of(layer) is UNKNOWN or effect.own_code:
+    facts = _facts(layer)
+    if facts is None:
         return None
-    return answer(effect.draws if phase_of(layer, phase) == TRAIN else effect.draws_in_test, layer)
+    return answer(facts.draws if phase_of(layer, phase) == TRAIN else facts.draws_in_test, layer)
 
 
 def crops_at_random(layer: Message, phase: int) -> bool:
@@ -173,8 +171,14 @@ def remembers(layer: Message) -> Optional[bool]:
 
     None for types that are not known here and for a user's own code.
     """
-    effect = of(layer).training
-    return None if of(layer) is UNKNOWN or effect.own_code else effect.remembers
+    facts = _facts(layer)
+    return None if facts is None else facts.remembers
+
+
+def _facts(layer: Message) -> Optional[Training]:
+    """Return what training does to the layer's type, None where that is not known here."""
+    row = of(layer)
+    return None if row is UNKNOWN or row.training.own_code else row.training
 
 
 def _shared_rates(layers: Layers) -> Dict[str, float]:

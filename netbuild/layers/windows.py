@@ -312,10 +312,14 @@ def spp_draws(layer: Message) -> bool:
 
 
 def spp_kept(use: Use) -> int:
-    """SPP: what its poolings give before it is joined, with where each value comes from, unless it is an average."""
+    """SPP: where each value comes from, unless it is an average; of several levels what each gives, to be joined, and
+    its gradients."""
     p, top = use.layer.spp_param, count(use.tops[0])
     places = 0 if p.pool == p.AVE else top
-    return places + (top if p.pyramid_height > 1 else 0)
+    if p.pyramid_height == 1:
+        return places
+    gradients = p.pyramid_height * count(use.bottoms[0]) + top if use.backward else 0
+    return places + top + gradients
 
 
 def spp_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> str:
