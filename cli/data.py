@@ -55,6 +55,8 @@ def digits(folder: str, image_format: str) -> None:
 
 def _write(splits: Dict[str, Digits], folder: str, image_format: str) -> None:
     with progress(total(splits), "writing images") as bar:
-        written = write_images(splits, folder, image_format=image_format, progress=bar.update)
+        written = write_images(
+            splits, folder, image_format=image_format, progress=lambda done, _all: bar.update(done - bar.pos)
+        )
     for name, count in written.counts.items():
         say(f"{written.path(name)}  {count:,} images")

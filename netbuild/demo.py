@@ -24,7 +24,7 @@ from .show.findings import gather_report
 from .show.report import write_report
 from .train.log import draw_curves
 from .train.run import Trained, train_solver
-from .verify.branches import Original, verify_branches
+from .verify.branches import Comparison, Original, verify_branches
 from .verify.engines import compare_engines
 from .weights.index import index
 
@@ -50,7 +50,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What the demo found and wrote."""
+    """What the demo measured and wrote."""
 
     scores: List[Score]
     files: List[Path]
@@ -91,61 +91,104 @@ def run_demo(
         >>> [score.net for score in done.scores], done.report.name
         (['odd', 'even', 'fused'], 'report.html')
     """
+    trained = _checked(weights)
+    splits = load_digits() if data == "digits" else load_mnist(data)
+    root = emptied(Path(folder), force, [*trained.values(), Path(data)])
+    usual = ITERATIONS["digits" if data == "digits" else "mnist"]
+    on_step(f"data: {data}")
+    demo = _Demo(root, write_images(splits, root / "data"), on_step)
+    models = demo.branches(trained, branch_iterations or usual[0])
+    written, init = demo.fused(models, head_iterations or usual[1])
+    comparisons = demo.proved(written, init, models)
+    head = demo.head(written, init, head_iterations or usual[1])
+    on_step("evaluating")
+    scores = demo.scores({**models, "fused": head.caffemodel})
+    alone = {p: Scorer(root / p / "train_val.prototxt", models[p], labels) for p, labels in BRANCHES.items()}
+    whole = Scorer(written["train_val"], head.caffemodel)
+    evaluation = score_nets(whole, demo.lists.path("test_all"), alone)
+    page = root / "report.html"
+    write_report(gather_report(root), page, comparisons=comparisons, evaluation=evaluation)
+    files = [*written.values(), init, head.caffemodel, head.log, root / "fused" / "curves.png"]
+    return Demonstration(scores, files, page)
+
+
+def _checked(weights: Optional[Mapping[str, PathLike]]) -> Dict[str, Path]:
+    """Return the weights of branches that are trained already; raise NetbuildError for anything else."""
+    if not isinstance(weights or {}, Mapping):
+        raise NetbuildError(f"weights: expected {{'odd': FILE, 'even': FILE}}, found {weights!r}")
     trained = {prefix: Path(path) for prefix, path in (weights or {}).items()}
     unknown = sorted(set(trained) - set(BRANCHES))
     if unknown:
         raise NetbuildError(f"weights for {unknown[0]!r}: the demo's branches are {' and '.join(BRANCHES)}")
     for path in trained.values():
         index(path)
-    splits = load_digits() if data == "digits" else load_mnist(data)
-    root = emptied(Path(folder), force, [*trained.values(), Path(data)])
-    usual = ITERATIONS["digits" if data == "digits" else "mnist"]
-    branch_iterations, head_iterations = branch_iterations or usual[0], head_iterations or usual[1]
-    on_step(f"data: {data}")
-    lists = write_images(splits, root / "data")
-    for prefix in BRANCHES:
-        _emit_branch(root / prefix, prefix, lists, branch_iterations)
-        if prefix not in trained:
-            on_step(f"training the branch {prefix} alone: {branch_iterations} iterations")
-            result = _finished(train_solver(root / prefix / "solver.prototxt", root / prefix))
-            draw_curves(result.log, root / prefix / "curves.png", title=f"branch {prefix}")
-            trained[prefix] = result.caffemodel
-    fused, init = root / "fused", root / "fused" / "init.caffemodel"
-    written = _emit_fusion(fused, lists, head_iterations)
-    on_step("fusing the weights of both branches into one file")
-    report = fuse_weights(written["train_val"], trained, init)
-    on_step(f"{report.plan.blob_count()} blobs bit-equal to their sources")
-    originals = {p: Original(str(root / p / "train_val.prototxt"), str(trained[p])) for p in BRANCHES}
-    comparisons = verify_branches(written["train_val"], init, originals)
-    for found in comparisons:
-        if not found.equal:
-            where = f"from layer {found.first_difference!r} on" if found.differences else "in how images are prepared"
-            raise NetbuildError(f"branch {found.prefix}: the fused net differs {where}")
-        on_step(f"verified in Caffe: {found.seam} is bit-equal to what {found.prefix} computes alone")
-    on_step(f"training the head: {head_iterations} iterations, the branches frozen")
-    head = _finished(train_solver(written["solver"], fused, weights=[init]))
-    draw_curves(head.log, fused / "curves.png", title="head of the fused net")
-    on_step(_second_engine(written["deploy"], head.caffemodel))
-    on_step("evaluating")
-    nets: Dict[str, Tuple[Path, Path]] = {prefix: (root / prefix, trained[prefix]) for prefix in BRANCHES}
-    nets["fused"] = (fused, head.caffemodel)
-    scores = [_score(name, net / "train_val.prototxt", model, lists) for name, (net, model) in nets.items()]
-    alone = {p: Scorer(root / p / "train_val.prototxt", trained[p], labels) for p, labels in BRANCHES.items()}
-    evaluation = score_nets(Scorer(written["train_val"], head.caffemodel), lists.path("test_all"), alone)
-    page = root / "report.html"
-    write_report(gather_report(root), page, comparisons=comparisons, evaluation=evaluation)
-    files = [*written.values(), init, head.caffemodel, head.log, fused / "curves.png"]
-    return Demonstration(scores, files, page)
+    return trained
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """The steps of the recipe, each of which says what it does."""
+
+    root: Path
+    lists: Written
+    say: Say
+
+    def branches(self, trained: Mapping[str, Path], iterations: int) -> Dict[str, Path]:
+        """Write the net of each branch, and train it unless it is trained already; return the weights."""
+        models: Dict[str, Path] = dict(trained)
+        for prefix in BRANCHES:
+            folder = self.root / prefix
+            _emit_branch(folder, prefix, self.lists, iterations)
+            if prefix not in models:
+                self.say(f"training the branch {prefix} alone: {iterations} iterations")
+                result = _finished(train_solver(folder / "solver.prototxt", folder))
+                draw_curves(result.log, folder / "curves.png", title=f"branch {prefix}")
+                models[prefix] = result.caffemodel
+        return models
+
+    def fused(self, models: Mapping[str, Path], iterations: int) -> Tuple[Dict[str, Path], Path]:
+        """Write the fused net, its files by name, and its weights."""
+        written = _emit_fusion(self.root / "fused", self.lists, iterations)
+        init = self.root / "fused" / "init.caffemodel"
+        self.say("fusing the weights of both branches into one file")
+        report = fuse_weights(written["train_val"], models, init)
+        self.say(f"{report.plan.blob_count()} blobs bit-equal to their sources")
+        return written, init
+
+    def proved(self, written: Mapping[str, Path], init: Path, models: Mapping[str, Path]) -> List[Comparison]:
+        """Compare the fused net with its branches; raise NetbuildError where it differs."""
+        originals = {p: Original(str(self.root / p / "train_val.prototxt"), str(models[p])) for p in BRANCHES}
+        comparisons = verify_branches(written["train_val"], init, originals)
+        for one in comparisons:
+            if not one.equal:
+                where = f"from layer {one.first_difference!r} on" if one.differences else "in how images are prepared"
+                raise NetbuildError(f"branch {one.prefix}: the fused net differs {where}")
+            self.say(f"verified in Caffe: {one.seam} is bit-equal to what {one.prefix} computes alone")
+        return comparisons
+
+    def head(self, written: Mapping[str, Path], init: Path, iterations: int) -> Trained:
+        """Train the head of the fused net, and let another engine compute it too."""
+        folder = self.root / "fused"
+        self.say(f"training the head: {iterations} iterations, the branches frozen")
+        head = _finished(train_solver(written["solver"], folder, weights=init))
+        draw_curves(head.log, folder / "curves.png", title="head of the fused net")
+        self.say(_second_engine(written["deploy"], head.caffemodel))
+        return head
+
+    def scores(self, models: Mapping[str, Path]) -> List[Score]:
+        """Return how often each net is right on the images of its own task."""
+        nets = {name: self.root / name / "train_val.prototxt" for name in (*BRANCHES, "fused")}
+        return [_score(name, net, models[name], self.lists) for name, net in nets.items()]
 
 
 def _second_engine(net: Path, weights: Path) -> str:
-    """Return what OpenCV has to say of the fused net; where it is not there, that it was not asked."""
+    """Return what OpenCV says of the fused net; where it is not installed, that it was not asked."""
     if find_spec("cv2") is None:
         return "OpenCV is not here to run the fused net as well: pip install 'netbuild[opencv]'"
-    found = compare_engines(net, weights)[-1]
-    if not found.equal:
-        raise NetbuildError(f"OpenCV's {found.blob} differs from Caffe's by {found.largest_difference:g}")
-    return f"OpenCV computes the same: its {found.blob} differs from Caffe's by {found.largest_difference:.1g} at most"
+    last = compare_engines(net, weights)[-1]
+    if not last.equal:
+        raise NetbuildError(f"OpenCV's {last.blob} differs from Caffe's by {last.largest_difference:g}")
+    return f"OpenCV computes the same: its {last.blob} differs from Caffe's by {last.largest_difference:.1g} at most"
 
 
 def _finished(result: Trained) -> Trained:

@@ -103,6 +103,12 @@ def require_finite(what: str, values: Iterable[float]) -> None:
             raise GraphError(f"{what} is {value:g}; a finite number is needed")
 
 
+def require_type(value: object, kind: type, what: str) -> None:
+    """Raise NetbuildError for an argument of another kind than a public function takes; `what` is its name."""
+    if not isinstance(value, kind):
+        raise NetbuildError(f"{what}: expected {kind.__name__}(...), found {value!r}")
+
+
 def require_factor(what: str, value: float) -> None:
     """Raise GraphError for a factor on images that is no finite number, or 0."""
     require_finite(what, [value])

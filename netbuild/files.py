@@ -7,11 +7,13 @@ import re
 import stat
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import IO, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
 from .errors import NetbuildError, some
 
 PathLike = Union[str, "os.PathLike[str]"]
+Progress = Callable[[int, int], None]
+"""Called with how much is done (bytes, images) and how much there is in all, 0 where that is not known."""
 _AS_IT_WAS = "an old one is as it was"
 
 
@@ -19,22 +21,31 @@ def existing_file(path: PathLike, what: str) -> Path:
     """Return `path` if it is a regular file that is not empty; else raise one sentence about `what`."""
     if not isinstance(path, (str, os.PathLike)):
         raise NetbuildError(f"{what}: expected a path, found {type(path).__name__}")
-    found = Path(path)
-    status = _status(found, what)
+    file = Path(path)
+    status = _status(file, what)
     if status is None:
-        raise NetbuildError(f"{what} {str(found)!r}: no such file")
+        raise NetbuildError(f"{what} {str(file)!r}: no such file")
     if not stat.S_ISREG(status.st_mode):
-        raise NetbuildError(f"{what} {str(found)!r}: not a regular file")
+        raise NetbuildError(f"{what} {str(file)!r}: not a regular file")
     if status.st_size == 0:
-        raise NetbuildError(f"{what} {str(found)!r}: the file is empty")
-    if not os.access(found, os.R_OK):
-        raise NetbuildError(f"{what} {str(found)!r}: not readable (permission denied)")
-    return found
+        raise NetbuildError(f"{what} {str(file)!r}: the file is empty")
+    if not os.access(file, os.R_OK):
+        raise NetbuildError(f"{what} {str(file)!r}: not readable (permission denied)")
+    return file
 
 
-def listed_paths(paths: Union[PathLike, Sequence[PathLike]]) -> List[str]:
-    """Return the paths that an argument names: one alone, or several."""
-    return [os.fspath(one) for one in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+def listed_paths(paths: Union[PathLike, Iterable[PathLike]], what: str = "paths") -> List[str]:
+    """Return the paths that an argument names, one alone or several; `what` names it where it is something else."""
+    listed = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    if isinstance(listed, (bytes, Mapping)) or not isinstance(listed, Iterable):
+        raise NetbuildError(f"{what}: expected a path or a list of paths, found {paths!r}")
+    return [_path(one, what) for one in listed]
+
+
+def _path(path: PathLike, what: str) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise NetbuildError(f"{what}: expected a path or a list of paths, found {path!r} in the list")
+    return os.fspath(path)
 
 
 def is_there(path: PathLike, what: str) -> bool:
@@ -109,45 +120,51 @@ def replacing_together(paths: Sequence[PathLike], *, durable: bool = True) -> It
     """Give temporary files as `replacing` does, which take their places one right after the other when all are whole.
 
     Names change hands one at a time, and a process that is killed in that moment leaves some old and some new:
-    whoever has to know records what belongs together. An error in the block is told of the first file.
+    whoever has to know records what belongs together. An error in the block names the first file.
     """
     for path in paths:
         require_output(path, [])
     targets = [Path(os.path.realpath(path)) for path in paths]
     temporaries = [target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp") for target in targets]
-    try:
-        # Made within the try: Ctrl-C may come between a file and its name.
-        with _telling(targets[0]), ExitStack() as stack:
+    with _removed_on_failure(temporaries):
+        # Made within it: Ctrl-C may come between a file and its name.
+        with _in_words(targets[0]), ExitStack() as stack:
             files = [stack.enter_context(_opened(*pair)) for pair in zip(temporaries, targets)]
             yield list(files)
             for file, target in zip(files, targets):
                 _finish(file, target, durable=durable)
         _give_names(temporaries, targets)
-    except BaseException:
-        for temporary in temporaries:
-            with suppress(OSError):
-                temporary.unlink()
-        raise
     if durable:
         for folder in {target.parent for target in targets}:
             sync_folder(folder)
 
 
 @contextmanager
+def _removed_on_failure(paths: Sequence[Path]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            with suppress(OSError):
+                path.unlink()
+        raise
+
+
+@contextmanager
 def _opened(temporary: Path, target: Path) -> Iterator[IO[bytes]]:
-    with _telling(target):
+    with _in_words(target):
         file = temporary.open("x+b")
     try:
         _permit_as(file, target)
         yield file
     finally:
-        # To close it is to try once more to write what could not be written, and has been told.
+        # To close it is to try once more to write what could not be written, and has been reported.
         with suppress(OSError):
             file.close()
 
 
 def _finish(file: IO[bytes], target: Path, *, durable: bool) -> None:
-    with _telling(target):
+    with _in_words(target):
         file.flush()
         if durable:
             os.fsync(file.fileno())
@@ -156,12 +173,12 @@ def _finish(file: IO[bytes], target: Path, *, durable: bool) -> None:
 def _give_names(temporaries: Sequence[Path], targets: Sequence[Path]) -> None:
     for number, (temporary, target) in enumerate(zip(temporaries, targets)):
         done = [str(other) for other in targets[:number]]
-        with _telling(target, f"{some(done)} is new already: write all again" if done else _AS_IT_WAS):
+        with _in_words(target, f"{some(done)} is new already: write all again" if done else _AS_IT_WAS):
             temporary.replace(target)
 
 
 @contextmanager
-def _telling(target: Path, rest: str = _AS_IT_WAS) -> Iterator[None]:
+def _in_words(target: Path, rest: str = _AS_IT_WAS) -> Iterator[None]:
     """Turn an error of the system's into the sentence about the file that could not be written."""
     try:
         yield
@@ -203,7 +220,7 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     """Replace several files, which belong together: all are written before the first of them takes its name."""
     with replacing_together(list(contents)) as files:
         for file, (path, content) in zip(files, contents.items()):
-            with _telling(path):
+            with _in_words(path):
                 file.write(content)
                 # Here, not at the end, shows whether the disk has room for it.
                 file.flush()

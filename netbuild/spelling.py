@@ -37,6 +37,11 @@ def name_of(name: str, *, flag: str = "") -> str:
     return f"--{flag or name.replace('_', '-')}" if _AS_FLAGS.get() else name
 
 
+def either(on_command_line: str, in_python: str) -> str:
+    """Return the text for whoever reads the message, where one cannot be spelled from the other."""
+    return on_command_line if _AS_FLAGS.get() else in_python
+
+
 def spells_flags() -> bool:
     """Tell whether options are spelled as flags."""
     return _AS_FLAGS.get()

@@ -195,12 +195,12 @@ def _solved(path):
     return end
 
 
-def trained(**job):
+def trained(job):
     """Train; then tell what the signals that ask to end would do."""
     from netbuild.engine.child import ENDINGS
     from netbuild.train.child import train
 
-    yield from train(**job)
+    yield from train(job)
     yield [getattr(signal.getsignal(number), "name", "ours") for number in ENDINGS]
 
 

@@ -10,7 +10,7 @@ from commands import run
 
 from netbuild import proto, train_solver
 from netbuild.errors import NetbuildError
-from netbuild.train import reach
+from netbuild.train import reach, solverstate
 from netbuild.train.head import Features
 
 
@@ -181,8 +181,22 @@ def test_a_solverstate_in_hdf5_of_another_net_is_told(half, tmp_path):
         train_solver(solver, tmp_path / "more", resume=ended.solverstate)
 
 
+def test_a_solverstate_in_hdf5_of_any_name_guards_the_snapshots_after_it(half, tmp_path):
+    """Its iteration is what it holds, not what it is called."""
+    h5py = pytest.importorskip("h5py")
+    solver, ended = half("HDF5")
+    with h5py.File(ended.solverstate, "r") as file:
+        assert file["iter"][()].item() == 5
+    folder = ended.solverstate.parent
+    for path in (ended.caffemodel, ended.solverstate):
+        path.with_name(path.name.replace("_iter_5", "_iter_7")).write_bytes(path.read_bytes())
+    ended.solverstate.rename(folder / "half.solverstate.h5")
+    with pytest.raises(NetbuildError, match="holds snapshots beyond iteration 5 .s_iter_7.caffemodel.h5., which"):
+        train_solver(solver, folder, resume=folder / "half.solverstate.h5")
+
+
 def test_without_h5py_a_solverstate_in_hdf5_is_caffes_to_read(half, tmp_path, monkeypatch):
     solver, ended = half("HDF5")
-    monkeypatch.setattr(reach, "find_spec", lambda _name: None)
-    assert reach.learned_net(ended.solverstate) is None
+    monkeypatch.setattr(solverstate, "find_spec", lambda _name: None)
+    assert solverstate.learned_net(ended.solverstate) is None
     assert train_solver(solver, tmp_path / "half", resume=ended.solverstate).iteration == 10

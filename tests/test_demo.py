@@ -29,6 +29,12 @@ def test_the_demo_on_the_bundled_digits(tmp_path):
     assert [path.name for path in (tmp_path / "demo").iterdir()] == [".netbuild-demo"]
 
 
+def test_weights_of_another_kind_are_refused_in_words(tmp_path):
+    with pytest.raises(NetbuildError, match="^weights: expected {'odd': FILE, 'even': FILE}, found 'odd.caffemodel'"):
+        run_demo(tmp_path / "demo", weights="odd.caffemodel")
+    assert not (tmp_path / "demo").exists()
+
+
 @pytest.mark.parametrize(
     "name",
     ["notes.txt", "odd/notes.txt", "data/train/me.png", "fused/features/train/mine.h5", "fused/run/x", "data/mine/"],

@@ -19,7 +19,9 @@ from netbuild.branches.lenet import MNIST
 from netbuild.data.images import encoded
 from netbuild.errors import CaffeError, GraphError, NetbuildError, NetbuildWarning, WeightsError
 from netbuild.evaluation import figures
+from netbuild.graph.view import NetView
 from netbuild.soundness.images import read_images
+from netbuild.spelling import flags
 
 ODD, EVEN = (1, 3, 5, 7, 9), (0, 2, 4, 6, 8)
 SPLITS = {"train": "train", "test": "val"}
@@ -133,9 +135,13 @@ def test_a_deploy_net_needs_to_be_told_how_images_are_prepared(models, prime_lis
     # The usual preparation is for those that tell none.
     mixed = score_nets(scorer(models, "all"), prime_list, {"b": scorer(models, "all", "deploy")}, preparation=PREPARED)
     assert mixed.answers[1].probabilities == pytest.approx(told.answers[0].probabilities, abs=1e-5)
-    with pytest.raises(GraphError, match="deploy.prototxt: does not tell how its images are prepared; give --mean"):
+    with pytest.raises(
+        GraphError, match="deploy.prototxt: does not tell how its images are prepared; give preparation=Preparation"
+    ):
         score_nets(scorer(models, "all", "deploy"), prime_list)
-    with pytest.raises(GraphError, match="its data layer 'mnist' tells how images are prepared; leave out --mean"):
+    with pytest.raises(
+        GraphError, match="its data layer 'mnist' tells how images are prepared; leave out its preparation"
+    ):
         score_nets(scorer(models, "all", preparation=PREPARED), prime_list)
     with pytest.raises(NetbuildError, match="the data layers of the nets tell how images are prepared"):
         score_nets(scorer(models, "all"), prime_list, preparation=PREPARED)
@@ -211,7 +217,7 @@ def test_where_the_scores_are(last, scores):
     from netbuild.evaluation.scorer import _scores
 
     text = layer("data", "Input", "", "f label", "input_param { shape { dim: 2 dim: 5 } shape { dim: 2 } }")
-    assert _scores(net(text + last), "x") == scores
+    assert _scores(NetView.of_all_layers(net(text + last)), "x") == scores
 
 
 def test_nets_without_a_classifier_or_with_several_are_refused(models, prime_list, tmp_path):
@@ -219,11 +225,11 @@ def test_nets_without_a_classifier_or_with_several_are_refused(models, prime_lis
     two = text + fc("other", "ip1", 4) + layer("other_loss", "SoftmaxWithLoss", "other label")
     (tmp_path / "two.prototxt").write_text(two)
     several = Scorer(tmp_path / "two.prototxt", models / "all.caffemodel")
-    with pytest.raises(GraphError, match="has 2 classifiers, with the scores ip2, other; name .* --scores BLOB"):
+    with pytest.raises(GraphError, match="has 2 classifiers, with the scores ip2, other; name .* scores=.BLOB.$"):
         score_nets(several, prime_list)
     named = Scorer(several.net, several.weights, scores="ip2")
     assert score_nets(named, prime_list).top1 == score_nets(scorer(models, "all"), prime_list).top1
-    with pytest.raises(GraphError, match="--scores: no blob 'ip3' in the net; did you mean"):
+    with pytest.raises(GraphError, match="scores: no blob 'ip3' in the net; did you mean"):
         score_nets(Scorer(several.net, several.weights, scores="ip3"), prime_list)
     with pytest.raises(GraphError, match="the blob 'conv1' .20 x 20 x 24 x 24, for 20 images. does not hold one score"):
         score_nets(Scorer(several.net, several.weights, scores="conv1"), prime_list)
@@ -280,9 +286,11 @@ def test_labels_that_do_not_fit_are_refused(models, prime_list, small_lists, tmp
     odd_list = small_lists.path("val_odd")
     with pytest.raises(NetbuildError, match="the label 5 of .* is beyond those of .*train_val.prototxt .0 to 4.; say"):
         score_nets(scorer(models, "odd"), prime_list)
-    with pytest.raises(NetbuildError, match="--labels 1,3: 2 labels, and .* has 5 outputs"):
+    with pytest.raises(NetbuildError, match=r"labels=\[1, 3\]: 2 labels, and .* has 5 outputs"):
         score_nets(scorer(models, "odd", labels=(1, 3)), odd_list)
-    with pytest.raises(NetbuildError, match="--labels odd=1,3,5,7,7: each output needs a label of its own"):
+    with pytest.raises(
+        NetbuildError, match=r"labels=\[1, 3, 5, 7, 7\] of branch .odd.: each output needs a label of its own"
+    ):
         score_nets(scorer(models, "all"), prime_list, {"odd": scorer(models, "odd", labels=(1, 3, 5, 7, 7))})
     with pytest.raises(NetbuildError, match="branch 'odd': an output stands for label 11, which is beyond"):
         score_nets(scorer(models, "all"), prime_list, {"odd": scorer(models, "odd", labels=(1, 3, 5, 7, 11))})
@@ -307,6 +315,44 @@ def test_lists_that_do_not_fit_are_refused(models, tmp_path, small_lists):
             score_nets(scorer(models, "all"), tmp_path / "list.txt")
     with pytest.raises(NetbuildError, match="list 'nowhere.txt': no such file"):
         score_nets(scorer(models, "all"), "nowhere.txt")
+
+
+@pytest.mark.parametrize(
+    ("asked", "flag", "argument"),
+    [
+        (
+            {"labels": (1, 3, 5, 7, 7)},
+            "--labels odd=1,3,5,7,7: each",
+            r"labels=\[1, 3, 5, 7, 7\] of branch 'odd': each",
+        ),
+        ({"scores": "nowhere"}, "odd/train_val.prototxt: --scores: no blob", "odd/train_val.prototxt: scores: no blob"),
+        (
+            {"preparation": PREPARED},
+            "leave out --mean, --scale and the like for it, or",
+            "leave out its preparation, or",
+        ),
+        (
+            {"file": "deploy"},
+            r"give --mean \(or --mean none\) and --scale, as",
+            r"give preparation=Preparation\(mean=..., scale=...\), as",
+        ),
+    ],
+)
+def test_errors_name_flags_on_the_command_line_and_arguments_in_python(models, prime_list, asked, flag, argument):
+    branch = {"odd": scorer(models, "odd", **asked)}
+    with pytest.raises(NetbuildError, match=argument):
+        score_nets(scorer(models, "all"), prime_list, branch)
+    with flags(), pytest.raises(NetbuildError, match=flag):
+        score_nets(scorer(models, "all"), prime_list, branch)
+
+
+def test_what_is_no_scorer_is_refused_in_words(models, prime_list):
+    with pytest.raises(NetbuildError, match=r"^net: expected Scorer\(...\), found 'net.prototxt'"):
+        score_nets("net.prototxt", prime_list)
+    with pytest.raises(NetbuildError, match=r"^branch 'odd': expected Scorer\(...\), found \('a', 'b'\)"):
+        score_nets(scorer(models, "all"), prime_list, {"odd": ("a", "b")})
+    with pytest.raises(NetbuildError, match=r"^preparation: expected Preparation\(...\), found 128"):
+        score_nets(scorer(models, "all"), prime_list, preparation=128)
 
 
 def test_a_list_is_read_and_its_images_are_opened_once(models, prime_list, opened):

@@ -34,6 +34,7 @@ ROOMS = [
     "demo",
 ]
 INNER = {
+    "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "ending", "child"],
     "proto": ["lines", "state", "upgrade", "net", "forms"],
     "weights": [
@@ -91,7 +92,7 @@ INNER = {
     "features": ["split", "listing", "part", "child", "cluster", "store", "record", "make"],
     "show": ["words", "modules", "picture", "drawing", "findings", "report"],
     "train": [
-        *("events", "log", "prepare", "reach", "head", "job", "watch", "snapshots", "child", "follow", "run", "grid"),
+        *("events", "log", "job", "solverstate", "prepare", "reach", "head", "watch", "snapshots", "child", "follow", "run", "grid"),
     ],
 }
 

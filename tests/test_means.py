@@ -12,6 +12,7 @@ from netbuild import DataSource, Fusion, emit_files, lenet
 from netbuild.data.means import read_mean
 from netbuild.engine.child import run
 from netbuild.errors import NetbuildError
+from netbuild.graph.view import views
 from netbuild.soundness.check import data_faults, require_readable
 
 RESIZED = "new_height: 20 new_width: 24"
@@ -141,4 +142,4 @@ def test_a_mean_that_is_not_there_is_noted_where_nothing_runs(listed, pb):
     assert "the mean file 'mean.bp' is not there" in output
     assert not Path("run").exists()
     with pytest.raises(NetbuildError, match="the mean file 'mean.bp' is not there"):
-        require_readable(net(images()), "net", [0])
+        require_readable(views(net(images()), [0]), "net")

@@ -16,6 +16,7 @@ from netbuild.branches.lenet import MNIST
 from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.engine.child import apart, run
 from netbuild.errors import CaffeError, NetbuildError, NetbuildWarning
+from netbuild.graph.view import views
 from netbuild.soundness.check import data_faults, require_readable
 from netbuild.soundness.headers import read_header
 
@@ -240,8 +241,8 @@ def test_the_phases_are_looked_at_that_run(list_of):
     list_of(12)
     message = net((images() + scored()).replace('name: "d"', 'name: "d" include { phase: TRAIN }'))
     with pytest.raises(NetbuildError, match=r"^net: list 'list.txt': line 1 has the label 12"):
-        require_readable(message, "net", [TRAIN])
-    require_readable(message, "net", [TEST])
+        require_readable(views(message, [TRAIN]), "net")
+    require_readable(views(message, [TEST]), "net")
 
 
 HDF5 = "hdf5_data_param { source: 'files.txt' batch_size: 2 }"

@@ -10,6 +10,7 @@ from nets import layer, net
 from PIL import Image
 
 from netbuild.errors import NetbuildError, NetbuildWarning
+from netbuild.graph.view import views
 from netbuild.soundness.check import data_faults, require_readable
 
 NAMES = [f"{number}.png" for number in range(6)]
@@ -127,7 +128,7 @@ def test_two_streams_may_be_no_pairs(lists):
     assert weight == "DOUBT"
     assert "each begins anew at its own end: 'ok.txt' has 6 lines, 'b.txt' has 4 lines; where" in sentence
     with pytest.warns(NetbuildWarning, match="are read side by side"):
-        require_readable(message, "net", [0])
+        require_readable(views(message, [0]), "net")
     write("b.txt", NAMES[::-1])
     assert said(streams("b.txt")) == []
     ((weight, sentence),) = said(streams("b.txt", "shuffle: true"))

@@ -8,6 +8,7 @@ from PIL import Image
 
 from netbuild import DataSource, Fusion, Scorer, emit_files, lenet, proto, score_nets, train_solver
 from netbuild.branches.lenet import MNIST
+from netbuild.costs.summary import summarize
 from netbuild.errors import CaffeError, GraphError, NetbuildError, WeightsError
 from netbuild.train import events as ev
 from netbuild.train import prepare
@@ -186,12 +187,35 @@ def test_weights_that_would_not_arrive_are_refused_or_noted(solver, tmp_path, tr
     lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
     emit_files(Fusion({"a": lenet}, 10), DataSource(MNIST, **lists), tmp_path / "fused")
     fused = tmp_path / "fused" / "solver.prototxt"
-    with pytest.raises(WeightsError, match="3 frozen layers get no trained weights .a/conv1, .*, a/ip1.*--weights"):
+    with pytest.raises(
+        WeightsError,
+        match="3 frozen layers get no trained weights .a/conv1, .*, a/ip1.*give them with weights, .*force=True",
+    ):
         train_solver(fused, tmp_path / "run", max_iter=1)
     assert not (tmp_path / "run").exists()
     notes = []
     train_solver(fused, tmp_path / "run", max_iter=1, on_event=notes.append, force=True)
     assert "3 frozen layers get no trained weights" in notes[0].text
+
+
+def test_one_path_of_weights_is_a_list_of_one(solver, tmp_path):
+    lone = train_solver(solver, tmp_path / "first", max_iter=1).caffemodel
+    models = []
+    for number, weights in enumerate(([lone], lone, os.fspath(lone))):
+        ended = train_solver(solver, tmp_path / str(number), weights=weights, max_iter=1)
+        models.append(ended.caffemodel.read_bytes())
+    assert len(set(models)) == 1
+
+
+@pytest.mark.parametrize(
+    "weights", [None, 3, b"a.caffemodel", {"a": "a.caffemodel"}, [b"a.caffemodel"], [["a.caffemodel"]]]
+)
+def test_weights_of_another_kind_are_refused_in_words(solver, tmp_path, weights):
+    with pytest.raises(NetbuildError, match="^weights: expected a path or a list of paths, found "):
+        train_solver(solver, tmp_path / "run", weights=weights)
+    with pytest.raises(NetbuildError, match=r"^features: expected Features\(...\), found 'off'"):
+        train_solver(solver, tmp_path / "run", features="off")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_solver_that_asks_for_a_gpu_is_run_on_the_cpu_with_a_note(solver, tmp_path):
@@ -217,9 +241,9 @@ def test_results_of_an_earlier_run_are_not_overwritten(solver, tmp_path):
 
 def test_a_solverstate_is_told_from_a_caffemodel(solver, tmp_path, trained):
     result = train_solver(solver, tmp_path / "run", max_iter=1)
-    with pytest.raises(WeightsError, match="is a solverstate, not a caffemodel; give it with --resume"):
+    with pytest.raises(WeightsError, match="is a solverstate, not a caffemodel; give it with resume"):
         train_solver(solver, tmp_path / "x", weights=[result.solverstate])
-    with pytest.raises(WeightsError, match="is a caffemodel, not a solverstate; give it with --weights"):
+    with pytest.raises(WeightsError, match="is a caffemodel, not a solverstate; give it with weights"):
         train_solver(solver, tmp_path / "x", resume=trained / "a.caffemodel")
     with pytest.raises(NetbuildError, match="exclude each other"):
         train_solver(solver, tmp_path / "x", weights=[trained / "a.caffemodel"], resume=result.solverstate)
@@ -289,10 +313,14 @@ def test_curves_are_drawn(solver, tmp_path):
 
 
 def test_a_training_that_does_not_fit_is_told_before(solver, monkeypatch):
-    message = proto.read_solver(solver)
-    assert prepare.memory_note(message) is None
+    summed_up = []
+    monkeypatch.setattr(prepare, "summarize", lambda net: summed_up.append(net) or summarize(net))
+    memory = prepare.TrainingMemory(proto.read_net(proto.read_solver(solver).net))
+    assert memory.excess() is None
+    assert memory.in_words().startswith("training at batch 50 takes about ")
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3000}.get)
-    note = prepare.memory_note(message)
+    note = memory.excess()
     assert note.startswith("training at batch 50 takes about 0.0 GiB, and this machine has 0.0: the largest batch ")
     largest = int(note.split("that fits is ")[1].split()[0])
     assert 0 < largest < 50
+    assert len(summed_up) == 1

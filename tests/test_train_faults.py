@@ -92,7 +92,7 @@ def test_a_training_that_diverges_ends_at_the_loss_at_which_caffes_is_none(solve
         train_solver(changed(solver, snapshot_prefix="s"), tmp_path / "run")
     assert e.value.iteration == int(rows[-1][0])
     last = (e.value.iteration - 1) // 2 * 2
-    assert f"the last good snapshot is that of iteration {last}: --resume '{tmp_path}/run/s_iter_{last}" in str(e.value)
+    assert f"the last good snapshot is that of iteration {last}: resume='{tmp_path}/run/s_iter_{last}" in str(e.value)
     assert require_whole_snapshots(pb, tmp_path / "run") == list(range(2, last + 1, 2))
     for path in (tmp_path / "run").glob("*.caffemodel"):
         layers = pb.NetParameter.FromString(path.read_bytes()).layer
@@ -104,7 +104,7 @@ def test_a_training_that_diverges_ends_at_the_loss_at_which_caffes_is_none(solve
 
 def test_a_resumed_run_that_diverges_names_the_snapshot_that_it_began_from(solver, tmp_path):
     state = train_solver(solver, tmp_path / "run", max_iter=2).solverstate
-    with pytest.raises(DivergedError, match=f"since the one that it began from: --resume '{re.escape(str(state))}'"):
+    with pytest.raises(DivergedError, match=f"since the one that it began from: resume='{re.escape(str(state))}'"):
         train_solver(changed(solver, base_lr=1000, snapshot=0), tmp_path / "run", resume=state)
 
 
@@ -273,7 +273,7 @@ def test_a_disk_without_room_for_a_snapshot(solver, tmp_path, mounted, pb):
     notes = []
     with pytest.raises(NetbuildError, match="snapshot of iteration 30: it cannot be written .* MiB of the disk") as e:
         train_solver(solver, folder, max_iter=30, on_event=notes.append)
-    assert f"the last good snapshot is that of iteration 10: --resume '{folder}/s_iter_10.solverstate'" in str(e.value)
+    assert f"the last good snapshot is that of iteration 10: resume='{folder}/s_iter_10.solverstate'" in str(e.value)
     said = [note.text for note in notes if isinstance(note, ev.Note)]
     assert len(said) == 1
     assert said[0].startswith("snapshot of iteration 20: it cannot be written")
@@ -380,7 +380,7 @@ def test_a_disk_without_room_for_the_log(solver, mounted, pb):
 
     with pytest.raises(NetbuildError, match="train_log.csv': cannot be written .No space left on device.") as e:
         train_solver(changed(solver, max_iter=5000, snapshot=10, test_interval=1000, display=5), folder, on_event=fill)
-    assert "the last good snapshot is that of iteration 10: --resume" in str(e.value)
+    assert "the last good snapshot is that of iteration 10: resume=" in str(e.value)
     assert require_whole_snapshots(pb, folder) == [10]
     assert read_log(folder / "train_log.csv")["TRAIN", "loss"]
 
@@ -397,7 +397,7 @@ def test_a_log_that_cannot_be_written_ends_the_training_with_a_snapshot(solver, 
     with pytest.raises(NetbuildError, match="train_log.csv': cannot be written .Is a directory.; the last good") as e:
         train_solver(changed(solver, max_iter=5000, snapshot=0, display=5), tmp_path / "run", on_event=spoil)
     (saved,) = require_whole_snapshots(pb, tmp_path / "run")
-    assert f"that of iteration {saved}: --resume" in str(e.value)
+    assert f"that of iteration {saved}: resume=" in str(e.value)
     assert 16 <= saved < 5000
 
 

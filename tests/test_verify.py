@@ -56,6 +56,22 @@ def test_swapped_weights_are_found(fused, trained):
     assert [one.first_difference for one in found] == ["conv1", "conv1"]
 
 
+def test_one_image_is_a_list_of_one_and_other_kinds_are_refused_in_words(fused, trained):
+    target, weights = fused / "net/train_val.prototxt", fused / "init.caffemodel"
+    Image.fromarray(np.full((28, 28), 7, np.uint8)).save(fused / "one.png")
+    alone, listed = (
+        verify_branches(target, weights, originals(trained), images=images)
+        for images in (fused / "one.png", [os.fspath(fused / "one.png")])
+    )
+    assert alone == listed
+    assert alone[0].shape[0] == 1
+    for images in (None, 3, {"one.png": 1}, [3]):
+        with pytest.raises(NetbuildError, match="^images: expected a path or a list of paths, found "):
+            verify_branches(target, weights, originals(trained), images=images)
+    with pytest.raises(NetbuildError, match=r"^branch 'odd': expected Original\(...\), found 'lenet.prototxt'"):
+        verify_branches(target, weights, {"odd": "lenet.prototxt"})
+
+
 def test_images_are_fed_as_the_data_layer_prepares_them(fused, trained, monkeypatch):
     paths = []
     for value in (0, 128, 255):

@@ -24,10 +24,10 @@ def load_digits(seed: int = 0) -> Dict[str, Digits]:
         from sklearn import datasets
     except ImportError:
         raise NetbuildError("the bundled digits need scikit-learn: pip install 'netbuild[demo]'") from None
-    found = datasets.load_digits()
-    order = np.random.default_rng(seed).permutation(len(found.target))
-    pixels = np.stack([_enlarged(image) for image in found.images])[order]
-    labels = found.target[order]
+    bundled = datasets.load_digits()
+    order = np.random.default_rng(seed).permutation(len(bundled.target))
+    pixels = np.stack([_enlarged(image) for image in bundled.images])[order]
+    labels = bundled.target[order]
     splits: Dict[str, Digits] = {}
     start = 0
     for name, count in SHARES.items():

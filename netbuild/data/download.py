@@ -9,18 +9,21 @@ import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Optional
 
 from ..errors import NetbuildError
-from ..files import output_folder
+from ..files import Progress, output_folder
+from ..spelling import name_of
 from .outside import MAX_BYTES, too_long
 
 _CHUNK = 1 << 16
 _TIMEOUT = 30
 """Seconds without a byte after which the server counts as gone."""
+_PARTIAL, _NOTHING_MORE = 206, 416
+"""What HTTP servers answer to a request for the rest of a file."""
 
 
-def download(url: str, path: Path, progress: Callable[[int, int], None], unpacked_sha256: Optional[str] = None) -> Path:
+def download(url: str, path: Path, progress: Progress, unpacked_sha256: Optional[str] = None) -> Path:
     """Fetch `url` to `path` and return it; an existing file that passes its check is kept.
 
     What is there of an earlier attempt (`path` + .part) is continued. `progress` is called with the bytes so far and
@@ -36,7 +39,8 @@ def download(url: str, path: Path, progress: Callable[[int, int], None], unpacke
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise NetbuildError(
-            f"download of {url} failed ({reason}); run the command again to continue, or give a local copy with --from"
+            f"download of {url} failed ({reason}); run the command again to continue, or give a local copy with "
+            f"{name_of('source', flag='from')}"
         ) from None
     try:
         _require_hash(part, unpacked_sha256, "it was removed: run the command again")
@@ -46,40 +50,49 @@ def download(url: str, path: Path, progress: Callable[[int, int], None], unpacke
     return part.replace(path)
 
 
-def _fetch(url: str, part: Path, progress: Callable[[int, int], None]) -> None:
-    have = part.stat().st_size if part.exists() else 0
+def _fetch(url: str, part: Path, progress: Progress) -> None:
+    response = _answer(url, part.stat().st_size if part.exists() else 0)
+    if response is not None:
+        with response:
+            _receive(response, part, progress)
+
+
+def _answer(url: str, have: int) -> Optional[Any]:
+    """Ask for what follows the first `have` bytes; return the response, None where nothing follows them."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+        return urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing is left beyond what we have
-            return
+        if error.code == _NOTHING_MORE and have:
+            return None
         raise
-    with response:
-        resumed = response.status == 206
-        have = have if resumed else 0
-        length = int(response.headers.get("Content-Length") or 0)
-        total = have + length if length else 0
-        with part.open("ab" if resumed else "wb") as file:
-            for chunk in iter(lambda: response.read(_CHUNK), b""):
-                file.write(chunk)
-                have += len(chunk)
-                if have > MAX_BYTES:
-                    part.unlink()
-                    raise too_long("download", part)
-                progress(have, total)
-    if total and have < total:
+
+
+def _receive(response: Any, part: Path, progress: Progress) -> None:
+    resumed = response.status == _PARTIAL
+    have = part.stat().st_size if resumed else 0
+    length = int(response.headers.get("Content-Length") or 0)
+    total = have + length if length else 0
+    with part.open("ab" if resumed else "wb") as file:
+        for chunk in iter(lambda: response.read(_CHUNK), b""):
+            file.write(chunk)
+            have += len(chunk)
+            if have > MAX_BYTES:
+                part.unlink()
+                raise too_long("download", part)
+            progress(have, total)
+    if have < total:
         raise OSError(f"the connection ended after {have:,} of {total:,} bytes")
 
 
 def _require_hash(path: Path, unpacked_sha256: Optional[str], remedy: str) -> None:
     if unpacked_sha256 is None:
         return
-    found = _unpacked_sha256(path)
-    if found != unpacked_sha256:
+    actual = _unpacked_sha256(path)
+    if actual != unpacked_sha256:
         raise NetbuildError(
-            f"download {str(path)!r}: SHA-256 of its content is {found}, expected {unpacked_sha256}; {remedy}, or give "
-            "a local copy with --from"
+            f"download {str(path)!r}: SHA-256 of its content is {actual}, expected {unpacked_sha256}; {remedy}, or "
+            f"give a local copy with {name_of('source', flag='from')}"
         )
 
 

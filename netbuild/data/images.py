@@ -49,14 +49,17 @@ def load_images(paths: Sequence[PathLike], shapes: Mapping[str, Sequence[int]], 
     size = cut.resize if cut.crop else (height, width)
     read = partial(_load, grey=channels == 1, size=size)
     pixels = np.stack([_middle(read(path), height, width, str(path)) for path in paths]).astype(np.float32)
-    if layer is not None:
-        if layer.transform_param.mean_file:
-            raise NetbuildError(
-                "images were given, but the net's data layer subtracts a mean file, which is not read here"
-            )
-        mean = np.array(list(layer.transform_param.mean_value) or [0], np.float32).reshape(1, -1, 1, 1)
-        pixels = (pixels - mean) * np.float32(layer.transform_param.scale)
-    return {blob: pixels}
+    return {blob: pixels if layer is None else _transformed(pixels, layer)}
+
+
+def _transformed(pixels: Any, layer: Message) -> Any:
+    """Return images (N, C, H, W) less the mean values of a data layer, and scaled as it does."""
+    import numpy as np
+
+    if layer.transform_param.mean_file:
+        raise NetbuildError("images were given, but the net's data layer subtracts a mean file, which is not read here")
+    mean = np.array(list(layer.transform_param.mean_value) or [0], np.float32).reshape(1, -1, 1, 1)
+    return (pixels - mean) * np.float32(layer.transform_param.scale)
 
 
 def _load(path: PathLike, *, grey: bool, size: Optional[Tuple[int, int]]) -> Any:

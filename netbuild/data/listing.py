@@ -65,9 +65,9 @@ class ImageList:
     def misread(self, *, labelled: bool = True) -> Iterator[Misread]:
         """Yield the lines that Caffe would misread; `labelled` tells whether anything reads the labels."""
         for number, line in enumerate(self.lines, 1):
-            found = _fault(line, first=number == 1, labelled=labelled)
-            if found:
-                yield Misread(number, *found)
+            fault = _fault(line, first=number == 1, labelled=labelled)
+            if fault:
+                yield Misread(number, *fault)
 
     def part(self, first: int, count: int) -> bytes:
         """Return the list of so many images from the `first` on; it begins anew at its end, as the layer does."""

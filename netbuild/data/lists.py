@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple
 
 from ..errors import NetbuildError
-from ..files import PathLike, output_folder, replacing, write_text
+from ..files import PathLike, Progress, output_folder, replacing, write_text
 from .images import FORMATS, encoded
 from .listing import read_lines
 
 SUBSETS = ("odd", "even", "all")
-
-ImageProgress = Callable[[int], None]
-"""Called with the number of images written since the last call."""
+_SHOWN = 500
+"""After so many images the progress is reported."""
 
 
 class Digits(NamedTuple):
@@ -48,7 +47,7 @@ def write_images(
     folder: PathLike,
     *,
     image_format: str = "png",
-    progress: ImageProgress = lambda _n: None,
+    progress: Progress = lambda _done, _all: None,
 ) -> Written:
     """Write each split's images to `folder/SPLIT/NNNNNN_LABEL.png` and its lists to `folder/SPLIT_SUBSET.txt`.
 
@@ -61,8 +60,14 @@ def write_images(
     if "\n" in str(root):
         raise NetbuildError(f"folder {str(root)!r}: a list file cannot hold paths with line breaks")
     counts: Dict[str, int] = {}
+    done, images = 0, total(splits)
     for split, digits in splits.items():
-        paths = _write_split(digits, output_folder(root / split), image_format, progress)
+        paths: List[Path] = []
+        for path in _write_split(digits, output_folder(root / split), image_format):
+            paths.append(path)
+            done += 1
+            if done % _SHOWN == 0 or done == images:
+                progress(done, images)
         for subset in SUBSETS:
             lines = _lines(paths, digits.labels, subset)
             write_text(root / f"{split}_{subset}.txt", "".join(lines))
@@ -70,17 +75,13 @@ def write_images(
     return Written(root, counts)
 
 
-def _write_split(digits: Digits, folder: Path, image_format: str, progress: ImageProgress) -> List[Path]:
-    paths = []
+def _write_split(digits: Digits, folder: Path, image_format: str) -> Iterator[Path]:
+    """Write images; yield the path of each when it is written."""
     for index, (pixels, label) in enumerate(zip(digits.pixels, digits.labels)):
         path = folder / f"{index:06d}_{label}.{image_format}"
         with replacing(path, durable=False) as file:
             file.write(encoded(pixels, image_format))
-        paths.append(path)
-        if index % 500 == 499:
-            progress(500)
-    progress(len(paths) % 500)
-    return paths
+        yield path
 
 
 def _lines(paths: List[Path], labels: Any, subset: str) -> List[str]:

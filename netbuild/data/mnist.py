@@ -10,12 +10,12 @@ import math
 import pickle
 import struct
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Dict, Optional
 
 import numpy as np
 
 from ..errors import NetbuildError
-from ..files import existing_file
+from ..files import Progress, existing_file
 from .download import download
 from .lists import Digits, checked
 from .outside import MAX_BYTES, Stored, load_arrays, too_long, unpacked
@@ -34,12 +34,8 @@ _AXES = 3
 _WHITE = 255
 
 
-ByteProgress = Callable[[int, int], None]
-"""Called with the bytes downloaded so far and in all (0: unknown)."""
-
-
 def load_mnist(
-    source: Optional[str] = None, cache: Optional[Path] = None, *, progress: ByteProgress = lambda _done, _size: None
+    source: Optional[str] = None, cache: Optional[Path] = None, *, progress: Progress = lambda _done, _size: None
 ) -> Dict[str, Digits]:
     """Return MNIST split into train (50,000), val (10,000) and test (10,000).
 
@@ -59,7 +55,7 @@ def load_mnist(
     return _from_pickle(path)
 
 
-def _fetched(url: str, cache: Path, progress: ByteProgress, *, official: bool) -> Path:
+def _fetched(url: str, cache: Path, progress: Progress, *, official: bool) -> Path:
     if url.endswith((".pkl.gz", ".pkl")):
         return download(url, cache / url.rpartition("/")[2], progress)
     for name, sha256 in SHA256.items():
@@ -107,8 +103,8 @@ def _idx(folder: Path, name: str) -> Any:
         # One more, to see that nothing follows; at the end gzip's own check is done.
         raw = stream.read(max(expected, 0) + 1)
     if len(raw) != expected:
-        found = "more" if len(raw) > expected >= 0 else len(raw)
-        raise NetbuildError(f"MNIST {str(path)!r}: shape {shape} needs {expected} bytes, found {found}")
+        actual = "more" if len(raw) > expected >= 0 else len(raw)
+        raise NetbuildError(f"MNIST {str(path)!r}: shape {shape} needs {expected} bytes, found {actual}")
     return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
@@ -139,7 +135,7 @@ def _grey(images: Any) -> Any:
     values = _array(images, "f")
     with np.errstate(invalid="ignore"):
         lowest, highest = float(values.min(initial=0)), float(values.max(initial=0))
-    # Asked so that what is no number is refused too: it is neither.
+    # Written so that NaN is refused too.
     if not (lowest >= 0 and highest * 256 < _WHITE + 0.5):
         raise ValueError(
             f"its images have values from {lowest:.4g} to {highest:.4g}; expected is grey / 256, from 0 to "
@@ -150,7 +146,7 @@ def _grey(images: Any) -> Any:
 
 def _array(values: Any, kinds: str) -> Any:
     """Return an array of one of these kinds of numbers as it is; lists within lists could be of any size."""
-    found = values.values if isinstance(values, Stored) else values
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in kinds:
-        raise TypeError(f"it has {type(found).__name__} for an array of {'whole ' * (kinds != 'f')}numbers")
-    return found
+    array = values.values if isinstance(values, Stored) else values
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+        raise TypeError(f"it has {type(array).__name__} for an array of {'whole ' * (kinds != 'f')}numbers")
+    return array

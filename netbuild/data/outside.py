@@ -75,27 +75,27 @@ def _require_few_steps(raw: bytes) -> None:
 
 
 class _Kind:
-    """A type of numbers as a pickle tells it: its code, then the order of its bytes."""
+    """A type of numbers as a pickle has it: its code, then the order of its bytes."""
 
     def __init__(self, code: str, *_: Any) -> None:
         if not _NUMBERS(code):
             raise pickle.UnpicklingError(f"it holds values of type {code!r}, not only numbers")
         self.code, self.order = code, "="
 
-    def __setstate__(self, told: Any) -> None:
-        self.order = told[1]
+    def __setstate__(self, state: Any) -> None:
+        self.order = state[1]
 
 
 class Stored:
-    """An array as a pickle tells it.
+    """An array as a pickle has it.
 
-    numpy itself, asked to take this in, makes room for any shape first, and believes what is said of the values' type.
+    numpy itself, asked to take this in, makes room for any shape first, and believes what the pickle says of the type.
     """
 
     values: Any = None
 
-    def __setstate__(self, told: Any) -> None:
-        _, shape, kind, by_columns, raw = told
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, by_columns, raw = state
         content = raw.encode("latin1") if isinstance(raw, str) else raw
         values = np.frombuffer(content, np.dtype(kind.order + kind.code))
         self.values = values.reshape(shape, order="F" if by_columns else "C")

@@ -20,7 +20,7 @@ from ..graph.check import require_savable, require_sound, warn
 from ..graph.feed import with_inputs
 from ..graph.freeze import count_as_no_loss
 from ..layers import infer
-from ..solving import idle_policy, require_sensible
+from ..solving import NET_FIELDS, idle_policy, require_sensible
 from ..soundness.check import require_fit_lists
 from .accord import require_taken
 from .doubts import notes
@@ -47,7 +47,6 @@ SOLVER: Mapping[str, Any] = {
 
 _SOLVER_FILE = "solver.prototxt"
 _PHASES = {"train": TRAIN, "test": TEST}
-_NETS = ("net", "train_net", "test_net")
 
 Sources = Union[DataSource, Mapping[str, DataSource]]
 """The data of the net's only input, or of each input by name."""
@@ -267,7 +266,7 @@ def _keeps(path: Path, new: Message, given: Mapping[str, str]) -> bool:
             f"solver {str(path)!r}: was edited, or is not netbuild's, and would be kept, so that {what} had no effect; "
             "edit it, name another folder, or let --force replace it"
         )
-    differing = [name for name in differing if name not in _NETS]
+    differing = [name for name in differing if name not in NET_FIELDS]
     if differing:
         text = (
             f"kept {path}, which was edited, or is not netbuild's (other {', '.join(differing)}); --force replaces it"
@@ -277,7 +276,7 @@ def _keeps(path: Path, new: Message, given: Mapping[str, str]) -> bool:
 
 
 def _net_names(solver: Message) -> List[str]:
-    values = [[getattr(solver, name)] if name != "test_net" else list(solver.test_net) for name in _NETS]
+    values = [[getattr(solver, name)] if name != "test_net" else list(solver.test_net) for name in NET_FIELDS]
     return [Path(path).name for paths in values for path in paths]
 
 

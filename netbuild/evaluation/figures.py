@@ -52,10 +52,10 @@ def confusion(labels: Any, predicted: Any, classes: int) -> Any:
 
 def per_class(matrix: Any) -> List[ClassFigures]:
     """Return the figures of each class of a confusion matrix."""
-    right, images, given = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    columns = zip(np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0))
     return [
-        ClassFigures(label, int(images[label]), share(right[label], given[label]), share(right[label], images[label]))
-        for label in range(len(matrix))
+        ClassFigures(label, int(images), share(right, answered), share(right, images))
+        for label, (right, images, answered) in enumerate(columns)
     ]
 
 

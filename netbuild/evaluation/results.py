@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import NetbuildError
 from ..files import PathLike, output_folder, write_all
 from ..pictures import new_figure, save_png
+from ..spelling import option
 from .figures import ClassFigures
 from .score import Evaluation
 
@@ -27,7 +28,7 @@ def require_free(folder: PathLike) -> None:
     if there:
         raise NetbuildError(
             f"output folder {str(folder)!r}: holds an earlier evaluation ({there[0]}); name another, or overwrite it "
-            "with --force"
+            f"with {option('force', True)}"
         )
 
 

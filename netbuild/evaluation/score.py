@@ -13,10 +13,11 @@ import numpy as np
 
 from ..data.lists import ListedImages
 from ..engine.child import run
-from ..errors import NetbuildError, NetbuildWarning
+from ..errors import NetbuildError, NetbuildWarning, require_type
 from ..files import PathLike
 from ..soundness.images import InspectedImages, read_images, unfit_images
 from ..soundness.means import mean_faults
+from ..spelling import either, name_of
 from .ensembles import ENSEMBLES, Member
 from .figures import ClassFigures, confusion, in_top, per_class, share, softmax
 from .scorer import Preparation, Prepared, Scorer, prepare
@@ -62,7 +63,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found."""
+    """What nets, and their ensembles, answer to the images of a list."""
 
     listing: ListedImages
     answers: Tuple[Answers, ...]
@@ -145,11 +146,7 @@ def score_nets(
         ([('net', 20)], (5, 5))
     """
     scorers = {"": net, **(branches or {})}
-    prepared = {name: prepare(scorer, preparation) for name, scorer in scorers.items()}
-    if preparation is not None and all(one.tells for one in prepared.values()):
-        raise NetbuildError(
-            "the data layers of the nets tell how images are prepared; leave out --mean, --scale and so on"
-        )
+    prepared = _prepared(scorers, preparation)
     root = prepared[""].data.image_data_param.root_folder if root_folder is None else root_folder
     images = read_images(source, root)
     listing = images.listing()
@@ -159,12 +156,26 @@ def score_nets(
         ready = {name: one.reading(str(full), len(listing.paths)) for name, one in prepared.items()}
         _require_fit(images, ready)
         known = {name: _labels(name, one) for name, one in ready.items()}
-        _require_known(known, listing, net, str(source))
-        for name, labels in known.items():
-            if scorers[name].labels is None and len(labels) < len(known[""]):
-                warnings.warn(_fewer(name, len(labels), len(known[""])), NetbuildWarning, stacklevel=2)
-        answers = [_answers(name, one, known, len(listing.paths), gpu, on_progress) for name, one in ready.items()]
+        _require_known(known, net, listing, str(source))
+        _warn_of_fewer(known, scorers)
+        shown = _Shown(len(listing.paths), on_progress)
+        answers = [_answers(name, one, known, shown, gpu) for name, one in ready.items()]
     return Evaluation(listing, (*answers, *_ensembles(answers[1:])))
+
+
+def _prepared(scorers: Mapping[str, Scorer], preparation: Optional[Preparation]) -> Dict[str, Prepared]:
+    """Return each net as it is to run; raise NetbuildError where it cannot, or none needs the preparation."""
+    for name, scorer in scorers.items():
+        require_type(scorer, Scorer, f"branch {name!r}" if name else "net")
+    if preparation is not None:
+        require_type(preparation, Preparation, "preparation")
+    prepared = {name: prepare(scorer, preparation) for name, scorer in scorers.items()}
+    if preparation is not None and all(one.tells for one in prepared.values()):
+        raise NetbuildError(
+            "the data layers of the nets tell how images are prepared; leave out "
+            + either("--mean, --scale and so on", "preparation")
+        )
+    return prepared
 
 
 def _require_fit(images: InspectedImages, ready: Mapping[str, Prepared]) -> None:
@@ -175,11 +186,23 @@ def _require_fit(images: InspectedImages, ready: Mapping[str, Prepared]) -> None
             raise NetbuildError(faults[0])
 
 
-def _fewer(name: str, outputs: int, classes: int) -> str:
-    return (
-        f"branch {name}: its {outputs} outputs are taken for the labels 0 to {outputs - 1} of {classes}; where they "
-        f"stand for others, say so with --labels {name}=L,L,..."
-    )
+def _warn_of_fewer(known: Mapping[str, Sequence[int]], scorers: Mapping[str, Scorer]) -> None:
+    """Warn of branches with fewer outputs than the net where nobody says which labels they stand for."""
+    classes = len(known[""])
+    for name, labels in known.items():
+        if scorers[name].labels is None and len(labels) < classes:
+            sentence = (
+                f"branch {name}: its {len(labels)} outputs are taken for the labels 0 to {len(labels) - 1} of "
+                f"{classes}; where they stand for others, say so with {_labels_option(name)}"
+            )
+            warnings.warn(sentence, NetbuildWarning, stacklevel=3)
+
+
+def _labels_option(name: str, labels: Optional[Sequence[int]] = None) -> str:
+    """Return how to give the labels of a branch, or of the net; without labels, in general."""
+    flag = f"--labels {name + '=' if name else ''}" + ("L,L,..." if labels is None else ",".join(map(str, labels)))
+    of = f" of branch {name!r}" if name else ""
+    return either(flag, "labels=[L, L, ...]" if labels is None else f"labels={list(labels)}{of}")
 
 
 def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
@@ -187,7 +210,7 @@ def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
     outputs, labels = prepared.outputs(), prepared.scorer.labels
     if labels is None:
         return tuple(range(outputs))
-    option = f"--labels {name + '=' if name else ''}{','.join(map(str, labels))}"
+    option = _labels_option(name, labels)
     if len(labels) != outputs:
         raise NetbuildError(f"{option}: {len(labels)} labels, and {prepared.scorer.name} has {outputs} outputs")
     if len(set(labels)) < len(labels) or min(labels) < 0:
@@ -195,50 +218,57 @@ def _labels(name: str, prepared: Prepared) -> Tuple[int, ...]:
     return tuple(labels)
 
 
-def _require_known(known: Mapping[str, Sequence[int]], listing: ListedImages, net: Scorer, source: str) -> None:
+def _require_known(known: Mapping[str, Sequence[int]], net: Scorer, listing: ListedImages, source: str) -> None:
     """Raise NetbuildError for labels of the list, or of a branch, beyond those of the net."""
     highest = max(known[""])
     there = f"beyond those of {net.name} (0 to {highest})"
     for name, labels in known.items():
         if max(labels) > highest:
             raise NetbuildError(
-                f"branch {name!r}: an output stands for label {max(labels)}, which is {there}; say with --labels "
-                f"{name}=L,L,... which label of the list each of its outputs stands for"
+                f"branch {name!r}: an output stands for label {max(labels)}, which is {there}; say with "
+                f"{_labels_option(name)} which label of the list each of its outputs stands for"
             )
     wrong = np.flatnonzero(listing.labels > highest)
     if len(wrong):
         first = int(wrong[0])
         raise NetbuildError(
             f"list {source!r}: the label {listing.labels[first]} of {listing.paths[first]!r} is {there}; say with "
-            "--labels which label each output of the net stands for, or give another list"
+            f"{name_of('labels')} which label each output of the net stands for, or give another list"
         )
 
 
+class _Shown(NamedTuple):
+    """How many images each net answers to, and who wants to know how many are done."""
+
+    images: int
+    on_progress: ScoreProgress
+
+
 def _answers(
-    name: str,
-    prepared: Prepared,
-    known: Mapping[str, Tuple[int, ...]],
-    images: int,
-    gpu: Optional[int],
-    on_progress: ScoreProgress,
+    name: str, prepared: Prepared, known: Mapping[str, Tuple[int, ...]], shown: _Shown, gpu: Optional[int]
 ) -> Answers:
     """Run one net over the list."""
     title = name or prepared.scorer.name
-    chunks: List[Any] = []
-    done = 0
-    on_progress(title, 0, images)
-    with closing(run("netbuild.evaluation.child:scores", images=images, gpu=gpu, **prepared.job())) as rows:
-        for chunk in rows:
-            chunks.append(chunk.reshape(len(chunk), -1))
-            done += len(chunk)
-            on_progress(title, done, images)
-    scores = np.concatenate(chunks)
+    scores = _scores(title, prepared, shown, gpu)
     if not np.isfinite(scores).all():
         raise NetbuildError(f"{prepared.scorer.name}: its scores are not finite; look at {prepared.scorer.weights}")
     own = scores / scores.sum(axis=1, keepdims=True) if prepared.are_probabilities else softmax(scores)
-    probabilities = np.zeros((images, max(known[""]) + 1), np.float32)
+    probabilities = np.zeros((shown.images, max(known[""]) + 1), np.float32)
     probabilities[:, known[name]] = own
     return Answers(title, "branch" if name else "net", known[name], probabilities)
+
+
+def _scores(title: str, prepared: Prepared, shown: _Shown, gpu: Optional[int]) -> Any:
+    """Return the scores (N, C) that a net gives to the images of the list."""
+    chunks: List[Any] = []
+    done = 0
+    shown.on_progress(title, 0, shown.images)
+    with closing(run("netbuild.evaluation.child:scores", images=shown.images, gpu=gpu, **prepared.job())) as rows:
+        for chunk in rows:
+            chunks.append(chunk.reshape(len(chunk), -1))
+            done += len(chunk)
+            shown.on_progress(title, done, shown.images)
+    return np.concatenate(chunks)
 
 
 def _ensembles(branches: Sequence[Answers]) -> List[Answers]:

@@ -18,10 +18,9 @@ from ..fuse.declared import declare
 from ..fuse.fit import blob_text, fits, shapes_text
 from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
-from ..graph.feed import is_input
-from ..graph.flow import Flow
-from ..layers import infer
-from ..layers.roles import gives_probabilities, is_answer, is_open_input, reads_list, takes_labels
+from ..graph.view import NetView
+from ..layers.roles import gives_probabilities, is_answer, is_input, is_open_input, reads_list, takes_labels
+from ..spelling import either, name_of, option
 from ..weights.index import index
 
 
@@ -114,17 +113,21 @@ class Prepared(NamedTuple):
 
     def outputs(self) -> int:
         """Return how many scores each image gets; Caffe is asked where the definition does not tell."""
-        told = infer(self.message, TEST).blobs[self.blob]
-        shape = tuple(length for length in told or () if length is not None)
-        if told is None or len(shape) < len(told):
-            shape = next(run("netbuild.evaluation.child:shape", **self.job()))
+        shape = self._shape_of_scores()
         batch = self.data.image_data_param.batch_size
-        if len(shape) < 2 or shape[0] != batch or shape[1] < 2 or any(length != 1 for length in shape[2:]):
+        per_image = shape[1:2] if shape[:1] == (batch,) and set(shape[2:]) <= {1} else ()
+        if not per_image or per_image[0] < 2:
             raise GraphError(
                 f"{self.scorer.name}: the blob {self.blob!r} ({blob_text(shape)}, for {batch} images) does not hold "
-                "one score for each of several classes; name the one that does with --scores BLOB"
+                f"one score for each of several classes; name the one that does with {option('scores', 'BLOB')}"
             )
-        return shape[1]
+        return per_image[0]
+
+    def _shape_of_scores(self) -> Tuple[int, ...]:
+        inferred = NetView.of_all_layers(self.message).fitting_shapes().blobs[self.blob]
+        if inferred is not None and None not in inferred:
+            return tuple(length for length in inferred if length is not None)
+        return tuple(next(run("netbuild.evaluation.child:shape", **self.job())))
 
 
 def prepare(scorer: Scorer, usual: Optional[Preparation] = None) -> Prepared:
@@ -134,18 +137,16 @@ def prepare(scorer: Scorer, usual: Optional[Preparation] = None) -> Prepared:
     """
     name = scorer.name
     whole = proto.net_of(scorer.net)
-    require_sound(whole, name, in_phases=[TEST])
-    net = proto.only_phase(whole, TEST)
+    net = NetView.of_all_layers(require_sound(whole, name, in_phases=[TEST])[TEST].only)
     blob = scorer.scores or _scores(net, name)
     try:
-        kept = cut(net, [blob])
+        kept = NetView.of_all_layers(cut(net, [blob]))
     except GraphError as error:
-        raise GraphError(f"{name}: --scores: {error}") from None
-    _require_weights(kept, scorer)
-    flow = Flow(list(enumerate(kept.layer)))
-    tells = any(map(reads_list, kept.layer))
+        raise GraphError(f"{name}: {name_of('scores')}: {error}") from None
+    _require_weights(kept.net, scorer)
+    tells = any(map(reads_list, kept.net.layer))
     message = _fed_by_images(kept, scorer, usual)
-    return Prepared(scorer, message, blob, _from_softmax(kept, flow, flow.writer[blob]), tells)
+    return Prepared(scorer, message, blob, _puts_out_probabilities(kept, kept.flow.writer[blob]), tells)
 
 
 def _require_weights(net: Message, scorer: Scorer) -> None:
@@ -156,105 +157,124 @@ def _require_weights(net: Message, scorer: Scorer) -> None:
             continue
         blobs = held[layer.name][0].blobs if layer.name in held else ()
         if len(blobs) != len(layer.shapes) or not all(map(fits, blobs, layer.shapes)):
-            found = shapes_text([blob.shape for blob in blobs]) if blobs else "no such layer"
+            stored = shapes_text([blob.shape for blob in blobs]) if blobs else "no such layer"
             raise WeightsError(
                 f"weights {str(scorer.weights)!r}: are not those of {scorer.name}: for its layer {layer.name!r} "
-                f"({shapes_text(layer.shapes)}) they have {found}"
+                f"({shapes_text(layer.shapes)}) they have {stored}"
             )
 
 
-def _scores(net: Message, name: str) -> str:
+def _scores(view: NetView, name: str) -> str:
     """Return the blob of a net's scores."""
-    flow = Flow(list(enumerate(net.layer)))
-    found = list(_judged(net, flow)) or list(_answers(net, flow)) or [one.scores for one in classifiers(net)]
-    blobs = list(dict.fromkeys(found))
+    candidates = list(_judged(view)) or list(_answers(view)) or [one.scores for one in classifiers(view)]
+    blobs = list(dict.fromkeys(candidates))
     if len(blobs) != 1:
         count = f"{len(blobs)} classifiers, with the scores {some(blobs)}" if blobs else "no classifier"
-        raise GraphError(f"{name}: has {count}; name the blob of the scores with --scores BLOB")
+        raise GraphError(f"{name}: has {count}; name the blob of the scores with {option('scores', 'BLOB')}")
     return blobs[0]
 
 
-def _judged(net: Message, flow: Flow) -> Iterator[str]:
-    for layer in net.layer:
+def _judged(view: NetView) -> Iterator[str]:
+    for _, layer in view.layers:
         if takes_labels(layer):
-            yield _before_softmax(net, flow, layer.bottom[0])
+            yield _before_softmax(view, layer.bottom[0])
 
 
-def _answers(net: Message, flow: Flow) -> Iterator[str]:
+def _answers(view: NetView) -> Iterator[str]:
     """Yield where a deploy net's answers come from: what its last Softmax reads, or the mean of several of them."""
-    read = {writer for _, writer in flow.readers}
-    for number, layer in enumerate(net.layer):
+    read = {writer for _, writer in view.flow.readers}
+    for number, layer in view.layers:
         if number in read or not layer.bottom:
             continue
         if is_answer(layer):
-            yield _before_softmax(net, flow, layer.top[0] if gives_probabilities(layer) else layer.bottom[0])
-        elif _from_softmax(net, flow, number):
+            yield _before_softmax(view, layer.top[0] if gives_probabilities(layer) else layer.bottom[0])
+        elif _puts_out_probabilities(view, number):
             yield layer.top[0]
 
 
-def _before_softmax(net: Message, flow: Flow, blob: str) -> str:
-    layer = net.layer[flow.writer[blob]]
+def _before_softmax(view: NetView, blob: str) -> str:
+    layer = view.by_index[view.flow.writer[blob]]
     # In place, the scores themselves are gone.
     return str(layer.bottom[0]) if gives_probabilities(layer) and layer.bottom[0] != blob else blob
 
 
-def _from_softmax(net: Message, flow: Flow, number: int) -> bool:
+def _puts_out_probabilities(view: NetView, number: int) -> bool:
     """Tell whether a layer gives probabilities, or mixes only such."""
-    layer, sources = net.layer[number], flow.sources[number]
+    layer, sources = view.by_index[number], view.flow.sources[number]
     mixes = layer.type == "Eltwise" and bool(sources)
-    return gives_probabilities(layer) or (mixes and all(_from_softmax(net, flow, source) for source in sources))
+    return gives_probabilities(layer) or (mixes and all(_puts_out_probabilities(view, source) for source in sources))
 
 
-def _fed_by_images(net: Message, scorer: Scorer, usual: Optional[Preparation]) -> Message:
+def _fed_by_images(view: NetView, scorer: Scorer, usual: Optional[Preparation]) -> Message:
     """Return the net with an ImageData layer in place of an Input, or with its own."""
-    sources = [layer for layer in net.layer if is_input(layer)]
-    read = {blob for layer in net.layer for blob in layer.bottom}
+    own, blob = _only_input(view, scorer)
+    if reads_list(own):
+        _require_no_other(own, scorer)
+        return view.net
+    if not is_open_input(own):
+        raise GraphError(
+            f"{scorer.name}: its data layer {own.name!r} is of type {own.type}, and a list of images can take the "
+            f"place of ImageData only; give the deploy prototxt with {either('--mean and --scale', 'a Preparation')}"
+        )
+    layers = _image_layers(view, blob, scorer, _require_values(scorer.preparation or usual, scorer))
+    others = [layer for layer in view.net.layer if layer is not own]
+    return type(view.net)(name=view.net.name, layer=[*layers, *others])
+
+
+def _only_input(view: NetView, scorer: Scorer) -> Tuple[Message, str]:
+    """Return the layer and the blob that the scores come from; raise GraphError where there are several."""
+    sources = [layer for _, layer in view.layers if is_input(layer)]
+    read = {blob for _, layer in view.layers for blob in layer.bottom}
     used = [top for layer in sources for top in layer.top if top in read]
     if len(used) != 1:
         listed = f"{len(used)} inputs ({some(used)})" if used else "no input"
         raise GraphError(f"{scorer.name}: its scores come from {listed}; one list feeds exactly one")
-    own = sources[0]
-    if reads_list(own):
-        _require_telling(own, scorer)
-        return net
-    if not is_open_input(own):
-        raise GraphError(
-            f"{scorer.name}: its data layer {own.name!r} is of type {own.type}, and a list of images can take the "
-            "place of ImageData only; give the deploy prototxt with --mean and --scale"
-        )
-    layers = _image_layers(net, used[0], scorer, scorer.preparation or usual)
-    return type(net)(name=net.name, layer=[*layers, *[layer for layer in net.layer if layer is not own]])
+    return sources[0], used[0]
 
 
-def _require_telling(own: Message, scorer: Scorer) -> None:
+def _require_no_other(own: Message, scorer: Scorer) -> None:
+    """Raise NetbuildError where a preparation is given beside that of the net's own data layer."""
     if scorer.preparation is not None:
         raise GraphError(
-            f"{scorer.name}: its data layer {own.name!r} tells how images are prepared; leave out --mean, --scale and "
-            "the like for it, or give a deploy prototxt"
+            f"{scorer.name}: its data layer {own.name!r} tells how images are prepared; leave out "
+            f"{either('--mean, --scale and the like for it', 'its preparation')}, or give a deploy prototxt"
         )
     if own.transform_param.mean_file:
         read_mean(own.transform_param.mean_file)
 
 
-def _image_layers(net: Message, blob: str, scorer: Scorer, told: Optional[Preparation]) -> List[Message]:
-    if told is None or (told.mean is None and told.scale is None and told.mean_file is None):
-        raise GraphError(
-            f"{scorer.name}: does not tell how its images are prepared; give --mean (or --mean none) and --scale, as "
-            "they were in its training, or a train_val prototxt"
-        )
-    shape = infer(net, TEST).blobs.get(blob)
-    lengths = tuple(length for length in (shape or ())[1:] if length is not None)
-    if len(lengths) != 3:
-        raise GraphError(f"{scorer.name}: its input {blob!r} is {blob_text(shape)}; images need N x C x H x W")
-    if told.mean_file:
-        read_mean(told.mean_file)
-    prepared = Input(
-        lengths, told.mean or (), 1.0 if told.scale is None else told.scale, True, mean_file=told.mean_file
+def _require_values(preparation: Optional[Preparation], scorer: Scorer) -> Preparation:
+    """Return a preparation that says what is done to the values of images; raise GraphError where none does."""
+    if preparation is not None:
+        values = (preparation.mean, preparation.scale, preparation.mean_file)
+        if any(value is not None for value in values):
+            return preparation
+    raise GraphError(
+        f"{scorer.name}: does not tell how its images are prepared; give "
+        + either("--mean (or --mean none) and --scale", "preparation=Preparation(mean=..., scale=...)")
+        + ", as they were in its training, or a train_val prototxt"
     )
-    source = DataSource(prepared, crop=told.crop, resize=told.resize)
+
+
+def _image_layers(view: NetView, blob: str, scorer: Scorer, preparation: Preparation) -> List[Message]:
+    lengths = _image_lengths(view, blob, scorer)
+    if preparation.mean_file:
+        read_mean(preparation.mean_file)
+    scale = 1.0 if preparation.scale is None else preparation.scale
+    prepared = Input(lengths, preparation.mean or (), scale, True, mean_file=preparation.mean_file)
+    source = DataSource(prepared, crop=preparation.crop, resize=preparation.resize)
     if source.size() != lengths:
         raise GraphError(
             f"{scorer.name}: images come as {blob_text(source.size())} and its input {blob!r} takes "
-            f"{blob_text(lengths)}; change --crop or --resize"
+            f"{blob_text(lengths)}; change {name_of('crop')} or {name_of('resize')}"
         )
     return [layer for layer in data_layers({blob: source}, {f"{blob}_label": 1}) if proto.in_phase(layer, TEST)]
+
+
+def _image_lengths(view: NetView, blob: str, scorer: Scorer) -> Tuple[int, ...]:
+    """Return (C, H, W) of an input; raise GraphError for one that does not take images."""
+    shape = view.fitting_shapes().blobs.get(blob)
+    lengths = tuple(length for length in (shape or ())[1:] if length is not None)
+    if len(lengths) != 3:
+        raise GraphError(f"{scorer.name}: its input {blob!r} is {blob_text(shape)}; images need N x C x H x W")
+    return lengths

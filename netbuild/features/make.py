@@ -17,6 +17,7 @@ from ..engine.child import BLAS_THREADS, run, share
 from ..errors import NetbuildError
 from ..files import PathLike, listed_paths, write_text
 from ..graph.check import require_sound
+from ..graph.view import views
 from ..soundness.check import require_readable
 from .cluster import share_in_cluster
 from .part import PhaseFeatures, Task, parts_of, row_shapes, weights_key
@@ -128,7 +129,7 @@ def make_features(
     """
     message, name = proto.net_of(net), proto.name_of_net(net)
     require_sound(message, name)
-    require_readable(message, name, (TRAIN, TEST))
+    require_readable(views(message, (TRAIN, TEST)), name)
     return keep(
         parts_of(message), listed_paths(weights), folder, execution, force=force, dry_run=dry_run, told=on_event
     )

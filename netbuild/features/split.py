@@ -9,12 +9,9 @@ from ..engine.caffe import Message
 from ..errors import GraphError
 from ..graph.rename import renamed
 from ..graph.view import NetView
-from ..layers.roles import has_learned_top, is_measure
+from ..layers.roles import has_learned_top, is_measure, reads_list
 from ..layers.training import Effect, crops_at_random, has_own_code
 from ..spelling import option, spells_flags
-
-_SOURCE = "ImageData"
-"""The data layer whose images are the same, and in the same order, wherever and whenever they are read."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +78,9 @@ def _batch(view: NetView, data: List[int]) -> int:
 def _unsteady(layer: Message, phase: int) -> Optional[str]:
     """Return why a data layer may give other data in the next pass, None where it does not."""
     options = layer.image_data_param
-    if layer.type != _SOURCE:
-        return f"is not read by parts; {_SOURCE} layers are"
+    # Only a list gives the same images, in the same order, wherever and whenever it is read.
+    if not reads_list(layer):
+        return "is not read by parts; ImageData layers are"
     if options.shuffle:
         return f"shuffles its list; without that, {option('shuffle', True)} shuffles the features"
     if options.rand_skip:

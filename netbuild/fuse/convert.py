@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from ..engine.caffe import Message
-from ..files import PathLike, replacing, require_output
+from ..files import PathLike, Progress, replacing, require_output
 from ..layers.fillers import has_weight_filler
 from ..layers.table import of_type
 from ..spelling import option
-from ..weights.copier import ByteProgress
 from ..weights.digest import Digests
 from ..weights.entry import CopiedBlob, Entry
 from ..weights.formats import format_for
@@ -37,7 +36,7 @@ class Converted:
 
 
 def convert_weights(
-    source: PathLike, output: PathLike, *, over_2gb: bool = False, on_progress: Optional[ByteProgress] = None
+    source: PathLike, output: PathLike, *, over_2gb: bool = False, on_progress: Optional[Progress] = None
 ) -> Converted:
     """Bring a weight file up to date, or from one format to the other.
 

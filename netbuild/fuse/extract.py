@@ -12,10 +12,11 @@ from ..engine.caffe import TEST, Message
 from ..errors import GraphError, did_you_mean, some
 from ..files import PathLike, output_folder, plain_name, replacing_together, require_output
 from ..graph.check import require_sound
-from ..graph.feed import is_input, with_inputs
+from ..graph.feed import with_inputs
 from ..graph.freeze import count_as_no_loss
 from ..graph.rename import renamed
 from ..graph.view import NetView
+from ..layers.roles import is_input
 from ..proto.forms import path_of
 from ..weights.caffemodel import net_fields
 from ..weights.index import index as index_weights

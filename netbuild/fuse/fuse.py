@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Dict, Iterable, List, Mapping, Optional, Sequence
 
-from ..files import PathLike, replacing_together, require_output
+from ..files import PathLike, Progress, replacing_together, require_output
 from ..proto.forms import Net, path_of
 from ..spelling import option
 from ..weights.caffemodel import net_fields
-from ..weights.copier import ByteProgress
 from ..weights.digest import Digests
 from ..weights.entry import Entry
 from ..weights.formats import format_for
@@ -46,7 +45,7 @@ def fuse_weights(
     *,
     split: bool = False,
     dry_run: bool = False,
-    on_progress: Optional[ByteProgress] = None,
+    on_progress: Optional[Progress] = None,
 ) -> Fused:
     """Copy the trained blobs of several branches into one weight file for a fused net.
 
@@ -126,7 +125,7 @@ def _write(
     planned: Planned,
     target: Optional[PathLike],
     sources: Digests,
-    progress: Optional[ByteProgress],
+    progress: Optional[Progress],
 ) -> Mapping[str, int]:
     """Write the files and their sidecars, and return the files' sizes in bytes."""
     fields = net_fields(planned.net.name)

@@ -6,8 +6,9 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..engine.caffe import TEST, Message
 from ..errors import GraphError, some
-from ..graph.feed import data_layers, input_shapes, is_input
+from ..graph.feed import data_layers, input_shapes
 from ..graph.view import NetView
+from ..layers.roles import is_input
 from ..spelling import option, spells_flags
 from ..weights.model import Layer, Model
 from .fit import fits

@@ -111,9 +111,9 @@ def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
     return list(dict.fromkeys(Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)))
 
 
-def warn(net: Message, what: str) -> None:
+def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:
     """Give a NetbuildWarning for each of the net's `remarks`."""
-    for remark in remarks(net):
+    for remark in remarks(net, of_phases):
         warnings.warn(f"{what}: {remark}", NetbuildWarning, stacklevel=2)
 
 

@@ -7,8 +7,7 @@ from typing import Collection, Dict, List, Mapping, Sequence, Tuple
 from ..engine.caffe import Message
 from ..errors import GraphError
 from ..layers import infer
-from ..layers.roles import has_learned_top, is_open_input, reads_data
-from ..layers.roles import is_input as is_input
+from ..layers.roles import has_learned_top, is_input, is_open_input, reads_data
 from ..names import free
 from ..proto import of_phase
 

@@ -5,14 +5,11 @@ Caffe looks at no label: one beyond the classes reads, and in training writes, b
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from ..engine.caffe import Message
-from ..layers import survey
 from ..layers.in_place import hands_on
 from ..layers.roles import classes, ignore_option, ignored_label, is_sink
-from ..proto import of_phase
-from .flow import Flow
+from .view import NetView
 
 
 class Asked(NamedTuple):
@@ -40,45 +37,43 @@ class Reading(NamedTuple):
     """What is asked of its values, as labels; nothing where that is not known."""
 
 
-def readings(net: Message, phase: int) -> Dict[Tuple[int, int], Reading]:
-    """Return who reads the tops of the layers without bottoms in a phase, by the layer's index and the top's place.
+def readings(view: NetView) -> Dict[Tuple[int, int], Reading]:
+    """Return who reads the tops of the layers without bottoms, by the layer's index and the top's place.
 
     A label is followed through layers that pass its values on as they are. Where it goes through others, or the
     number of classes is not known from the definition, nothing is said to be asked.
     """
-    layers = of_phase(net, phase)
-    flow, by_index = Flow(layers), dict(layers)
-    found: Dict[Tuple[int, int], Reading] = {
-        (index, place): Reading(_is_read(flow, by_index, top, index), [])
-        for index, layer in layers
+    tops = {
+        (index, place): Reading(_is_read(view, top, index), [])
+        for index, layer in view.layers
         if not layer.bottom
         for place, top in enumerate(layer.top)
     }
-    for index, asked in _all_asked(net, phase, layers):
-        origin = _origin(flow, by_index, index)
-        if origin in found:
-            found[origin].asked.append(asked)
-    return found
+    for index, asked in _all_asked(view):
+        origin = _origin(view, index)
+        if origin in tops:
+            tops[origin].asked.append(asked)
+    return tops
 
 
-def _is_read(flow: Flow, by_index: Mapping[int, Message], blob: str, writer: int) -> bool:
-    return any(not is_sink(by_index[reader]) for reader in flow.readers.get((blob, writer), ()))
+def _is_read(view: NetView, blob: str, writer: int) -> bool:
+    return any(not is_sink(view.by_index[reader]) for reader in view.flow.readers.get((blob, writer), ()))
 
 
-def _all_asked(net: Message, phase: int, layers: List[Tuple[int, Message]]) -> Iterator[Tuple[int, Asked]]:
-    inferred, faults = survey(net, phase)
-    wrong = {fault.layer for fault in faults}
-    for index, layer in layers:
+def _all_asked(view: NetView) -> Iterator[Tuple[int, Asked]]:
+    wrong = {misfit.layer for misfit in view.misfits}
+    for index, layer in view.layers:
         if index in wrong or not layer.bottom:
             continue
-        scores = inferred.bottoms[index][0]
+        scores = view.shapes.bottoms[index][0]
         count = classes(layer, scores) if scores else None
         if count is not None:
             yield index, Asked(layer.name, layer.type, count, ignored_label(layer))
 
 
-def _origin(flow: Flow, by_index: Mapping[int, Message], judge: int) -> Optional[Tuple[int, int]]:
+def _origin(view: NetView, judge: int) -> Optional[Tuple[int, int]]:
     """Return the layer without bottoms that a judge's labels come from as they are, and the place of its top."""
+    by_index, flow = view.by_index, view.flow
     if len(by_index[judge].bottom) < 2 or len(flow.sources[judge]) < 2:
         return None
     blob, index = by_index[judge].bottom[1], flow.sources[judge][1]

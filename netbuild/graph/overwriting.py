@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..engine.caffe import Message
 from ..layers import Inferred, Layers
@@ -64,15 +64,19 @@ class Overwriting:
     def _write(self, index: int, layer: Message) -> None:
         for position, top in enumerate(layer.top):
             within = works_in_place(layer, position)
-            first = self._blobs.get(layer.bottom[position if within else 0]) if layer.bottom else None
-            if within and first is not None:
-                self._judge(index, layer, top, first)
-                first.writers.append(index)
-            shared = first is not None and (within or hands_on(layer))
-            writers = first.writers if first is not None and shared else [index]
+            before = self._before(layer, position if within else 0)
+            if within and before is not None:
+                self._judge(index, layer, top, before)
+                before.writers.append(index)
+            shares = within or hands_on(layer)
+            writers = before.writers if before is not None and shares else [index]
             self._blobs[top] = _Blob(writers, len(writers))
             if gradient_reads_tops(layer, in_place=within):
                 self._read_back.append((index, top, self._blobs[top]))
+
+    def _before(self, layer: Message, position: int) -> Optional[_Blob]:
+        """Return the bottom of this position as it is before the layer; None where the layer or its bottom is first."""
+        return self._blobs.get(layer.bottom[position]) if layer.bottom else None
 
     def _judge(self, index: int, layer: Message, blob: str, before: _Blob) -> None:
         where = f"layer {layer.name!r} ({layer.type}) works in place on {blob!r}"
@@ -93,16 +97,24 @@ class Overwriting:
     def wrong_gradients(self, reached: Set[int]) -> Iterator[str]:
         """Yield what Caffe computes another gradient of, among the layers that the backward pass reaches."""
         for index in sorted(reached):
-            layer = self._layers[index]
-            if in_place_deed(layer, self._shapes.bottoms[index], self._shapes.tops[index]) == GRADIENT:
-                for blob in (top for position, top in enumerate(layer.top) if works_in_place(layer, position)):
-                    yield f"layer {layer.name!r} ({layer.type}) works in place on {blob!r}: {GRADIENT}; {_REMEDY}"
+            yield from self._wrong_in_itself(index)
         for index, name, blob in self._read_back:
-            layer = self._layers[index]
-            writers = [self._layers[writer] for writer in blob.overwriters()]
-            spoilers = [one for one in writers if not (name in layer.top and leaves_gradient(one, layer))]
-            if spoilers and index in reached:
-                yield (
-                    f"layer {spoilers[0].name!r} works in place on {spoilers[0].top[0]!r}, and the gradient of layer "
-                    f"{layer.name!r} ({layer.type}) reads what {name!r} was before: {GRADIENT}; {_REMEDY}"
-                )
+            if index in reached:
+                yield from self._wrong_by_others(self._layers[index], name, blob)
+
+    def _wrong_in_itself(self, index: int) -> Iterator[str]:
+        layer = self._layers[index]
+        if in_place_deed(layer, self._shapes.bottoms[index], self._shapes.tops[index]) != GRADIENT:
+            return
+        for position, blob in enumerate(layer.top):
+            if works_in_place(layer, position):
+                yield f"layer {layer.name!r} ({layer.type}) works in place on {blob!r}: {GRADIENT}; {_REMEDY}"
+
+    def _wrong_by_others(self, layer: Message, name: str, blob: _Blob) -> Iterator[str]:
+        writers = [self._layers[writer] for writer in blob.overwriters()]
+        spoilers = [one for one in writers if not (name in layer.top and leaves_gradient(one, layer))]
+        if spoilers:
+            yield (
+                f"layer {spoilers[0].name!r} works in place on {spoilers[0].top[0]!r}, and the gradient of layer "
+                f"{layer.name!r} ({layer.type}) reads what {name!r} was before: {GRADIENT}; {_REMEDY}"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from ..engine.caffe import Message
 from .lengths import (
@@ -37,14 +37,21 @@ def concat(layer: Message, bottoms: List[Shape]) -> Shapes:
     if not known:
         return [None], []
     axis = canonical(known[0], named)
-    if len({len(shape) for shape in known}) > 1:
+    top = _agreed_but(known, axis)
+    length = total([shape[axis] for shape in known]) if len(known) == len(bottoms) else None
+    return [replaced(top, axis, length)], []
+
+
+def _agreed_but(shapes: Sequence[Known], axis: int) -> Known:
+    """Return what shapes that are the same but for one axis tell together."""
+    if len({len(shape) for shape in shapes}) > 1:
         raise UnfitError("all bottoms must have the same number of axes")
     try:
-        top = merged([replaced(shape, axis, None) for shape in known])
+        found = merged([replaced(shape, axis, None) for shape in shapes])
     except UnfitError:
         raise UnfitError(f"all bottoms must agree on every axis but {axis}") from None
-    assert top is not None
-    return [replaced(top, axis, total([None if shape is None else shape[axis] for shape in bottoms]))], []
+    assert found is not None
+    return found
 
 
 def slice_layer(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -120,12 +127,18 @@ def reshape(layer: Message, bottoms: List[Shape]) -> Shapes:
         # Only where all axes are replaced is the new number of them known.
         whole = p.axis == 0 and p.num_axes == -1
         return [tuple(dim if dim > 0 else None for dim in dims) if whole else None], []
-    start = p.axis if p.axis >= 0 else len(shape) + p.axis + 1
-    end = len(shape) if p.num_axes == -1 else start + p.num_axes
-    if not 0 <= start <= end <= len(shape):
-        raise UnfitError(f"axis {p.axis} with num_axes {p.num_axes} is out of range")
+    start, end = _span(p, len(shape))
     lengths = _with_copies(dims, shape[start:])
     return [(*shape[:start], *_with_rest(lengths, product(shape[start:end])), *shape[end:])], []
+
+
+def _span(param: Message, axes: int) -> Tuple[int, int]:
+    """Return the axes that are replaced: from the first, to before the second."""
+    start = param.axis if param.axis >= 0 else axes + param.axis + 1
+    end = axes if param.num_axes == -1 else start + param.num_axes
+    if not 0 <= start <= end <= axes:
+        raise UnfitError(f"axis {param.axis} with num_axes {param.num_axes} is out of range")
+    return start, end
 
 
 def _with_copies(dims: Sequence[int], shape: Known) -> Known:
@@ -138,11 +151,11 @@ def _with_copies(dims: Sequence[int], shape: Known) -> Known:
 def _with_rest(lengths: Known, number: Length) -> Known:
     """Return the lengths of an array of so many values, the one that is left (-1) filled in."""
     stated = product([length for length in lengths if length != -1])
-    if number is None or stated is None:
-        return tuple(None if length == -1 else length for length in lengths)
-    if number % stated if -1 in lengths else number != stated:
+    rest = None if number is None or stated is None else number // stated
+    filled = tuple(rest if length == -1 else length for length in lengths)
+    if number is not None and differ(product(filled), number):
         raise UnfitError(f"{number} values do not go into the shape ({', '.join(map(str, lengths))})")
-    return tuple(number // stated if length == -1 else length for length in lengths)
+    return filled
 
 
 def tile(layer: Message, bottoms: List[Shape]) -> Shapes:

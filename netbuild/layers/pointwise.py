@@ -7,7 +7,6 @@ from typing import List, Optional
 
 from ..engine.caffe import TRAIN, Message
 from .lengths import (
-    Rule,
     Shape,
     Shapes,
     UnfitError,
@@ -30,18 +29,23 @@ def same(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [bottoms[0]] * len(layer.top), []
 
 
-def powers_of(param: str) -> Rule:
-    """Return the rule of Exp or Log: of a base above 0, or -1 for e."""
+def _require_base(base: float) -> None:
+    if base != -1 and not 0 < base < math.inf:
+        raise UnfitError(f"base {base:g} must be above 0, or -1 for e")
 
-    def rule(layer: Message, bottoms: List[Shape]) -> Shapes:
-        base: float = getattr(layer, param).base
-        if base != -1 and not 0 < base < math.inf:
-            raise UnfitError(f"base {base:g} must be above 0, or -1 for e")
-        if base == 1 and layer.type == "Log":
-            raise UnfitError("there is no logarithm to the base 1")
-        return [bottoms[0]], []
 
-    return rule
+def exp(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """Exp: of a base above 0, or -1 for e."""
+    _require_base(layer.exp_param.base)
+    return [bottoms[0]], []
+
+
+def log(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """Log: to a base above 0, or -1 for e."""
+    _require_base(layer.log_param.base)
+    if layer.log_param.base == 1:
+        raise UnfitError("there is no logarithm to the base 1")
+    return [bottoms[0]], []
 
 
 def power_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:

@@ -114,24 +114,27 @@ def has_one_step(_layer: Message, tops: List[Shape]) -> bool:
     return any(shape is not None and shape[:1] == (1,) for shape in tops[:1])
 
 
-def _is_three_axes(shape: Shape) -> bool:
-    return shape is None or len(shape) == 3
+def _has_axes(shape: Shape, axes: int) -> bool:
+    return shape is None or len(shape) == axes
+
+
+def _require_one_step(shapes: Sequence[Known]) -> None:
+    if any(differ(shape[0], 1) for shape in shapes):
+        raise UnfitError("all bottoms must have one time step")
+    try:
+        merged([shape[1:2] for shape in shapes])
+    except UnfitError:
+        raise UnfitError("all bottoms must agree on the second axis, the streams") from None
 
 
 def lstm_unit(_layer: Message, bottoms: List[Shape]) -> Shapes:
     """LSTMUnit: cells (1, N, D), gates (1, N, 4 D) and marks (1, N) to cells and hidden state."""
     cells, gates, marks = bottoms
-    if not (_is_three_axes(cells) and _is_three_axes(gates)):
+    if not (_has_axes(cells, 3) and _has_axes(gates, 3)):
         raise UnfitError("the first two bottoms must have three axes")
-    if marks is not None and len(marks) != 2:
+    if not _has_axes(marks, 2):
         raise UnfitError("the third bottom must have two axes")
-    known = [shape for shape in bottoms if shape is not None]
-    if any(differ(shape[0], 1) for shape in known):
-        raise UnfitError("all bottoms must have one time step")
-    try:
-        merged([shape[1:2] for shape in known])
-    except UnfitError:
-        raise UnfitError("all bottoms must agree on the second axis, the streams") from None
+    _require_one_step([shape for shape in bottoms if shape is not None])
     if cells is not None and gates is not None and differ(product([cells[2], 4]), gates[2]):
         raise UnfitError("the second bottom must be four times as long as the first on the third axis")
     return [cells] * 2, []

@@ -42,7 +42,6 @@ from .answers import (
     draws_in_train,
     keeps,
     no_work,
-    nothing,
     where_shapes_agree,
 )
 from .row import (
@@ -59,7 +58,6 @@ from .row import (
     Labels,
     LayerType,
     Left,
-    Memory,
     Reads,
     Role,
     Scores,
@@ -78,7 +76,7 @@ TYPES: Dict[str, LayerType] = {
     "DummyData": LayerType(
         options="dummy_data_param", arity=Arity(NONE, SOME), shapes=sources.dummy_data,
         weights=Weights(sources.dummy_data_fillers, no_work),
-        memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=sources.is_filled_once),
+        memory=OWN_TOPS._replace(stays=sources.is_filled_once),
         in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.FILLED),
         training=draws_in_both(sources.is_filled_at_random),
     ),
@@ -98,13 +96,13 @@ TYPES: Dict[str, LayerType] = {
     ),
     "MemoryData": LayerType(
         options="memory_data_param", arity=Arity(NONE, TWO), shapes=sources.memory_data, weights=NO_WEIGHTS,
-        memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=True),
+        memory=OWN_TOPS._replace(stays=True),
         in_place=NEVER, gradient=READS_NOTHING,
         role=Role(Kind.DATA, reads=Reads.PROGRAM), training=OWN_CODE,
     ),
     "Parameter": LayerType(
         options="parameter_param", arity=Arity(NONE, ONE), shapes=sources.parameter, weights=NO_WEIGHTS,
-        memory=Memory(kept=nothing, columns=nothing, hands_on=False, stays=True),
+        memory=OWN_TOPS._replace(stays=True),
         in_place=NEVER, gradient=READS_NOTHING, role=Role(Kind.LEARNED), training=STILL,
     ),
     "WindowData": LayerType(
@@ -118,14 +116,14 @@ TYPES: Dict[str, LayerType] = {
     "Convolution": LayerType(
         options="convolution_param", arity=Arity(SOME, SOME, paired=True), shapes=windows.convolution,
         weights=Weights(WEIGHT_AND_BIAS, windows.convolution_work),
-        memory=Memory(kept=nothing, columns=windows.convolution_columns, hands_on=False, stays=False),
+        memory=OWN_TOPS._replace(columns=windows.convolution_columns),
         in_place=windows.convolution_in_place, gradient=READS_BOTTOMS,
         role=Role(Kind.OTHER, Scores.MAKES_WHERE_JUDGED), training=STILL,
     ),
     "Deconvolution": LayerType(
         options="convolution_param", arity=Arity(SOME, SOME, paired=True), shapes=windows.deconvolution,
         weights=Weights(WEIGHT_AND_BIAS, windows.deconvolution_work),
-        memory=Memory(kept=nothing, columns=windows.deconvolution_columns, hands_on=False, stays=False),
+        memory=OWN_TOPS._replace(columns=windows.deconvolution_columns),
         in_place=windows.convolution_in_place, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
     ),
     "Im2col": LayerType(
@@ -169,7 +167,7 @@ TYPES: Dict[str, LayerType] = {
     ),
     "PReLU": LayerType(
         options="prelu_param", arity=ONE_TO_ONE, shapes=learned.prelu, weights=Weights(("filler",), no_work),
-        memory=Memory(kept=as_bottom_in_place, columns=learned.prelu_columns, hands_on=False, stays=False),
+        memory=OWN_TOPS._replace(kept=as_bottom_in_place, columns=learned.prelu_columns),
         in_place=FINE,
         gradient=Gradient(bottoms=True, tops=False, needs=Left.VALUES, copies=True), role=COMPUTES, training=STILL,
     ),
@@ -184,10 +182,7 @@ TYPES: Dict[str, LayerType] = {
         options="recurrent_param", arity=recurrent.recurrent_arity(states=2),
         shapes=recurrent.recurrent(gates=4, states=2, output=False),
         weights=Weights(recurrent.recurrent_fillers, recurrent.recurrent_work),
-        memory=Memory(
-            kept=recurrent.recurrent_kept(forward=22, backward=43), columns=nothing, hands_on=False,
-            stays=recurrent.has_one_step,
-        ),
+        memory=OWN_TOPS._replace(kept=recurrent.recurrent_kept(forward=22, backward=43), stays=recurrent.has_one_step),
         in_place=where_shapes_agree, gradient=READS_BOTTOMS, role=COMPUTES,
         training=REMEMBERING,
     ),
@@ -228,11 +223,11 @@ TYPES: Dict[str, LayerType] = {
         memory=OWN_TOPS, in_place=pointwise.elu_in_place, gradient=READS_BOTH, role=COMPUTES, training=STILL,
     ),
     "Exp": LayerType(
-        options="exp_param", arity=ONE_TO_ONE, shapes=pointwise.powers_of("exp_param"), weights=NO_WEIGHTS,
+        options="exp_param", arity=ONE_TO_ONE, shapes=pointwise.exp, weights=NO_WEIGHTS,
         memory=OWN_TOPS, in_place=FINE, gradient=READS_TOPS, role=COMPUTES, training=STILL,
     ),
     "Log": LayerType(
-        options="log_param", arity=ONE_TO_ONE, shapes=pointwise.powers_of("log_param"), weights=NO_WEIGHTS,
+        options="log_param", arity=ONE_TO_ONE, shapes=pointwise.log, weights=NO_WEIGHTS,
         memory=OWN_TOPS, in_place=GRADIENT, gradient=READS_BOTTOMS, role=COMPUTES, training=STILL,
     ),
     "Power": LayerType(
@@ -270,7 +265,7 @@ TYPES: Dict[str, LayerType] = {
     # Layers without parameters that compute on an axis, an image or several bottoms.
     "ArgMax": LayerType(
         options="argmax_param", arity=ONE_TO_ONE, shapes=pointwise.argmax, weights=NO_WEIGHTS,
-        memory=Memory(kept=nothing, columns=pointwise.argmax_columns, hands_on=False, stays=False),
+        memory=OWN_TOPS._replace(columns=pointwise.argmax_columns),
         in_place=ELSE, gradient=READS_NOTHING, role=Role(Kind.ANSWER), training=STILL,
     ),
     "Eltwise": LayerType(
@@ -281,7 +276,7 @@ TYPES: Dict[str, LayerType] = {
     ),
     "LRN": LayerType(
         options="lrn_param", arity=ONE_TO_ONE, shapes=pointwise.lrn, weights=NO_WEIGHTS,
-        memory=Memory(kept=pointwise.lrn_kept, columns=pointwise.lrn_columns, hands_on=False, stays=False),
+        memory=OWN_TOPS._replace(kept=pointwise.lrn_kept, columns=pointwise.lrn_columns),
         in_place=pointwise.lrn_in_place,
         gradient=Gradient(bottoms=True, tops=pointwise.lrn_reads_tops, needs=Left.VALUES),
         role=COMPUTES, training=STILL,
@@ -308,7 +303,7 @@ TYPES: Dict[str, LayerType] = {
     ),
     "Concat": LayerType(
         options="concat_param", arity=Arity(SOME, ONE), shapes=arrange.concat, weights=NO_WEIGHTS,
-        memory=Memory(kept=nothing, columns=nothing, hands_on=arrange.has_one_of_each, stays=False),
+        memory=OWN_TOPS._replace(hands_on=arrange.has_one_of_each),
         in_place=arrange.concat_in_place, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
     ),
     "Crop": LayerType(
@@ -325,7 +320,7 @@ TYPES: Dict[str, LayerType] = {
     ),
     "Permute": LayerType(
         options="permute_param", arity=ONE_TO_ONE, shapes=arrange.permute, weights=NO_WEIGHTS,
-        memory=Memory(kept=nothing, columns=nothing, hands_on=arrange.keeps_order, stays=False),
+        memory=OWN_TOPS._replace(hands_on=arrange.keeps_order),
         in_place=arrange.permute_in_place, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
     ),
     "Reshape": LayerType(
@@ -342,12 +337,12 @@ TYPES: Dict[str, LayerType] = {
     ),
     "Slice": LayerType(
         options="slice_param", arity=Arity(ONE, SOME), shapes=arrange.slice_layer, weights=NO_WEIGHTS,
-        memory=Memory(kept=nothing, columns=nothing, hands_on=arrange.has_one_of_each, stays=False),
+        memory=OWN_TOPS._replace(hands_on=arrange.has_one_of_each),
         in_place=arrange.slice_in_place, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
     ),
     "Split": LayerType(
         options="", arity=Arity(ONE, SOME), shapes=pointwise.same, weights=NO_WEIGHTS,
-        memory=Memory(kept=pointwise.split_kept, columns=nothing, hands_on=True, stays=False),
+        memory=OWN_TOPS._replace(kept=pointwise.split_kept, hands_on=True),
         in_place=ABORTS, gradient=READS_NOTHING, role=PASSES_SCORES, training=STILL,
     ),
     "Tile": LayerType(

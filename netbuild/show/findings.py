@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, TypeVar, Union
@@ -15,6 +14,7 @@ from ..errors import NetbuildError
 from ..files import PathLike
 from ..fuse.provenance import Checked, check_sources
 from ..fuse.sidecar import recorded, sidecar
+from ..solving import snapshot_name
 from ..train.log import curves_svg, read_log
 from ..weights.formats import suffixes
 from ..weights.index import index
@@ -24,7 +24,6 @@ _NETS = ("train_val.prototxt", "test.prototxt", "deploy.prototxt")
 _LOG = "train_log.csv"
 _MANY = 40
 """A net of more layers is drawn with its modules as one box each."""
-_NUMBER = re.compile(r"_iter_(\d+)\.caffemodel").search
 
 Found = TypeVar("Found")
 
@@ -168,8 +167,8 @@ def _training(log: Path, folder: Path) -> Training:
 
 def _last_snapshot(home: Path, summary: Summary) -> Optional[Path]:
     """Return the snapshot of the most iterations that is one of this net: one of a branch may lie beside it."""
-    found = {path: _NUMBER(path.name) for path in [*home.glob("*.caffemodel"), *home.glob("*/*.caffemodel")]}
-    numbers = {path: int(match[1]) for path, match in found.items() if match}
+    names = {path: snapshot_name(path.name) for path in [*home.glob("*.caffemodel"), *home.glob("*/*.caffemodel")]}
+    numbers = {path: name.iteration for path, name in names.items() if name and name.is_caffes}
     needed = {one.name for one in summary.layers if one.parameters}
     by_number = sorted(numbers, key=lambda path: numbers[path], reverse=True)
     return next((path for path in by_number if needed <= _layers(path)), None)

@@ -15,10 +15,9 @@ from ..data.listing import Misread, read_lines
 from ..engine.caffe import Message
 from ..errors import NetbuildError, NetbuildWarning
 from ..graph.judges import Reading, readings
-from ..graph.view import NetView
+from ..graph.view import NetView, Views, views
 from ..layers.roles import cuts_images, reads, reads_list
 from ..layers.row import Reads
-from ..proto import phases
 from .data_fault import DataFault, Severity
 from .hdf5 import hdf5_faults
 from .images import InspectedImages, unfit_images
@@ -33,17 +32,13 @@ def data_faults(net: Message, in_phases: Optional[Sequence[int]] = None) -> List
 
     `in_phases` are the phases the net will run in; by default those that something feeds.
     """
-    lists = _Lists()
-    faults: List[DataFault] = []
-    for phase in phases(net) if in_phases is None else in_phases:
-        faults += _of_phase(NetView(net, phase), lists)
-    return list(dict.fromkeys(faults))
+    return _of_phases(views(net, in_phases))
 
 
-def require_readable(net: Message, what: str, in_phases: Sequence[int]) -> None:
-    """Raise NetbuildError with all that is wrong with a net's lists, else note what is in doubt; `what` names the
-    net."""
-    _settle(data_faults(net, in_phases), Severity.ELSEWHERE, what)
+def require_readable(of_phases: Views, what: str) -> None:
+    """Raise NetbuildError with all that is wrong with the lists that a net reads in these phases, else note what is in
+    doubt; `what` names the net."""
+    _settle(_of_phases(of_phases), Severity.ELSEWHERE, what)
 
 
 def require_fit_lists(net: Message, what: str) -> None:
@@ -108,19 +103,31 @@ class _Source(NamedTuple):
         return self.tops[1]
 
 
+def _of_phases(of_phases: Views) -> List[DataFault]:
+    lists = _Lists()
+    faults: List[DataFault] = []
+    for view in of_phases.values():
+        faults += _of_phase(view, lists)
+    return list(dict.fromkeys(faults))
+
+
 def _of_phase(view: NetView, lists: _Lists) -> List[DataFault]:
     """Return what is wrong in one phase: with each layer, and where that is nothing, with their lists together."""
-    read = readings(view.net, view.phase)
-    sources = [
-        _Source(layer, [read[index, place] for place in range(len(layer.top))])
-        for index, layer in view.layers
-        if not layer.bottom
-    ]
-    faults = [fault for source in sources for fault in _of_source(view, source, lists)]
+    sources = list(_sources(view))
+    faults: List[DataFault] = []
+    for source in sources:
+        faults += _of_source(view, source, lists)
     listed = [source for source in sources if source.has_list]
     if len(listed) > 1 and all(fault.severity < Severity.WRONG for fault in faults):
         faults += together_faults([_stream(source, lists) for source in listed])
     return faults
+
+
+def _sources(view: NetView) -> Iterator[_Source]:
+    read = readings(view)
+    for index, layer in view.layers:
+        if not layer.bottom:
+            yield _Source(layer, [read[index, place] for place in range(len(layer.top))])
 
 
 def _stream(source: _Source, lists: _Lists) -> Stream:

@@ -129,17 +129,22 @@ def unfit_images(images: InspectedImages, layer: Message) -> Iterator[str]:
 
 def _undecoded(images: InspectedImages) -> Iterator[str]:
     """Yield the formats of images that Caffe cannot read: it tries the first ones of each that is in doubt."""
+    doubtful = _doubtful(images)
+    unread = _unread([os.fsdecode(entry.path) for entries in doubtful.values() for entry in entries[:_SAMPLE]])
+    for name, entries in doubtful.items():
+        wrong = [entry for entry in entries[:_SAMPLE] if os.fsdecode(entry.path) in unread]
+        if wrong:
+            such = images.such(len(entries) if len(wrong) == _SAMPLE else len(wrong))
+            yield f"{images.named(wrong[0])} looks like {name}, and Caffe cannot read it{such}; replace it"
+
+
+def _doubtful(images: InspectedImages) -> Dict[str, List[Entry]]:
+    """Return the images that a Caffe may not be able to read, by format."""
     doubtful: Dict[str, List[Entry]] = defaultdict(list)
     for entry, header in images.images:
         if header.doubtful:
             doubtful[header.format].append(entry)
-    tried = {name: entries[:_SAMPLE] for name, entries in doubtful.items()}
-    unread = _unread([os.fsdecode(entry.path) for sample in tried.values() for entry in sample])
-    for name, sample in tried.items():
-        wrong = [entry for entry in sample if os.fsdecode(entry.path) in unread]
-        if wrong:
-            such = images.such(len(doubtful[name]) if len(wrong) == _SAMPLE else len(wrong))
-            yield f"{images.named(wrong[0])} looks like {name}, and Caffe cannot read it{such}; replace it"
+    return doubtful
 
 
 def _unread(paths: Sequence[str]) -> Set[str]:

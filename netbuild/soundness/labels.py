@@ -1,4 +1,4 @@
-"""Labels against what the layers that judge by them ask: found before Caffe reads beside its scores."""
+"""Labels against the range that layers can take which judge by them, before Caffe reads beside its scores."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..graph.judges import Asked
 _LIMIT = 2**31
 
 
-def beyond(labels: Any, asked: Sequence[Asked], where: str, at: Callable[[int], str]) -> Iterator[str]:
+def beyond(labels: Any, judges: Sequence[Asked], where: str, at: Callable[[int], str]) -> Iterator[str]:
     """Yield a sentence for each range that labels, numbers (N,), leave.
 
     `where` names what holds them, `at` the place of one of them.
     """
     import numpy as np
 
-    for one in _by_range(asked):
+    for one in _by_range(judges):
         known = (labels >= 0) & (labels < one.classes) & (labels == np.floor(labels))
         wrong = np.flatnonzero(~known & (labels != one.ignored))
         if len(wrong):
@@ -28,28 +28,33 @@ def beyond(labels: Any, asked: Sequence[Asked], where: str, at: Callable[[int], 
             )
 
 
-def _by_range(asked: Sequence[Asked]) -> Sequence[Asked]:
-    """Return one layer for each range that is asked for, a loss before an accuracy."""
-    found: Dict[Tuple[int, Optional[int]], Asked] = {}
-    for one in sorted(asked, key=lambda one: not one.type.endswith("Loss")):
-        found.setdefault((one.classes, one.ignored), one)
-    return list(found.values())
+def _by_range(judges: Sequence[Asked]) -> Sequence[Asked]:
+    """Return one layer for each range that is needed, a loss before an accuracy."""
+    first: Dict[Tuple[int, Optional[int]], Asked] = {}
+    for one in sorted(judges, key=lambda one: not one.type.endswith("Loss")):
+        first.setdefault((one.classes, one.ignored), one)
+    return list(first.values())
 
 
-def _remedy(labels: Any, wrong: Any, asked: Asked) -> str:
-    lowest, highest = (int(bound) if _is_whole(bound) else None for bound in (labels.min(), labels.max()))
-    if (lowest, highest) == (1, asked.classes):
+def _remedy(labels: Any, wrong: Any, judge: Asked) -> str:
+    if labels.min() == 1 and labels.max() == judge.classes:
         return "count the classes from 0, not from 1"
-    first = labels[wrong[0]]
-    # One that only counts on is a class that the net lacks.
-    stands_apart = (labels[wrong] == first).all() and first != asked.classes and len(wrong) < len(labels)
-    if stands_apart and asked.option and asked.ignored is None and _is_int32(first):
-        value = f"{first:.0f}"
-        return f"correct it, or say {asked.option} {{ ignore_label: {value} }} there if {value} stands for no class"
-    counted_on = lowest is not None and lowest >= 0 and all(map(_is_whole, labels[wrong]))
-    if counted_on and highest is not None and _is_int32(highest):
-        return f"correct the labels, or give the net the {highest + 1} classes that they count up to"
+    if judge.option and judge.ignored is None and _mark_no_class(labels, wrong, judge):
+        value = f"{labels[wrong[0]]:.0f}"
+        return f"correct it, or say {judge.option} {{ ignore_label: {value} }} there if {value} stands for no class"
+    if labels.min() >= 0 and all(map(_is_whole, labels[wrong])) and _is_int32(labels.max()):
+        return f"correct the labels, or give the net the {int(labels.max()) + 1} classes that they count up to"
     return "correct the labels"
+
+
+def _mark_no_class(labels: Any, wrong: Any, judge: Asked) -> bool:
+    """Tell whether the wrong labels may stand for no class: all the same, beside right ones.
+
+    One that only counts on is a class that the net lacks.
+    """
+    first = labels[wrong[0]]
+    stands_apart = (labels[wrong] == first).all() and first != judge.classes and len(wrong) < len(labels)
+    return bool(stands_apart) and _is_int32(first)
 
 
 def _is_whole(value: Any) -> bool:

@@ -47,7 +47,7 @@ def _area(image: InspectedImage) -> int:
 def _fed_with(view: NetView, layer: Message, image: InspectedImage) -> Inferred:
     """Return all shapes of the net where a batch of such images comes in."""
     shape = (layer.image_data_param.batch_size, told_by(layer, None).channels, *(image.header.size or ()))
-    return NetView(view.net, view.phase, inputs={layer.top[0]: shape}).shapes
+    return view.with_inputs({layer.top[0]: shape}).shapes
 
 
 def _stuck(one: Inferred, other: Inferred) -> Optional[int]:

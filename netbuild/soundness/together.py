@@ -46,15 +46,22 @@ def together_faults(streams: Sequence[Stream]) -> Iterator[DataFault]:
     line. Of two whose images are read nobody knows whether they are pairs.
     """
     images = sorted((one for one in streams if one.seen), key=lambda one: not one.labels)
-    only_labels = [one for one in streams if one.labels and not one.seen]
-    for one in only_labels if images else ():
-        sentences = [_mislabelled(one, other) for other in images]
-        if None not in sentences:
-            yield DataFault(str(sentences[0]))
+    if not images:
+        return
+    for one in streams:
+        wrong = _mislabels_all(one, images) if one.labels and not one.seen else None
+        if wrong:
+            yield DataFault(wrong)
     for one in images[1:]:
         doubt = _unpaired(images[0], one)
         if doubt:
             yield DataFault(doubt, Severity.DOUBT)
+
+
+def _mislabels_all(labels: Stream, images: Sequence[Stream]) -> Optional[str]:
+    """Return why labels are those of no list of images; None where they are those of one."""
+    sentences = [_mislabelled(labels, one) for one in images]
+    return None if None in sentences else sentences[0]
 
 
 def _mislabelled(labels: Stream, images: Stream) -> Optional[str]:

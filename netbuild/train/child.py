@@ -8,46 +8,34 @@ import signal
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping
 
 from ..doctor.gate import doubts
 from ..engine.caffe import caffe, use_device
 from ..engine.child import ENDINGS
 from ..errors import NetbuildError
 from .events import Diverged, Event, Finished, Note, Saved, Started, Stepped, Tested
-from .job import Place, Rhythm
+from .job import Beginning, Job
 from .snapshots import save
 from .watch import NotFiniteError, Watch, is_finite, judged, require_finite
 
 
-def train(
-    solver: str,
-    place: Place,
-    rhythm: Rhythm,
-    weights: Sequence[str],
-    resume: Optional[str],
-    gpu: Optional[int],
-    concerned: Mapping[str, str],
-    force: bool,
-    start: Optional[str] = None,
-) -> Iterator[Event]:
-    """Run a solver (its prototxt text) to its max_iter, or until SIGINT asks for an early and clean end.
+def train(job: Job) -> Iterator[Event]:
+    """Run a solver to its max_iter, or until SIGINT asks for an early and clean end.
 
-    The layers begin as those of the solver `start` do, where one is given, then as `weights` or `resume` say.
-
-    Caffe's own testing and snapshots are switched off in that text. The tests here are those of Solver::Test, whose
-    scores go to the log only: the test net shares the train net's weights, and its outputs are averaged over test_iter
-    batches.
+    Caffe's own testing and snapshots are switched off in the solver's text. The tests here are those of Solver::Test,
+    whose scores go to the log only: the test net shares the train net's weights, and its outputs are averaged over
+    test_iter batches.
     """
     stop = _StopRequest()
-    yield from map(Note, doubts(concerned, gpu, force))
-    use_device(gpu)
-    engine = _begun(solver, weights, resume, start)
+    yield from map(Note, doubts(job.self_tests.concerned, job.gpu, job.self_tests.force))
+    use_device(job.gpu)
+    engine = _begun(job.solver, job.beginning)
     max_iter = engine.param.max_iter
     if engine.iter >= max_iter:
         raise NetbuildError(f"nothing to do: it goes on from iteration {engine.iter}, and max_iter is {max_iter}")
     yield Started(engine.iter, max_iter)
-    run = _Run(engine, place, rhythm, stop, gpu)
+    run = _Run(engine, job, stop)
     try:
         yield from run.events()
     except NotFiniteError as error:
@@ -87,35 +75,44 @@ class _StopRequest:
 class _Run:
     """A solver on its way from where it stands to its max_iter."""
 
-    def __init__(self, engine: Any, place: Place, rhythm: Rhythm, stop: _StopRequest, gpu: Optional[int]) -> None:
+    def __init__(self, engine: Any, job: Job, stop: _StopRequest) -> None:
         self.began = engine.iter
-        self._engine, self._place, self._rhythm, self._stop = engine, place, rhythm, stop
-        self._on_gpu = gpu is not None
+        self._engine, self._place, self._rhythm, self._stop = engine, job.place, job.rhythm, stop
+        self._on_gpu = job.gpu is not None
         self._watch = Watch(engine.net, on_gpu=self._on_gpu)
         self._saved_at = self._tested_at = -1
         self._losses: List[float] = []
 
     def events(self) -> Iterator[Event]:
         """Train, test and save; raise NotFiniteError where the run goes astray."""
-        engine, rhythm = self._engine, self._rhythm
+        engine = self._engine
         require_finite(engine.net)
         max_iter = engine.param.max_iter
         while engine.iter < max_iter and not self._stop.requested:
-            if engine.iter % rhythm.test == 0 and (engine.iter or rhythm.test_initialization):
-                yield from self._test()
-                if self._stop.requested:
-                    break
+            yield from self._test_on_the_way()
+            if self._stop.requested:
+                break
             engine.step(1)
             self._losses.append(self._watch.loss)
-            if rhythm.snapshot and engine.iter % rhythm.snapshot == 0 and engine.iter < max_iter:
-                yield from self._save_or_say()
-            if engine.iter % rhythm.report == 0 or engine.iter == max_iter:
-                yield from self.report()
+            yield from self._after_step(is_last=engine.iter == max_iter)
         if self.keep(last=True):
-            yield Saved(engine.iter, self._place.stem(engine.iter))
+            yield self._saved()
         if not self._stop.requested:
             yield from self._test()
         yield Finished(engine.iter, self._place.stem(engine.iter), self._stop.requested)
+
+    def _test_on_the_way(self) -> Iterator[Event]:
+        at, rhythm = self._engine.iter, self._rhythm
+        if at % rhythm.test == 0 and (at or rhythm.test_initialization):
+            yield from self._test()
+
+    def _after_step(self, *, is_last: bool) -> Iterator[Event]:
+        """Save and report what is due."""
+        at, rhythm = self._engine.iter, self._rhythm
+        if rhythm.snapshot and at % rhythm.snapshot == 0 and not is_last:
+            yield from self._save_or_note()
+        if at % rhythm.report == 0 or is_last:
+            yield from self.report()
 
     def report(self) -> Iterator[Event]:
         """Yield the mean of the losses that are not reported yet, if there are any."""
@@ -135,11 +132,14 @@ class _Run:
         self._saved_at = engine.iter
         return True
 
-    def _save_or_say(self) -> Iterator[Event]:
+    def _saved(self) -> Saved:
+        return Saved(self._engine.iter, self._place.stem(self._engine.iter))
+
+    def _save_or_note(self) -> Iterator[Event]:
         """Save; where that fails, the training goes on, for there may be room for the next."""
         try:
             if self.keep():
-                yield Saved(self._engine.iter, self._place.stem(self._engine.iter))
+                yield self._saved()
         except NetbuildError as error:
             yield Note(f"{error}. The training goes on, and tries again after {self._rhythm.snapshot} iterations")
 
@@ -157,17 +157,17 @@ class _Run:
             yield Tested(engine.iter, scores)
 
 
-def _begun(solver: str, weights: Sequence[str], resume: Optional[str], start: Optional[str]) -> Any:
+def _begun(solver: str, beginning: Beginning) -> Any:
     """Return the solver, its net as it is to begin."""
-    filled = None if start is None else _load(start).net
+    filled = None if beginning.filled_as is None else _load(beginning.filled_as).net
     engine = _load(solver)
     if filled is not None:
         _begin_as(filled, engine.net)
-    for path in weights:
+    for path in beginning.weights:
         for net in (engine.net, *engine.test_nets):
             net.copy_from(path)
-    if resume:
-        engine.restore(resume)
+    if beginning.resume:
+        engine.restore(beginning.resume)
     return engine
 
 
@@ -187,17 +187,21 @@ def _begin_as(filled: Any, net: Any) -> None:
 def _means(net: Any, batches: int, stop: _StopRequest) -> Dict[str, float]:
     """Average the outputs that are single numbers (accuracy, loss) over so many forward passes.
 
-    An accuracy on scores that are not finite is not one, and becomes NaN. A request to stop ends it early, with the
-    means of what was done.
+    A request to stop ends it early, with the means of what was done.
     """
-    names = [name for name in net.outputs if net.blobs[name].count == 1]
-    scores = judged(net)
-    sums = dict.fromkeys(names, 0.0)
+    judges = judged(net)
+    sums = {name: 0.0 for name in net.outputs if net.blobs[name].count == 1}
     done = 0
     while done < batches and not (stop.requested and done):
         net.forward()
         done += 1
-        for name in names:
-            is_one = name not in scores or is_finite(scores[name].data)
-            sums[name] += float(net.blobs[name].data.sum()) if is_one else math.nan
+        for name in sums:
+            sums[name] += _value(net, name, judges)
     return {name: value / done for name, value in sums.items()} if done else {}
+
+
+def _value(net: Any, name: str, judges: Mapping[str, Any]) -> float:
+    """Return an output; an accuracy of scores that are not finite is none, and becomes NaN."""
+    if name in judges and not is_finite(judges[name].data):
+        return math.nan
+    return float(net.blobs[name].data.sum())

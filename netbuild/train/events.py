@@ -17,7 +17,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Started:
-    """The solver stands: at which iteration (not 0 after a resume), and where it is to end."""
+    """The solver is ready: its iteration (not 0 after a resume), and where it is to end."""
 
     iteration: int
     max_iter: int
@@ -60,7 +60,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Diverged:
-    """The run is over, for what it computes are no numbers any more; its weights are not saved."""
+    """The run is over: what it computes is not finite any more. Its weights are not saved."""
 
     iteration: int
     """The one that would have ended next."""

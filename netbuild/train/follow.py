@@ -12,17 +12,18 @@ from ..engine.child import END
 from ..engine.ending import KilledError
 from ..errors import NetbuildError, NetbuildWarning
 from ..files import PathLike
+from ..spelling import either, option
 from .events import Diverged, Event, Finished, Saved, Started, Tested
 from .job import Place
 
 Events = Generator[Event, Optional[str], None]
-DiskNeed = Callable[[], Optional[str]]
+MemoryInWords = Callable[[], Optional[str]]
 """Says how much memory a training takes, where that is known."""
 
 
 @dataclass
 class Course:
-    """What a run has told so far."""
+    """What a run has reported so far."""
 
     place: Place
     resumed: Optional[PathLike] = None
@@ -35,7 +36,7 @@ class Course:
     _failed: str = ""
 
     def take(self, event: Event) -> None:
-        """Remember what the event tells."""
+        """Remember what the event reports."""
         if isinstance(event, Started):
             self._started = True
         elif isinstance(event, Saved):
@@ -62,48 +63,54 @@ class Course:
         if self._saved is None and self.resumed is None:
             return f"{failed}no snapshot was written to go on from"
         if self._saved is None:
-            began = os.fspath(self.resumed or "")
-            return f"{failed}no snapshot was written since the one that it began from: --resume {began!r} begins there"
-        state = str(self.place.files(self._saved)[1])
-        return f"{failed}the last good snapshot is that of iteration {self._saved}: --resume {state!r} goes on from it"
+            began = _spelled(os.fspath(self.resumed or ""))
+            return f"{failed}no snapshot was written since the one that it began from: {began} begins there"
+        state = _spelled(str(self.place.files(self._saved)[1]))
+        return f"{failed}the last good snapshot is that of iteration {self._saved}: {state} goes on from it"
 
-    def with_kept(self, error: NetbuildError, need: DiskNeed = lambda: None) -> NetbuildError:
-        """Return an error that says too which snapshot there is, and of a killed process what it needs."""
-        needed = need() if isinstance(error, KilledError) else None
-        more = f" ({needed})" if needed else ""
+    def with_kept(self, error: NetbuildError, memory: MemoryInWords = lambda: None) -> NetbuildError:
+        """Return an error that says too which snapshot there is, and of a killed process how much memory
+        it takes."""
+        taken = memory() if isinstance(error, KilledError) else None
+        more = f" ({taken})" if taken else ""
         return type(error)(f"{error}{more}" + (f"; {self.kept()}" if self._started else ""))
 
 
-def follow(events: Events, course: Course, tell: Callable[[Event], None], need: DiskNeed) -> None:
-    """Pass on what the child tells up to its end, and let `course` remember it.
+def _spelled(resume: str) -> str:
+    """Return how to resume from a snapshot; quoted, for its path may have blanks."""
+    return either(f"--resume {resume!r}", option("resume", resume))
 
-    Where `tell` fails (a full disk, a closed pipe, a caller's mistake), the child is asked to end and given time: it
-    saves what it has learnt.
+
+def follow(events: Events, course: Course, on_event: Callable[[Event], None], memory: MemoryInWords) -> None:
+    """Pass on what the child reports up to its end, and let `course` remember it.
+
+    Where `on_event` fails (a full disk, a closed pipe, a caller's mistake), the child is asked to end and given time:
+    it saves what it has learnt.
     """
     # Closed whatever happens in between: an abandoned generator would leave its child running.
     with contextlib.closing(events):
-        for event in _coming(events, course, need):
+        for event in _coming(events, course, memory):
             course.take(event)
             try:
-                tell(event)
+                on_event(event)
             except NetbuildError as error:
                 course.finish(events)
                 raise course.with_kept(error) from error
             except BaseException as error:
                 course.finish(events)
-                _say(f"the training was ended by {type(error).__name__}; {course.kept()}")
+                _warn(f"the training was ended by {type(error).__name__}; {course.kept()}")
                 raise
 
 
-def _say(text: str) -> None:
+def _warn(text: str) -> None:
     # Where warnings are errors, this one may not take the place of the caller's own exception.
     with contextlib.suppress(NetbuildWarning):
         warnings.warn(text, NetbuildWarning, stacklevel=4)
 
 
-def _coming(events: Events, course: Course, need: DiskNeed) -> Iterator[Event]:
+def _coming(events: Events, course: Course, memory: MemoryInWords) -> Iterator[Event]:
     try:
         yield from events
     except NetbuildError as error:
         course.place.remove_unfinished()
-        raise course.with_kept(error, need) from error
+        raise course.with_kept(error, memory) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -14,16 +13,15 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from .. import proto
 from ..emit.files import set_field
-from ..errors import NetbuildError
+from ..errors import NetbuildError, require_type
 from ..files import PathLike, output_folder, write_text
-from ..solving import require_sensible
+from ..solving import require_sensible, snapshot_name
 from . import prepare
 from .events import Event, Note
 from .head import WHERE_IT_PAYS, Features
 from .run import DivergedError, EndedError, StoppedError, Trained, train_solver
 
 TABLE = "grid.csv"
-_SNAPSHOT = re.compile(r".*_iter_\d+\.(caffemodel|solverstate)(\.h5)?").fullmatch
 
 
 @dataclass(frozen=True)
@@ -79,39 +77,56 @@ def train_grid(
     are those of `train_solver`; `grid.csv` lists all scores. An interrupted run ends the grid with what is done; one
     that diverges comes last. DivergedError where all do.
     """
-    if "max_iter" in grid and options.get("max_iter") is not None:
+    max_iter = options.get("max_iter")
+    if "max_iter" in grid and max_iter is not None:
         raise NetbuildError("max_iter is given for all runs, so that its values in the grid had no effect; give one")
+    require_type(features, Features, "features")
     target = Path(folder)
     settings = {setting_name(setting): setting for setting in _combined(grid)}
-    taken = [name for name in (*settings, TABLE) if (target / name).exists()]
-    if taken:
-        raise NetbuildError(f"folder {str(target)!r}: holds an earlier grid ({taken[0]}); name another folder")
-    texts = {}
-    for name, setting in settings.items():
-        with _named(name):
-            texts[name] = _solver(solver, setting, options.get("max_iter"))
+    _require_new(target, settings)
+    texts = _solvers(solver, settings, max_iter)
+    shared = replace(features, folder=features.folder or target / "features")
+    on_new_event = _once(on_event)
     tried: List[Tried] = []
-    told = _once(on_event)
     for name, setting in settings.items():
-        own = output_folder(target / name)
-        write_text(own / "solver.prototxt", texts[name])
-        shared = replace(features, folder=features.folder or target / "features")
+        own = output_folder(target / name) / "solver.prototxt"
+        write_text(own, texts[name])
         with _named(name, target / TABLE if tried else None):
             heading = Note(f"{name} ({len(tried) + 1} of {len(settings)})")
-            one = _tried(setting, own / "solver.prototxt", told, heading, features=shared, **options)
+            one = _tried(setting, own, on_new_event, heading, features=shared, **options)
         tried = sorted([*tried, one], key=_rank)
         for other in tried[1:]:
             _forget(other)
         write_text(target / TABLE, _table(tried))
         if one.ended == "interrupted":
             break
+    _require_best(tried)
+    return tried
+
+
+def _require_new(target: Path, settings: Mapping[str, object]) -> None:
+    taken = [name for name in (*settings, TABLE) if (target / name).exists()]
+    if taken:
+        raise NetbuildError(f"folder {str(target)!r}: holds an earlier grid ({taken[0]}); name another folder")
+
+
+def _solvers(solver: PathLike, settings: Mapping[str, Mapping[str, str]], max_iter: Optional[int]) -> Dict[str, str]:
+    """Return the solver of each setting; raise NetbuildError for the first that makes no sense."""
+    texts = {}
+    for name, setting in settings.items():
+        with _named(name):
+            texts[name] = _solver(solver, setting, max_iter)
+    return texts
+
+
+def _require_best(tried: Sequence[Tried]) -> None:
+    """Raise the error of the first setting where none was trained."""
     error = tried[0].error
     if error is not None:
         stopped = tried[-1].ended == "interrupted"
         how = "the grid was ended before a setting was trained" if stopped else f"all {len(tried)} settings diverged"
         text = f"{how}; {setting_name(tried[0].setting)}: {error}"
         raise type(error)(text, error.iteration, error.log)
-    return tried
 
 
 @contextmanager
@@ -140,9 +155,10 @@ def _tried(
 
 
 def _forget(worse: Tried) -> None:
-    """Remove the snapshots of a setting that is not the best; of one that diverged it was said that they are there."""
+    """Remove the snapshots of a setting that is not the best; one that diverged keeps those that its error names."""
     for path in worse.log.parent.glob("*_iter_*") if worse.trained else ():
-        if _SNAPSHOT(path.name):
+        name = snapshot_name(path.name)
+        if name and name.is_caffes:
             path.unlink()
 
 
@@ -163,7 +179,8 @@ def _solver(path: PathLike, setting: Mapping[str, str], max_iter: Optional[int])
         raise NetbuildError(f"solver {str(path)!r}: tests nothing (test_iter, test_interval), so that none is the best")
     message.snapshot = 0
     for name, value in setting.items():
-        message.ClearField(name) if name in message.DESCRIPTOR.fields_by_name else None
+        if name in message.DESCRIPTOR.fields_by_name:
+            message.ClearField(name)
         set_field(message, name, value)
     if max_iter is not None:
         message.max_iter = max_iter
@@ -195,11 +212,11 @@ def _once(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
     """Pass on events, but of what each run notes again only the first."""
     seen: Set[str] = set()
 
-    def tell(event: Event) -> None:
+    def pass_on(event: Event) -> None:
         if isinstance(event, Note):
             if event.text in seen:
                 return
             seen.add(event.text)
         on_event(event)
 
-    return tell
+    return pass_on

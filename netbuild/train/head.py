@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Collection, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Collection, List, Mapping, Optional, Tuple
 
 from .. import proto
 from ..engine.caffe import TEST, TRAIN, Message, schema
@@ -17,13 +17,15 @@ from ..fuse.options import CopyOptions
 from ..fuse.planned import plan_weights
 from ..graph.filled import has_frozen_part
 from ..layers import parameter_shapes
-from ..solving import type_of
+from ..solving import NET_FIELDS, trained_net, type_of
+from ..spelling import either, name_of, option
 from ..weights.caffemodel import NET_NAME
 from ..weights.index import index, read_state
 from ..weights.wire import encode_bytes
 from ..weights.write import write_model
-from .prepare import train_net
-from .reach import learned_net, state_of
+from .job import Beginning, Rest
+from .prepare import CheckedSolver
+from .solverstate import learned_net, state_of
 
 AUTO, OFF = "auto", "off"
 _TWICE = ("AdaDelta", "Adam")
@@ -66,48 +68,54 @@ class HeadRun:
     """Files with the weights of the frozen layers."""
 
 
-class Rest(NamedTuple):
-    """What a snapshot of the head alone lacks."""
-
-    net: str
-    """The path of the whole net."""
-    weights: Tuple[str, ...]
-    """Files with the weights of its frozen layers."""
-
-
 def head_run(
-    solver: Message, weights: Sequence[PathLike], resume: Optional[PathLike], features: Features
+    solver: CheckedSolver, beginning: Beginning, features: Features
 ) -> Tuple[Optional[HeadRun], Optional[str]]:
-    """Return the solver's nets divided, or None where the whole net is to be trained, and what is to be said of that.
+    """Return the solver's nets divided, or None where the whole net is to be trained, and a note on that.
 
     Raises NetbuildError where features were asked for and cannot be used, and for a solverstate that does not fit.
     """
-    run, reason = None, None
-    if features.where != OFF:
-        try:
-            run = _divided(solver, weights, resume)
-            reason = _in_vain(run, solver) if (features.where, features.folder, resume) == (AUTO, None, None) else None
-        except NetbuildError as error:
-            if features.where != AUTO:
-                raise NetbuildError(f"features cannot be used: {error}") from error
-            reason = str(error)
-    net = proto.read_net(train_net(solver))
-    if run is not None and reason is None:
+    run, reason = _usable(solver, beginning, features)
+    resume = beginning.resume
+    if run is not None:
         if resume is not None:
             _require_all_layers(run.parts["train"].split.head, learned_net(resume), resume)
-        return run, "only the head is trained, on features that are computed once (--features off: the whole net)"
-    _require_whole_state(solver, net, resume)
+        return run, f"only the head is trained, on features that are computed once ({_spelled(OFF)}: the whole net)"
+    if resume is not None:
+        _require_whole_state(solver, resume)
     note = f"the whole net is trained, not its head on features: {reason}"
-    return None, note if reason and has_frozen_part(net) else None
+    return None, note if reason and has_frozen_part(solver.trained) else None
 
 
-def point_at_heads(solver: Message, kept: Mapping[str, Kept], *, shuffle: bool) -> None:
-    """Let the solver train and test, instead of its nets, those that read the features."""
-    for field in ("net", "train_net", "test_net"):
-        solver.ClearField(field)
+def _usable(solver: CheckedSolver, beginning: Beginning, features: Features) -> Tuple[Optional[HeadRun], Optional[str]]:
+    """Return the nets divided; or None, and why features are not used where they might have been."""
+    if features.where == OFF:
+        return None, None
+    try:
+        run = _divided(solver, beginning)
+    except NetbuildError as error:
+        if features.where != AUTO:
+            raise NetbuildError(f"features cannot be used: {error}") from error
+        return None, str(error)
+    must_pay = features.where == AUTO and features.folder is None and beginning.resume is None
+    reason = _in_vain(run, solver.message) if must_pay else None
+    return (run, None) if reason is None else (None, reason)
+
+
+def _spelled(where: str) -> str:
+    """Return how to ask for features: `--features off`, or the argument of `train_solver`."""
+    return either(option("features", where), f"features=Features({where!r})")
+
+
+def pointed_at_heads(solver: Message, kept: Mapping[str, Kept], *, shuffle: bool) -> Message:
+    """Return the solver training and testing, instead of its nets, those that read the features."""
+    result = proto.copied(solver)
+    for field in NET_FIELDS:
+        result.ClearField(field)
     for name, one in kept.items():
-        (solver.train_net_param if name == "train" else solver.test_net_param.add()).CopyFrom(one.head)
-    solver.train_net_param.layer[0].hdf5_data_param.shuffle = shuffle
+        (result.train_net_param if name == "train" else result.test_net_param.add()).CopyFrom(one.head)
+    result.train_net_param.layer[0].hdf5_data_param.shuffle = shuffle
+    return result
 
 
 def complete(alone: Path, whole: Path, rest: Rest) -> None:
@@ -117,27 +125,36 @@ def complete(alone: Path, whole: Path, rest: Rest) -> None:
     write_model(planned.entries, whole, net=fields)
 
 
-def _divided(solver: Message, weights: Sequence[PathLike], resume: Optional[PathLike]) -> HeadRun:
+def _divided(solver: CheckedSolver, beginning: Beginning) -> HeadRun:
     """Divide the nets of a solver; raise NetbuildError with the reason where its head cannot be trained alone."""
+    _require_dividable(solver.message)
+    parts = {"train": part_of("train", solver.trained, TRAIN)}
+    for number, net in enumerate(_tested(solver)):
+        name = f"test_{number}" if number else "test"
+        parts[name] = part_of(name, net, TEST)
+    weights: List[PathLike] = [*beginning.weights]
+    if beginning.resume is not None:
+        weights.append(_learned_head(solver, parts["train"], beginning.resume))
+    elif untrained([*parts.values()], weights):
+        raise NetbuildError("frozen layers get no trained weights")
+    return HeadRun(trained_net(solver.message), parts, tuple(weights))
+
+
+def _require_dividable(solver: Message) -> None:
     if solver.snapshot_format == schema().SolverParameter.HDF5:
         raise NetbuildError("the solver saves HDF5")
     if any(state.stage or state.level for state in (solver.train_state, *solver.test_state)):
         raise NetbuildError("the solver chooses layers by stage or level")
-    path = train_net(solver)
-    net = proto.read_net(path)
-    parts = {"train": part_of("train", net, TRAIN)}
-    tests = [net] if solver.HasField("net") and solver.test_iter else []
-    tests += [proto.read_net(other) for other in solver.test_net]
-    if len(tests) != len(solver.test_iter):
-        raise NetbuildError(f"the solver has {len(solver.test_iter)} test_iter for {len(tests)} test nets")
-    for number, test in enumerate(tests):
-        name = f"test_{number}" if number else "test"
-        parts[name] = part_of(name, test, TEST)
-    if resume is not None:
-        weights = [*weights, _state_of_head(solver, net, parts["train"], resume)]
-    elif untrained([*parts.values()], weights):
-        raise NetbuildError("frozen layers get no trained weights")
-    return HeadRun(path, parts, tuple(weights))
+
+
+def _tested(solver: CheckedSolver) -> List[Message]:
+    """Return the nets that the solver tests."""
+    message = solver.message
+    tested = [message.net] if message.HasField("net") and message.test_iter else []
+    tested += message.test_net
+    if len(tested) != len(message.test_iter):
+        raise NetbuildError(f"the solver has {len(message.test_iter)} test_iter for {len(tested)} test nets")
+    return [solver.nets[path] for path in tested]
 
 
 def _in_vain(run: HeadRun, solver: Message) -> Optional[str]:
@@ -148,26 +165,26 @@ def _in_vain(run: HeadRun, solver: Message) -> Optional[str]:
     return f"{solver.max_iter} iterations are not more than one pass over its {part.images} images"
 
 
-def _state_of_head(solver: Message, net: Message, train: PhaseFeatures, resume: PathLike) -> str:
+def _learned_head(solver: CheckedSolver, train: PhaseFeatures, resume: PathLike) -> str:
     """Return the caffemodel that goes with a solverstate of the head; NetbuildError for one of the whole net."""
     state = read_state(resume)
-    expected = _remembered(solver, net, {layer.name for layer in train.split.head.layer})
+    expected = _remembered(solver, {layer.name for layer in train.split.head.layer})
     if state is None or state.histories != expected:
         raise NetbuildError(f"{os.fspath(resume)!r} is the state of a whole net")
-    found = learned_net(resume)
-    assert found is not None  # of a state that can be read
-    return found
+    learned = learned_net(resume)
+    assert learned is not None  # of a state that can be read
+    return learned
 
 
-def _require_whole_state(solver: Message, net: Message, resume: Optional[PathLike]) -> None:
-    state = state_of(resume) if resume is not None else None
-    if resume is not None:
-        _require_all_layers(net, learned_net(resume), resume)
-    expected = _remembered(solver, net, {layer.name for layer in net.layer})
+def _require_whole_state(solver: CheckedSolver, resume: PathLike) -> None:
+    net = solver.trained
+    state = state_of(resume)
+    _require_all_layers(net, learned_net(resume), resume)
+    expected = _remembered(solver, {layer.name for layer in net.layer})
     if state is not None and state.histories != expected:
         raise NetbuildError(
-            f"resume {os.fspath(resume or '')!r}: remembers {state.histories} blobs, and the whole net has {expected}: "
-            "is it of another net, or of a head trained on features? Those go on with --features auto"
+            f"resume {os.fspath(resume)!r}: remembers {state.histories} blobs, and the whole net has {expected}: "
+            f"is it of another net, or of a head trained on features? Those go on with {_spelled(AUTO)}"
         )
 
 
@@ -187,18 +204,18 @@ def _require_all_layers(net: Message, learned: Optional[str], resume: PathLike) 
     if missing:
         raise NetbuildError(
             f"resume {os.fspath(resume)!r}: its caffemodel {learned!r} has no values for {some(missing)}, so that this "
-            "net would not go on from where it stood; resume with the net as it was, or begin anew with --weights"
+            "net would not go on from where it stood; resume with the net as it was, or begin anew with "
+            f"{name_of('weights')}"
         )
 
 
-def _remembered(solver: Message, net: Message, layers: Collection[str]) -> int:
+def _remembered(solver: CheckedSolver, layers: Collection[str]) -> int:
     """Return how many blobs a solver remembers that trains these layers; a parameter that is shared counts once."""
-    count = 0
-    shared: Set[str] = set()
+    net = solver.trained
+    names: List[str] = []
     for layer, shapes in zip(net.layer, parameter_shapes(net)):
         if layer.name in layers:
-            names = [spec.name for spec in layer.param] + [""] * len(shapes or ())
-            for name in names[: len(shapes or ())]:
-                count += name not in shared
-                shared.update([name] if name else [])
-    return count * (2 if type_of(solver) in _TWICE else 1)
+            count = len(shapes or ())
+            names += ([spec.name for spec in layer.param] + [""] * count)[:count]
+    shared = set(names) - {""}
+    return (names.count("") + len(shared)) * (2 if type_of(solver.message) in _TWICE else 1)

@@ -2,163 +2,191 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
+from functools import cached_property
 from glob import escape
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 from .. import proto
-from ..costs.summary import summarize
-from ..engine.caffe import TEST, TRAIN, Message
+from ..costs.summary import MemoryNeed, summarize
+from ..engine.caffe import Message
 from ..engine.ending import machine_memory
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
 from ..fuse.provenance import require_one_set
 from ..graph.check import require_savable, require_sound, warn
-from ..graph.feed import data_layers
 from ..graph.filled import unfilled
+from ..graph.view import NetView
+from ..layers.roles import reads_data
+from ..solving import TRAINED_FIELDS, phases_of_nets, require_sensible, snapshot_name, trained_net
 from ..soundness.check import require_readable
-from ..weights.index import index, kind_of, read_state
+from ..spelling import name_of, option
+from ..weights.index import index, kind_of
+from .solverstate import iteration_of
 
 NEVER = 2**31 - 1
 """A test_interval that no run reaches: Caffe's own testing is off."""
-_NET_FIELDS = ("net", "train_net")
-_SNAPSHOT = re.compile(r".*_iter_(\d+)\.").match
 
 
-def require_kind(path: PathLike, kind: str, option: str, other: str) -> None:
+@dataclass(frozen=True)
+class CheckedSolver:
+    """A solver that Caffe takes, and its nets, each read once."""
+
+    message: Message
+    nets: Mapping[str, Message]
+    """By the paths that the solver names."""
+
+    @property
+    def trained(self) -> Message:
+        """The net that it trains."""
+        return self.nets[trained_net(self.message)]
+
+
+def checked_solver(path: PathLike, max_iter: Optional[int]) -> CheckedSolver:
+    """Return a solver whose nets are found wherever it stands; raise NetbuildError for what Caffe would abort on."""
+    message = proto.read_solver(path)
+    if max_iter is not None:
+        message.max_iter = max_iter
+    require_sensible(message)
+    resolve_nets(message, Path(path).parent)
+    return require_trainable(message)
+
+
+def require_kind(path: PathLike, kind: str, argument: str, other: str) -> None:
     """Raise WeightsError where a caffemodel is given for a solverstate or the reverse."""
-    found = kind_of(path)
-    if found not in (kind, "hdf5") or (found == "hdf5" and kind == "solverstate"):
-        raise WeightsError(f"{option} {str(path)!r}: is a {found}, not a {kind}; give it with --{other} instead")
+    actual = kind_of(path)
+    if actual not in (kind, "hdf5") or (actual == "hdf5" and kind == "solverstate"):
+        raise WeightsError(
+            f"{argument} {str(path)!r}: is a {actual}, not a {kind}; give it with {name_of(other)} instead"
+        )
 
 
 def resolve_nets(solver: Message, folder: Path) -> None:
     """Make the paths of the solver's nets good for any folder."""
-    for field in _NET_FIELDS:
+    for field in TRAINED_FIELDS:
         if solver.HasField(field):
-            setattr(solver, field, _found(getattr(solver, field), folder))
-    tests = [_found(path, folder) for path in solver.test_net]
+            setattr(solver, field, _resolved(getattr(solver, field), folder))
+    tests = [_resolved(path, folder) for path in solver.test_net]
     del solver.test_net[:]
     solver.test_net.extend(tests)
 
 
-def _found(path: str, folder: Path) -> str:
+def _resolved(path: str, folder: Path) -> str:
     if not path:
         raise GraphError("solver: names no net: the path is empty")
     beside = folder / Path(path).name
     return str(existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve())
 
 
-def require_trainable(solver: Message) -> None:
-    """Find what would make Caffe abort: unsound nets, missing data, snapshots that cannot be saved."""
-    given = [getattr(solver, field) for field in _NET_FIELDS if solver.HasField(field)]
-    if len(given) != 1:
+def require_trainable(solver: Message) -> CheckedSolver:
+    """Return a solver with its nets; raise NetbuildError for what would make Caffe abort: unsound nets, missing data,
+    snapshots that cannot be saved."""
+    _require_nets(solver)
+    nets: Dict[str, Message] = {}
+    for path, in_phases in phases_of_nets(solver).items():
+        net = nets[path] = proto.read_net(path)
+        of_phases = require_sound(net, path, in_phases=in_phases)
+        warn(net, path, of_phases)
+        require_savable(solver, net)
+        for view in of_phases.values():
+            _require_data(view, path)
+        require_readable(of_phases, path)
+    return CheckedSolver(solver, nets)
+
+
+def _require_nets(solver: Message) -> None:
+    if sum(map(solver.HasField, TRAINED_FIELDS)) != 1:
         raise GraphError("solver: exactly one of 'net' and 'train_net' is needed (nets inside the solver: not read)")
     if len(solver.test_iter) < len(solver.test_net):
         raise GraphError(
             f"solver: {len(solver.test_net)} test nets need as many test_iter, found {len(solver.test_iter)}"
         )
-    for path, used in phases_of_nets(solver).items():
-        net = proto.read_net(path)
-        require_sound(net, path, in_phases=used)
-        warn(net, path)
-        require_savable(solver, net)
-        for phase in used:
-            _require_data(net, phase, path)
-        require_readable(net, path, used)
 
 
-def phases_of_nets(solver: Message) -> Dict[str, List[int]]:
-    """Return the solver's nets, each with the phases in which it is built."""
-    phases = {getattr(solver, field): [TRAIN] for field in _NET_FIELDS if solver.HasField(field)}
-    tested = [*solver.test_net, *([solver.net] if solver.test_iter and solver.HasField("net") else [])]
-    for path in tested:
-        phases.setdefault(path, []).append(TEST)
-    return phases
-
-
-def _require_data(net: Message, phase: int, path: str) -> None:
-    for layer in data_layers(net, phase):
-        options: List[Message] = [value for field, value in layer.ListFields() if field.name.endswith("data_param")]
-        for option in options:
-            source = getattr(option, "source", "")
-            if source and not Path(source).exists():
-                where = f"{path}: data layer {layer.name!r} ({proto.phase_name(phase)})"
+def _require_data(view: NetView, path: str) -> None:
+    for layer in (layer for _, layer in view.layers if reads_data(layer)):
+        for source in _sources(layer):
+            if not Path(source).exists():
+                where = f"{path}: data layer {layer.name!r} ({proto.phase_name(view.phase)})"
                 raise NetbuildError(
                     f"{where} reads {source!r}, which is not there (looked from {str(Path.cwd())!r}); "
                     "run in the folder that its paths hold for"
                 )
 
 
-def direct(solver: Message, snapshot_prefix: str, gpu: Optional[int]) -> None:
-    """Say where Caffe is to write, and leave the testing and when to save to the engine's loop."""
-    solver.snapshot_prefix, solver.snapshot = snapshot_prefix, 0
-    solver.solver_mode = solver.CPU if gpu is None else solver.GPU
+def _sources(layer: Message) -> List[str]:
+    """Return what a data layer's options name as its source: a list, a database."""
+    options: List[Message] = [value for field, value in layer.ListFields() if field.name.endswith("data_param")]
+    return [one.source for one in options if getattr(one, "source", "")]
+
+
+def directed(solver: Message, snapshot_prefix: str, gpu: Optional[int]) -> Message:
+    """Return the solver writing where Caffe is to write; when to test and to save is left to the child's loop."""
+    result = proto.copied(solver)
+    result.snapshot_prefix, result.snapshot = snapshot_prefix, 0
+    result.solver_mode = solver.CPU if gpu is None else solver.GPU
     if gpu is not None:
-        solver.device_id = gpu
-    solver.test_interval, solver.test_initialization = NEVER, False
+        result.device_id = gpu
+    result.test_interval, result.test_initialization = NEVER, False
+    return result
 
 
 def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[PathLike]) -> None:
     """Refuse a folder in which an earlier run's results would be overwritten."""
-    snapshots = {
-        path: int(match[1])
-        for path in sorted(folder.glob(f"{escape(prefix)}_iter_*"))
-        if (match := _SNAPSHOT(path.name))
-    }
+    snapshots = _snapshots(folder, prefix)
     if resume is not None:
-        iteration = _iteration(Path(resume))
-        later = [path for path, number in snapshots.items() if iteration is not None and number > iteration]
-        if later:
-            raise NetbuildError(
-                f"folder {str(folder)!r}: holds snapshots beyond iteration {iteration} ({later[0].name}), which "
-                "would be overwritten; name another folder, or resume from the last"
-            )
+        _require_none_later(folder, snapshots, resume)
     elif snapshots or log.exists():
         there = next(iter(snapshots), log)
         raise NetbuildError(
             f"folder {str(folder)!r}: holds an earlier run ({there.name}); name another folder, or go on from its last "
-            ".solverstate with --resume"
+            f".solverstate with {name_of('resume')}"
         )
 
 
-def _iteration(resume: Path) -> Optional[int]:
-    """Return the iteration of a solverstate; of one in HDF5 its name tells it, None where it does not."""
-    state = read_state(resume)
-    if state is not None:
-        return state.iteration
-    named = _SNAPSHOT(resume.name)
-    return int(named[1]) if named else None
+def _snapshots(folder: Path, prefix: str) -> Dict[Path, int]:
+    """Return the files of snapshots in a folder, each with its iteration."""
+    names = {path: snapshot_name(path.name) for path in sorted(folder.glob(f"{escape(prefix)}_iter_*"))}
+    return {path: name.iteration for path, name in names.items() if name}
 
 
-def weight_notes(solver: Message, weights: Sequence[PathLike], *, force: bool) -> Iterator[str]:
+def _require_none_later(folder: Path, snapshots: Mapping[Path, int], resume: PathLike) -> None:
+    iteration = iteration_of(resume)
+    later = [path for path, number in snapshots.items() if iteration is not None and number > iteration]
+    if later:
+        raise NetbuildError(
+            f"folder {str(folder)!r}: holds snapshots beyond iteration {iteration} ({later[0].name}), which "
+            "would be overwritten; name another folder, or resume from the last"
+        )
+
+
+def weight_notes(solver: CheckedSolver, weights: Sequence[PathLike], *, force: bool) -> Iterator[str]:
     """Yield what is odd about the weights that a training begins with.
 
     Raises WeightsError where none would arrive, and where frozen layers get none; with `force` that is yielded instead.
     """
-    files = [*weights, *_of_solver(solver)]
+    files = [*weights, *_of_solver(solver.message)]
     require_one_set(files)
-    net = proto.read_net(train_net(solver))
-    named = {layer.name for layer in net.layer}
+    names = {layer.name for layer in solver.trained.layer}
     filled = set()
     for path in files:
-        found = {layer.name for layer in index(path).layers}
-        if not found & named:
+        stored = {layer.name for layer in index(path).layers}
+        if not stored & names:
             raise WeightsError(
-                f"weights {str(path)!r}: no layer of it is in the net (it has {some(sorted(found), 3)}); are "
+                f"weights {str(path)!r}: no layer of it is in the net (it has {some(sorted(stored), 3)}); are "
                 "the names prefixed? netbuild fuse does that"
             )
-        filled |= found
-    empty = unfilled(net, filled)
+        filled |= stored
+    empty = unfilled(solver.trained, filled)
     if empty:
-        told = f"{len(empty)} frozen layers get no trained weights ({some(empty)}) and would never get any"
+        sentence = f"{len(empty)} frozen layers get no trained weights ({some(empty)}) and would never get any"
         if not force:
             raise WeightsError(
-                f"{told}: give them with --weights, in one file with all the net's branches (netbuild fuse); where "
-                "they are to stay as their fillers make them, --force"
+                f"{sentence}: give them with {name_of('weights')}, in one file with all the net's branches (netbuild "
+                f"fuse); where they are to stay as their fillers make them, {option('force', True)}"
             )
-        yield told
+        yield sentence
 
 
 def _of_solver(solver: Message) -> List[str]:
@@ -166,24 +194,27 @@ def _of_solver(solver: Message) -> List[str]:
     return [path.strip() for line in getattr(solver, "weights", ()) for path in line.split(",")]
 
 
-def memory_need(solver: Message) -> Optional[str]:
-    """Return what a training on the CPU takes, in words; None where that is not known."""
-    need = summarize(proto.read_net(train_net(solver))).training
-    return None if need is None else f"training at batch {need.batch} takes about {need.total / 2**20:.0f} MiB"
+class TrainingMemory:
+    """How much memory a training on the CPU takes; its net is summarized once, when that is first asked."""
 
+    def __init__(self, net: Message) -> None:
+        self._net = net
 
-def memory_note(solver: Message) -> Optional[str]:
-    """Return what to say where a training on the CPU takes more memory than the machine has."""
-    need = summarize(proto.read_net(train_net(solver))).training
-    there = machine_memory()
-    if need is None or need.total <= there:
-        return None
-    return (
-        f"training at batch {need.batch} takes about {need.total / 2**30:.1f} GiB, and this machine has "
-        f"{there / 2**30:.1f}: the largest batch that fits is {need.largest_batch(there)} (netbuild summary)"
-    )
+    @cached_property
+    def _need(self) -> Optional[MemoryNeed]:
+        return summarize(self._net).training
 
+    def in_words(self) -> Optional[str]:
+        """Return what it takes; None where that is not known."""
+        need = self._need
+        return need and f"training at batch {need.batch} takes about {need.total / 2**20:.0f} MiB"
 
-def train_net(solver: Message) -> str:
-    """Return the path of the net that the solver trains."""
-    return str(next(getattr(solver, field) for field in _NET_FIELDS if solver.HasField(field)))
+    def excess(self) -> Optional[str]:
+        """Return what to say where it takes more than the machine has."""
+        need, there = self._need, machine_memory()
+        if need is None or need.total <= there:
+            return None
+        return (
+            f"training at batch {need.batch} takes about {need.total / 2**30:.1f} GiB, and this machine has "
+            f"{there / 2**30:.1f}: the largest batch that fits is {need.largest_batch(there)} (netbuild summary)"
+        )

@@ -1,4 +1,4 @@
-"""What the process that trains has to find, wherever its folders stand: kept features, and what it goes on from.
+"""What the process that trains has to reach, wherever its folders stand: kept features, and what it goes on from.
 
 Caffe reads the list of its HDF5 files word by word, so that no path in it may have a blank, and a solverstate names its
 caffemodel by the place where it was saved. So that any folder will do, and may be moved, the training gets a temporary
@@ -12,9 +12,9 @@ import contextlib
 import os
 import shutil
 import tempfile
-from importlib.util import find_spec
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Generator, Iterator, Optional
+from typing import Generator, Iterator, Optional
 
 import numpy as np
 from google.protobuf import text_format
@@ -22,12 +22,13 @@ from google.protobuf import text_format
 from .. import proto
 from ..engine.caffe import schema
 from ..engine.child import run
-from ..errors import NetbuildError
-from ..features.store import h5py
+from ..features.make import blas_threads
 from ..files import PathLike
-from ..weights.index import State, read_state
+from ..weights.index import read_state
 from ..weights.wire import encode_bytes
 from .events import Event
+from .job import Job
+from .solverstate import learned_net, open_hdf5, state_of
 
 _LEARNED_NET = 2
 """The field of a SolverState, and in HDF5 the name is the same."""
@@ -35,15 +36,18 @@ _PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 """For temporary files, where the usual place has blanks in its name."""
 
 
-def begun(job: Dict[str, Any], features: Optional[PathLike]) -> Generator[Event, Optional[str], None]:
-    """Yield what the engine yields that does this job; `features` is the folder of what its nets read, if they do."""
+def trained(job: Job, features: Optional[PathLike]) -> Generator[Event, Optional[str], None]:
+    """Yield what the child process yields that does this job; `features` is the folder of what its nets read, if they
+    do."""
     with _plain_folder() as place:
-        job = dict(job)
+        solver, resume = job.solver, job.beginning.resume
         if features is not None:
-            job["solver"] = _reading(job["solver"], Path(features), place)
-        if job["resume"] is not None:
-            job["resume"] = _going_on(Path(job["resume"]), place)
-        yield from run("netbuild.train.child:train", **job)
+            solver = _reading(solver, Path(features), place)
+        if resume is not None:
+            resume = _going_on(Path(resume), place)
+        job = replace(job, solver=solver, beginning=replace(job.beginning, resume=resume))
+        threads = None if features is None else blas_threads()
+        yield from run("netbuild.train.child:train", blas_threads=threads, job=job)
 
 
 @contextlib.contextmanager
@@ -69,66 +73,19 @@ def _reading(solver: str, features: Path, place: Path) -> str:
     return proto.to_text(message)
 
 
-def learned_net(resume: PathLike) -> Optional[str]:
-    """Return the caffemodel that goes with a solverstate: the one beside it, or where it was saved.
-
-    None for a state that cannot be read. Raises NetbuildError where it names none, and where that is in neither place:
-    with none Caffe goes on from what the fillers give.
-    """
-    state = state_of(resume)
-    if state is None:
-        return None
-    saved = state.learned_net
-    if not saved:
-        raise NetbuildError(
-            f"resume {os.fspath(resume)!r}: names no caffemodel to go on from; resume from another, or begin anew "
-            "with --weights and the caffemodel that was saved with it"
-        )
-    beside = Path(resume).with_name(Path(saved).name)
-    found = next((path for path in (beside, Path(saved)) if path.exists()), None)
-    if found is None:
-        raise NetbuildError(
-            f"resume {os.fspath(resume)!r}: goes on from {str(Path(saved))!r}, which is neither there nor beside it; "
-            "put it beside"
-        )
-    return str(found)
-
-
-def state_of(resume: PathLike) -> Optional[State]:
-    """Return what a solverstate tells, in either format; None for HDF5 without h5py: Caffe itself reads it."""
-    state = read_state(resume)
-    if state is not None or find_spec("h5py") is None:
-        return state
-    with _hdf5(resume, resume, "r") as file:
-        learned = file["learned_net"][()] if "learned_net" in file else b""
-        return State(file["iter"][()].item(), os.fsdecode(learned), len(file["history"]))
-
-
-@contextlib.contextmanager
-def _hdf5(path: PathLike, resume: PathLike, mode: str) -> Iterator[Any]:
-    """Open `path`, which is the solverstate `resume` or a copy of it."""
-    try:
-        with h5py("snapshots in HDF5").File(path, mode) as file:
-            yield file
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NetbuildError(
-            f"resume {os.fspath(resume)!r}: damaged, or no solverstate in HDF5 ({error}); resume from another"
-        ) from error
-
-
 def _going_on(resume: Path, place: Path) -> str:
     """Return a solverstate that names its caffemodel where that is now: the one given, or a copy."""
-    state, found = state_of(resume), learned_net(resume)
-    if state is None or found is None:
+    state, learned = state_of(resume), learned_net(resume)
+    if state is None or learned is None:
         return str(resume)
     saved = Path(state.learned_net)
-    if saved.exists() and saved.samefile(found):
+    if saved.exists() and saved.samefile(learned):
         return str(resume)
     copy = place / resume.name
     shutil.copyfile(resume, copy)
-    name = os.fsencode(Path(found).resolve())
+    name = os.fsencode(Path(learned).resolve())
     if read_state(resume) is None:
-        with _hdf5(copy, resume, "r+") as file:
+        with open_hdf5(copy, resume, "r+") as file:
             del file["learned_net"]
             # Caffe takes the bytes up to a zero, with which numpy fills up.
             file["learned_net"] = np.array(name, f"S{len(name) + 1}")

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Union
+from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 from .. import proto
 from ..doctor.gate import concerned
-from ..engine.caffe import Message, schema
-from ..errors import NetbuildError
-from ..features.make import blas_threads, keep
+from ..engine.caffe import schema
+from ..errors import NetbuildError, require_type
+from ..features.make import keep
 from ..files import PathLike, listed_paths, output_folder, plain_name
-from ..solving import idle_policy, require_sensible
+from ..solving import idle_policy, phases_of_nets
+from ..spelling import option
 from . import prepare
 from .events import Diverged, Event, Note
 from .follow import Course, follow
-from .head import AUTO, WHERE_IT_PAYS, Features, HeadRun, Rest, head_run, point_at_heads
-from .job import Place, Rhythm
+from .head import AUTO, WHERE_IT_PAYS, Features, HeadRun, head_run, pointed_at_heads
+from .job import Beginning, Job, Place, Rest, Rhythm, SelfTests
 from .log import Log
-from .reach import begun
+from .prepare import CheckedSolver, TrainingMemory
+from .reach import trained
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class EndedError(NetbuildError):
 
 
 class DivergedError(EndedError):
-    """A training whose loss or weights are no numbers any more.
+    """A training whose loss or weights are not finite any more.
 
     Examples:
         >>> from pathlib import Path
@@ -120,41 +123,136 @@ def train_solver(
         >>> trained.iteration, trained.caffemodel.name, sorted(trained.scores)
         (20, 'lenet_fused_iter_20.caffemodel', ['accuracy', 'loss'])
     """
-    weights = listed_paths(weights)
-    message = _checked(solver, weights, resume, max_iter)
-    head, note = head_run(message, weights, resume, features)
-    if weights and resume and head is None:
+    require_type(features, Features, "features")
+    beginning = _beginning(weights, resume)
+    checked = prepare.checked_solver(solver, max_iter)
+    head, note = head_run(checked, beginning, features)
+    if beginning.weights and resume and head is None:
         raise NetbuildError("weights and resume exclude each other: a .solverstate names the weights it goes on from")
-    notes = list(prepare.weight_notes(message, weights, force=force)) if resume is None else []
-    notes += [note] if note else []
+    run = _Run(checked, beginning, head=head, features=features, gpu=gpu)
+    notes = list(run.beginning_notes(force=force))
     target = output_folder(folder)
     log = target / "train_log.csv"
-    place = _place(message, target, head, features)
+    place = run.place(target)
     prepare.require_untouched(target, place.prefix, log, resume)
-    for text in [*notes, *_notes(message, place, gpu, head)]:
+    for text in [*notes, *([note] if note else []), *run.notes(place)]:
         on_event(Note(text))
-    job = _job(message, place, gpu)
-    job.update(weights=[str(path) for path in weights], resume=resume and str(Path(resume).resolve()), force=force)
-    where: Optional[PathLike] = None
+    job, kept_in = run.job(place, force=force), None
     if head is not None:
-        where = features.folder or target / "features" if features.where == AUTO else features.where
-        kept = keep([*head.parts.values()], head.weights, where, replace(features.execution, gpu=gpu), told=on_event)
-        # With a seed, how the head begins depends on the fillers that come before its own.
-        job["start"] = job["solver"] if message.random_seed >= 0 and resume is None else None
-        point_at_heads(message, kept, shuffle=features.shuffle)
-        job.update(solver=proto.to_text(message), blas_threads=blas_threads())
+        job, kept_in = run.on_features(job, head, target, on_event)
     rows = Log(log)
 
-    def tell(event: Event) -> None:
+    def log_and_pass_on(event: Event) -> None:
         rows.add(event)
         on_event(event)
 
     course = Course(place, resume)
-    follow(begun(job, where), course, tell, need=lambda: prepare.memory_need(message) if head is None else None)
-    return _trained(course, log, message.base_lr, target)
+    follow(trained(job, kept_in), course, log_and_pass_on, memory=run.memory_in_words)
+    return _outcome(course, log, checked.message.base_lr, target)
 
 
-def _trained(course: Course, log: Path, base_lr: float, target: Path) -> Trained:
+def _beginning(weights: Union[PathLike, Sequence[PathLike]], resume: Optional[PathLike]) -> Beginning:
+    """Return what a training begins with; raise NetbuildError for files of another kind."""
+    files = tuple(listed_paths(weights, "weights"))
+    for path in files:
+        prepare.require_kind(path, "caffemodel", "weights", "resume")
+    if resume is None:
+        return Beginning(files)
+    prepare.require_kind(resume, "solverstate", "resume", "weights")
+    return Beginning(files, os.fspath(resume))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A training that was checked: what the child process gets for it, and what is to be noted before."""
+
+    solver: CheckedSolver
+    beginning: Beginning
+    head: Optional[HeadRun]
+    """None where the whole net is trained."""
+    features: Features
+    gpu: Optional[int]
+
+    @cached_property
+    def _memory(self) -> TrainingMemory:
+        return TrainingMemory(self.solver.trained)
+
+    def memory_in_words(self) -> Optional[str]:
+        """Return what the training of a whole net takes, where that is known."""
+        return self._memory.in_words() if self.head is None else None
+
+    def beginning_notes(self, *, force: bool) -> Iterator[str]:
+        """Yield what is odd about the weights that it begins with; raise WeightsError where they do not fit."""
+        if self.beginning.resume is None:
+            yield from prepare.weight_notes(self.solver, self.beginning.weights, force=force)
+
+    def place(self, target: Path) -> Place:
+        """Return where the snapshots go; raise NetbuildError where they cannot."""
+        message = self.solver.message
+        prefix = plain_name(Path(message.snapshot_prefix).name or "snapshot", "solver: snapshot_prefix")
+        if prefix.startswith("."):
+            raise NetbuildError(f"solver: snapshot_prefix: {prefix!r} begins with a dot, as what is not whole yet does")
+        if not os.access(target, os.W_OK):
+            raise NetbuildError(f"output folder {str(target)!r}: may not be written; name another")
+        hdf5 = message.snapshot_format == schema().SolverParameter.HDF5
+        place = Place(target.resolve(), prefix, hdf5, self._rest())
+        excess = place.longest_name(message.max_iter) - os.pathconf(target, "PC_NAME_MAX")
+        if excess > 0:
+            raise NetbuildError(
+                f"solver: snapshot_prefix: is {excess} bytes too long for the names of files; shorten it"
+            )
+        return place
+
+    def _rest(self) -> Optional[Rest]:
+        if self.head is None or self.features.head_only:
+            return None
+        return Rest(self.head.net, tuple(str(path) for path in self.head.weights))
+
+    def notes(self, place: Place) -> Iterator[str]:
+        """Yield what is to be said before the training begins; remove what an earlier one left half-written."""
+        message, gpu = self.solver.message, self.gpu
+        if message.HasField("solver_mode") and message.solver_mode == message.GPU and gpu is None:
+            yield f"the solver asks for a GPU; training on the CPU, since none was named ({option('gpu', 0)})"
+        excess = self._memory.excess() if self.head is None and gpu is None else None
+        for note in (excess, idle_policy(message)):
+            if note:
+                yield note
+        for name in place.remove_unfinished():
+            yield f"removed {name}, which a training that was killed had left half-written"
+
+    def job(self, place: Place, *, force: bool) -> Job:
+        """Return what the child process gets: the solver, its output directed to its place."""
+        message = self.solver.message
+        rhythm = Rhythm(
+            report=max(1, min(message.display or 100, message.max_iter // 100)),
+            snapshot=message.snapshot,
+            test=message.test_interval or prepare.NEVER,
+            test_initialization=message.test_initialization,
+            test_iter=list(message.test_iter),
+        )
+        self_tests = SelfTests(concerned(phases_of_nets(message)), force)
+        solver = proto.to_text(prepare.directed(message, place.caffes_prefix(), self.gpu))
+        resume = self.beginning.resume
+        beginning = replace(self.beginning, resume=resume and str(Path(resume).resolve()))
+        return Job(solver, place, rhythm, beginning, self_tests, self.gpu)
+
+    def on_features(
+        self, job: Job, head: HeadRun, target: Path, on_event: Callable[[Event], None]
+    ) -> Tuple[Job, PathLike]:
+        """Compute the features that are not there yet; return the job of the head alone, and the features' folder."""
+        features, message = self.features, self.solver.message
+        folder = features.folder or target / "features" if features.where == AUTO else features.where
+        execution = replace(features.execution, gpu=self.gpu)
+        kept = keep([*head.parts.values()], head.weights, folder, execution, told=on_event)
+        whole = prepare.directed(message, job.place.caffes_prefix(), self.gpu)
+        solver = proto.to_text(pointed_at_heads(whole, kept, shuffle=features.shuffle))
+        # With a seed, how the head begins depends on the fillers that come before its own.
+        seeded = message.random_seed >= 0 and job.beginning.resume is None
+        beginning = replace(job.beginning, filled_as=job.solver if seeded else None)
+        return replace(job, solver=solver, beginning=beginning), folder
+
+
+def _outcome(course: Course, log: Path, base_lr: float, target: Path) -> Trained:
     """Return how the run ended; raise DivergedError where it went astray, StoppedError where it had not begun."""
     end = course.end
     assert end is not None
@@ -170,64 +268,3 @@ def _trained(course: Course, log: Path, base_lr: float, target: Path) -> Trained
         text = f"stopped at iteration {end.iteration}, before the first step; nothing was written"
         raise StoppedError(text, end.iteration, log)
     return Trained(end.iteration, caffemodel, solverstate, log, course.scores, end.interrupted)
-
-
-def _checked(
-    solver: PathLike, weights: Sequence[PathLike], resume: Optional[PathLike], max_iter: Optional[int]
-) -> Message:
-    """Return the solver, its nets found; raise NetbuildError for what Caffe would abort on."""
-    for path in weights:
-        prepare.require_kind(path, "caffemodel", "weights", "resume")
-    if resume is not None:
-        prepare.require_kind(resume, "solverstate", "resume", "weights")
-    message = proto.read_solver(solver)
-    if max_iter is not None:
-        message.max_iter = max_iter
-    require_sensible(message)
-    prepare.resolve_nets(message, Path(solver).parent)
-    prepare.require_trainable(message)
-    return message
-
-
-def _place(message: Message, target: Path, head: Optional[HeadRun], features: Features) -> Place:
-    rest = None
-    if head is not None and not features.head_only:
-        rest = Rest(head.net, tuple(str(path) for path in head.weights))
-    prefix = plain_name(Path(message.snapshot_prefix).name or "snapshot", "solver: snapshot_prefix")
-    if prefix.startswith("."):
-        raise NetbuildError(f"solver: snapshot_prefix: {prefix!r} begins with a dot, as what is not whole yet does")
-    if not os.access(target, os.W_OK):
-        raise NetbuildError(f"output folder {str(target)!r}: may not be written; name another")
-    place = Place(target.resolve(), prefix, message.snapshot_format == schema().SolverParameter.HDF5, rest)
-    excess = place.longest_name(message.max_iter) - os.pathconf(target, "PC_NAME_MAX")
-    if excess > 0:
-        raise NetbuildError(f"solver: snapshot_prefix: is {excess} bytes too long for the names of files; shorten it")
-    return place
-
-
-def _notes(message: Message, place: Place, gpu: Optional[int], head: Optional[HeadRun]) -> Iterator[str]:
-    """Yield what is to be said before the training begins; remove what an earlier one left half-written."""
-    if message.HasField("solver_mode") and message.solver_mode == message.GPU and gpu is None:
-        yield "the solver asks for a GPU; training on the CPU, since none was named (--gpu 0)"
-    too_much = prepare.memory_note(message) if head is None and gpu is None else None
-    if too_much:
-        yield too_much
-    idle = idle_policy(message)
-    if idle:
-        yield idle
-    for name in place.remove_unfinished():
-        yield f"removed {name}, which a training that was killed had left half-written"
-
-
-def _job(message: Message, place: Place, gpu: Optional[int]) -> Dict[str, Any]:
-    """Direct the solver's output to its place; return what the child process needs of it."""
-    rhythm = Rhythm(
-        report=max(1, min(message.display or 100, message.max_iter // 100)),
-        snapshot=message.snapshot,
-        test=message.test_interval or prepare.NEVER,
-        test_initialization=message.test_initialization,
-        test_iter=list(message.test_iter),
-    )
-    known = concerned(prepare.phases_of_nets(message))
-    prepare.direct(message, place.caffes_prefix(), gpu)
-    return {"solver": proto.to_text(message), "place": place, "rhythm": rhythm, "concerned": known, "gpu": gpu}

@@ -18,8 +18,8 @@ from ..files import sync_folder
 from ..weights.hdf5 import MAGIC
 from ..weights.index import index, read_state
 from ..weights.wire import WireFile
-from .head import Rest, complete
-from .job import Place, hidden
+from .head import complete
+from .job import Place, Rest, hidden
 from .watch import require_finite
 
 _PATIENCE = 3600
@@ -27,14 +27,14 @@ _PATIENCE = 3600
 _CURRENT_STEP = 4
 """The last field of a SolverState; Caffe always writes it."""
 _HDF5_END = slice(40, 48)
-"""Where an HDF5 file tells its own length."""
+"""Where an HDF5 file has its own length."""
 
 
 def save(engine: Any, place: Place, *, on_gpu: bool, last: bool = False) -> None:
     """Write a snapshot of the solver; raise NetbuildError where it cannot be, and nothing is left of it.
 
     Of the `last` one the caffemodel stays where it alone is whole: there is no later one to hope for. Raises
-    NotFiniteError where the weights are no numbers.
+    NotFiniteError where the weights are not finite.
     """
     require_finite(engine.net)
     final = place.files(engine.iter)
@@ -56,7 +56,7 @@ def save(engine: Any, place: Place, *, on_gpu: bool, last: bool = False) -> None
 
 
 def _keep_model(written: Sequence[Path], final: Path, net: Any, rest: Optional[Rest]) -> str:
-    """Give the caffemodel its name if it is whole, though its solverstate is not; return what is to be said of it."""
+    """Give the caffemodel its name if it is whole, though its solverstate is not; return a note on it."""
     try:
         _require_whole_model(written[0], net)
     except (OSError, NetbuildError):
@@ -90,9 +90,9 @@ def _require_whole_model(path: Path, net: Any) -> None:
     if path.suffix == ".h5":
         _require_whole_hdf5(path)
         return
-    found = {layer.name: [blob.shape for blob in layer.blobs] for layer in index(path).layers}
+    stored = {layer.name: [blob.shape for blob in layer.blobs] for layer in index(path).layers}
     for name, blobs in net.params.items():
-        if found.get(name) != [tuple(blob.data.shape) for blob in blobs]:
+        if stored.get(name) != [tuple(blob.data.shape) for blob in blobs]:
             raise WeightsError(f"it is not whole (layer {name!r} is not there with all its blobs)")
 
 
@@ -108,7 +108,7 @@ def _require_whole_state(path: Path, iteration: int) -> None:
 
 
 def _require_whole_hdf5(path: Path) -> None:
-    """Compare the file's length with the end that its superblock (version 0, as Caffe's HDF5 writes it) tells."""
+    """Compare the file's length with the end that its superblock (version 0, as Caffe's HDF5 writes it) names."""
     with path.open("rb") as file:
         head = file.read(_HDF5_END.stop)
     if not head.startswith(MAGIC) or path.stat().st_size < int.from_bytes(head[_HDF5_END], "little"):

@@ -1,4 +1,4 @@
-"""In the child process of `train`: see that what is computed are numbers, before Caffe stumbles over what is none."""
+"""In the child process of `train`: stop where a value is not finite any more, before Caffe stumbles over it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOWEST = np.finfo(np.float32).min
 
 
 class NotFiniteError(Exception):
-    """What is computed are no numbers any more; the text says where: 'the loss is nan'."""
+    """What is computed is not finite any more; the text says where: 'the loss is nan'."""
 
 
 class Watch:
@@ -53,19 +53,19 @@ def loss_of(net: Any) -> float:
 
 
 def require_finite(net: Any) -> None:
-    """Raise NotFiniteError for a net whose parameters are not all numbers."""
+    """Raise NotFiniteError for a net whose parameters are not all finite."""
     broken = [name for name, blobs in net.params.items() if not all(is_finite(blob.data) for blob in blobs)]
     if broken:
         raise NotFiniteError(f"weights of layer {broken[0]!r} are not finite")
 
 
 def is_finite(values: Any) -> bool:
-    """Tell whether all values are numbers; one sum tells it of most arrays."""
+    """Tell whether all values are finite; for most arrays one sum is enough to know."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
 
 
 def judged(net: Any) -> Dict[str, Any]:
-    """Return of each accuracy that a net computes the blob of scores that it judges: it takes NaN for right."""
+    """Return of each accuracy that a net computes the blob of scores that it judges. Accuracy takes NaN for right."""
     accuracies = [number for number, layer in enumerate(net.layers) if is_accuracy(layer)]
     return {net._blob_names[net._top_ids(number)[0]]: net._blobs[net._bottom_ids(number)[0]] for number in accuracies}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import names, proto
 from ..branches.source import alone, prototxts, split_seam
@@ -16,12 +16,14 @@ from ..branches.table import find_builder
 from ..data.images import load_images
 from ..engine.caffe import TEST, Message
 from ..engine.child import run
-from ..errors import GraphError
-from ..files import PathLike
+from ..errors import GraphError, require_type
+from ..files import PathLike, listed_paths
 from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
-from ..graph.feed import fed, input_shapes, is_input, without_inputs
+from ..graph.feed import fed, input_shapes, without_inputs
+from ..graph.view import NetView
+from ..layers.roles import is_input
 from ..weights.index import index
 from .images import Fed, ImageComparison, compare_images
 
@@ -90,7 +92,7 @@ def verify_branches(
     originals: Mapping[str, Original],
     *,
     shapes: Optional[Mapping[str, Sequence[int]]] = None,
-    images: Sequence[PathLike] = (),
+    images: Union[PathLike, Sequence[PathLike]] = (),
     seed: int = 0,
 ) -> List[Comparison]:
     """Compare each branch alone with the branch in the fused net, in real Caffe: all blobs that they have in common.
@@ -126,24 +128,37 @@ def verify_branches(
         >>> [(one.prefix, one.seam, one.equal) for one in found]
         [('odd', 'odd/ip1', True), ('even', 'even/ip1', True)]
     """
+    for prefix, original in originals.items():
+        require_type(original, Original, f"branch {prefix!r}")
+    files = listed_paths(images, "images")
     fused = Weighted(proto.name_of_net(target), _load(target), index(weights))
-    nets = {prefix: _up_to_seam(fused.net, prefix, one, list(originals)) for prefix, one in originals.items()}
-    parts = [_alone(fused.net, prefix, originals[prefix], *one) for prefix, one in nets.items()]
-    hints = {blob: shape for one in reversed(parts) for blob, shape in one.hints.items()}
-    known = shapes_to_feed(fused, hints, shapes or {})
-    if images:
-        known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
+    tested = NetView.of_all_layers(NetView(fused.net, TEST).only)
+    cuts = [_up_to_seam(tested, prefix, original, list(originals)) for prefix, original in originals.items()]
+    parts = [_alone(tested, one) for one in cuts]
     job: Dict[str, Any] = {
-        "fused": (proto.to_text(fed(fused.net, TEST, known, fused.name)), fused.model.path),
+        **_fed(fused, parts, shapes or {}, files),
         "originals": parts,
-        "inputs": load_images(images, known, fused.net) if images else {},
         "seed": seed,
     }
-    found = list(run("netbuild.verify.child:compare", **job))
-    tested = proto.only_phase(fused.net, TEST)
-    read = {one.prefix: Fed(nets[one.prefix][0], one.readers) for one in parts}
-    prepared = compare_images(tested, read, images)
-    return [replace(one, images=prepared[one.prefix]) for one in found]
+    comparisons = list(run("netbuild.verify.child:compare", **job))
+    read = {part.prefix: Fed(one.net, part.readers) for one, part in zip(cuts, parts)}
+    prepared = compare_images(tested, read, files)
+    return [replace(one, images=prepared[one.prefix]) for one in comparisons]
+
+
+def _fed(
+    fused: Weighted, parts: Sequence[Alone], shapes: Mapping[str, Sequence[int]], images: Sequence[str]
+) -> Dict[str, Any]:
+    """Return the fused net with its inputs open, as (prototxt text, weight file), and the images that go into them."""
+    hints = {blob: shape for part in reversed(parts) for blob, shape in part.hints.items()}
+    known = shapes_to_feed(fused, hints, shapes)
+    if images:
+        known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
+    text = proto.to_text(fed(fused.net, TEST, known, fused.name))
+    return {
+        "fused": (text, fused.model.path),
+        "inputs": load_images(images, known, fused.net) if images else {},
+    }
 
 
 class Alone(NamedTuple):
@@ -162,38 +177,54 @@ class Alone(NamedTuple):
     """The shapes that it tells of blobs which feed its branch in the fused net."""
 
 
-def _up_to_seam(fused: Message, prefix: str, original: Original, prefixes: Sequence[str]) -> Tuple[Message, str]:
-    """Return an original in TEST up to its seam, its data layers included, and the seam's name in the fused net."""
+class _Cut(NamedTuple):
+    """An original in TEST up to its seam, its data layers included."""
+
+    prefix: str
+    original: Original
+    net: Message
+    seam: str
+    """The seam's name in the fused net."""
+
+
+def _up_to_seam(fused: NetView, prefix: str, original: Original, prefixes: Sequence[str]) -> _Cut:
     index(original.weights)
     whole = _original_net(original)
     seam = _seam(fused, prefix, original.name, prefixes)
     try:
-        return cut(proto.only_phase(whole, TEST), [names.local(prefix, seam) or seam]), seam
+        net = cut(NetView(whole, TEST).only, [names.local(prefix, seam) or seam])
     except GraphError as error:
         raise GraphError(f"branch {prefix!r}: {original.name}: {error}") from None
+    return _Cut(prefix, original, net, seam)
 
 
-def _alone(fused: Message, prefix: str, original: Original, net: Message, seam: str) -> Alone:
-    layers = {layer.name: layer for _, layer in proto.of_phase(fused, TEST)}
+def _alone(fused: NetView, one: _Cut) -> Alone:
+    """Return an original as the child process takes it, and where the fused net reads the like of its inputs."""
+    readers = _readers(fused, one)
+    layers = {layer.name: layer for _, layer in fused.layers}
+    known = input_shapes(one.net, TEST)
+    hints = {layers[name].bottom[position]: known[blob] for blob, (name, position) in readers.items() if blob in known}
+    text = proto.to_text(without_inputs(one.net))
+    return Alone(one.prefix, one.seam, one.original.name, text, str(one.original.weights), readers, hints)
+
+
+def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
+    """Return for each input of an original the fused net's counterpart of its first reader, and as which bottom."""
+    bottoms = {layer.name: len(layer.bottom) for _, layer in fused.layers}
+    inputs = {top for layer in one.net.layer if is_input(layer) for top in layer.top}
     readers: Dict[str, Tuple[str, int]] = {}
-    hints: Dict[str, Tuple[int, ...]] = {}
-    told = input_shapes(net, TEST)
-    made = {top for layer in net.layer if is_input(layer) for top in layer.top}
-    for layer in net.layer:
+    for layer in one.net.layer:
+        name = names.qualify(one.prefix, layer.name)
         for position, blob in enumerate(layer.bottom):
-            if blob not in made or blob in readers:
+            if blob not in inputs or blob in readers:
                 continue
-            name = names.qualify(prefix, layer.name)
-            if name not in layers or len(layers[name].bottom) <= position:
+            if bottoms.get(name, 0) <= position:
                 raise GraphError(
-                    f"branch {prefix!r}: the layer {layer.name!r}, which reads the input {blob!r} of {original.name}, "
-                    "has no counterpart in the fused net"
+                    f"branch {one.prefix!r}: the layer {layer.name!r}, which reads the input {blob!r} of "
+                    f"{one.original.name}, has no counterpart in the fused net"
                 )
             readers[blob] = (name, position)
-            if blob in told:
-                hints[layers[name].bottom[position]] = told[blob]
-    text = proto.to_text(without_inputs(net))
-    return Alone(prefix, seam, original.name, text, str(original.weights), readers, hints)
+    return readers
 
 
 def _load(net: proto.Net) -> Message:
@@ -215,18 +246,18 @@ def _original_net(original: Original) -> Message:
     return net
 
 
-def _seam(fused: Message, prefix: str, net: str, prefixes: Sequence[str]) -> str:
+def _seam(fused: NetView, prefix: str, net: str, prefixes: Sequence[str]) -> str:
     """Return the full name of a branch's seam in the fused net."""
-    _, given = split_seam(net)
-    if given:
-        seam = names.qualify(prefix, given)
-        if not any(seam in layer.top for _, layer in proto.of_phase(fused, TEST)):
+    _, chosen = split_seam(net)
+    if chosen:
+        seam = names.qualify(prefix, chosen)
+        if seam not in fused.flow.writer:
             raise GraphError(f"branch {prefix!r}: the fused net has no blob {seam!r}; name another seam after the @")
         return seam
-    found = outlets(proto.only_phase(fused, TEST), prefix, prefixes)
-    if not found:
+    blobs = outlets(fused, prefix, prefixes)
+    if not blobs:
         raise GraphError(f"branch {prefix!r}: the fused net has no layer whose name begins with {names.stem(prefix)!r}")
-    if len(found) > 1:
-        listed = ", ".join(names.local(prefix, blob) or blob for blob in found)
+    if len(blobs) > 1:
+        listed = ", ".join(names.local(prefix, blob) or blob for blob in blobs)
         raise GraphError(f"branch {prefix!r}: other layers read several of its blobs ({listed}); name one: NET@BLOB")
-    return found[0]
+    return blobs[0]

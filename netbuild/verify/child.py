@@ -24,19 +24,19 @@ def compare(
     feed = _feed(net, inputs, seed)
     for original in originals:
         taken: Dict[Tuple[str, int], Any] = dict.fromkeys(original.readers.values())
-        found = _outputs(net, feed, original.prefix, _maker(net, original.seam), taken)
+        outputs = _outputs(net, feed, original.prefix, _maker(net, original.seam), taken)
         # An original gets what its branch reads in the fused net, whatever that is: the input, or another's blob.
         own_feed = {blob: taken[reader] for blob, reader in original.readers.items()}
         shapes = {blob: values.shape for blob, values in own_feed.items()}
         alone = load_net(proto.to_text(with_inputs(proto.parsed(original.text), shapes)), original.weights)
-        last = list(found)[-1] if found else ""
+        last = list(outputs)[-1] if outputs else ""
         if last not in alone._layer_names:
             raise GraphError(
                 f"branch {original.prefix!r}: the layer {last!r}, which makes its seam {original.seam!r}, is not in "
                 f"{original.name}"
             )
         expected = _outputs(alone, own_feed, "", list(alone._layer_names).index(last), {})
-        yield _comparison(original.prefix, original.seam, expected, found)
+        yield _comparison(original.prefix, original.seam, expected, outputs)
 
 
 def prepared(jobs: Sequence[Tuple[Tuple[str, str], Tuple[str, str], int]]) -> Iterator[float]:
@@ -108,14 +108,14 @@ def _outputs(net: Any, feed: Mapping[str, Any], prefix: str, last: int, taken: D
     return outputs
 
 
-def _comparison(prefix: str, seam: str, expected: Outputs, found: Outputs) -> Comparison:
-    common = [name for name in expected if name in found]
+def _comparison(prefix: str, seam: str, expected: Outputs, actual: Outputs) -> Comparison:
+    common = [name for name in expected if name in actual]
     differences = tuple(
-        (name, _largest_difference(expected[name], found[name]))
+        (name, _largest_difference(expected[name], actual[name]))
         for name in common
-        if not _same(expected[name], found[name])
+        if not _same(expected[name], actual[name])
     )
-    one, two = expected[common[-1]], found[common[-1]]
+    one, two = expected[common[-1]], actual[common[-1]]
     finite = all(bool(np.isfinite(blob).all()) for blob in (*one, *two))
     return Comparison(
         prefix, seam, len(common), tuple(one[0].shape), _largest_difference(one, two), differences, finite

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -12,13 +12,13 @@ from ..data.images import load_images
 from ..engine.caffe import TEST, Message
 from ..engine.child import run
 from ..errors import WeightsError
-from ..files import PathLike
+from ..files import PathLike, listed_paths
 from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.branches import prefixes
 from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
 from ..graph.feed import fed
-from ..graph.flow import Flow
+from ..graph.view import NetView
 from ..layers.roles import is_measure, is_open_input
 from ..weights.index import index, kind_of
 
@@ -51,7 +51,7 @@ def compare_engines(
     weights: PathLike,
     *,
     shapes: Optional[Mapping[str, Sequence[int]]] = None,
-    images: Sequence[PathLike] = (),
+    images: Union[PathLike, Sequence[PathLike]] = (),
     seed: int = 0,
     tolerance: float = TOLERANCE,
 ) -> List[Agreement]:
@@ -83,51 +83,53 @@ def compare_engines(
     """
     if kind_of(weights) != "caffemodel":
         raise WeightsError(f"weights {str(weights)!r}: OpenCV reads a .caffemodel; netbuild convert makes one of it")
+    files = listed_paths(images, "images")
     whole, name = proto.net_of(net), proto.name_of_net(net)
     require_sound(whole, name)
     weighted = Weighted(name, whole, index(weights))
     known = shapes_to_feed(weighted, {}, shapes or {})
-    if images:
-        known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
-    given: Dict[str, Any] = load_images(images, known, whole) if images else {}
+    if files:
+        known = {blob: (len(files), *shape[1:]) for blob, shape in known.items()}
+    inputs: Dict[str, Any] = load_images(files, known, whole) if files else {}
     alone = fed(whole, TEST, known, name)
-    blobs = list(dict.fromkeys([*_seams(alone), *_answers(alone)]))
-    part = cut(alone, blobs)
+    view = NetView(alone, TEST)
+    blobs = list(dict.fromkeys([*_seams(view), *_answers(view)]))
     # What the engines get is one text: weights go to layers by name in both.
-    text = proto.to_text(proto.only_phase(part, TEST))
-    feed = _feed(part, given, seed)
-    makers = Flow(proto.of_phase(part, TEST)).writer
-    job: Dict[str, Any] = {"text": text, "weights": weighted.model.path, "feed": feed}
+    part = NetView.of_all_layers(NetView(cut(view, blobs), TEST).only)
+    job: Dict[str, Any] = {
+        "text": proto.to_text(part.net),
+        "weights": weighted.model.path,
+        "feed": _feed(part.net, inputs, seed),
+    }
     caffe = dict(run("netbuild.verify.child:outputs", **job, blobs=blobs))
-    layers = {blob: part.layer[makers[blob]].name for blob in blobs}
-    types = {layer.name: layer.type for layer in part.layer}
+    layers = {blob: part.by_index[part.flow.writer[blob]].name for blob in blobs}
+    types = {layer.name: layer.type for _, layer in part.layers}
     opencv = dict(run("netbuild.verify.opencv:outputs", **job, layers=layers, types=types))
     return [_agreement(blob, caffe[blob], opencv[blob], tolerance) for blob in blobs]
 
 
-def _seams(net: Message) -> Iterator[str]:
-    for prefix in prefixes(net):
-        yield from outlets(net, prefix)
+def _seams(view: NetView) -> Iterator[str]:
+    for prefix in prefixes(view.net):
+        yield from outlets(view, prefix)
 
 
-def _answers(net: Message) -> Iterator[str]:
+def _answers(view: NetView) -> Iterator[str]:
     """Yield the blobs that no layer reads; of a layer that judges scores by a label, these scores."""
-    flow = Flow(proto.of_phase(net, TEST))
-    for number, layer in enumerate(net.layer):
+    flow = view.flow
+    for number, layer in view.layers:
         if is_measure(layer):
             yield layer.bottom[0]
         elif layer.bottom:
             yield from (top for top in layer.top if flow.writer[top] == number and (top, number) not in flow.readers)
 
 
-def _feed(net: Message, given: Mapping[str, Any], seed: int) -> Dict[str, Any]:
-    """Return an array for each Input layer: the images given, or random values in -1..1, each from `seed`."""
+def _feed(net: Message, inputs: Mapping[str, Any], seed: int) -> Dict[str, Any]:
+    """Return an array for each Input layer: its images, or random values in -1..1, each from `seed`."""
     feed: Dict[str, Any] = {}
-    for layer in net.layer:
-        if is_open_input(layer):
-            shape = tuple(layer.input_param.shape[0].dim)
-            random = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
-            feed[layer.top[0]] = given.get(layer.top[0], random)
+    for layer in filter(is_open_input, net.layer):
+        shape = tuple(layer.input_param.shape[0].dim)
+        random = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+        feed[layer.top[0]] = inputs.get(layer.top[0], random)
     return feed
 
 

@@ -1,7 +1,7 @@
 """How the images of a branch come to it: through the original net's data layer, and through the fused net's.
 
 The blobs that `verify` compares are fed with the same values. Whether both nets make these of the same image files is
-looked at here: both data layers, and what prepares images at the head of the branch, run in Caffe on the same files.
+asked here: both data layers, and what prepares images at the head of the branch, run in Caffe on the same files.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from .. import proto
 from ..branches.told import sources_of
-from ..engine.caffe import TEST, Message, schema
+from ..engine.caffe import Message, schema
 from ..engine.child import run
 from ..errors import CaffeError
 from ..files import PathLike, existing_file
-from ..graph.flow import Flow
-from ..layers import infer
+from ..graph.view import NetView
 from ..layers.roles import cuts_images, is_input
 from .samples import choices, reading
 
@@ -63,7 +62,7 @@ class Pair(NamedTuple):
 
 
 class Fed(NamedTuple):
-    """An original net in TEST, and who reads its inputs: the layer of the fused net that reads the like, and as which
+    """An original net in TEST, and for each of its inputs the layer of the fused net that reads the like, and as which
     bottom."""
 
     net: Message
@@ -71,15 +70,15 @@ class Fed(NamedTuple):
 
 
 def compare_images(
-    fused: Message, originals: Mapping[str, Fed], images: Sequence[PathLike] = ()
+    fused: NetView, originals: Mapping[str, Fed], images: Sequence[PathLike] = ()
 ) -> Dict[str, ImageComparison]:
-    """Let each original and the fused net in TEST prepare the images given, or those that a list names which is there,
-    or such as are made for it; return what came of it by branch.
+    """Let each original and the fused net in TEST prepare the same images; return what came of it by branch.
 
-    No error is raised for what cannot be compared: it is said.
+    The images are those given, or those that a list names which is there, or such as are made for it. What cannot be
+    compared raises no error: the comparison says so.
     """
-    given = [str(existing_file(one, "image")) for one in images]
-    found: Dict[str, List[ImageComparison]] = {prefix: [] for prefix in originals}
+    files = [str(existing_file(one, "image")) for one in images]
+    comparisons: Dict[str, List[ImageComparison]] = {prefix: [] for prefix in originals}
     waiting: List[_Waiting] = []
     with tempfile.TemporaryDirectory() as folder:
         for prefix, original in originals.items():
@@ -88,23 +87,23 @@ def compare_images(
                 if isinstance(pair, Pair):
                     place = Path(folder) / str(len(waiting))
                     place.mkdir()
-                    waiting.append(_Waiting(found[prefix], pair, choices(pair.sources, given, place), place))
+                    waiting.append(_Waiting(comparisons[prefix], pair, choices(pair.sources, files, place), place))
                 else:
-                    found[prefix].append(ImageComparison(unknown=pair))
+                    comparisons[prefix].append(ImageComparison(unknown=pair))
         _run(waiting)
-    return {prefix: _worst(ones) for prefix, ones in found.items()}
+    return {prefix: _worst(ones) for prefix, ones in comparisons.items()}
 
 
-def _worst(found: Sequence[ImageComparison]) -> ImageComparison:
-    """Return what is to be said of a branch of several inputs."""
+def _worst(comparisons: Sequence[ImageComparison]) -> ImageComparison:
+    """Return the comparison that speaks for a branch of several inputs."""
     nothing = ImageComparison(unknown="it reads no input")
-    return max(found, key=lambda one: (one.equal is False, bool(one.unknown), one.levels), default=nothing)
+    return max(comparisons, key=lambda one: (one.equal is False, bool(one.unknown), one.levels), default=nothing)
 
 
 class _Waiting(NamedTuple):
     """A pair that is still to be compared."""
 
-    found: List[ImageComparison]
+    comparisons: List[ImageComparison]
     pair: Pair
     choices: Iterator[Tuple[str, List[str]]]
     folder: Path
@@ -121,14 +120,14 @@ def _run(waiting: List[_Waiting]) -> None:
         try:
             for difference in run("netbuild.verify.child:prepared", jobs=jobs):
                 one, images, _ = tried.pop(0)
-                one.found.append(ImageComparison(images, difference, abs(one.pair.own.transform_param.scale)))
+                one.comparisons.append(ImageComparison(images, difference, abs(one.pair.own.transform_param.scale)))
         except CaffeError as error:
             one, images, _ = tried.pop(0)
             following = next(one.choices, None)
             if following is not None:
                 tried.insert(0, (one, *following))
             else:
-                one.found.append(ImageComparison(unknown=f"on {images}: {error}"))
+                one.comparisons.append(ImageComparison(unknown=f"on {images}: {error}"))
 
 
 def _job(pair: Pair, paths: Sequence[str], folder: Path) -> Tuple[Tuple[str, str], Tuple[str, str], int]:
@@ -140,21 +139,26 @@ def _job(pair: Pair, paths: Sequence[str], folder: Path) -> Tuple[Tuple[str, str
     return (own, pair.blob), (fused, pair.fused_blob), len(paths)
 
 
-def _pair(fused: Message, original: Message, blob: str, reader: Tuple[str, int]) -> Union[Pair, str]:
+def _pair(fused: NetView, original: Message, blob: str, reader: Tuple[str, int]) -> Union[Pair, str]:
     """Return what is to be compared of one input, or why it cannot be."""
     own = sources_of(original)[blob]
     if not cuts_images(own):
         return f"the original's {blob!r} comes from a layer of type {own.type}, which tells nothing of images"
-    number = next(number for number, layer in enumerate(fused.layer) if layer.name == reader[0])
-    flow = Flow(list(enumerate(fused.layer)))
-    before = sorted(flow.behind([flow.sources[number][reader[1]]]))
-    part = type(fused)(layer=[fused.layer[index] for index in before])
-    if any(shapes or shapes is None for shapes in infer(part, TEST).params.values()):
+    name, position = reader
+    number = next(number for number, layer in fused.layers if layer.name == name)
+    layers = [fused.by_index[index] for index in sorted(fused.flow.behind([fused.flow.sources[number][position]]))]
+    if _computes(layers):
         return "it reads what another branch computes"
-    missing = next((layer for layer in part.layer if is_input(layer) and not cuts_images(layer)), None)
+    missing = next((layer for layer in layers if is_input(layer) and not cuts_images(layer)), None)
     if missing is not None:
         return f"the fused net's {missing.top[0]!r} comes from a layer of type {missing.type}, which reads no images"
-    return _without_missing_means(Pair(own, blob, list(part.layer), str(fused.layer[number].bottom[reader[1]])))
+    return _without_missing_means(Pair(own, blob, layers, str(fused.by_index[number].bottom[position])))
+
+
+def _computes(layers: Sequence[Message]) -> bool:
+    """Tell whether any of the layers has parameters, or may have."""
+    view = NetView.of_all_layers(schema().NetParameter(layer=layers))
+    return any(shapes or shapes is None for shapes in view.fitting_shapes().params.values())
 
 
 def _without_missing_means(pair: Pair) -> Union[Pair, str]:

@@ -25,15 +25,15 @@ def outputs(
         raise CaffeError(f"OpenCV is not there ({error}): pip install 'netbuild[opencv]'") from None
     cv2.setLogLevel(0)
     try:
-        found = _run(cv2, text, weights, feed, list(layers.values()))
+        values = _run(cv2, text, weights, feed, list(layers.values()))
     except cv2.error as error:
-        told = " ".join(str(error).split())
-        if _UNKNOWN not in told:
-            raise CaffeError(f"OpenCV cannot run the net: {re.sub('^OpenCV.*?error: ', '', told)}") from None
+        complaint = " ".join(str(error).split())
+        if _UNKNOWN not in complaint:
+            raise CaffeError(f"OpenCV cannot run the net: {re.sub('^OpenCV.*?error: ', '', complaint)}") from None
         unknown = {kind for kind in set(types.values()) if not _knows(cv2, kind)}
         named = some([f"{name!r} ({kind})" for name, kind in types.items() if kind in unknown])
         raise CaffeError(f"OpenCV {cv2.__version__} does not read the layer types of {named}") from None
-    yield from zip(layers, found)
+    yield from zip(layers, values)
 
 
 def _run(cv2: Any, text: str, weights: str, feed: Mapping[str, Any], names: Any) -> Any:

@@ -24,13 +24,13 @@ _SIDE = 40
 """Of images that are made and nobody resizes or crops."""
 
 
-def choices(sources: Sequence[Message], given: List[str], folder: Path) -> Iterator[Tuple[str, List[str]]]:
+def choices(sources: Sequence[Message], images: List[str], folder: Path) -> Iterator[Tuple[str, List[str]]]:
     """Yield what to call the images that these data layers are to read, and their paths; the first are tried first.
 
-    Those given; else those of a list that is there, the last layer's first; then such as are made in the folder.
+    The images given; else those of a list that is there, the last layer's first; then such as are made in the folder.
     """
-    if given:
-        yield f"{counted(len(given), 'image')} given", given
+    if images:
+        yield f"{counted(len(images), 'image')} given", images
         return
     for layer in reversed(sources):
         listed = _listed(layer)
@@ -76,17 +76,21 @@ def _png(pixels: Any) -> bytes:
 
 
 def _size(sources: Sequence[Message]) -> Tuple[int, int]:
-    """Return (height, width) of images that suit these data layers.
-
-    One that does not resize was made for images of one size: that of its mean file, or to which another resizes.
-    """
-    resized, means = [resize_of(layer) for layer in sources], [_mean_size(layer) for layer in sources]
-    fixed = [mean for mean, size in zip(means, resized) if mean and not size]
-    if not all(resized):
-        fixed += [size for size in resized if size]
+    """Return (height, width) of images that suit these data layers."""
+    fixed = _fixed_size(sources)
+    if fixed is not None:
+        return fixed
     side = max(layer.transform_param.crop_size for layer in sources) or _SIDE
     # Not square, and larger than any crop: what is resized or cropped otherwise comes out otherwise.
-    return fixed[0] if fixed else (side + 5, side + 8)
+    return side + 5, side + 8
+
+
+def _fixed_size(sources: Sequence[Message]) -> Optional[Tuple[int, int]]:
+    """Return the one size that a layer can take which does not resize: that of its mean file, or to which another
+    layer resizes. None where any will do."""
+    unsized = [layer for layer in sources if not resize_of(layer)]
+    sizes = [*map(_mean_size, unsized), *(map(resize_of, sources) if unsized else ())]
+    return next((size for size in sizes if size), None)
 
 
 def _mean_size(layer: Message) -> Optional[Tuple[int, int]]:
@@ -112,13 +116,13 @@ def reading(layer: Message, sources: Sequence[Message], listing: Path) -> Messag
 
 
 def _from_database(layer: Message, sources: Sequence[Message]) -> Message:
-    """Return a layer of type ImageData in the place of a database's: in which size and colour that stores its images
-    nothing tells, so that they come as another of these layers takes them."""
+    """Return a layer of type ImageData in the place of a database's, of which nobody knows in which size and colour it
+    stores its images: they come as another of these layers takes them."""
     changed = proto.copied(layer)
     changed.ClearField("data_param")
     changed.type = "ImageData"
     changed.image_data_param.is_color = not layer.transform_param.force_gray
-    other = next((one for one in sources if reads_list(one)), None)
+    other = next(filter(reads_list, sources), None)
     if other is not None:
         for field in ("is_color", "new_height", "new_width"):
             setattr(changed.image_data_param, field, getattr(other.image_data_param, field))

@@ -9,21 +9,20 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import WeightsError
+from ..files import Progress
 from .places import BATCH, Placed, PlacedBytes, PlacedValues
 from .values import fill
 from .wire import WireFile
 
-ByteProgress = Callable[[int, int], None]
-"""Is called with the number of bytes that have been written and that are to be written in all."""
 _CHUNK = 1 << 18
 """Bytes per step, whole values. Buffers are made once: fresh memory costs more than the copying."""
 _WRITERS = 3
 
 
-def copy(parts: Sequence[Placed], fd: int, progress: Optional[ByteProgress]) -> None:
+def copy(parts: Sequence[Placed], fd: int, progress: Optional[Progress]) -> None:
     """Write all parts and send them to the disk. What comes out of files is read back and compared.
 
     Raises WeightsError where a source is shorter than it was, or where the file then holds other values.

@@ -11,8 +11,8 @@ import warnings
 from typing import IO, Optional, Sequence
 
 from ..errors import NetbuildWarning, WeightsError
-from ..files import PathLike, replacing
-from .copier import ByteProgress, copy
+from ..files import PathLike, Progress, replacing
+from .copier import copy
 from .entry import Entry
 from .formats import format_for, without_limit
 
@@ -60,7 +60,7 @@ def write_into(
     output: PathLike,
     *,
     net: bytes = b"",
-    progress: Optional[ByteProgress] = None,
+    progress: Optional[Progress] = None,
 ) -> int:
     """Write entries for which `require_writable` holds into an empty file, in the format that the name `output` says.
 

@@ -1,12 +1,12 @@
-"""What Caffe's solvers take: their types, learning rate policies, and which values of a solver's fields make sense."""
+"""Which values of a solver's fields make sense to Caffe: types, learning rate policies, numbers."""
 
 from __future__ import annotations
 
 import math
 from typing import Iterable, Mapping, Optional, Sequence
 
-from .engine.caffe import Message
-from .errors import GraphError, did_you_mean
+from ..engine.caffe import Message
+from ..errors import GraphError, did_you_mean
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 _DIVIDING = ("AdaGrad", "RMSProp", "AdaDelta", "Adam")
@@ -43,15 +43,8 @@ _LEAST_OF_POLICY: Mapping[str, Mapping[str, int]] = {
 
 def require_sensible(solver: Message) -> None:
     """Raise GraphError for a solver that Caffe would abort on, or run to no effect; nets are not looked at."""
-    for name, least in {**_LEAST, **_LEAST_OF_POLICY.get(solver.lr_policy, {})}.items():
-        _require_at_least(solver, name, least)
-    for field, value in solver.ListFields():
-        if field.type == field.TYPE_FLOAT and not math.isfinite(value):
-            raise GraphError(f"solver: {field.name} is {value}; a number is needed")
-    if not solver.max_iter:
-        raise GraphError("solver: has no max_iter; how many iterations?")
-    if (solver.test_iter or solver.test_net) and not solver.test_interval:
-        raise GraphError("solver: has test nets, but no test_interval: after how many iterations is a test wanted?")
+    _require_numbers(solver)
+    _require_iterations(solver)
     if solver.HasField("clip_gradients") and solver.clip_gradients == 0:
         raise GraphError("solver: clip_gradients is 0, which makes every gradient 0; leave it out to clip none")
     _require_type(solver)
@@ -61,7 +54,7 @@ def require_sensible(solver: Message) -> None:
 
 
 def idle_policy(solver: Message) -> Optional[str]:
-    """Return what is to be said of a solver whose policy never changes its learning rate, None where there is nothing.
+    """Return a note on a solver whose policy never changes its learning rate, None for any other.
 
     Caffe takes 0 for a field that is not there: no error, and no effect.
     """
@@ -73,18 +66,33 @@ def idle_policy(solver: Message) -> Optional[str]:
 
 
 def type_of(solver: Message) -> str:
-    """Return a solver's type, also where the old field tells it."""
+    """Return a solver's type, also where it is in the old field."""
     if not solver.HasField("solver_type"):
         return str(solver.type)
     name = solver.DESCRIPTOR.fields_by_name["solver_type"].enum_type.values_by_number[solver.solver_type].name
     return {known.upper(): known for known in TYPES}[name]
 
 
+def _require_numbers(solver: Message) -> None:
+    for name, least in {**_LEAST, **_LEAST_OF_POLICY.get(solver.lr_policy, {})}.items():
+        _require_at_least(solver, name, least)
+    for field, value in solver.ListFields():
+        if field.type == field.TYPE_FLOAT and not math.isfinite(value):
+            raise GraphError(f"solver: {field.name} is {value}; a number is needed")
+
+
+def _require_iterations(solver: Message) -> None:
+    if not solver.max_iter:
+        raise GraphError("solver: has no max_iter; how many iterations?")
+    if (solver.test_iter or solver.test_net) and not solver.test_interval:
+        raise GraphError("solver: has test nets, but no test_interval: after how many iterations is a test wanted?")
+
+
 def _require_at_least(solver: Message, name: str, least: int) -> None:
     field = solver.DESCRIPTOR.fields_by_name[name]
     repeated = field.label == field.LABEL_REPEATED
-    given = getattr(solver, name) if repeated else [getattr(solver, name)] * solver.HasField(name)
-    for value in given:
+    values = getattr(solver, name) if repeated else [getattr(solver, name)] * solver.HasField(name)
+    for value in values:
         if value < least:
             raise GraphError(f"solver: {name} is {value:g}; {least} is the least that makes sense")
 
