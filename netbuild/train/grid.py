@@ -64,7 +64,7 @@ class Tried:
 def train_grid(
     solver: PathLike,
     folder: PathLike,
-    grid: Mapping[str, Sequence[str]],
+    grid: Mapping[str, Union[str, Sequence[str]]],
     *,
     features: Features = WHERE_IT_PAYS,
     on_event: Callable[[Event], None] = lambda _event: None,
@@ -167,8 +167,9 @@ def setting_name(setting: Mapping[str, str]) -> str:
     return ",".join(f"{name}={value}" for name, value in setting.items()).replace("/", "_")
 
 
-def _combined(grid: Mapping[str, Sequence[str]]) -> List[Dict[str, str]]:
-    return [dict(zip(grid, values)) for values in product(*grid.values())]
+def _combined(grid: Mapping[str, Union[str, Sequence[str]]]) -> List[Dict[str, str]]:
+    columns = [[values] if isinstance(values, str) else values for values in grid.values()]
+    return [dict(zip(grid, values)) for values in product(*columns)]
 
 
 def _solver(path: PathLike, setting: Mapping[str, str], max_iter: Optional[int]) -> str:
