@@ -10,14 +10,14 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 from .. import proto
 from ..costs.summary import MemoryNeed, summarize
-from ..engine.caffe import Message
+from ..engine.caffe import TRAIN, Message
 from ..engine.ending import machine_memory
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
 from ..fuse.provenance import require_one_set
 from ..graph.check import require_savable, require_sound, warn
 from ..graph.filled import unfilled
-from ..graph.view import NetView
+from ..graph.view import NetView, Views
 from ..layers.roles import reads_data
 from ..solving import TRAINED_FIELDS, phases_of_nets, require_sensible, snapshot_name, trained_net
 from ..soundness.check import require_readable
@@ -31,16 +31,21 @@ NEVER = 2**31 - 1
 
 @dataclass(frozen=True)
 class CheckedSolver:
-    """A solver that Caffe takes, and its nets, each read once."""
+    """A solver that Caffe takes, and its nets, each read once and in the phases in which it is built."""
 
     message: Message
-    nets: Mapping[str, Message]
+    nets: Mapping[str, Views]
     """By the paths that the solver names."""
 
     @property
+    def view(self) -> NetView:
+        """The net that it trains, in TRAIN."""
+        return self.nets[trained_net(self.message)][TRAIN]
+
+    @property
     def trained(self) -> Message:
-        """The net that it trains."""
-        return self.nets[trained_net(self.message)]
+        """The net that it trains, with the layers of all phases."""
+        return self.view.net
 
 
 def checked_solver(path: PathLike, max_iter: Optional[int]) -> CheckedSolver:
@@ -83,10 +88,10 @@ def require_trainable(solver: Message) -> CheckedSolver:
     """Return a solver with its nets; raise NetbuildError for what would make Caffe abort: unsound nets, missing data,
     snapshots that cannot be saved."""
     _require_nets(solver)
-    nets: Dict[str, Message] = {}
+    nets: Dict[str, Views] = {}
     for path, in_phases in phases_of_nets(solver).items():
-        net = nets[path] = proto.read_net(path)
-        of_phases = require_sound(net, path, in_phases=in_phases)
+        net = proto.read_net(path)
+        of_phases = nets[path] = require_sound(net, path, in_phases=in_phases)
         warn(net, path, of_phases)
         require_savable(solver, net)
         for view in of_phases.values():
