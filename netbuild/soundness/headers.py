@@ -1,4 +1,4 @@
-"""What an image file says of itself at its beginning: format, height and width. The image is not decoded.
+"""The format, height and width of an image file, from its first bytes. The image is not decoded.
 
 Formats: PNG (W3C), JPEG (ITU T.81), BMP. Of others only what the first bytes look like is known.
 """
@@ -97,7 +97,7 @@ def _jpeg(fd: int, start: bytes, length: int) -> Header:
 
 
 def _length(segment: bytes) -> int:
-    """Return how many bytes on the next JPEG segment begins."""
+    """Return how many bytes further the next JPEG segment begins."""
     if segment[1] == 0xFF:
         return 1
     return 2 if segment[1] in _STANDING_ALONE else 2 + int.from_bytes(segment[2:4], "big")

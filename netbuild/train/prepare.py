@@ -49,7 +49,7 @@ class CheckedSolver:
 
 
 def checked_solver(path: PathLike, max_iter: Optional[int]) -> CheckedSolver:
-    """Return a solver whose nets are found wherever it stands; raise NetbuildError for what Caffe would abort on."""
+    """Read a solver, and find its nets wherever it stands; raise NetbuildError for what Caffe would abort on."""
     message = proto.read_solver(path)
     if max_iter is not None:
         message.max_iter = max_iter
@@ -127,7 +127,7 @@ def _sources(layer: Message) -> List[str]:
 
 
 def directed(solver: Message, snapshot_prefix: str, gpu: Optional[int]) -> Message:
-    """Return the solver writing where Caffe is to write; when to test and to save is left to the child's loop."""
+    """Return a solver that writes snapshots under this prefix; the child's loop decides when to test and to save."""
     result = proto.copied(solver)
     result.snapshot_prefix, result.snapshot = snapshot_prefix, 0
     result.solver_mode = solver.CPU if gpu is None else solver.GPU
@@ -138,7 +138,7 @@ def directed(solver: Message, snapshot_prefix: str, gpu: Optional[int]) -> Messa
 
 
 def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[PathLike]) -> None:
-    """Refuse a folder in which an earlier run's results would be overwritten."""
+    """Raise NetbuildError for a folder in which an earlier run's results would be overwritten."""
     snapshots = _snapshots(folder, prefix)
     if resume is not None:
         _require_none_later(folder, snapshots, resume)
@@ -200,7 +200,7 @@ def _of_solver(solver: Message) -> List[str]:
 
 
 class TrainingMemory:
-    """How much memory a training on the CPU takes; its net is summarized once, when that is first asked."""
+    """How much memory a training on the CPU takes; its net is summarized once, on the first question."""
 
     def __init__(self, net: Message) -> None:
         self._net = net
