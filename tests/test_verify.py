@@ -82,7 +82,7 @@ def test_images_are_fed_as_the_data_layer_prepares_them(fused, trained, monkeypa
     seen = {}
     monkeypatch.setattr(branches, "run", lambda _function, **job: seen.update(job) or [])
     verify_branches(fused / "net/train_val.prototxt", fused / "init.caffemodel", originals(trained), images=paths)
-    pixels = seen["inputs"]["data"]
+    pixels = seen["job"].inputs["data"]
     assert pixels.shape == (3, 1, 28, 28)
     np.testing.assert_allclose(pixels[:, 0, 0, 0], [-0.5, 0, 127 / 256])
     monkeypatch.undo()
