@@ -55,8 +55,8 @@ def test_windows_by_hand():
     assert columns("Convolution", "kernel_size: 1", VOLUME)[0] == 0
 
 
-BIG, MANY = (4, 32, 128, 128), (2048, 1024)
-"""8 MB each: memory for so much is taken from the system, and given back to it."""
+BIG, MANY = (2, 64, 128, 128), (2048, 1024)
+"""8 MB each, 4 MB an image: memory for so much is taken from the system, and given back to it."""
 MB = 1 << 20
 OTHER = {"c": BIG}
 ROWS = {"x": MANY, "label": (2048,)}
@@ -68,15 +68,15 @@ KEPT = [
     *((kind, "", {"x": BIG}, "y") for kind in ("Concat", "Flatten", "Scale", "Slice", "Split")),
     *((kind, "", {"x": BIG}, "x") for kind in ("BatchNorm", "Dropout", "PReLU", "ReLU", "Scale")),
     ("BatchNorm", "batch_norm_param { use_global_stats: true }", {"x": BIG}, "y"),
-    ("Crop", "", {"x": BIG, "c": (4, 32, 100, 100)}, "y"),
+    ("Crop", "", {"x": BIG, "c": (2, 64, 100, 100)}, "y"),
     ("Convolution", "convolution_param { num_output: 8 kernel_size: 3 }", {"x": BIG}, "y"),
-    ("Deconvolution", "convolution_param { num_output: 32 kernel_size: 2 }", {"x": BIG}, "y"),
+    ("Deconvolution", "convolution_param { num_output: 64 kernel_size: 2 }", {"x": BIG}, "y"),
     ("Dropout", "phase: TRAIN", {"x": BIG}, "y"),
     ("Dropout", "phase: TEST", {"x": BIG}, "y"),
     ("Eltwise", "", {"x": BIG, **OTHER}, "y"),
     ("Eltwise", MAXIMUM, {"x": BIG, **OTHER}, "y"),
     ("Im2col", "convolution_param { kernel_size: 2 }", {"x": BIG}, "y"),
-    ("InnerProduct", "inner_product_param { num_output: 8 axis: 3 }", {"x": BIG}, "y"),
+    ("InnerProduct", "inner_product_param { num_output: 8 }", {"x": MANY}, "y"),
     ("LRN", WITHIN, {"x": BIG}, "y"),
     ("Pooling", "pooling_param { kernel_size: 2 }", {"x": BIG}, "y"),
     ("Pooling", "pooling_param { kernel_size: 2 pool: AVE }", {"x": BIG}, "y"),
@@ -122,8 +122,9 @@ def net_of(kind, options, shapes, top, phase):
 def taken(caffe, folder, text, phase):
     """The memory that a process takes for a net and a pass."""
     warm = source("i", 8, 32, 16, 16) + layer("Convolution", "convolution_param { num_output: 9 kernel_size: 3 }", "i")
-    warm += layer("Softmax", "", "x", "z") + layer("InnerProduct", "inner_product_param { num_output: 99 }", "z", "ip")
-    (folder / "warm").write_text(warm + layer("Reduction", "loss_weight: 1", "ip", "end"))
+    warm += source("rows", 1024, 256) + layer("InnerProduct", "inner_product_param { num_output: 256 }", "rows", "ip")
+    warm += layer("Softmax", "", "x", "z") + layer("Reduction", "loss_weight: 1", "z", "one", "one")
+    (folder / "warm").write_text(warm + layer("Reduction", "loss_weight: 1", "ip", "end", "end"))
     (folder / "net").write_text(text)
 
     def pass_through(file, phase):
@@ -162,7 +163,7 @@ def test_what_a_layer_keeps_is_what_a_process_takes(caffe, tmp_path, kind, optio
     for phase in (TEST,) if kind in FORWARD_ONLY or options == "loss_weight: 0" else (TEST, TRAIN):
         text = net_of(kind, options, shapes, top, phase)
         found = taken(caffe, tmp_path, text, phase)
-        assert found == pytest.approx(reckoned(text, phase), abs=1.5 * MB), (phase, found / MB)
+        assert found == pytest.approx(reckoned(text, phase), abs=2.5 * MB), (phase, found / MB)
 
 
 @pytest.mark.parametrize("kind", UNROLLED)
