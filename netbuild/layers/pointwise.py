@@ -175,7 +175,7 @@ def multiplies(layer: Message) -> bool:
 
 
 def eltwise_reads_tops(layer: Message) -> bool:
-    """Of a product that is not told to be stable, the gradient divides it by each factor."""
+    """The gradient of a product, unless a stable one is asked for, divides it by each factor."""
     return multiplies(layer) and not layer.eltwise_param.stable_prod_grad
 
 
@@ -196,12 +196,11 @@ def argmax(layer: Message, bottoms: List[Shape]) -> Shapes:
     shape = bottoms[0]
     if shape is None:
         return [None], []
-    given = canonical(shape, p.axis if p.HasField("axis") else 0)
-    axis = given if p.HasField("axis") else None
-    length = product(shape[1:]) if axis is None else shape[axis]
-    if length is not None and p.top_k > length:
-        raise UnfitError(f"top_k {p.top_k} is more than the {length} values to choose from")
-    if axis is not None:
+    axis = canonical(shape, p.axis if p.HasField("axis") else 0)
+    choices = shape[axis] if p.HasField("axis") else product(shape[1:])
+    if choices is not None and p.top_k > choices:
+        raise UnfitError(f"top_k {p.top_k} is more than the {choices} values to choose from")
+    if p.HasField("axis"):
         return [replaced(shape, axis, p.top_k)], []
     return [(*shape[:1], 2 if p.out_max_val else 1, p.top_k, *(1,) * (len(shape) - 3))], []
 

@@ -58,10 +58,10 @@ def _per_axis(param: Message, name: str, default: int, axes: int) -> List[int]:
     if listed and sided:
         stem = name.partition("_")[0]
         raise UnfitError(f"{name} and {stem}_h or {stem}_w are both given; choose one")
-    found = sided or (listed if len(listed) > 1 else (listed or [default]) * axes)
-    if len(found) != axes:
-        raise UnfitError(f"{len(found)} values of {name} for {axes} spatial axes")
-    return found
+    spread = sided or (listed if len(listed) > 1 else (listed or [default]) * axes)
+    if len(spread) != axes:
+        raise UnfitError(f"{len(spread)} values of {name} for {axes} spatial axes")
+    return spread
 
 
 def _slid_window(param: Message, axes: int) -> Window:
@@ -147,8 +147,8 @@ def _convolved(layer: Message, bottoms: List[Shape], *, backwards: bool) -> Shap
 
 def _require_groups(channels: Length, p: Message) -> None:
     if (channels is not None and channels % p.group) or p.num_output % p.group:
-        found = "an unknown number of" if channels is None else channels
-        raise UnfitError(f"{found} channels and {p.num_output} outputs cannot be split into {p.group} groups")
+        count_text = "an unknown number of" if channels is None else channels
+        raise UnfitError(f"{count_text} channels and {p.num_output} outputs cannot be split into {p.group} groups")
 
 
 def convolution_work(
@@ -214,10 +214,10 @@ def _pool_sides(param: Message, stem: str, name: str, default: int) -> List[int]
 
     Beside kernel_size, one of kernel_h and kernel_w alone says nothing (PoolingLayer::LayerSetUp).
     """
-    given = [param.HasField(f"{stem}_h"), param.HasField(f"{stem}_w")]
-    if not any(given) or (stem == "kernel" and param.HasField(name) and not all(given)):
+    has_side = [param.HasField(f"{stem}_h"), param.HasField(f"{stem}_w")]
+    if not any(has_side) or (stem == "kernel" and param.HasField(name) and not all(has_side)):
         return [getattr(param, name) if param.HasField(name) else default] * 2
-    if not all(given) or param.HasField(name):
+    if not all(has_side) or param.HasField(name):
         raise UnfitError(f"give {name}, or both {stem}_h and {stem}_w")
     return [getattr(param, f"{stem}_h"), getattr(param, f"{stem}_w")]
 
