@@ -12,6 +12,7 @@ from netbuild import proto, train_solver
 from netbuild.errors import NetbuildError
 from netbuild.train import reach, solverstate
 from netbuild.train.head import Features
+from netbuild.weights.index import read_state
 
 
 @pytest.fixture()
@@ -145,6 +146,22 @@ def test_a_solverstate_that_names_no_caffemodel_is_not_gone_on_from(half, tmp_pa
     with pytest.raises(NetbuildError, match=NAMES_NONE):
         train_solver(solver, tmp_path / "more", resume=ended.solverstate)
     assert not (tmp_path / "more").exists()
+
+
+def test_a_layer_of_the_tests_alone_is_nothing_that_a_solver_remembers(tmp_path):
+    """The solver that Caffe saves counts the parameters of the net that it trains."""
+    beside = (
+        'layer { name: "other" type: "InnerProduct" bottom: "d" top: "z" include { phase: TEST } '
+        'inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }'
+    )
+    (tmp_path / "net.prototxt").write_text(NET + beside)
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 4 snapshot_prefix: "s" '
+        "test_iter: 1 test_interval: 2"
+    )
+    half = train_solver(tmp_path / "solver.prototxt", tmp_path / "run", max_iter=2)
+    assert read_state(half.solverstate).histories == 2
+    assert train_solver(tmp_path / "solver.prototxt", tmp_path / "run", resume=half.solverstate).iteration == 4
 
 
 @pytest.mark.parametrize("named", [None, b""])

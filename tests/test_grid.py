@@ -171,6 +171,11 @@ def test_a_grid_that_is_ended_before_anything_is_trained_is_an_error(fused, tmp_
         trained(fused, tmp_path / "g", base_lr=["0.1", "0.2"])
 
 
+def test_a_single_value_is_a_list_of_one(fused, tmp_path):
+    tried = trained(fused, tmp_path / "g", base_lr="0.01", weight_decay=["0", "0.5"])
+    assert sorted(tuple(one.setting.values()) for one in tried) == [("0.01", "0"), ("0.01", "0.5")]
+
+
 def test_a_setting_that_fails_is_named(fused, tmp_path):
     with pytest.raises(GraphError, match="base_lr=-1: solver: base_lr is -1; 0 is the least"):
         trained(fused, tmp_path / "g", base_lr=["0.01", "-1"])

@@ -11,7 +11,7 @@ from nets import layer
 
 from netbuild.errors import WeightsError
 from netbuild.fuse.fuse import fuse_weights
-from netbuild.fuse.options import CopyOptions
+from netbuild.fuse.options import CopyOptions, HeadStart
 
 CONV = "convolution_param { num_output: 2 kernel_size: 3 %s }"
 RNG = np.random.default_rng(0)
@@ -254,3 +254,27 @@ def test_a_frozen_layer_without_weights_names_what_its_reader_can_give(saved, tm
         fuse_weights(target, {"odd": source}, tmp_path / "o")
     printed = run("fuse", target, "--weights", f"odd={source}", "-o", tmp_path / "o", code=1)
     assert "add --weights even=FILE, or leave them to their fillers with --partial" in printed
+
+
+@pytest.mark.parametrize(
+    ("weights", "options", "sentence"),
+    [
+        ({"odd": []}, CopyOptions(), "weights: the list of files for 'odd' is empty"),
+        (
+            None,
+            CopyOptions(head={"od": HeadStart((0,))}),
+            "head: there are no weights for the branch 'od'; did you mean",
+        ),
+        (
+            None,
+            CopyOptions(channels={"odd/conv1": "median"}),
+            "channels: 'odd/conv1' has 'median'; expected mean or sum",
+        ),
+    ],
+)
+def test_choices_that_mean_nothing_are_refused_in_words(saved, tmp_path, weights, options, sentence):
+    source, _ = saved("s", conv("conv1"))
+    target = net_file(tmp_path / "t.prototxt", conv("odd/conv1"))
+    with pytest.raises(WeightsError, match=sentence):
+        fuse_weights(target, {"odd": source} if weights is None else weights, tmp_path / "o", options)
+    assert not (tmp_path / "o").exists()

@@ -26,7 +26,7 @@ _PARTIAL, _NOTHING_MORE = 206, 416
 def download(url: str, path: Path, progress: Progress, unpacked_sha256: Optional[str] = None) -> Path:
     """Fetch `url` to `path` and return it; an existing file that passes its check is kept.
 
-    What is there of an earlier attempt (`path` + .part) is continued. `progress` is called with the bytes so far and
+    An earlier attempt (`path` + .part) is continued. `progress` is called with the bytes so far and
     in all (0: unknown). `unpacked_sha256` is compared with the hash of the content, gunzipped.
     """
     output_folder(path.parent)

@@ -75,7 +75,7 @@ class ImageList:
         return b"".join(line + b"\n" for line in chosen)
 
     def without_blank_lines(self) -> ImageList:
-        """Return the list as whoever meant it, for those who hand Caffe a list of their own."""
+        """Return the list without its blank lines, for callers that give Caffe a list of their own."""
         return replace(self, lines=[line for line in self.lines if line.strip()])
 
     def shown(self, line: int) -> str:
@@ -163,7 +163,7 @@ def _fault(line: bytes, *, first: bool, labelled: bool) -> Optional[Tuple[str, s
 
 
 def _other_mark(line: bytes) -> Optional[Tuple[str, str]]:
-    """Return what is wrong with a line that something else than a blank divides."""
+    """Return what is wrong with a line that is divided by something other than a blank."""
     for mark, name in ((b"\t", "tab"), (b",", "comma"), (b";", "semicolon")):
         path, _, label = line.rpartition(mark)
         if path.strip() and _LABEL.match(label):

@@ -131,7 +131,7 @@ def _from_pickle(path: Path) -> Dict[str, Digits]:
 
 
 def _grey(images: Any) -> Any:
-    """Return images (N, 28, 28) of grey levels 0..255, of such as have grey / 256; ValueError for others."""
+    """Return grey levels 0..255 (N, 28, 28) of images that hold grey / 256; ValueError for any other values."""
     values = _array(images, "f")
     with np.errstate(invalid="ignore"):
         lowest, highest = float(values.min(initial=0)), float(values.max(initial=0))

@@ -118,14 +118,14 @@ class _ArraysOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it holds {module}.{name}, not only arrays")
 
     def _array(self, *_: Any) -> Any:
-        """Return an array whose shape and values come next, the values with their bytes."""
+        """Return an array that gets its shape and values next, from the pickle's state."""
         self._arrays += 1
         if self._arrays > _MAX_ARRAYS:
             raise pickle.UnpicklingError(f"it holds more than {_MAX_ARRAYS} arrays")
         return Stored()
 
     def _no_array(self, *_: Any) -> Any:
-        """Stand for the class, which is only named: an array without values would have any size."""
+        """Refuse to make an array of the class alone: without values it could have any size."""
         raise pickle.UnpicklingError("it makes arrays without values")
 
     def _bytes(self, text: str, _encoding: str) -> bytes:

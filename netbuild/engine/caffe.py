@@ -96,7 +96,7 @@ def load_net(text: str, weights: Optional[str] = None) -> Any:
 
 
 class _LoadedSchema(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Hands the schema that is already loaded to Caffe's own import of it, and to no other Caffe's."""
+    """Gives the schema that is loaded already to Caffe's own import of it, and to no other Caffe."""
 
     def __init__(self, module: ModuleType, path: Path) -> None:
         self._module, self._path = module, path

@@ -160,7 +160,7 @@ class _Child:
         self._log.close()
 
     def send(self, item: Any) -> None:
-        """Give the function something; of a child that has died its exit status tells."""
+        """Send the function an item; where the child has died, its exit status says why."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             pickle.dump(item, self.process.stdin)
@@ -192,7 +192,7 @@ class _Child:
 
 @contextlib.contextmanager
 def _passing_on_interrupts(child: subprocess.Popen[bytes]) -> Iterator[List[int]]:
-    """Send each signal to end on to the child instead of raising it here, where it could tear an event in two."""
+    """Pass each signal that asks for an end on to the child: raised here, it could tear an event in two."""
     seen: List[int] = []
 
     def pass_on(number: int, _frame: Any) -> None:
@@ -249,7 +249,7 @@ def apart(work: Callable[[], Iterable[Any]], patience: Optional[int] = None) -> 
 
 
 def _be_the_fork(work: Callable[[], Iterable[Any]], sending: int, log: int, patience: int) -> None:
-    """Do the work and end, without the clean-up that is the original's."""
+    """Do the work and end, without the clean-up that is for the original process to do."""
     code = 1
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -266,7 +266,7 @@ def _be_the_fork(work: Callable[[], Iterable[Any]], sending: int, log: int, pati
 
 
 def main(function: str, spelling: str = "") -> None:
-    """Be the child: run the function that the parent names, with the arguments that it sends.
+    """Run, in the child, the function that the parent names with the arguments that it sends.
 
     Its messages spell options as the parent's do.
     """

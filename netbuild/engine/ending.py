@@ -1,4 +1,4 @@
-"""What the end of a process that ran Caffe tells: its last words, or the signal that ended it."""
+"""Why a process that ran Caffe ended: its last words, or the signal that ended it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def machine_memory() -> int:
 
 
 def ended_early(log: IO[bytes], code: int) -> CaffeError:
-    """Return what is to be raised for a process with this exit status (-9: killed by signal 9) and log."""
+    """Return the error for a process with this exit status (-9: killed by signal 9) and log."""
     log.seek(0)
     text = log.read().decode("utf-8", "replace")
     fatal = _FATAL.findall(text)

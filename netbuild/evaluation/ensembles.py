@@ -24,7 +24,7 @@ def mean(members: Sequence[Member]) -> Any:
 def product(members: Sequence[Member]) -> Any:
     """Return the geometric mean of the probabilities (the mean of their logarithms), made to sum to 1.
 
-    For each label it is taken over the nets that know the label: the others have no say in it.
+    For each label only the nets that know the label count.
     """
     logarithms = np.zeros_like(members[0].probabilities)
     count = np.zeros(logarithms.shape[1], np.float32)
@@ -37,9 +37,9 @@ def product(members: Sequence[Member]) -> Any:
 
 
 def vote(members: Sequence[Member]) -> Any:
-    """Return the votes, each net's one for its best label; the mean probability decides between equally many.
+    """Return the votes: each net has one, for its best label, and the mean probability decides a tie.
 
-    They are made to sum to 1 with it: (votes + mean) / (nets + 1).
+    Both together are made to sum to 1: (votes + mean) / (nets + 1).
     """
     # In float32 the mean would be rounded away beside the votes.
     votes = mean(members).astype(np.float64)

@@ -12,7 +12,7 @@ import numpy as np
 
 
 class ClassFigures(NamedTuple):
-    """One class; None stands for a share of nothing."""
+    """One class; a share of no images is None."""
 
     label: int
     images: int
@@ -24,7 +24,7 @@ class ClassFigures(NamedTuple):
 
 
 class Confused(NamedTuple):
-    """So many images of one label that were given another."""
+    """How many images of one label were given another."""
 
     label: int
     predicted: int
@@ -68,5 +68,5 @@ def most_confused(matrix: Any, count: int) -> List[Confused]:
 
 
 def share(part: Any, whole: Any) -> Optional[float]:
-    """Return part / whole, None of nothing."""
+    """Return part / whole, None where the whole is nothing."""
     return float(part / whole) if whole else None

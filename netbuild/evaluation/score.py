@@ -76,7 +76,7 @@ class Evaluation:
 
     @property
     def rows(self) -> List[Row]:
-        """The table: for what does not know all labels of the list first the images that it can know."""
+        """The table. Who does not know all labels of the list comes twice, first on the images whose label it knows."""
         rows = []
         for one in self.answers:
             own = np.isin(self.listing.labels, one.known)
@@ -164,7 +164,7 @@ def score_nets(
 
 
 def _prepared(scorers: Mapping[str, Scorer], preparation: Optional[Preparation]) -> Dict[str, Prepared]:
-    """Return each net as it is to run; raise NetbuildError where it cannot, or none needs the preparation."""
+    """Return each net as it is to run; raise NetbuildError where one cannot, and where none needs the preparation."""
     for name, scorer in scorers.items():
         require_type(scorer, Scorer, f"branch {name!r}" if name else "net")
     if preparation is not None:
@@ -238,7 +238,7 @@ def _require_known(known: Mapping[str, Sequence[int]], net: Scorer, listing: Lis
 
 
 class _Shown(NamedTuple):
-    """How many images each net answers to, and who wants to know how many are done."""
+    """How many images each net answers to, and the callback for the progress."""
 
     images: int
     on_progress: ScoreProgress
@@ -263,7 +263,7 @@ def _scores(title: str, prepared: Prepared, shown: _Shown, gpu: Optional[int]) -
     chunks: List[Any] = []
     done = 0
     shown.on_progress(title, 0, shown.images)
-    with closing(run("netbuild.evaluation.child:scores", images=shown.images, gpu=gpu, **prepared.job())) as rows:
+    with closing(run("netbuild.evaluation.child:scores", job=prepared.job(), images=shown.images, gpu=gpu)) as rows:
         for chunk in rows:
             chunks.append(chunk.reshape(len(chunk), -1))
             done += len(chunk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import proto
 from ..branches.branch import Input
@@ -79,8 +79,18 @@ class Scorer:
         return proto.name_of_net(self.net)
 
 
+class NetJob(NamedTuple):
+    """A net as the child process runs it."""
+
+    text: str
+    """Its prototxt."""
+    weights: str
+    blob: str
+    """What is wanted of it."""
+
+
 class Prepared(NamedTuple):
-    """A net as Caffe is to run it, but for the list."""
+    """A net as Caffe is to run it, its list still open."""
 
     scorer: Scorer
     message: Message
@@ -107,9 +117,9 @@ class Prepared(NamedTuple):
         changed.data.transform_param.ClearField("mirror")
         return changed
 
-    def job(self) -> Any:
-        """Return what names the net in the child process."""
-        return {"net": proto.to_text(self.message), "weights": str(self.scorer.weights), "blob": self.blob}
+    def job(self) -> NetJob:
+        """Return the net as the child process runs it."""
+        return NetJob(proto.to_text(self.message), str(self.scorer.weights), self.blob)
 
     def outputs(self) -> int:
         """Return how many scores each image gets; Caffe is asked where the definition does not tell."""
@@ -127,7 +137,7 @@ class Prepared(NamedTuple):
         inferred = NetView.of_all_layers(self.message).fitting_shapes().blobs[self.blob]
         if inferred is not None and None not in inferred:
             return tuple(length for length in inferred if length is not None)
-        return tuple(next(run("netbuild.evaluation.child:shape", **self.job())))
+        return tuple(next(run("netbuild.evaluation.child:shape", job=self.job())))
 
 
 def prepare(scorer: Scorer, usual: Optional[Preparation] = None) -> Prepared:

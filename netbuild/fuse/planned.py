@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import proto
 from ..engine.caffe import TEST, Message
-from ..errors import WeightsError, some
+from ..errors import WeightsError, did_you_mean, some
 from ..files import PathLike, listed_paths
 from ..graph.check import require_sound
 from ..graph.filled import unfilled
 from ..graph.view import NetView, Views, parameter_shapes
 from ..layers.training import has_statistics
-from ..spelling import option, spells_flags
+from ..spelling import name_of, option, spells_flags
 from ..weights.entry import Entry
 from ..weights.index import index
 from ..weights.model import Model
@@ -24,7 +24,7 @@ from .declared import Declared, declare
 from .entries import entries
 from .head import Classifier, find_head, head_values
 from .mismatch import compare_definitions
-from .options import AS_THEY_ARE, CopyOptions, HeadStart
+from .options import AS_THEY_ARE, CHANNELS, CopyOptions, HeadStart
 from .plan import Plan, make_plan
 from .problem import DIFFERS, MISSING, Advice
 from .sharing import with_shared
@@ -70,8 +70,10 @@ def plan_weights(target: proto.Net, weights: Weights, choices: CopyOptions = AS_
     shapes and what the files say of their layers are compared: WeightsError lists what does not fit. It names frozen
     layers that would get no weights too, unless `CopyOptions.partial` lets them.
     """
+    files = listed_files(weights)
+    _require_possible(choices, files)
     into = _read_target(target)
-    models = {prefix: [index(path) for path in paths] for prefix, paths in listed_files(weights).items()}
+    models = {prefix: [index(path) for path in paths] for prefix, paths in files.items()}
     advice = _advice()
     plan = with_shared(make_plan(into.declared, models, choices, advice=advice), into.net)
     head, branches = find_head(into.tested, choices.head, {*models, *choices.head}) if choices.head else ("", [])
@@ -86,7 +88,25 @@ def plan_weights(target: proto.Net, weights: Weights, choices: CopyOptions = AS_
 
 def listed_files(weights: Weights) -> Dict[str, List[str]]:
     """Return each prefix's weight files as a list of paths."""
-    return {prefix: listed_paths(paths) for prefix, paths in weights.items()}
+    files = {prefix: listed_paths(paths) for prefix, paths in weights.items()}
+    for prefix, paths in files.items():
+        if not paths:
+            raise WeightsError(
+                f"{name_of('weights')}: the list of files for {prefix!r} is empty; name one, or leave it out"
+            )
+    return files
+
+
+def _require_possible(choices: CopyOptions, prefixes: Collection[str]) -> None:
+    """Raise WeightsError for a choice that means nothing, whatever the net and the files are."""
+    for prefix in choices.head:
+        if prefix not in prefixes:
+            hint = did_you_mean(prefix, prefixes, f"they are there for {', '.join(prefixes)}")
+            head = name_of("head", flag="init-head")
+            raise WeightsError(f"{head}: there are no weights for the branch {prefix!r}; {hint}")
+    for layer, how in choices.channels.items():
+        if how not in CHANNELS:
+            raise WeightsError(f"{name_of('channels')}: {layer!r} has {how!r}; expected {' or '.join(CHANNELS)}")
 
 
 def _read_target(target: proto.Net) -> _Target:

@@ -15,8 +15,7 @@ from ..engine.caffe import TEST, TRAIN, Message
 from ..layers.roles import is_loss
 from ..layers.training import has_statistics
 from ..proto import fillers
-from .view import NetView, Views
-from .view import views as views_of
+from .view import NetView, Views, views
 
 _FIXED = ("bilinear", "constant")
 
@@ -24,7 +23,7 @@ _FIXED = ("bilinear", "constant")
 def has_frozen_part(net: Message) -> bool:
     """Tell whether a layer is frozen that is more than the statistics of one that learns."""
     statistics = {layer.name for layer in net.layer if has_statistics(layer)}
-    return bool(_frozen(_views(net)) - statistics)
+    return bool(_frozen(_and_train(_fitting(net))) - statistics)
 
 
 def unfilled(net: Message, stored: Collection[str], of_phases: Optional[Views] = None) -> List[str]:
@@ -33,14 +32,16 @@ def unfilled(net: Message, stored: Collection[str], of_phases: Optional[Views] =
     Layers of types that are not known here are not among them. `of_phases` are views of the net where there are some
     already. Raises GraphError where a layer does not fit.
     """
-    views = _views(net, of_phases)
+    known = _fitting(net, of_phases)
     trains = any(map(is_loss, net.layer))
+    if trains:
+        known = _and_train(known)
     filled = _filled(net, stored)
-    doubtful = (_frozen(views) if trains else _beside(net, stored)) - filled
+    doubtful = (_frozen(known) if trains else _beside(net, stored)) - filled
     shared = {spec.name for layer in net.layer if layer.name in filled for spec in layer.param} - {""}
     empty: Dict[str, None] = {}
     for index, layer in enumerate(net.layer):
-        blobs = _parameters(views, index) if layer.name in doubtful else 0
+        blobs = _parameters(known, index) if layer.name in doubtful else 0
         if blobs and not _shares_all(layer, blobs, shared):
             empty[layer.name] = None
     return list(empty)
@@ -51,18 +52,24 @@ def _filled(net: Message, stored: Collection[str]) -> Set[str]:
     return {layer.name for layer in net.layer if layer.name in stored or layer.blobs or _has_fixed_fillers(layer)}
 
 
-def _views(net: Message, of_phases: Optional[Views] = None) -> List[NetView]:
-    """Return the net in each phase that it is made for, where its shapes must fit, and in TRAIN, where it learns."""
-    made_for = list((of_phases or views_of(net)).values())
+def _fitting(net: Message, of_phases: Optional[Views] = None) -> List[NetView]:
+    """Return the net in each phase that it is made for, where its shapes must fit."""
+    made_for = list((of_phases or views(net)).values())
     for view in made_for:
         view.fitting_shapes()
-    return made_for if any(view.phase == TRAIN for view in made_for) else [*made_for, NetView(net, TRAIN)]
+    return made_for
 
 
-def _frozen(views: List[NetView]) -> Set[str]:
+def _and_train(made_for: List[NetView]) -> List[NetView]:
+    """Return these views and that of TRAIN, where the net learns."""
+    has_train = any(view.phase == TRAIN for view in made_for)
+    return made_for if has_train else [*made_for, NetView(made_for[0].net, TRAIN)]
+
+
+def _frozen(known: List[NetView]) -> Set[str]:
     """Return the layers with parameters that training does not change; what it changes in any phase, it changes."""
     changed: Dict[str, bool] = {}
-    for view in views:
+    for view in known:
         for index, layer in view.layers:
             effect = view.training[index]
             if effect.parameters != 0 and effect.changes is not None:
@@ -70,9 +77,9 @@ def _frozen(views: List[NetView]) -> Set[str]:
     return {name for name, change in changed.items() if not change}
 
 
-def _parameters(views: List[NetView], index: int) -> int:
+def _parameters(known: List[NetView], index: int) -> int:
     """Return how many parameter blobs a layer has, 0 where that is not known."""
-    return max((view.training[index].parameters or 0 for view in views if index in view.by_index), default=0)
+    return max(len(view.shapes.params.get(index) or ()) for view in known)
 
 
 def _shares_all(layer: Message, blobs: int, shared: Collection[str]) -> bool:

@@ -14,7 +14,7 @@ _HDF5 = ".h5"
 
 
 class SnapshotName(NamedTuple):
-    """What the name of a file tells that belongs to a snapshot."""
+    """The parts of a file's name that belongs to a snapshot."""
 
     prefix: str
     iteration: int

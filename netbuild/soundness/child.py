@@ -16,7 +16,7 @@ _NET = """layer {{ name: "data" type: "ImageData" top: "data" top: "label"
 
 
 def unread(paths: Sequence[str]) -> Iterator[str]:
-    """Yield those of some images that this Caffe cannot read."""
+    """Yield the paths of the images that this Caffe cannot read."""
     caffe()
     with tempfile.TemporaryDirectory() as folder:
         net = Path(folder) / "net.prototxt"

@@ -10,7 +10,7 @@ _LIMIT = 2**31
 
 
 def beyond(labels: Any, judges: Sequence[Demand], where: str, at: Callable[[int], str]) -> Iterator[str]:
-    """Yield a sentence for each range that labels, numbers (N,), leave.
+    """Yield a sentence for each range that some of the labels, numbers (N,), lie outside.
 
     `where` names what holds them, `at` the place of one of them.
     """

@@ -43,7 +43,7 @@ def mean_faults(layer: Message, images: Optional[InspectedImages]) -> Iterator[D
 
 
 def _of_options(layer: Message, mean: Mean) -> Optional[str]:
-    """Return what the layer's own fields tell of its images that the mean is not."""
+    """Return how the layer's own fields contradict the mean."""
     channels, cut = told_by(layer, None).channels, cut_of(layer)
     if channels is not None and channels != mean.channels:
         return f"its images have {counted(channels, 'channel')}"
@@ -55,7 +55,7 @@ def _of_options(layer: Message, mean: Mean) -> Optional[str]:
 
 
 def _of_images(images: InspectedImages, mean: Mean) -> Optional[str]:
-    """Return which image is of another size than the mean."""
+    """Return which image has another size than the mean."""
     unlike = [one for one in images.sized() if one.header.size != mean[1:]]
     if not unlike:
         return None

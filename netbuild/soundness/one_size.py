@@ -1,4 +1,4 @@
-"""Images of several sizes in a net whose weights are for one: Caffe aborts when the first other one comes."""
+"""Images of several sizes in a net whose weights are for one size: Caffe aborts at the first of another size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .images import InspectedImage, InspectedImages
 
 
 def one_size_faults(view: NetView, layer: Message, images: InspectedImages) -> Iterator[str]:
-    """Yield the first image whose size no layer below can take, after that of the list's first image.
+    """Yield the first image whose size some layer cannot take after the size of the list's first image.
 
     A convolution takes any size, a full connection the one that it was made for. Where images are cropped or resized
     they come in one size.
@@ -31,7 +31,7 @@ def one_size_faults(view: NetView, layer: Message, images: InspectedImages) -> I
 
 
 def _others(images: InspectedImages) -> List[InspectedImage]:
-    """Return the smallest and the largest of the images whose size is another than the first one's."""
+    """Return the smallest and the largest image among those of another size than the first."""
     known = list(images.sized())
     if not known or known[0] is not images.images[0]:
         return []

@@ -1,4 +1,4 @@
-"""Several lists that one net reads at a time: whether their lines belong together.
+"""Whether the lines of several lists that one net reads at a time belong together.
 
 Caffe reads each list on its own, and begins each anew at its own end.
 """
@@ -15,7 +15,7 @@ from .data_fault import DataFault, Severity
 
 
 class Stream(NamedTuple):
-    """A layer that reads a list, with what is made of it."""
+    """A layer that reads a list, and which of its tops are read."""
 
     layer: Message
     listed: ImageList

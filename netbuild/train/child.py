@@ -51,7 +51,7 @@ def train(job: Job) -> Iterator[Event]:
 
 
 class _StopRequest:
-    """Set by Ctrl-C and the like, and by the caller's death: the step that runs is finished, then comes a snapshot."""
+    """Set by Ctrl-C and the like, and by the caller's death: the current step is finished, and a snapshot follows."""
 
     def __init__(self) -> None:
         self._caller = os.getppid()
@@ -64,7 +64,7 @@ class _StopRequest:
         return self._asked or os.getppid() != self._caller
 
     def ignore(self) -> None:
-        """Let a request that comes now have no effect: the run is over, and the process must not die of it."""
+        """Ignore requests from now on: the run is over, and the process must not die of one."""
         for number in ENDINGS:
             signal.signal(number, signal.SIG_IGN)
 
@@ -73,7 +73,7 @@ class _StopRequest:
 
 
 class _Run:
-    """A solver on its way from where it stands to its max_iter."""
+    """A solver that runs from its iteration to its max_iter."""
 
     def __init__(self, engine: Any, job: Job, stop: _StopRequest) -> None:
         self.began = engine.iter
@@ -136,7 +136,7 @@ class _Run:
         return Saved(self._engine.iter, self._place.stem(self._engine.iter))
 
     def _save_or_note(self) -> Iterator[Event]:
-        """Save; where that fails, the training goes on, for there may be room for the next."""
+        """Save; where that fails, the training goes on: there may be room for the next snapshot."""
         try:
             if self.keep():
                 yield self._saved()
@@ -201,7 +201,7 @@ def _means(net: Any, batches: int, stop: _StopRequest) -> Dict[str, float]:
 
 
 def _value(net: Any, name: str, judges: Mapping[str, Any]) -> float:
-    """Return an output; an accuracy of scores that are not finite is none, and becomes NaN."""
+    """Return an output; NaN for an accuracy of scores that are not finite."""
     if name in judges and not is_finite(judges[name].data):
         return math.nan
     return float(net.blobs[name].data.sum())

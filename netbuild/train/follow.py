@@ -69,7 +69,7 @@ class Course:
         return f"{failed}the last good snapshot is that of iteration {self._saved}: {state} goes on from it"
 
     def with_kept(self, error: NetbuildError, memory: MemoryInWords = lambda: None) -> NetbuildError:
-        """Return an error that says too which snapshot there is, and of a killed process how much memory
+        """Return an error that also says which snapshot there is and, of a killed process, how much memory
         it takes."""
         taken = memory() if isinstance(error, KilledError) else None
         more = f" ({taken})" if taken else ""

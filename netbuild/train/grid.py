@@ -26,7 +26,7 @@ TABLE = "grid.csv"
 
 @dataclass(frozen=True)
 class Tried:
-    """One setting and how its run ended: trained, or with an error, diverged or stopped before its first step."""
+    """One setting, and how its run ended: trained, or with an error where it diverged or never began."""
 
     setting: Mapping[str, str]
     trained: Optional[Trained]
@@ -64,7 +64,7 @@ class Tried:
 def train_grid(
     solver: PathLike,
     folder: PathLike,
-    grid: Mapping[str, Sequence[str]],
+    grid: Mapping[str, Union[str, Sequence[str]]],
     *,
     features: Features = WHERE_IT_PAYS,
     on_event: Callable[[Event], None] = lambda _event: None,
@@ -131,7 +131,7 @@ def _require_best(tried: Sequence[Tried]) -> None:
 
 @contextmanager
 def _named(name: str, table: Optional[Path] = None) -> Iterator[None]:
-    """Say in an error with which setting it came, and where those before it are listed."""
+    """Add to an error the setting that it comes from, and where the settings before it are listed."""
     try:
         yield
     except NetbuildError as error:
@@ -167,8 +167,9 @@ def setting_name(setting: Mapping[str, str]) -> str:
     return ",".join(f"{name}={value}" for name, value in setting.items()).replace("/", "_")
 
 
-def _combined(grid: Mapping[str, Sequence[str]]) -> List[Dict[str, str]]:
-    return [dict(zip(grid, values)) for values in product(*grid.values())]
+def _combined(grid: Mapping[str, Union[str, Sequence[str]]]) -> List[Dict[str, str]]:
+    columns = [[values] if isinstance(values, str) else values for values in grid.values()]
+    return [dict(zip(grid, values)) for values in product(*columns)]
 
 
 def _solver(path: PathLike, setting: Mapping[str, str], max_iter: Optional[int]) -> str:
@@ -189,7 +190,7 @@ def _solver(path: PathLike, setting: Mapping[str, str], max_iter: Optional[int])
 
 
 def _rank(tried: Tried) -> Tuple[float, float]:
-    """Return what the best has least of: its accuracy negated, then its loss; a run that went astray comes last."""
+    """Return the key that sorts the best first: by accuracy, then by loss; a run that diverged comes last."""
     accuracy = next((value for name, value in tried.scores.items() if "accuracy" in name), 0.0)
     loss = next((value for name, value in tried.scores.items() if "loss" in name), 0.0)
     if tried.trained is None:
@@ -209,7 +210,7 @@ def _table(tried: Sequence[Tried]) -> str:
 
 
 def _once(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
-    """Pass on events, but of what each run notes again only the first."""
+    """Pass on events; a note that several runs give is passed on once."""
     seen: Set[str] = set()
 
     def pass_on(event: Event) -> None:

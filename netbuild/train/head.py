@@ -16,7 +16,7 @@ from ..files import PathLike
 from ..fuse.options import CopyOptions
 from ..fuse.planned import plan_weights
 from ..graph.filled import has_frozen_part
-from ..layers import parameter_shapes
+from ..graph.view import NetView
 from ..solving import NET_FIELDS, trained_net, type_of
 from ..spelling import either, name_of, option
 from ..weights.caffemodel import NET_NAME
@@ -79,7 +79,7 @@ def head_run(
     resume = beginning.resume
     if run is not None:
         if resume is not None:
-            _require_all_layers(run.parts["train"].split.head, learned_net(resume), resume)
+            _require_all_layers(NetView(run.parts["train"].split.head, TRAIN), learned_net(resume), resume)
         return run, f"only the head is trained, on features that are computed once ({_spelled(OFF)}: the whole net)"
     if resume is not None:
         _require_whole_state(solver, resume)
@@ -154,7 +154,7 @@ def _tested(solver: CheckedSolver) -> List[Message]:
     tested += message.test_net
     if len(tested) != len(message.test_iter):
         raise NetbuildError(f"the solver has {len(message.test_iter)} test_iter for {len(tested)} test nets")
-    return [solver.nets[path] for path in tested]
+    return [solver.nets[path][TEST].net for path in tested]
 
 
 def _in_vain(run: HeadRun, solver: Message) -> Optional[str]:
@@ -177,10 +177,9 @@ def _learned_head(solver: CheckedSolver, train: PhaseFeatures, resume: PathLike)
 
 
 def _require_whole_state(solver: CheckedSolver, resume: PathLike) -> None:
-    net = solver.trained
     state = state_of(resume)
-    _require_all_layers(net, learned_net(resume), resume)
-    expected = _remembered(solver, {layer.name for layer in net.layer})
+    _require_all_layers(solver.view, learned_net(resume), resume)
+    expected = _remembered(solver, {layer.name for _, layer in solver.view.layers})
     if state is not None and state.histories != expected:
         raise NetbuildError(
             f"resume {os.fspath(resume)!r}: remembers {state.histories} blobs, and the whole net has {expected}: "
@@ -188,7 +187,7 @@ def _require_whole_state(solver: CheckedSolver, resume: PathLike) -> None:
         )
 
 
-def _require_all_layers(net: Message, learned: Optional[str], resume: PathLike) -> None:
+def _require_all_layers(view: NetView, learned: Optional[str], resume: PathLike) -> None:
     """Raise NetbuildError where layers would begin at their fillers, for Caffe passes over them in silence.
 
     Layers that are not in every phase and stage are not looked at.
@@ -196,10 +195,11 @@ def _require_all_layers(net: Message, learned: Optional[str], resume: PathLike) 
     if learned is None:
         return
     stored = {layer.name for layer in index(learned).layers}
+    params = view.fitting_shapes().params
     missing = [
         layer.name
-        for layer, shapes in zip(net.layer, parameter_shapes(net))
-        if shapes and not (layer.name in stored or layer.blobs or layer.include or layer.exclude)
+        for number, layer in view.layers
+        if params[number] and not (layer.name in stored or layer.blobs or layer.include or layer.exclude)
     ]
     if missing:
         raise NetbuildError(
@@ -211,11 +211,11 @@ def _require_all_layers(net: Message, learned: Optional[str], resume: PathLike) 
 
 def _remembered(solver: CheckedSolver, layers: Collection[str]) -> int:
     """Return how many blobs a solver remembers that trains these layers; a parameter that is shared counts once."""
-    net = solver.trained
+    params = solver.view.fitting_shapes().params
     names: List[str] = []
-    for layer, shapes in zip(net.layer, parameter_shapes(net)):
+    for number, layer in solver.view.layers:
         if layer.name in layers:
-            count = len(shapes or ())
+            count = len(params[number] or ())
             names += ([spec.name for spec in layer.param] + [""] * count)[:count]
     shared = set(names) - {""}
     return (names.count("") + len(shared)) * (2 if type_of(solver.message) in _TWICE else 1)

@@ -30,7 +30,7 @@ class Log:
         self._start = time.monotonic()
 
     def add(self, event: Event) -> None:
-        """Log what the event tells, if it tells numbers; a start cuts off what an earlier run logged beyond it."""
+        """Log the numbers of an event, if it has any; a start cuts off what an earlier run logged beyond it."""
         if isinstance(event, Started) and self._path.exists():
             self._cut(event.iteration)
         elif isinstance(event, Stepped):
@@ -57,7 +57,7 @@ class Log:
 
 
 def _lines(path: PathLike) -> List[str]:
-    """Return the lines of a log; a last one without an end is what a killed run has left, and is passed over."""
+    """Return the lines of a log; a last line without an end, which a killed run has left, is passed over."""
     with existing_file(path, "log").open(encoding="utf-8", newline="") as file:
         return [line for line in file if line.endswith("\n")]
 

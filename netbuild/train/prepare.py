@@ -10,14 +10,14 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 from .. import proto
 from ..costs.summary import MemoryNeed, summarize
-from ..engine.caffe import Message
+from ..engine.caffe import TRAIN, Message
 from ..engine.ending import machine_memory
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
 from ..fuse.provenance import require_one_set
 from ..graph.check import require_savable, require_sound, warn
 from ..graph.filled import unfilled
-from ..graph.view import NetView
+from ..graph.view import NetView, Views
 from ..layers.roles import reads_data
 from ..solving import TRAINED_FIELDS, phases_of_nets, require_sensible, snapshot_name, trained_net
 from ..soundness.check import require_readable
@@ -31,20 +31,25 @@ NEVER = 2**31 - 1
 
 @dataclass(frozen=True)
 class CheckedSolver:
-    """A solver that Caffe takes, and its nets, each read once."""
+    """A solver that Caffe takes, and its nets, each read once and in the phases in which it is built."""
 
     message: Message
-    nets: Mapping[str, Message]
+    nets: Mapping[str, Views]
     """By the paths that the solver names."""
 
     @property
+    def view(self) -> NetView:
+        """The net that it trains, in TRAIN."""
+        return self.nets[trained_net(self.message)][TRAIN]
+
+    @property
     def trained(self) -> Message:
-        """The net that it trains."""
-        return self.nets[trained_net(self.message)]
+        """The net that it trains, with the layers of all phases."""
+        return self.view.net
 
 
 def checked_solver(path: PathLike, max_iter: Optional[int]) -> CheckedSolver:
-    """Return a solver whose nets are found wherever it stands; raise NetbuildError for what Caffe would abort on."""
+    """Read a solver, and find its nets wherever it stands; raise NetbuildError for what Caffe would abort on."""
     message = proto.read_solver(path)
     if max_iter is not None:
         message.max_iter = max_iter
@@ -83,10 +88,10 @@ def require_trainable(solver: Message) -> CheckedSolver:
     """Return a solver with its nets; raise NetbuildError for what would make Caffe abort: unsound nets, missing data,
     snapshots that cannot be saved."""
     _require_nets(solver)
-    nets: Dict[str, Message] = {}
+    nets: Dict[str, Views] = {}
     for path, in_phases in phases_of_nets(solver).items():
-        net = nets[path] = proto.read_net(path)
-        of_phases = require_sound(net, path, in_phases=in_phases)
+        net = proto.read_net(path)
+        of_phases = nets[path] = require_sound(net, path, in_phases=in_phases)
         warn(net, path, of_phases)
         require_savable(solver, net)
         for view in of_phases.values():
@@ -122,7 +127,7 @@ def _sources(layer: Message) -> List[str]:
 
 
 def directed(solver: Message, snapshot_prefix: str, gpu: Optional[int]) -> Message:
-    """Return the solver writing where Caffe is to write; when to test and to save is left to the child's loop."""
+    """Return a solver that writes snapshots under this prefix; the child's loop decides when to test and to save."""
     result = proto.copied(solver)
     result.snapshot_prefix, result.snapshot = snapshot_prefix, 0
     result.solver_mode = solver.CPU if gpu is None else solver.GPU
@@ -133,7 +138,7 @@ def directed(solver: Message, snapshot_prefix: str, gpu: Optional[int]) -> Messa
 
 
 def require_untouched(folder: Path, prefix: str, log: Path, resume: Optional[PathLike]) -> None:
-    """Refuse a folder in which an earlier run's results would be overwritten."""
+    """Raise NetbuildError for a folder in which an earlier run's results would be overwritten."""
     snapshots = _snapshots(folder, prefix)
     if resume is not None:
         _require_none_later(folder, snapshots, resume)
@@ -195,7 +200,7 @@ def _of_solver(solver: Message) -> List[str]:
 
 
 class TrainingMemory:
-    """How much memory a training on the CPU takes; its net is summarized once, when that is first asked."""
+    """How much memory a training on the CPU takes; its net is summarized once, on the first question."""
 
     def __init__(self, net: Message) -> None:
         self._net = net

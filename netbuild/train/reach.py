@@ -37,8 +37,8 @@ _PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 def trained(job: Job, features: Optional[PathLike]) -> Generator[Event, Optional[str], None]:
-    """Yield what the child process yields that does this job; `features` is the folder of what its nets read, if they
-    do."""
+    """Run a job in a child process and yield its events; `features` is the folder of the features that its nets read,
+    if they do."""
     with _plain_folder() as place:
         solver, resume = job.solver, job.beginning.resume
         if features is not None:
@@ -74,7 +74,7 @@ def _reading(solver: str, features: Path, place: Path) -> str:
 
 
 def _going_on(resume: Path, place: Path) -> str:
-    """Return a solverstate that names its caffemodel where that is now: the one given, or a copy."""
+    """Return a solverstate that names its caffemodel where that is now: `resume` itself, or a copy."""
     state, learned = state_of(resume), learned_net(resume)
     if state is None or learned is None:
         return str(resume)

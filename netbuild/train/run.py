@@ -40,7 +40,7 @@ class Trained:
 
 
 class EndedError(NetbuildError):
-    """A training that ended without a snapshot of its own to show for it."""
+    """A training that ended without a snapshot of its own."""
 
     def __init__(self, text: str, iteration: int, log: Path) -> None:
         super().__init__(text)

@@ -56,7 +56,7 @@ def save(engine: Any, place: Place, *, on_gpu: bool, last: bool = False) -> None
 
 
 def _keep_model(written: Sequence[Path], final: Path, net: Any, rest: Optional[Rest]) -> str:
-    """Give the caffemodel its name if it is whole, though its solverstate is not; return a note on it."""
+    """Give the caffemodel its final name if it is whole though its solverstate is not; return a note on that."""
     try:
         _require_whole_model(written[0], net)
     except (OSError, NetbuildError):
@@ -116,9 +116,9 @@ def _require_whole_hdf5(path: Path) -> None:
 
 
 def _point_at(state: Path, model: Path) -> None:
-    """Let a solverstate name the caffemodel by the path that it will have, instead of the hidden one.
+    """Make a solverstate name the caffemodel by its final path instead of the hidden one.
 
-    Both paths are of one length, for `//` leads where `/` does: so the name can be exchanged in either format.
+    Both paths have one length, since `//` leads where `/` does: so the name can be replaced in either format.
     """
     old = os.fsencode(model)
     new = os.fsencode(f"{model.parent}//{model.name[1:]}")

@@ -19,7 +19,7 @@ class NotFiniteError(Exception):
 
 
 class Watch:
-    """Ends a solver's step between its forward and its backward pass where these go astray.
+    """Ends a solver's step between its forward and its backward pass where a value is not finite.
 
     Later is too late: for a window without numbers max pooling remembers the place -1, and its backward pass writes
     there, beside the blob. Such a window can leave the loss finite. On a GPU that pass only reads.

@@ -60,8 +60,8 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether that is so, and no image reaches the branch prepared otherwise than by its original, by a grey
-        level or more."""
+        """Whether that is so, and no image comes to the branch a grey level or more apart from how its original
+        prepares it."""
         return self.computes_equal and (self.images.equal is not False or self.images.levels < 1)
 
 
@@ -135,30 +135,24 @@ def verify_branches(
     tested = NetView.of_all_layers(NetView(fused.net, TEST).only)
     cuts = [_up_to_seam(tested, prefix, original, list(originals)) for prefix, original in originals.items()]
     parts = [_alone(tested, one) for one in cuts]
-    job: Dict[str, Any] = {
-        **_fed(fused, parts, shapes or {}, files),
-        "originals": parts,
-        "seed": seed,
-    }
-    comparisons = list(run("netbuild.verify.child:compare", **job))
+    job = _job(fused, parts, shapes or {}, files, seed=seed)
+    comparisons = list(run("netbuild.verify.child:compare", job=job))
     read = {part.prefix: Fed(one.net, part.readers) for one, part in zip(cuts, parts)}
     prepared = compare_images(tested, read, files)
     return [replace(one, images=prepared[one.prefix]) for one in comparisons]
 
 
-def _fed(
-    fused: Weighted, parts: Sequence[Alone], shapes: Mapping[str, Sequence[int]], images: Sequence[str]
-) -> Dict[str, Any]:
-    """Return the fused net with its inputs open, as (prototxt text, weight file), and the images that go into them."""
+def _job(
+    fused: Weighted, parts: Sequence[Alone], shapes: Mapping[str, Sequence[int]], images: Sequence[str], *, seed: int
+) -> Job:
+    """Return all that is to be compared, the inputs of the fused net opened."""
     hints = {blob: shape for part in reversed(parts) for blob, shape in part.hints.items()}
     known = shapes_to_feed(fused, hints, shapes)
     if images:
         known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
     text = proto.to_text(fed(fused.net, TEST, known, fused.name))
-    return {
-        "fused": (text, fused.model.path),
-        "inputs": load_images(images, known, fused.net) if images else {},
-    }
+    inputs = load_images(images, known, fused.net) if images else {}
+    return Job(text, fused.model.path, parts, inputs, seed)
 
 
 class Alone(NamedTuple):
@@ -175,6 +169,18 @@ class Alone(NamedTuple):
     """Each of its inputs, with the layer of the fused net that reads the like, and as which bottom."""
     hints: Dict[str, Tuple[int, ...]]
     """The shapes that it tells of blobs which feed its branch in the fused net."""
+
+
+class Job(NamedTuple):
+    """A fused net and its originals, as the child process compares them."""
+
+    fused: str
+    """The fused net's prototxt, its data layers replaced by inputs."""
+    weights: str
+    originals: Sequence[Alone]
+    inputs: Mapping[str, Any]
+    """Images by input, (N, C, H, W); what is missing is made at random."""
+    seed: int
 
 
 class _Cut(NamedTuple):
@@ -199,7 +205,7 @@ def _up_to_seam(fused: NetView, prefix: str, original: Original, prefixes: Seque
 
 
 def _alone(fused: NetView, one: _Cut) -> Alone:
-    """Return an original as the child process takes it, and where the fused net reads the like of its inputs."""
+    """Return an original as the child process takes it, with the fused net's counterparts of its inputs."""
     readers = _readers(fused, one)
     layers = {layer.name: layer for _, layer in fused.layers}
     known = input_shapes(one.net, TEST)

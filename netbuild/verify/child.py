@@ -10,19 +10,17 @@ from .. import names, proto
 from ..engine.caffe import load_net
 from ..errors import GraphError
 from ..graph.feed import with_inputs
-from .branches import Alone, Comparison
+from .branches import Comparison, Job
 
 Outputs = Dict[str, List[Any]]
 """Layer name -> copies of its top blobs, taken right after the layer ran (in-place layers overwrite them)."""
 
 
-def compare(
-    fused: Tuple[str, str], originals: Sequence[Alone], inputs: Mapping[str, Any], seed: int
-) -> Iterator[Comparison]:
-    """Yield the comparison of each branch; the fused net comes as (prototxt text, weight file)."""
-    net = load_net(*fused)
-    feed = _feed(net, inputs, seed)
-    for original in originals:
+def compare(job: Job) -> Iterator[Comparison]:
+    """Yield the comparison of each branch."""
+    net = load_net(job.fused, job.weights)
+    feed = _feed(net, job.inputs, job.seed)
+    for original in job.originals:
         taken: Dict[Tuple[str, int], Any] = dict.fromkeys(original.readers.values())
         outputs = _outputs(net, feed, original.prefix, _maker(net, original.seam), taken)
         # An original gets what its branch reads in the fused net, whatever that is: the input, or another's blob.
@@ -40,7 +38,7 @@ def compare(
 
 
 def prepared(jobs: Sequence[Tuple[Tuple[str, str], Tuple[str, str], int]]) -> Iterator[float]:
-    """Yield, for each two nets, the largest difference between a blob of both over so many batches; 0: the same bits.
+    """Yield for each pair of nets the largest difference of one blob over so many batches; 0 where all bits are equal.
 
     A net comes as (prototxt text, blob); its data layers read what both are to be compared on.
     """
@@ -59,7 +57,7 @@ def _forwarded(net: Any, blob: str) -> Any:
 
 
 def outputs(text: str, weights: str, feed: Mapping[str, Any], blobs: Sequence[str]) -> Iterator[Tuple[str, Any]]:
-    """Yield blobs of a net with their values, fed so."""
+    """Yield blobs of a net with their values, for this input."""
     net = load_net(text, weights)
     for blob, values in feed.items():
         net.blobs[blob].data[...] = values

@@ -24,7 +24,7 @@ from .samples import choices, reading
 
 @dataclass(frozen=True)
 class ImageComparison:
-    """What came of one image file in both nets."""
+    """One image file as both nets prepare it."""
 
     images: str = ""
     """Which ones were read."""

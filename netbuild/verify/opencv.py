@@ -49,7 +49,7 @@ def _run(cv2: Any, text: str, weights: str, feed: Mapping[str, Any], names: Any)
 
 
 def _knows(cv2: Any, kind: str) -> bool:
-    """Ask by running a net with only such a layer, whose options are not there: any other complaint is of these."""
+    """Run a net of only such a layer, without options: OpenCV complains of them, or of a type that it does not know."""
     data = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 dim: 1 dim: 1 } } }'
     text = f'{data} layer {{ name: "one" type: "{kind}" bottom: "data" top: "one" }}'
     try:

@@ -64,7 +64,7 @@ def _made(sources: Sequence[Message], folder: Path) -> List[str]:
 
 
 def _png(pixels: Any) -> bytes:
-    """Return uint8 (H, W, 3) as a PNG, the format that every build of Caffe reads: each row after its filter, none."""
+    """Return uint8 (H, W, 3) as a PNG, the format that every build of Caffe reads; rows have the filter 'none'."""
     height, width, _ = pixels.shape
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -116,8 +116,9 @@ def reading(layer: Message, sources: Sequence[Message], listing: Path) -> Messag
 
 
 def _from_database(layer: Message, sources: Sequence[Message]) -> Message:
-    """Return a layer of type ImageData in the place of a database's, of which nobody knows in which size and colour it
-    stores its images: they come as another of these layers takes them."""
+    """Return a layer of type ImageData in place of one that reads a database.
+
+    Nobody knows the size and colour of the database's images: they come as another of these layers takes them."""
     changed = proto.copied(layer)
     changed.ClearField("data_param")
     changed.type = "ImageData"
