@@ -16,7 +16,7 @@ SCORES = layer("ip", "InnerProduct", "data", more="inner_product_param { num_out
 
 
 def asked(text, top=1):
-    return [(one.layer, one.classes, one.ignored) for one in readings(NetView(net(text), TEST))[0, top].asked]
+    return [(one.layer, one.classes, one.ignored) for one in readings(NetView(net(text), TEST))[0, top].demands]
 
 
 def judge(bottoms, kind="SoftmaxWithLoss", more="", name="loss"):
@@ -68,7 +68,7 @@ def test_the_classes_along_an_axis_are_those_of_caffe(caffe, tmp_path, axis):
     each = caffe.Net(str(tmp_path / "n.prototxt"), caffe.TEST).blobs["each"].data.shape
     # The losses want one batch of both bottoms.
     batched = net(text.replace(f"dim: {counts[axis]} ", f"dim: 2 dim: {counts[axis] // 2} "))
-    found = readings(NetView(batched, TEST))[1, 0].asked
+    found = readings(NetView(batched, TEST))[1, 0].demands
     assert [(one.classes,) for one in found] == [each] * 3
     assert each == (shape[axis],)
 
@@ -89,6 +89,6 @@ def test_ignore_label_is_known_where_caffe_heeds_it(caffe, tmp_path, kind):
         loaded.blobs["s"].data[...] = [[0.2, 0.3, 0.5], second]
         loaded.blobs["label"].data[...] = [2, 1]
         values.append(float(loaded.forward()["loss"]))
-    (found,) = readings(NetView(net(text), TEST))[0, 1].asked
+    (found,) = readings(NetView(net(text), TEST))[0, 1].demands
     assert (found.ignored == 1) == (values[0] == values[1])
     assert bool(found.option) == (values[0] == values[1])

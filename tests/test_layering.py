@@ -42,7 +42,19 @@ INNER = {
         *("copier", "write", "digest", "compare", "figures"),
     ],
     "layers": [
-        *("lengths", "row", "answers", "sources", "windows", "pointwise", "arrange", "learned", "recurrent", "losses"),
+        *(
+            "lengths",
+            "row",
+            "answers",
+            "sources",
+            "windows",
+            "pooling",
+            "pointwise",
+            "arrange",
+            "learned",
+            "recurrent",
+            "losses",
+        ),
         *("table", "arity", "in_place", "fillers", "costs", "roles", "inference", "training"),
     ],
     "graph": [
@@ -92,7 +104,21 @@ INNER = {
     "features": ["split", "listing", "part", "child", "cluster", "store", "record", "make"],
     "show": ["words", "modules", "picture", "drawing", "findings", "report"],
     "train": [
-        *("events", "log", "job", "solverstate", "prepare", "reach", "head", "watch", "snapshots", "child", "follow", "run", "grid"),
+        *(
+            "events",
+            "log",
+            "job",
+            "solverstate",
+            "prepare",
+            "reach",
+            "head",
+            "watch",
+            "snapshots",
+            "child",
+            "follow",
+            "run",
+            "grid",
+        ),
     ],
 }
 

@@ -52,16 +52,16 @@ def layer_memory(view: NetView) -> Dict[int, Optional[Bytes]]:
     """Return what each layer of a net takes in its phase, by index; None where a shape is not known."""
     phase, shapes, flow = view.phase, view.shapes, view.flow
     reached = view.backward if phase == TRAIN else set()
-    found: Dict[int, Optional[Bytes]] = {}
+    taken: Dict[int, Optional[Bytes]] = {}
     for index, layer in view.layers:
         tops, bottoms = shapes.tops[index], shapes.bottoms[index]
         if shapes.params[index] is None or any(values(shape) is None for shape in (*tops, *bottoms)):
-            found[index] = None
+            taken[index] = None
             continue
         alters = any(in_place(layer, name) for name in layer.top)
         use = Use(layer, bottoms, tops, phase_of(layer, phase), index in reached, alters)
-        found[index] = _bytes(use, [_splits(flow, index, name) for name in layer.top])
-    return found
+        taken[index] = _bytes(use, [_splits(flow, index, name) for name in layer.top])
+    return taken
 
 
 def _bytes(use: Use, splits: Sequence[int]) -> Bytes:
@@ -80,14 +80,14 @@ def _bytes(use: Use, splits: Sequence[int]) -> Bytes:
 def own_parameters(net: Message, shapes: Mapping[int, Optional[List[Shape]]]) -> Dict[int, List[Shape]]:
     """Return each layer's parameter blobs without those that an earlier layer shares with it by name."""
     seen: Set[str] = set()
-    found: Dict[int, List[Shape]] = {}
+    own: Dict[int, List[Shape]] = {}
     for index, blobs in shapes.items():
         names = [spec.name for spec in net.layer[index].param]
-        found[index] = [
+        own[index] = [
             shape for position, shape in enumerate(blobs or []) if not ({*names[position : position + 1]} & seen)
         ]
         seen.update(name for name in names if name)
-    return found
+    return own
 
 
 def _splits(flow: Flow, index: int, blob: str) -> int:

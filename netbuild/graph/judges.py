@@ -12,7 +12,7 @@ from ..layers.roles import classes, ignore_option, ignored_label, is_sink
 from .view import NetView
 
 
-class Asked(NamedTuple):
+class Demand(NamedTuple):
     """What a layer asks of the labels that it reads."""
 
     layer: str
@@ -24,7 +24,7 @@ class Asked(NamedTuple):
 
     @property
     def option(self) -> str:
-        """Where the layer can be told of a label to pass over: the field that has an ignore_label, '' for none."""
+        """The field of the layer that has an ignore_label, a label to pass over; '' where it has none."""
         return ignore_option(self.type)
 
 
@@ -33,15 +33,15 @@ class Reading(NamedTuple):
 
     read: bool
     """Whether any layer makes something of it."""
-    asked: List[Asked]
-    """What is asked of its values, as labels; nothing where that is not known."""
+    demands: List[Demand]
+    """What layers ask of its values, as labels; nothing where that is not known."""
 
 
 def readings(view: NetView) -> Dict[Tuple[int, int], Reading]:
     """Return who reads the tops of the layers without bottoms, by the layer's index and the top's place.
 
     A label is followed through layers that pass its values on as they are. Where it goes through others, or the
-    number of classes is not known from the definition, nothing is said to be asked.
+    number of classes is not known from the definition, no demand is known.
     """
     tops = {
         (index, place): Reading(_is_read(view, top, index), [])
@@ -49,10 +49,10 @@ def readings(view: NetView) -> Dict[Tuple[int, int], Reading]:
         if not layer.bottom
         for place, top in enumerate(layer.top)
     }
-    for index, asked in _all_asked(view):
+    for index, demand in _all_demands(view):
         origin = _origin(view, index)
         if origin in tops:
-            tops[origin].asked.append(asked)
+            tops[origin].demands.append(demand)
     return tops
 
 
@@ -60,7 +60,7 @@ def _is_read(view: NetView, blob: str, writer: int) -> bool:
     return any(not is_sink(view.by_index[reader]) for reader in view.flow.readers.get((blob, writer), ()))
 
 
-def _all_asked(view: NetView) -> Iterator[Tuple[int, Asked]]:
+def _all_demands(view: NetView) -> Iterator[Tuple[int, Demand]]:
     wrong = {misfit.layer for misfit in view.misfits}
     for index, layer in view.layers:
         if index in wrong or not layer.bottom:
@@ -68,7 +68,7 @@ def _all_asked(view: NetView) -> Iterator[Tuple[int, Asked]]:
         scores = view.shapes.bottoms[index][0]
         count = classes(layer, scores) if scores else None
         if count is not None:
-            yield index, Asked(layer.name, layer.type, count, ignored_label(layer))
+            yield index, Demand(layer.name, layer.type, count, ignored_label(layer))
 
 
 def _origin(view: NetView, judge: int) -> Optional[Tuple[int, int]]:

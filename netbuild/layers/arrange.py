@@ -47,15 +47,15 @@ def _agreed_but(shapes: Sequence[Known], axis: int) -> Known:
     if len({len(shape) for shape in shapes}) > 1:
         raise UnfitError("all bottoms must have the same number of axes")
     try:
-        found = merged([replaced(shape, axis, None) for shape in shapes])
+        common = merged([replaced(shape, axis, None) for shape in shapes])
     except UnfitError:
         raise UnfitError(f"all bottoms must agree on every axis but {axis}") from None
-    assert found is not None
-    return found
+    assert common is not None
+    return common
 
 
 def slice_layer(layer: Message, bottoms: List[Shape]) -> Shapes:
-    """Slice: one axis cut into equal parts, or at the points given."""
+    """Slice: one axis cut into equal parts, or at its slice points."""
     named = _axis(layer.slice_param, "slice_dim")
     tops, points = len(layer.top), list(layer.slice_param.slice_point)
     if points and len(points) != tops - 1:
@@ -202,7 +202,7 @@ def _require_selecting(selector: Known, shapes: Sequence[Shape]) -> None:
 
 
 def permute(layer: Message, bottoms: List[Shape]) -> Shapes:
-    """Permute, of forks of Caffe: axes in the order given, those left out after them."""
+    """Permute, of forks of Caffe: axes in a new order, those left out after them."""
     if bottoms[0] is None or "permute_param" not in layer.DESCRIPTOR.fields_by_name:
         return [None], []
     shape, order = bottoms[0], list(layer.permute_param.order)

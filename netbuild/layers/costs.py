@@ -14,7 +14,7 @@ from .table import of
 def multiply_adds(
     layer: Message, bottoms: Sequence[Shape], tops: Sequence[Shape], params: Optional[List[Shape]]
 ) -> Length:
-    """Return a forward pass's multiplications by weights, for the whole batch; None where they cannot be told.
+    """Return a forward pass's multiplications by weights, for the whole batch; None where they are not known.
 
     Counted are layers of weights (convolution, inner product, recurrent), each weight as often as it is used, biases
     left out: the convention of the published figures. What other layers do is small beside it, and counts as nothing.

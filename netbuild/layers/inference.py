@@ -85,8 +85,8 @@ def _shapes(layer: Message, bottoms: List[Shape], inputs: Mapping[str, Sequence[
     except UnfitError as error:
         if not bottoms:
             raise
-        found = ", ".join(f"{printable(name)} {shape_text(shape)}" for name, shape in zip(layer.bottom, bottoms))
-        raise UnfitError(f"{error}; its bottoms are {found}") from None
+        shapes = ", ".join(f"{printable(name)} {shape_text(shape)}" for name, shape in zip(layer.bottom, bottoms))
+        raise UnfitError(f"{error}; its bottoms are {shapes}") from None
     return made, params
 
 
@@ -100,14 +100,16 @@ def _require_possible(layer: Message, tops: List[Shape], params: List[Shape]) ->
 def _require_small_numbers(layer: Message) -> None:
     """Raise UnfitError for an option that Caffe would take for a negative number: it counts in C++ ints."""
     for options, value in layer.ListFields():
-        if not options.name.endswith("_param") or options.label == options.LABEL_REPEATED:
+        if options.name.endswith("_param") and options.label != options.LABEL_REPEATED:
+            _require_small_fields(value)
+
+
+def _require_small_fields(options: Message) -> None:
+    for field, value in options.ListFields():
+        if field.type != field.TYPE_UINT32:
             continue
-        for field, given in value.ListFields():
-            if (
-                field.type == field.TYPE_UINT32
-                and max(given if field.label == field.LABEL_REPEATED else [given]) > MAX_NUMBER
-            ):
-                raise UnfitError(f"{field.name} is more than {MAX_NUMBER}, the largest number that Caffe counts with")
+        if max(value if field.label == field.LABEL_REPEATED else [value]) > MAX_NUMBER:
+            raise UnfitError(f"{field.name} is more than {MAX_NUMBER}, the largest number that Caffe counts with")
 
 
 def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None) -> Inferred:

@@ -11,7 +11,7 @@ Length = Optional[int]
 Known = Tuple[Length, ...]
 Shape = Optional[Known]
 Shapes = Tuple[List[Shape], Optional[List[Shape]]]
-"""A layer's tops and its parameters; None where not even the number of parameters can be told."""
+"""A layer's tops and its parameters; None where not even the number of parameters is known."""
 Rule = Callable[[Message, List[Shape]], Shapes]
 """From a layer and its bottoms' shapes to the shapes of its tops and parameters; raises UnfitError."""
 

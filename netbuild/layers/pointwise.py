@@ -29,6 +29,11 @@ def same(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [bottoms[0]] * len(layer.top), []
 
 
+def split_kept(use: Use) -> int:
+    """Split: a gradient for each top, while their values are the bottom's own."""
+    return sum(map(count, use.tops)) if use.backward else 0
+
+
 def _require_base(base: float) -> None:
     if base != -1 and not 0 < base < math.inf:
         raise UnfitError(f"base {base:g} must be above 0, or -1 for e")
@@ -61,6 +66,11 @@ def power_reads_bottoms(layer: Message) -> bool:
 def power_reads_tops(layer: Message) -> bool:
     """Of a square the gradient reads the bottom alone."""
     return layer.power_param.power not in (0, 1, 2)
+
+
+def dropout_kept(use: Use) -> int:
+    """Dropout: what is dropped, where anything is."""
+    return count(use.bottoms[0]) if use.phase == TRAIN else 0
 
 
 def relu_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
@@ -118,11 +128,6 @@ def lrn_kept(use: Use) -> int:
     return (8 if use.backward else 3) * count(use.bottoms[0])
 
 
-def mvn(_layer: Message, bottoms: List[Shape]) -> Shapes:
-    """MVN: its top always has four axes."""
-    return [(None,) * 4 if bottoms[0] is None else legacy(bottoms[0])], []
-
-
 def lrn_columns(use: Use) -> int:
     """LRN: across channels, the squares of one image with a border of channels that are 0."""
     shape = use.bottoms[0]
@@ -130,6 +135,11 @@ def lrn_columns(use: Use) -> int:
         return 0
     assert shape is not None
     return (count(shape[1:2]) + int(use.layer.lrn_param.local_size) - 1) * count(shape[2:])
+
+
+def mvn(_layer: Message, bottoms: List[Shape]) -> Shapes:
+    """MVN: its top always has four axes."""
+    return [(None,) * 4 if bottoms[0] is None else legacy(bottoms[0])], []
 
 
 def normalizes_variance(layer: Message) -> bool:
@@ -165,7 +175,7 @@ def multiplies(layer: Message) -> bool:
 
 
 def eltwise_reads_tops(layer: Message) -> bool:
-    """Of a product that is not told to be stable, the gradient divides it by each factor."""
+    """The gradient of a product, unless a stable one is asked for, divides it by each factor."""
     return multiplies(layer) and not layer.eltwise_param.stable_prod_grad
 
 
@@ -179,11 +189,6 @@ def eltwise_kept(use: Use) -> int:
     return count(use.tops[0]) if use.layer.eltwise_param.operation == use.layer.eltwise_param.MAX else 0
 
 
-def dropout_kept(use: Use) -> int:
-    """Dropout: what is dropped, where anything is."""
-    return count(use.bottoms[0]) if use.phase == TRAIN else 0
-
-
 def argmax(layer: Message, bottoms: List[Shape]) -> Shapes:
     """ArgMax: along `axis`; without it over a whole item, as (N, 1 or 2, top_k) and at least three axes."""
     p = layer.argmax_param
@@ -191,26 +196,13 @@ def argmax(layer: Message, bottoms: List[Shape]) -> Shapes:
     shape = bottoms[0]
     if shape is None:
         return [None], []
-    given = canonical(shape, p.axis if p.HasField("axis") else 0)
-    axis = given if p.HasField("axis") else None
-    length = product(shape[1:]) if axis is None else shape[axis]
-    if length is not None and p.top_k > length:
-        raise UnfitError(f"top_k {p.top_k} is more than the {length} values to choose from")
-    if axis is not None:
+    axis = canonical(shape, p.axis if p.HasField("axis") else 0)
+    choices = shape[axis] if p.HasField("axis") else product(shape[1:])
+    if choices is not None and p.top_k > choices:
+        raise UnfitError(f"top_k {p.top_k} is more than the {choices} values to choose from")
+    if p.HasField("axis"):
         return [replaced(shape, axis, p.top_k)], []
     return [(*shape[:1], 2 if p.out_max_val else 1, p.top_k, *(1,) * (len(shape) - 3))], []
-
-
-def split_kept(use: Use) -> int:
-    """Split: a gradient for each top, while their values are the bottom's own."""
-    return sum(map(count, use.tops)) if use.backward else 0
-
-
-def reduction_kept(use: Use) -> int:
-    """Reduction: for a sum or a mean, ones to multiply what becomes one value by."""
-    p, shape = use.layer.reduction_param, use.bottoms[0]
-    assert shape is not None
-    return count(shape[canonical(shape, p.axis) :]) if p.operation in (p.SUM, p.MEAN) else 0
 
 
 def argmax_columns(use: Use) -> int:
@@ -226,3 +218,10 @@ def reduction(layer: Message, bottoms: List[Shape]) -> Shapes:
     if bottoms[0] is None:
         return [None if axis < 0 else open_axes(axis)], []
     return [bottoms[0][: canonical(bottoms[0], axis)]], []
+
+
+def reduction_kept(use: Use) -> int:
+    """Reduction: for a sum or a mean, ones to multiply what becomes one value by."""
+    p, shape = use.layer.reduction_param, use.bottoms[0]
+    assert shape is not None
+    return count(shape[canonical(shape, p.axis) :]) if p.operation in (p.SUM, p.MEAN) else 0

@@ -66,10 +66,10 @@ def _steps_and_streams(bottoms: List[Shape]) -> Known:
     if marks is not None and len(marks) != 2:
         raise UnfitError("the second bottom must have two axes (T, N)")
     try:
-        found = merged([None if sequence is None else sequence[:2], marks])
+        common = merged([None if sequence is None else sequence[:2], marks])
     except UnfitError:
         raise UnfitError("the second bottom must agree with the first two axes (T, N) of the first") from None
-    return found or (None, None)
+    return common or (None, None)
 
 
 def recurrent_arity(states: int) -> Callable[[Message], Arity]:

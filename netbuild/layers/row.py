@@ -26,10 +26,10 @@ ANY = 1 << 30
 """The most bottoms or tops of a type that takes any number."""
 
 
-def answer(fact: Union[Answer, Callable[..., Answer]], *given: Any) -> Answer:
-    """Return what a row says: its value, or what its function makes of the layer and what else it is given."""
-    found: Any = fact(*given) if callable(fact) else fact
-    return found  # type: ignore[no-any-return]  # a type variable cannot exclude functions
+def answer(fact: Union[Answer, Callable[..., Answer]], *layer: Any) -> Answer:
+    """Return what a row says: its value, or what its function makes of a layer and what it wants to know beside it."""
+    value: Any = fact(*layer) if callable(fact) else fact
+    return value  # type: ignore[no-any-return]  # a type variable cannot exclude functions
 
 
 class Arity(NamedTuple):

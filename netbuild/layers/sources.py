@@ -72,7 +72,7 @@ def changes_images(param: str) -> Training:
 
 
 def shuffles(layer: Message) -> bool:
-    """HDF5Data: in any phase, where it is told to."""
+    """HDF5Data: in any phase, where its option says so."""
     return bool(layer.hdf5_data_param.shuffle)
 
 
@@ -133,7 +133,7 @@ def is_filled_at_random(layer: Message) -> bool:
 
 
 def parameter(layer: Message, _bottoms: List[Shape]) -> Shapes:
-    """Parameter: a learned blob of the shape given."""
+    """Parameter: a learned blob of the shape in its options."""
     shape = tuple(layer.parameter_param.shape.dim)
     return [shape], [shape]
 

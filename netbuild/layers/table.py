@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Dict
 
 from ..engine.caffe import Message
-from . import arrange, learned, losses, pointwise, recurrent, sources, windows
+from . import arrange, learned, losses, pointwise, pooling, recurrent, sources, windows
 from .answers import (
     BOTTOMS_OWN,
     COMPUTES,
@@ -131,14 +131,14 @@ TYPES: Dict[str, LayerType] = {
         memory=OWN_TOPS, in_place=ELSE, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
     ),
     "Pooling": LayerType(
-        options="pooling_param", arity=windows.pooling_arity, shapes=windows.pooling, weights=NO_WEIGHTS,
-        memory=keeps(windows.pooling_kept), in_place=ELSE, gradient=GOES_TO_PLACES, role=PASSES_SCORES,
-        training=draws_in_train(windows.pooling_draws),
+        options="pooling_param", arity=pooling.pooling_arity, shapes=pooling.pooling, weights=NO_WEIGHTS,
+        memory=keeps(pooling.pooling_kept), in_place=ELSE, gradient=GOES_TO_PLACES, role=PASSES_SCORES,
+        training=draws_in_train(pooling.pooling_draws),
     ),
     "SPP": LayerType(
-        options="spp_param", arity=ONE_TO_ONE, shapes=windows.spp, weights=NO_WEIGHTS,
-        memory=keeps(windows.spp_kept), in_place=windows.spp_in_place, gradient=GOES_TO_PLACES, role=COMPUTES,
-        training=draws_in_train(windows.spp_draws),
+        options="spp_param", arity=ONE_TO_ONE, shapes=pooling.spp, weights=NO_WEIGHTS,
+        memory=keeps(pooling.spp_kept), in_place=pooling.spp_in_place, gradient=GOES_TO_PLACES, role=COMPUTES,
+        training=draws_in_train(pooling.spp_draws),
     ),
 
     # Layers with parameters that are no windows.

@@ -170,7 +170,7 @@ def _of_labels(images: InspectedImages, labels: Reading) -> Iterator[str]:
     entries = images.entries
     numbers = np.array([entry.label for entry in entries], np.int64)
     where = f"list {images.listed.path!r}"
-    return beyond(numbers, labels.asked, where, lambda place: f"line {entries[place].line}")
+    return beyond(numbers, labels.demands, where, lambda place: f"line {entries[place].line}")
 
 
 def _of_images(images: InspectedImages, layer: Message) -> Iterator[DataFault]:

@@ -52,5 +52,5 @@ def _of_file(path: str, layer: Message, tops: Sequence[Reading], where: str) -> 
 def _of_data_set(values: Any, reading: Reading, where: str) -> Iterator[str]:
     if values is None or not hasattr(values, "shape"):
         yield f"{where} is not there; the layer's tops are called as the data sets"
-    elif reading.asked and values.size <= _LIMIT:
-        yield from beyond(values[...].reshape(-1), reading.asked, where, lambda place: f"value {place}")
+    elif reading.demands and values.size <= _LIMIT:
+        yield from beyond(values[...].reshape(-1), reading.demands, where, lambda place: f"value {place}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
-from ..graph.judges import Asked
+from ..graph.judges import Demand
 
 _LIMIT = 2**31
 
 
-def beyond(labels: Any, judges: Sequence[Asked], where: str, at: Callable[[int], str]) -> Iterator[str]:
+def beyond(labels: Any, judges: Sequence[Demand], where: str, at: Callable[[int], str]) -> Iterator[str]:
     """Yield a sentence for each range that some of the labels, numbers (N,), lie outside.
 
     `where` names what holds them, `at` the place of one of them.
@@ -28,15 +28,15 @@ def beyond(labels: Any, judges: Sequence[Asked], where: str, at: Callable[[int],
             )
 
 
-def _by_range(judges: Sequence[Asked]) -> Sequence[Asked]:
+def _by_range(judges: Sequence[Demand]) -> Sequence[Demand]:
     """Return one layer for each range that is needed, a loss before an accuracy."""
-    first: Dict[Tuple[int, Optional[int]], Asked] = {}
+    first: Dict[Tuple[int, Optional[int]], Demand] = {}
     for one in sorted(judges, key=lambda one: not one.type.endswith("Loss")):
         first.setdefault((one.classes, one.ignored), one)
     return list(first.values())
 
 
-def _remedy(labels: Any, wrong: Any, judge: Asked) -> str:
+def _remedy(labels: Any, wrong: Any, judge: Demand) -> str:
     if labels.min() == 1 and labels.max() == judge.classes:
         return "count the classes from 0, not from 1"
     if judge.option and judge.ignored is None and _mark_no_class(labels, wrong, judge):
@@ -47,7 +47,7 @@ def _remedy(labels: Any, wrong: Any, judge: Asked) -> str:
     return "correct the labels"
 
 
-def _mark_no_class(labels: Any, wrong: Any, judge: Asked) -> bool:
+def _mark_no_class(labels: Any, wrong: Any, judge: Demand) -> bool:
     """Tell whether the wrong labels may stand for no class: all the same, beside right ones.
 
     One that only counts on is a class that the net lacks.
