@@ -9,7 +9,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Generator, Iterator, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .. import proto
 from ..engine.caffe import TEST, TRAIN, Message
@@ -48,7 +48,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class DiskNeed:
-    """What is going to be computed, told before it begins."""
+    """What is going to be computed, as it is reported before that begins."""
 
     images: int
     size: int
@@ -147,30 +147,60 @@ def keep(
 ) -> Dict[str, Kept]:
     """Compute and keep the features of some parts, by name, as `make_features` does."""
     h5py("features")
-    target = Path(folder)
-    key = _key(parts, weights)
-    blobs = {part.name: [*part.split.blobs.values()] for part in parts}
-    record = usable_record(target, key, blobs, force=force)
+    work = _Work(parts, weights, Path(folder), execution, told)
+    key = work.key()
+    record = usable_record(work.target, key, work.blobs(), force=force)
     shapes = record["parts"] if record else _shapes(parts)
-    stores = [Store(target, part.name, part.images, part.split.batch, shapes[part.name]) for part in parts]
-    for store in stores if record else ():
-        store.verify()
-    found = {part.name: _kept(part, store) for part, store in zip(parts, stores)}
-    todo = sum(store.span(number)[1] for store in stores for number in store.missing())
-    if todo:
-        told(_need(found, todo, target))
+    stores = work.stores(shapes, begun=record is not None)
+    kept = {part.name: _kept(part, store) for part, store in zip(parts, stores)}
+    missing = sum(store.missing_images for store in stores)
+    if missing:
+        told(_need(kept, missing, work.target))
     if dry_run:
-        return found
+        return kept
     if not record:
-        begin(target, key, shapes)
-    if todo:
-        _fill(parts, stores, weights, execution, todo, told)
-        if _key(parts, weights) != key:
-            raise NetbuildError(f"images or weights changed meanwhile: the features in {str(target)!r} are stale")
+        begin(work.target, key, shapes)
+    if missing:
+        _fill(work, stores, missing)
+        work.require_same(key)
     for store in stores:
         store.finish()
-        write_text(target / f"head_{store.part}.prototxt", proto.to_text(found[store.part].head))
-    return found
+        write_text(work.target / f"head_{store.part}.prototxt", proto.to_text(kept[store.part].head))
+    return kept
+
+
+class _Work(NamedTuple):
+    """What is computed, where to, by whom, and who hears of it."""
+
+    parts: Sequence[PhaseFeatures]
+    weights: Sequence[PathLike]
+    target: Path
+    execution: Execution
+    on_event: OnEvent
+
+    def key(self) -> Dict[str, Any]:
+        """Return what the features depend on, as it is now."""
+        common = {"weights": weights_key(self.parts, self.weights), "BLAS threads": blas_threads()}
+        return {**common, **{part.name: part.key() for part in self.parts}}
+
+    def require_same(self, key: Mapping[str, Any]) -> None:
+        """Raise NetbuildError where the features depend on something else by now."""
+        if self.key() != key:
+            raise NetbuildError(f"images or weights changed meanwhile: the features in {str(self.target)!r} are stale")
+
+    def blobs(self) -> Dict[str, List[str]]:
+        """Return the names of each part's features in files."""
+        return {part.name: [*part.split.blobs.values()] for part in self.parts}
+
+    def stores(self, shapes: Mapping[str, Mapping[str, Shape]], *, begun: bool) -> List[Store]:
+        """Return the files of each part; where they are `begun`, those that are finished and as they were count."""
+        stores = [
+            Store(self.target, part.name, part.images, part.split.batch, shapes[part.name]) for part in self.parts
+        ]
+        if begun:
+            for store in stores:
+                store.verify()
+        return stores
 
 
 def blas_threads() -> int:
@@ -180,11 +210,6 @@ def blas_threads() -> int:
     """
     given = next((os.environ[name] for name in BLAS_THREADS if os.environ.get(name, "").isdigit()), "1")
     return max(1, int(given))
-
-
-def _key(parts: Sequence[PhaseFeatures], weights: Sequence[PathLike]) -> Dict[str, Any]:
-    common = {"weights": weights_key(parts, weights), "BLAS threads": blas_threads()}
-    return {**common, **{part.name: part.key() for part in parts}}
 
 
 def _shapes(parts: Sequence[PhaseFeatures]) -> Dict[str, Dict[str, Shape]]:
@@ -212,22 +237,15 @@ def _need(found: Mapping[str, Kept], images: int, folder: Path) -> DiskNeed:
     return DiskNeed(images, size, free)
 
 
-def _fill(
-    parts: Sequence[PhaseFeatures],
-    stores: Sequence[Store],
-    weights: Sequence[PathLike],
-    execution: Execution,
-    todo: int,
-    told: OnEvent,
-) -> None:
-    """Compute what is missing, by whom it may be, and write it down here as it comes."""
+def _fill(work: _Work, stores: Sequence[Store], missing: int) -> None:
+    """Compute what is missing, by whom it may be, and write it down here as it comes; so many images are missing."""
     by_name = {store.part: store for store in stores}
     began, done = time.monotonic(), 0
-    with contextlib.closing(_shared(parts, _tasks(parts, stores), weights, execution)) as computed:
+    with contextlib.closing(_shared(work, _tasks(work.parts, stores))) as computed:
         for part, number, features in computed:
             by_name[part].put(number, features)
             done += by_name[part].span(number)[1]
-            told(FeatureProgress(done, todo, done / (time.monotonic() - began)))
+            work.on_event(FeatureProgress(done, missing, done / (time.monotonic() - began)))
 
 
 def _tasks(parts: Sequence[PhaseFeatures], stores: Sequence[Store]) -> Iterator[Task]:
@@ -235,13 +253,11 @@ def _tasks(parts: Sequence[PhaseFeatures], stores: Sequence[Store]) -> Iterator[
         yield from (part.task(number, *store.span(number)) for number in store.missing())
 
 
-def _shared(
-    parts: Sequence[PhaseFeatures], tasks: Iterator[Task], weights: Sequence[PathLike], execution: Execution
-) -> Generator[Any, None, None]:
-    function = "netbuild.features.child:compute"
+def _shared(work: _Work, tasks: Iterator[Task]) -> Generator[Any, None, None]:
+    function, execution = "netbuild.features.child:compute", work.execution
     job = {
-        "jobs": {part.name: part.job() for part in parts},
-        "weights": [str(Path(path).resolve()) for path in weights],
+        "jobs": {part.name: part.job() for part in work.parts},
+        "weights": [str(Path(path).resolve()) for path in work.weights],
         "gpu": execution.gpu,
     }
     if execution.scheduler is not None:

@@ -104,7 +104,7 @@ def _above_head(view: NetView) -> Set[int]:
         sources, effect = view.flow.sources[index], view.training[index]
         if not causes.keys() >= set(sources):
             continue
-        above = next((cause for cause in map(causes.get, sources) if cause is not None), None)
+        above = _first([causes[source] for source in sources])
         if above is None and _chance(layer, effect):
             causes[index] = index
         elif _is_fixed(effect):
@@ -112,6 +112,10 @@ def _above_head(view: NetView) -> Set[int]:
             causes[index] = above
     repeated = [index for index, cause in causes.items() if cause is None]
     return {index for index in repeated if not is_measure(view.by_index[index])}
+
+
+def _first(causes: Iterable[Optional[int]]) -> Optional[int]:
+    return next((cause for cause in causes if cause is not None), None)
 
 
 def _is_fixed(effect: Effect) -> bool:

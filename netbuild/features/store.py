@@ -60,6 +60,11 @@ class Store:
         """Return the numbers of the files that are not finished."""
         return [number for number in range(self.files) if number not in self._digests]
 
+    @property
+    def missing_images(self) -> int:
+        """How many images are in them."""
+        return sum(self.span(number)[1] for number in self.missing())
+
     def put(self, number: int, features: Mapping[str, Any]) -> None:
         """Write one file."""
         content = _hdf5(features)
