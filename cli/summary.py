@@ -118,7 +118,7 @@ def _totals(found: Summary) -> List[str]:
 
 
 def _phases(found: Summary) -> List[str]:
-    return [f"{phase} MIB" for phase in ("TRAIN", "TEST") if any(phase in cost.phases for cost in found.layers)]
+    return [f"{phase} MIB" for phase in found.phases]
 
 
 def _memory(found: Summary, one: Union[LayerCost, Total]) -> List[str]:

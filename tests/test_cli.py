@@ -155,7 +155,11 @@ def test_emit_options_reach_the_files(in_tmp):
         (["fuse", "no.prototxt", "--weights", "a=b", "-o", "x"], "prototxt 'no.prototxt': no such file", 1),
         (["fuse", "no.prototxt", "-o", "x"], "Missing option '--weights'", 2),
         (["train", "no.prototxt", "-o", "x"], "no such file", 1),
-        (["verify", "a", "b", "--branch", "odd=x", "--weights", "even=y"], "missing: --weights odd=FILE, --branch even=NET", 2),
+        (
+            ["verify", "a", "b", "--branch", "odd=x", "--weights", "even=y"],
+            "missing: --weights odd=FILE, --branch even=NET",
+            2,
+        ),
         (["data", "mnist", "x", "--from", "nowhere"], "MNIST 'nowhere': no such file or folder", 1),
         (["demo", "-o", "x", "--weights", "odd=nowhere", "--weights", "third=x"], "weights for 'third'", 1),
         (["demo", "-o", "x", "--weights", "odd=nowhere"], "weights 'nowhere': no such file", 1),

@@ -262,7 +262,7 @@ def test_the_size_of_the_first_image(tmp_path):
     assert summarize(net(text)).layers[1].shape == (5, 4, None, None)
     (tmp_path / "list.txt").unlink()
     assert summarize(net(text), shapes={"data": (1, 1, 8, 8)}).layers[1].shape == (1, 4, 8, 8)
-    with pytest.raises(GraphError, match=r"--shape image: the net has no such input; it has data, label"):
+    with pytest.raises(GraphError, match=r"shapes image: the net has no such input; it has data, label"):
         summarize(net(text), shapes={"image": (1, 1, 8, 8)})
 
 

@@ -117,7 +117,9 @@ def test_files(tmp_path):
     assert images[1][0] == 'a,"b" \udcff.png'
     assert [int(row[2]) for row in images[1:]] == predicted.tolist()
     assert [float(row[3]) for row in images[1:]] == pytest.approx(probabilities.max(axis=1).tolist())
-    with pytest.raises(NetbuildError, match="holds an earlier evaluation .confusion.csv.; name another, or .* force=True$"):
+    with pytest.raises(
+        NetbuildError, match="holds an earlier evaluation .confusion.csv.; name another, or .* force=True$"
+    ):
         require_free(tmp_path / "out")
     assert not list((tmp_path / "out").glob(".*"))
 

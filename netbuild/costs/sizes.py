@@ -9,36 +9,45 @@ from ..data.listing import first_paths
 from ..engine.caffe import Message
 from ..errors import GraphError, some
 from ..files import existing_file
-from ..layers import survey
+from ..graph.view import NetView
+from ..layers import survey_layers
 from ..layers.roles import is_filled, is_input, reads_list
-from ..proto import of_phase
+from ..spelling import name_of
 
-"""Bytes of a list that may be one line."""
+_Sizes = Dict[str, Tuple[Optional[int], ...]]
 
 
-def input_sizes(
-    net: Message, phase: int, given: Mapping[str, Sequence[int]], batch: Optional[int]
-) -> Dict[str, Tuple[Optional[int], ...]]:
-    """Return the shape of each blob that inputs and data layers of the phase make, as far as it can be told.
+def with_sizes(view: NetView, sizes: Mapping[str, Sequence[int]], batch: Optional[int]) -> NetView:
+    """Return the view of a net with the shapes of what it reads, as far as they are known.
 
-    `given` gives shapes, (N, C, H, W), `batch` another first axis for all. Of a list of images of any size, the first
+    `sizes` gives shapes, (N, C, H, W), `batch` another first axis for all. Of a list of images of any size, the first
     image is looked at where it is there. Raises GraphError for a shape given to a blob that is no input.
     """
-    layers = [layer for _, layer in of_phase(net, phase) if is_input(layer) or is_filled(layer)]
-    tops = [top for layer in layers for top in layer.top]
-    for name in given:
+    sources = [(index, layer) for index, layer in view.layers if is_input(layer) or is_filled(layer)]
+    tops = [top for _, layer in sources for top in layer.top]
+    for name in sizes:
         if name not in tops:
-            raise GraphError(f"--shape {name}: the net has no such input; it has {some(list(tops))}")
-    told = {**survey(net, phase)[0].blobs, **given}
-    found = {name: tuple(shape) for name, shape in told.items() if name in tops and shape is not None}
+            option = name_of("shapes", flag="shape")
+            raise GraphError(f"{option} {name}: the net has no such input; it has {some(tops)}")
+    known = {**survey_layers(sources)[0].blobs, **sizes}
+    found = {name: tuple(shape) for name, shape in known.items() if shape is not None}
+    found.update(_sizes_of_lists([layer for _, layer in sources], found))
+    if batch is None and sizes:
+        batch = next(iter(sizes.values()))[0]
+    return view.with_inputs(
+        {name: (batch or shape[0], *shape[1:]) if shape else shape for name, shape in found.items()}
+    )
+
+
+def _sizes_of_lists(layers: Sequence[Message], known: _Sizes) -> _Sizes:
+    """Return the shapes that lists of images of any size have by their first images."""
+    found: _Sizes = {}
     for layer in layers:
         # A layer that does not fit, one without tops say, has no known shape.
         first = next(iter(layer.top), "")
-        if reads_list(layer) and None in found.get(first, ()):
-            found[first] = (*found[first][:2], *_first_image(layer))
-    if batch is None and given:
-        batch = next(iter(given.values()))[0]
-    return {name: (batch or shape[0], *shape[1:]) if shape else shape for name, shape in found.items()}
+        if reads_list(layer) and None in known.get(first, ()):
+            found[first] = (*known[first][:2], *_first_image(layer))
+    return found
 
 
 def _first_image(layer: Message) -> Tuple[Optional[int], Optional[int]]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import names, proto
 from ..engine.caffe import TEST, TRAIN, Message
 from ..graph.branches import require_prefixes
-from ..graph.view import NetView
-from ..layers import Inferred, Shape
-from ..layers.costs import multiply_adds, values
+from ..graph.view import NetView, Views, views
+from ..layers import Shape
+from ..layers.costs import multiply_adds
+from ..layers.lengths import values
 from ..layers.roles import is_loss
-from ..layers.training import Effect
 from .memory import FLOAT, TRAINING_COPIES, Bytes, layer_memory, own_parameters
-from .sizes import input_sizes
+from .sizes import with_sizes
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class MemoryNeed(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """A net, looked at."""
+    """What a net is made of, and what it costs."""
 
     name: str
     branches: Tuple[str, ...]
@@ -113,13 +114,34 @@ class Summary:
     faults: Tuple[str, ...]
     """What does not fit, a sentence for each layer."""
 
+    @cached_property
+    def phases(self) -> Tuple[str, ...]:
+        """'TRAIN', 'TEST' or both: the phases that its layers are in."""
+        found = {phase for one in self.layers for phase in one.phases}
+        return tuple(phase for phase in ("TRAIN", "TEST") if phase in found)
+
 
 class _Phase(NamedTuple):
-    shapes: Inferred
-    training: Mapping[int, Effect]
-    memory: Dict[int, Optional[Bytes]]
-    batch: Optional[int]
-    faults: Tuple[str, ...]
+    """A net in one phase, and what that takes."""
+
+    view: NetView
+    memory: Mapping[int, Optional[Bytes]]
+
+    @property
+    def batch(self) -> Optional[int]:
+        """The number of items that it reads at a time."""
+        return next((shape[0] for shape in self.view.inputs.values() if shape and shape[0]), None)
+
+    def work(self, index: int) -> Optional[int]:
+        """Return a layer's multiply-adds for one item."""
+        shapes, layer = self.view.shapes, self.view.by_index[index]
+        work = multiply_adds(layer, shapes.bottoms[index], shapes.tops[index], shapes.params[index])
+        return None if work is None or self.batch is None else work // self.batch
+
+    def bytes_of(self, index: int) -> Optional[int]:
+        """Return what a layer takes besides its parameters; None also where it is not in this phase."""
+        taken = self.memory.get(index)
+        return None if taken is None else taken.total
 
 
 def summarize(
@@ -154,115 +176,140 @@ def summarize(
         >>> summary.training.largest_batch(2**30) > 1000
         True
     """
-    return _summary(proto.net_of(net), prefixes, shapes or {}, batch)
+    message = proto.net_of(net)
+    return summary_of(message, sized_views(message, shapes or {}, batch), prefixes)
 
 
-def _summary(
-    net: Message, prefixes: Sequence[str], sizes: Mapping[str, Sequence[int]], batch: Optional[int]
-) -> Summary:
-    branches = require_prefixes(net, prefixes)
-    trains = any(map(is_loss, net.layer))
-    # A net that makes no difference between phases is the same in both.
-    known = {TRAIN, TEST} if trains and proto.phases(net) == (TEST,) else set(proto.phases(net))
-    phases = {phase: _phase(net, phase, sizes, batch) for phase in sorted(known)}
-    blobs = {index: shapes for one in phases.values() for index, shapes in one.shapes.params.items()}
+def sized_views(net: Message, sizes: Mapping[str, Sequence[int]], batch: Optional[int] = None) -> Views:
+    """Return the views of a net in the phases that it has, with the shapes of what it reads.
+
+    A net that trains and makes no difference between phases is the same in both.
+    """
+    found = proto.phases(net)
+    both = found == (TEST,) and _trains(net)
+    return {
+        phase: with_sizes(view, sizes, batch)
+        for phase, view in views(net, (TRAIN, TEST) if both else sorted(found)).items()
+    }
+
+
+def summary_of(net: Message, of_phases: Views, prefixes: Sequence[str] = ()) -> Summary:
+    """Return what `summarize` does, of a net of which there are views already, with the shapes of what it reads."""
+    branches = require_prefixes(net, prefixes, of_phases)
+    phases = {phase: _Phase(view, layer_memory(view)) for phase, view in of_phases.items()}
+    blobs = {index: shapes for view in of_phases.values() for index, shapes in view.shapes.params.items()}
     owned = own_parameters(net, dict(sorted(blobs.items())))
+    trains = _trains(net)
     layers = [
-        _layer(index, layer, names.owner(branches, layer.name) or "", phases, owned.get(index, []), trains=trains)
-        for index, layer in enumerate(net.layer)
-        if any(index in one.shapes.params for one in phases.values())
+        _layer(index, names.owner(branches, net.layer[index].name) or "", phases, owned[index], trains=trains)
+        for index in sorted(blobs)
     ]
-    groups = dict.fromkeys([*branches, ""]) if branches else {}
-    totals = [_total(branch, (one for one in layers if one.branch == branch)) for branch in groups]
-    testing = _need(phases[TEST], owned) if TEST in phases else None
-    training = _need(phases[TRAIN], owned) if TRAIN in phases else None
-    if training is not None:
-        beside = 0 if testing is None else testing.columns + testing.growing
-        training = training._replace(parameters=training.parameters * TRAINING_COPIES, tested=beside)
+    training, testing = _needs(phases, owned)
     unknown = [net.layer[i].name for one in phases.values() for i, memory in one.memory.items() if memory is None]
+    faults = [fault.sentence for view in of_phases.values() for fault in view.misfits]
     return Summary(
         net.name,
         tuple(branches),
         layers,
-        [*(total for total in totals if total.layers), _total(None, layers)],
+        _totals(layers, branches),
         training,
         testing,
         tuple(dict.fromkeys(unknown)),
-        tuple(dict.fromkeys(fault for one in phases.values() for fault in one.faults)),
+        tuple(dict.fromkeys(faults)),
     )
 
 
-def _phase(net: Message, phase: int, given: Mapping[str, Sequence[int]], batch: Optional[int]) -> _Phase:
-    sizes = input_sizes(net, phase, given, batch)
-    view = NetView(net, phase, inputs=sizes)
-    first = next((shape[0] for shape in sizes.values() if shape and shape[0]), None)
-    faults = tuple(fault.sentence for fault in view.misfits)
-    return _Phase(view.shapes, view.training, layer_memory(view), first, faults)
+def _trains(net: Message) -> bool:
+    return any(map(is_loss, net.layer))
 
 
-def _layer(
-    index: int, layer: Message, branch: str, phases: Mapping[int, _Phase], owned: Sequence[Shape], *, trains: bool
-) -> LayerCost:
-    here = {phase: one for phase, one in phases.items() if index in one.shapes.params}
+def _layer(index: int, branch: str, phases: Mapping[int, _Phase], owned: Sequence[Shape], *, trains: bool) -> LayerCost:
+    here = {phase: one for phase, one in phases.items() if index in one.view.by_index}
     first = next(iter(here.values()))
-    blobs = first.shapes.params[index]
-    work = multiply_adds(layer, first.shapes.bottoms[index], first.shapes.tops[index], blobs)
-    sizes = [values(shape) for shape in owned]
-    known = [size for size in sizes if size is not None]
-    memory = {phase: one.memory[index] for phase, one in here.items()}
-    taken = {phase: None if found is None else found.total for phase, found in memory.items()}
+    layer, blobs = first.view.by_index[index], first.view.shapes.params[index]
     return LayerCost(
-        branch,
-        layer.name,
-        layer.type,
-        tuple(map(proto.phase_name, here)),
-        next(iter(first.shapes.tops[index]), None),
-        None if blobs is None or len(known) < len(sizes) else sum(known),
-        first.training[index].changes if trains and blobs != [] else None,
-        None if work is None or first.batch is None else work // first.batch,
-        taken.get(TRAIN),
-        taken.get(TEST),
-        len(owned) < len(blobs or ()),
-        index,
+        branch=branch,
+        name=layer.name,
+        type=layer.type,
+        phases=tuple(map(proto.phase_name, here)),
+        shape=next(iter(first.view.shapes.tops[index]), None),
+        parameters=_number_of_values(owned) if blobs is not None else None,
+        learns=first.view.training[index].changes if trains and blobs != [] else None,
+        multiply_adds=first.work(index),
+        train_bytes=here[TRAIN].bytes_of(index) if TRAIN in here else None,
+        test_bytes=here[TEST].bytes_of(index) if TEST in here else None,
+        shares=len(owned) < len(blobs or ()),
+        index=index,
     )
 
 
-def _total(branch: Optional[str], layers: Iterable[LayerCost]) -> Total:
-    own = list(layers)
+def _number_of_values(shapes: Iterable[Shape]) -> Optional[int]:
+    """Return how many values blobs of these shapes have together; None where that of one is not known."""
+    sizes = [values(shape) for shape in shapes]
+    return None if None in sizes else _sum(sizes)
+
+
+def _sum(numbers: Iterable[Optional[int]]) -> int:
+    """Return the sum of the known numbers."""
+    return sum(number for number in numbers if number)
+
+
+def _totals(layers: Sequence[LayerCost], branches: Sequence[str]) -> List[Total]:
+    """Return the totals of each branch and of the rest, where there are any, and of the whole net."""
+    members: Dict[str, List[LayerCost]] = {branch: [] for branch in [*branches, ""]} if branches else {}
+    for one in layers if branches else ():
+        members[one.branch].append(one)
+    return [*(_total(branch, own) for branch, own in members.items() if own), _total(None, layers)]
+
+
+def _total(branch: Optional[str], own: Sequence[LayerCost]) -> Total:
     return Total(
-        branch,
-        len(own),
-        sum(one.parameters or 0 for one in own),
-        sum(one.parameters or 0 for one in own if one.learns),
-        sum(one.multiply_adds or 0 for one in own),
-        sum(one.train_bytes or 0 for one in own),
-        sum(one.test_bytes or 0 for one in own),
-        state(own),
-        size(own),
+        branch=branch,
+        layers=len(own),
+        parameters=_sum(one.parameters for one in own),
+        learning=_sum(one.parameters for one in own if one.learns),
+        multiply_adds=_sum(one.multiply_adds for one in own),
+        train_bytes=_sum(one.train_bytes for one in own),
+        test_bytes=_sum(one.test_bytes for one in own),
+        state=state(own),
+        size=size(own),
     )
 
 
 def state(layers: Iterable[LayerCost]) -> str:
     """Return 'frozen', 'trainable' or 'partly trainable' for layers together, '' where none learns or could."""
-    found = {one.learns for one in layers} - {None}
-    return "" if not found else "partly trainable" if len(found) > 1 else "trainable" if True in found else "frozen"
+    known = {one.learns for one in layers} - {None}
+    if not known:
+        return ""
+    return "partly trainable" if len(known) > 1 else "trainable" if True in known else "frozen"
 
 
 def size(layers: Sequence[LayerCost]) -> str:
     """Return in words how many parameters layers have; '' where they have none."""
-    known = sum(one.parameters or 0 for one in layers)
+    known = _sum(one.parameters for one in layers)
     if any(one.parameters is None for one in layers):
         return f"{known:,} parameters and some of unknown number" if known else "parameters of unknown number"
-    shared = any(one.shares for one in layers)
-    return f"{known:,} parameters" if known else "parameters shared with others" if shared else ""
+    if known:
+        return f"{known:,} parameters"
+    return "parameters shared with others" if any(one.shares for one in layers) else ""
+
+
+def _needs(
+    phases: Mapping[int, _Phase], owned: Mapping[int, Sequence[Shape]]
+) -> Tuple[Optional[MemoryNeed], Optional[MemoryNeed]]:
+    """Return what one step of training and one pass in TEST take; None where there is no such phase."""
+    training, testing = (_need(phases[phase], owned) if phase in phases else None for phase in (TRAIN, TEST))
+    if training is not None:
+        beside = 0 if testing is None else testing.columns + testing.growing
+        training = training._replace(parameters=training.parameters * TRAINING_COPIES, tested=beside)
+    return training, testing
 
 
 def _need(one: _Phase, owned: Mapping[int, Sequence[Shape]]) -> Optional[MemoryNeed]:
     """Return what a net of this phase takes with its parameters once; None where a shape is not known."""
-    parameters = [values(shape) for index in one.shapes.params for shape in owned[index]]
-    known = [size for size in parameters if size is not None]
+    parameters = _number_of_values(shape for index, _ in one.view.layers for shape in owned[index])
     memory = [taken for taken in one.memory.values() if taken is not None]
-    if one.batch is None or len(known) < len(parameters) or len(memory) < len(one.memory):
+    if one.batch is None or parameters is None or len(memory) < len(one.memory):
         return None
-    columns, growing = (sum(column) for column in zip(*((taken.columns, taken.batch) for taken in memory)))
-    return MemoryNeed(one.batch, FLOAT * sum(known), columns, 0, growing)
+    columns, growing = sum(taken.columns for taken in memory), sum(taken.batch for taken in memory)
+    return MemoryNeed(one.batch, FLOAT * parameters, columns, 0, growing)

@@ -35,7 +35,7 @@ class NetView:
     ) -> None:
         self.net = net
         self.state = NetState(phase, level, frozenset(stages))
-        self._inputs = inputs
+        self.inputs = inputs or {}
 
     @classmethod
     def of_all_layers(cls, net: Message) -> NetView:
@@ -79,7 +79,7 @@ class NetView:
 
     @cached_property
     def _survey(self) -> Tuple[Inferred, List[Fault]]:
-        return survey_layers(self.layers, self._inputs)
+        return survey_layers(self.layers, self.inputs)
 
     @property
     def shapes(self) -> Inferred:

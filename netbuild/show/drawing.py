@@ -132,7 +132,8 @@ def _label(box: Box) -> str:
 
 def _text(words: str) -> str:
     """Escape what is markup or an escape of Graphviz's (it puts a node's name for a \\N, in HTML too)."""
-    return escape(printable(words).replace("\\", "\\\\")) or " "
+    # Older Graphviz takes a bracket at the end of a text for the end of its own section of characters.
+    return escape(printable(words).replace("\\", "\\\\")).replace("]", "&#93;") or " "
 
 
 def _graphviz() -> Any:

@@ -27,7 +27,8 @@ def modules(
     net: Message, parts: Sequence[Group], groups: Sequence[Sequence[Group]], flow: Flow, shapes: Inferred
 ) -> List[Run]:
     """Return the parts with those of each group put together, in the net's order."""
-    runs = [alone(part) for part in parts if not any(part in group for group in groups)]
+    grouped = {part for group in groups for part in group}
+    runs = [alone(part) for part in parts if part not in grouped]
     for group in groups:
         runs += _runs(net, _between_gates(group, flow), shapes)
     return sorted(runs, key=lambda run: run[0][0][0])
@@ -35,19 +36,21 @@ def modules(
 
 def _between_gates(group: Sequence[Group], flow: Flow) -> List[Module]:
     """Cut a branch behind each part whose blob alone is read from there on."""
-    place = {index: number for number, part in enumerate(group) for index in part}
+    inside = {index for part in group for index in part}
     read = [{source for index in part for source in flow.sources[index]} for part in group]
-    last = {source: number for number, sources in enumerate(read) for source in sources}
-    found: List[Module] = [[]]
+    last_reader = {source: number for number, sources in enumerate(read) for source in sources}
+    cut: List[Module] = [[]]
     needed = -1
     for number, part in enumerate(group):
         # What comes in from outside is as much on its way as what was made here.
-        needed = max([needed, *(last[source] for source in read[number] if source not in place)])
-        found[-1].append(part)
+        coming_in = [last_reader[source] for source in read[number] - inside]
+        needed = max([needed, *coming_in])
+        cut[-1].append(part)
         if needed <= number:
-            found.append([])
-        needed = max([needed, *(last.get(index, -1) for index in part)])
-    return [module for module in found if module]
+            cut.append([])
+        made = [last_reader[index] for index in part if index in last_reader]
+        needed = max([needed, *made])
+    return [module for module in cut if module]
 
 
 def _runs(net: Message, found: Sequence[Module], shapes: Inferred) -> List[Run]:
@@ -65,9 +68,9 @@ def _likeness(net: Message, module: Module, shapes: Inferred) -> List[Any]:
     """Return what two modules have in common that do the same to blobs of the same shape."""
     layers = [index for part in module for index in part]
     made: Dict[str, Tuple[int, int]] = {}
-    told: List[Any] = []
+    likeness: List[Any] = []
     for number, index in enumerate(layers):
         layer = net.layer[index]
-        told.append((options(layer), [made.get(blob) for blob in layer.bottom], shapes.tops[index]))
+        likeness.append((options(layer), [made.get(blob) for blob in layer.bottom], shapes.tops[index]))
         made.update({blob: (number, position) for position, blob in enumerate(layer.top)})
-    return told
+    return likeness

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
-from .. import names, proto
-from ..costs.sizes import input_sizes
-from ..costs.summary import LayerCost, size, state, summarize
+from .. import names
+from ..costs.sizes import with_sizes
+from ..costs.summary import LayerCost, size, sized_views, state, summary_of
 from ..engine.caffe import Message
 from ..graph.flow import Flow, in_place
-from ..layers import Inferred, Shape, survey
+from ..graph.view import NetView
+from ..layers import Shape
 from .modules import Group, Run, alone, modules
 from .words import detail, kinds
 
@@ -59,41 +60,50 @@ def picture(net: Message, *, phase: int, prefixes: Sequence[str] = (), collapse:
     box; so does a module, which is what lies between two blobs that everything goes through; and equal modules in a
     row become one box that counts them. Inputs, and what follows the branches, stay as they are.
     """
-    found = summarize(net, prefixes=prefixes)
-    costs = {one.index: one for one in found.layers}
-    flow = Flow(proto.of_phase(net, phase))
-    shapes = survey(net, phase, input_sizes(net, phase, {}, None))[0]
-    parts = _parts(net, phase, flow)
-    kind = {part: _kind(net, part, flow) for part in parts}
+    of_phases = sized_views(net, {})
+    summary = summary_of(net, of_phases, prefixes)
+    # A phase that nothing feeds was not reckoned, and can be drawn.
+    view = of_phases[phase] if phase in of_phases else with_sizes(NetView(net, phase), {}, None)
+    parts = _parts(view)
+    kind = {part: _kind(view, part) for part in parts}
     runs = [alone(part) for part in parts]
     if collapse:
-        of_branches = [
-            [part for part in parts if names.owner(found.branches, net.layer[part[0]].name) == branch]
-            for branch in found.branches
-        ]
-        runs = modules(net, parts, of_branches or _towards_ends(parts, kind, flow), flow, shapes)
-    boxes = [_box(net, run, costs, found.branches, kind) for run in runs]
+        groups = _of_branches(net, parts, summary.branches) or _towards_ends(parts, kind, view.flow)
+        runs = modules(net, parts, groups, view.flow, view.shapes)
+    costs = {one.index: one for one in summary.layers}
+    boxes = [_box(net, run, costs, summary.branches, kind) for run in runs]
     place = {index: number for number, box in enumerate(boxes) for index in box.layers}
-    branches = {total.branch: (total.state, total.size) for total in found.totals if total.branch}
-    return Picture(net.name, boxes, _arrows(net, flow, shapes, place), branches)
+    branches = {total.branch: (total.state, total.size) for total in summary.totals if total.branch}
+    return Picture(net.name, boxes, _arrows(view, place), branches)
 
 
-def _parts(net: Message, phase: int, flow: Flow) -> List[Group]:
+def _of_branches(net: Message, parts: Sequence[Group], branches: Sequence[str]) -> List[List[Group]]:
+    """Return the parts of each branch; nothing for a net without branches."""
+    members: Dict[str, List[Group]] = {branch: [] for branch in branches}
+    for part in parts:
+        owner = names.owner(branches, net.layer[part[0]].name)
+        if owner is not None:
+            members[owner].append(part)
+    return list(members.values())
+
+
+def _parts(view: NetView) -> List[Group]:
     """Return the layers of the phase, each with those that work in place on what it makes."""
     home: Dict[int, int] = {}
-    for index, layer in proto.of_phase(net, phase):
+    members: Dict[int, List[int]] = {}
+    for index, layer in view.layers:
+        sources = view.flow.sources[index]
         alters = bool(layer.top) and all(in_place(layer, top) for top in layer.top)
-        home[index] = home[flow.sources[index][0]] if alters and flow.sources[index] else index
-    found: Dict[int, List[int]] = {}
-    for index, first in home.items():
-        found.setdefault(first, []).append(index)
-    return [tuple(layers) for layers in found.values()]
+        home[index] = home[sources[0]] if alters and sources else index
+        members.setdefault(home[index], []).append(index)
+    return [tuple(layers) for layers in members.values()]
 
 
-def _kind(net: Message, part: Group, flow: Flow) -> str:
-    if not net.layer[part[0]].bottom:
+def _kind(view: NetView, part: Group) -> str:
+    first, last = part[0], part[-1]
+    if not view.by_index[first].bottom:
         return "input"
-    read = any((top, index) in flow.readers for index in part[-1:] for top in net.layer[index].top)
+    read = any((top, last) in view.flow.readers for top in view.by_index[last].top)
     return "layer" if read else "end"
 
 
@@ -115,19 +125,29 @@ def _box(
     branch = names.owner(branches, net.layer[layers[0]].name) or ""
     # Of a phase that nothing feeds nothing was reckoned.
     own = [costs[index] for index in layers if index in costs]
-    lines = [size(own)]
-    # A module is called by the layer that ends it: the one whose blob everything goes through.
-    called = [_local(net, module[-1][0], branch) for module in run]
-    if len(layers) == 1 or len(run[0]) == len(run) == 1:
-        lines = [detail(net.layer[layers[0]]), *(_in_place(net.layer[index], branch) for index in layers[1:]), *lines]
-        return Box(layers, called[0], tuple(lines), branch, state(own), kind[run[0][0]])
+    is_one_part = len(run) == len(run[0]) == 1
+    title, lines = _part_text(net, run[0][0], branch) if is_one_part else _run_text(net, run, branch)
+    return Box(layers, title, (*lines, size(own)), branch, state(own), kind[run[0][0]] if is_one_part else "layer")
+
+
+def _part_text(net: Message, part: Group, branch: str) -> Tuple[str, List[str]]:
+    """Return the title of a layer, and the lines that tell of it and of what works in place on its top."""
+    first, *others = part
+    lines = [f"{_local(net, index, branch)}: {detail(net.layer[index])}" for index in others]
+    return _local(net, first, branch), [detail(net.layer[first]), *lines]
+
+
+def _run_text(net: Message, run: Run, branch: str) -> Tuple[str, List[str]]:
+    """Return the title and the lines of modules that are drawn as one box.
+
+    A module is called by the layer that ends it: the one whose blob everything goes through.
+    """
     inside = kinds(net.layer[index] for part in run[0] for index in part)
-    if len(run) > 1:
-        title, lines = f"{called[0]} ... {called[-1]}", [f"{len(run)} times: {inside}", *lines]
-    else:
-        first = _local(net, run[0][0][0], branch)
-        title, lines = f"{first} ... {called[0]}", [inside, *lines]
-    return Box(layers, title, tuple(lines), branch, state(own), "layer")
+    first, last = run[0][-1][0], run[-1][-1][0]
+    if len(run) == 1:
+        first = run[0][0][0]
+    title = f"{_local(net, first, branch)} ... {_local(net, last, branch)}"
+    return title, [inside if len(run) == 1 else f"{len(run)} times: {inside}"]
 
 
 def _local(net: Message, index: int, branch: str) -> str:
@@ -135,19 +155,14 @@ def _local(net: Message, index: int, branch: str) -> str:
     return (names.local(branch, name) if branch else None) or name
 
 
-def _in_place(layer: Message, branch: str) -> str:
-    name = (names.local(branch, layer.name) if branch else None) or layer.name
-    return f"{name}: {detail(layer)}"
-
-
-def _arrows(net: Message, flow: Flow, shapes: Inferred, place: Mapping[int, int]) -> List[Arrow]:
-    found: Dict[Arrow, None] = {}
-    for (blob, writer), readers in flow.readers.items():
-        made = dict(zip(net.layer[writer].top, shapes.tops[writer]))
+def _arrows(view: NetView, place: Mapping[int, int]) -> List[Arrow]:
+    arrows: Dict[Arrow, None] = {}
+    for (blob, writer), readers in view.flow.readers.items():
+        made = dict(zip(view.by_index[writer].top, view.shapes.tops[writer]))
         for reader in readers:
             if place[writer] != place[reader]:
-                found[Arrow(place[writer], place[reader], _sides(made.get(blob)))] = None
-    return list(found)
+                arrows[Arrow(place[writer], place[reader], _sides(made.get(blob)))] = None
+    return list(arrows)
 
 
 def _sides(shape: Shape) -> str:
