@@ -54,8 +54,10 @@ def _require_one_file(sources: Mapping[str, DataSource]) -> None:
 
 def _own_lists(blob: str) -> str:
     """Return how a blob is given lists of its own."""
-    flags = f"by --train-source {blob}=FILE and --test-source {blob}=FILE"
-    return either(flags, f"as {{{blob!r}: DataSource(train_source=FILE, test_source=FILE)}}")
+    return either(
+        f"by --train-source {blob}=FILE and --test-source {blob}=FILE",
+        f"as {{{blob!r}: DataSource(train_source=FILE, test_source=FILE)}}",
+    )
 
 
 def _require_lists(sources: Mapping[str, DataSource], labels: Mapping[str, int]) -> None:
