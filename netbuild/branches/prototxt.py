@@ -19,6 +19,7 @@ from ..graph.rename import names_in, renamed
 from ..layers import any_batch_text, infer
 from ..layers.table import options
 from ..names import qualify
+from ..spelling import either
 from .branch import Branch, Builder, Input, OwnHead
 from .told import in_training_too, of_both_files, sources_of, told_by
 from .written import Top, add_layers, blob_of
@@ -212,7 +213,8 @@ def _fed(source: _Source, net: Any, bottom: Optional[Top], prefix: str, inputs: 
         if blob in taken and blob not in given:
             raise GraphError(
                 f"{source.path}: nothing is given for its input {blob!r}, and {blob!r} feeds another, "
-                f"{taken[blob]!r}: feed one of them by another name, as in --input {prefix}={taken[blob]}:NAME"
+                f"{taken[blob]!r}: feed one of them by another name, as in "
+                f"{either(f'--input {prefix}={taken[blob]}:NAME', f'BranchSpec(reads={{{taken[blob]!r}: NAME}})')}"
             )
     return {blob: given[blob] if blob in given else _open_input(source, net, blob) for blob in own}
 

@@ -12,6 +12,7 @@ from ..fusion.wiring import owner
 from ..graph.feed import with_inputs
 from ..layers import Shape, any_batch_text, survey
 from ..proto import only_phase
+from ..spelling import either
 from .source import DataSource
 
 Size = Tuple[int, ...]
@@ -28,8 +29,8 @@ def require_taken(fusion: Fusion, built: Built, sources: Mapping[str, DataSource
         if blob in built.uneven and (source.input.mean or source.input.scale != 1 or source.all_mean_file):
             raise GraphError(
                 f"the branches that read {blob!r} subtract means and multiply by scales of their own, and those of "
-                "the source would come on top; leave them out there, or give them to the branches (--mean, --scale; "
-                "BranchSpec(mean=, scale=))"
+                "the source would come on top; leave them out there, or give them to the branches "
+                f"({either('--mean, --scale', 'BranchSpec(mean=, scale=)')})"
             )
         if source.input.test is None and source.input.train is None:
             # A cut that the branches dispute is not decided by an input that tells none.

@@ -9,6 +9,7 @@ from ..branches.branch import Input
 from ..branches.told import cut_text, described, values_text
 from ..engine.caffe import TEST, TRAIN
 from ..layers import any_batch_text
+from ..spelling import either
 from .accord import expected_size
 from .source import AS_IT_IS, AS_TOLD, DataSource
 
@@ -86,7 +87,8 @@ def _sizes(blob: str, source: DataSource) -> List[str]:
         return []
     return [
         f"input {blob!r}: its images came from a database, and nothing tells to what size they had been resized; now "
-        f"they are cropped from files of whatever size. Say --resize H,W (often 256,256)"
+        f"they are cropped from files of whatever size. Say "
+        f"{either('--resize H,W (often 256,256)', 'resize=(H, W), often (256, 256)')}"
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Tuple
 from ..branches.branch import Cut, Disputed, Input
 from ..engine.caffe import TEST, TRAIN
 from ..errors import GraphError
+from ..spelling import branch_option, either, name_of
 
 AS_TOLD: Input = Input(None)
 """The input of a source that is to prepare images as the branches tell."""
@@ -115,8 +116,8 @@ class DataSource:
             done = " and ".join(f"{_DONE[name]} differently ({values})" for name, values in asked.items())
             raise GraphError(
                 f"the branches were trained on images {done}, and one data layer does it in one way; give one branch "
-                "an input of its own (--input PREFIX=NAME), which may read the same list, or say "
-                f"{' and '.join(f'--{name}' for name in asked)} for all"
+                f"an input of its own ({branch_option('PREFIX', either('input', 'reads'), 'NAME')}), which may read "
+                f"the same list, or say {' and '.join(map(name_of, asked))} for all"
             )
 
     def _require_croppable(self) -> None:
@@ -128,14 +129,15 @@ class DataSource:
             if crop and limit and crop > min(limit):
                 raise GraphError(
                     f"a crop of {crop} is larger than the image, {'resized to ' if resize else ''}"
-                    f"{limit[0]} x {limit[1]}; change --crop or --{'resize' if resize else 'shape'}"
+                    f"{limit[0]} x {limit[1]}; change {name_of('crop')} or {name_of('resize' if resize else 'shape')}"
                 )
 
     @property
     def shape(self) -> Tuple[int, ...]:
         """The input's shape without N; raises GraphError where neither the branches nor the caller told it."""
         if self.input.shape is None:
-            raise GraphError("the shape of the input is not known from the branches' nets; give it: --shape C,H,W")
+            shape = either("--shape C,H,W", "BranchSpec(shape=(C, H, W))")
+            raise GraphError(f"the shape of the input is not known from the branches' nets; give it: {shape}")
         channels = {None: self.input.shape[0], True: 3, False: 1}[self.color]
         return (channels, *self.input.shape[1:])
 

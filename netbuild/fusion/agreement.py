@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 from ..branches.branch import Cut, Input
 from ..branches.told import values_text
 from ..errors import GraphError
+from ..spelling import branch_option, either, name_of, option
 from .preparation import Reads, readers, uneven
 
 Readers = Mapping[str, Input]
@@ -53,7 +54,7 @@ def _shape(blob: str, known: Readers) -> Optional[Tuple[int, ...]]:
         listed = _listed({prefix: _size_text(shape) for prefix, shape in shapes.items() if shape is not None})
         raise GraphError(
             f"the branches read the input {blob!r} in different sizes ({listed}): give one an input of its own "
-            "(--input PREFIX=NAME), or one --shape to all"
+            f"({branch_option('PREFIX', either('input', 'reads'), 'NAME')}), or one {name_of('shape')} to all"
         )
     return tuple(found.pop() for found in lengths) if all(lengths) else None
 
@@ -125,10 +126,11 @@ def _untold(those: Mapping[str, Optional[Input]]) -> str:
     teller = next(((prefix, told) for prefix, told in those.items() if told is not None and told.prepared), None)
     who = f"the source of {' and of '.join(map(repr, untold))}" if untold != [""] else "the net"
     taken = f"prepared as for {teller[0]!r} ({values_text(teller[1])})" if teller else "taken as raw pixels 0..255"
-    front = f"{untold[0]}=" if untold[0] else ""
+    whose = untold[0]
     return (
-        f"{who} does not tell how images were prepared; they are {taken}. Say --mean {front}VALUE and --scale "
-        f"{front}FACTOR as in its training, or --mean {front}none for raw pixels"
+        f"{who} does not tell how images were prepared; they are {taken}. Say "
+        f"{branch_option(whose, 'mean', 'VALUE')} and {branch_option(whose, 'scale', 'FACTOR')} as in its training, or "
+        f"{branch_option(whose, 'mean', either('none', '()'))} for raw pixels"
     )
 
 
@@ -137,7 +139,10 @@ def _mirrored(known: Readers) -> str:
     those = [prefix for prefix, cut in cuts.items() if cut.mirror]
     if not those or len(those) == len(cuts):
         return ""
-    return f"only {' and '.join(map(repr, those))} was trained on mirrored images; none is mirrored without --mirror"
+    return (
+        f"only {' and '.join(map(repr, those))} was trained on mirrored images; none is mirrored without "
+        f"{option('mirror', True)}"
+    )
 
 
 def _stored(known: Readers) -> str:
@@ -149,7 +154,7 @@ def _stored(known: Readers) -> str:
         return ""
     return (
         f"{' and '.join(map(repr, those))} cropped images of the size in which they were stored; they are resized to "
-        "{} x {} before, as for the others (--resize H,W)".format(*size)
+        "{} x {} before, as for the others ({})".format(*size, either("--resize H,W", "resize=(H, W)"))
     )
 
 
@@ -164,4 +169,4 @@ def _roots(known: Readers) -> str:
         return ""
     only = _only(roots.values())
     done = f"{only!r} is put in front of the lists' paths" if only else "nothing is put in front of the lists' paths"
-    return f"{done} (root_folder {_of(roots)}); --root-folder FOLDER says otherwise"
+    return f"{done} (root_folder {_of(roots)}); {option('root_folder', 'FOLDER')} says otherwise"

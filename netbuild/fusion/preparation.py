@@ -9,6 +9,7 @@ from ..branches.written import Top
 from ..engine.caffe import caffe
 from ..errors import GraphError
 from ..names import qualify
+from ..spelling import branch_option
 
 Reads = Mapping[str, Mapping[str, Any]]
 """Of each branch, by prefix: the input blobs of the net that it reads, and what is told of them (an Input or None)."""
@@ -40,14 +41,16 @@ def require_told(reads: Reads) -> None:
             if blob in raw and (told is None or not told.prepared):
                 raise GraphError(
                     f"the branches that read the input {blob!r} were trained with different means or scales, and the "
-                    f"net of {prefix!r} does not tell its own; give --mean {prefix}=VALUE and --scale {prefix}=VALUE"
+                    f"net of {prefix!r} does not tell its own; give {branch_option(prefix, 'mean', 'VALUE')} and "
+                    f"{branch_option(prefix, 'scale', 'VALUE')}"
                 )
             if blob in raw:
                 _require_fitting_mean(prefix, told)
             if blob in raw and told.mean_file:
                 raise GraphError(
                     f"branch {prefix!r} subtracts the mean file {told.mean_file!r}, others that read {blob!r} do not, "
-                    f"and no layer can do that for one branch; give mean values: --mean {prefix}=B,G,R"
+                    "and no layer can do that for one branch; give mean values: "
+                    f"{branch_option(prefix, 'mean', 'B', 'G', 'R')}"
                 )
 
 
