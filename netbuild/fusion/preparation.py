@@ -12,7 +12,7 @@ from ..names import qualify
 from ..spelling import branch_option
 
 Reads = Mapping[str, Mapping[str, Any]]
-"""Of each branch, by prefix: the input blobs of the net that it reads, and what is declared of them (an Input or None)."""
+"""Of each branch, by prefix: the input blobs of the net that it reads, and what is declared of them (Input or None)."""
 
 
 def uneven(reads: Reads) -> Set[str]:
