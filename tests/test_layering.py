@@ -106,12 +106,9 @@ def imports(module, text, known):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package[: len(package) - (node.level - 1)]
-            names = [*base, *(node.module.split(".") if node.module else [])]
-            for alias in node.names:
-                full = ".".join([*names, alias.name])
-                target = full if full in known else ".".join(names)
-                if target:
-                    yield target
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            named = [f"{source}.{alias.name}".lstrip(".") for alias in node.names]
+            yield from filter(None, (name if name in known else source for name in named))
 
 
 def absolute_imports(text):
