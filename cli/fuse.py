@@ -97,7 +97,7 @@ def command(
     """
     choices = _choices(weights, **wishes)
     fused = fuse_weights(
-        _one(targets), weights, output, choices, split=split, dry_run=dry_run, on_progress=byte_progress("copying")
+        _target(targets), weights, output, choices, split=split, dry_run=dry_run, on_progress=byte_progress("copying")
     )
     if as_json:
         say_json(_as_dict(fused, weights, output, dry_run))
@@ -107,7 +107,7 @@ def command(
         say(line)
 
 
-def _one(targets: Sequence[str]) -> str:
+def _target(targets: Sequence[str]) -> str:
     if len(targets) > 1:
         raise click.UsageError(
             f"expected one TARGET.prototxt, found {' and '.join(targets)}; weights are given as --weights PREFIX=FILE, "
