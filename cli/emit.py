@@ -9,7 +9,7 @@ import click
 
 from netbuild.emit.source import AS_IT_IS, KINDS, DataSource
 from netbuild.errors import did_you_mean
-from netbuild.fusion import Built, build
+from netbuild.fusion import Built
 
 from .builders import list_builders
 from .complete import complete_net
@@ -134,14 +134,17 @@ def command(
     from netbuild.emit.files import emit_files
 
     wanted = fusion(net, options)
-    built = build(wanted)
-    sources = _sources(built, options)
     if solver_mode is not None:
         solver_options.setdefault("solver_mode", solver_mode)
     if test_iter is not None:
         solver_options["test_iter"] = str(test_iter)
-    elif wanted.all_heads and "test_iter" not in solver_options:
-        _note_test_iter(sources[next(iter(built.inputs))])
+
+    def sources(built: Built) -> Dict[str, DataSource]:
+        chosen = _sources(built, options)
+        if wanted.all_heads and "test_iter" not in solver_options:
+            _note_test_iter(chosen[next(iter(built.inputs))])
+        return chosen
+
     written = emit_files(
         wanted,
         sources,

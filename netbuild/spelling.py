@@ -42,6 +42,14 @@ def either(on_command_line: str, in_python: str) -> str:
     return on_command_line if _AS_FLAGS.get() else in_python
 
 
+def branch_option(prefix: str, name: str, *value: str) -> str:
+    """Return an option of one branch: `--mean odd=VALUE`, or `BranchSpec(mean=VALUE)`; several values as a list."""
+    if not _AS_FLAGS.get():
+        return f"BranchSpec({name}={value[0] if len(value) == 1 else '(' + ', '.join(value) + ')'})"
+    front = f"{prefix}=" if prefix else ""
+    return f"--{name.replace('_', '-')} {front}{','.join(value)}"
+
+
 def spells_flags() -> bool:
     """Tell whether options are spelled as flags."""
     return _AS_FLAGS.get()

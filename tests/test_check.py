@@ -1,6 +1,7 @@
-import sys
+from functools import partial
 
 import pytest
+from counting import lines_run
 from google.protobuf import text_format
 
 from netbuild.engine.caffe import TEST, TRAIN, schema
@@ -223,21 +224,5 @@ def mistakes(kind, count):
 
 @pytest.mark.parametrize("kind", ["unknown", "later", "doubled", "in place", "shared", "branches"])
 def test_what_a_net_full_of_mistakes_takes_grows_with_its_layers(kind):
-    lines = []
-    for count in (100, 400):
-        message = net(mistakes(kind, count))
-        counted = 0
-
-        def count_lines(_frame, _event, _argument):
-            nonlocal counted
-            counted += 1
-            return count_lines
-
-        before = sys.gettrace()
-        sys.settrace(count_lines)
-        try:
-            problems(message, SEAMS)
-        finally:
-            sys.settrace(before)
-        lines.append(counted)
-    assert lines[1] < 5 * lines[0]
+    few, many = (lines_run(partial(problems, net(mistakes(kind, count)), SEAMS)) for count in (100, 400))
+    assert many < 5 * few

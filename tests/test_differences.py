@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from commands import invoke
+from counting import lines_run
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from nets import conv, data, fc, layer, net, nets, relu, small
@@ -285,3 +286,17 @@ def test_the_command(in_tmp):
     ]
     proto.write("c.prototxt", renamed(net(small()), partial(qualify, "odd"), {"data": "data"}))
     assert invoke("diff", "a.prototxt", "c.prototxt", code=1).output.splitlines()[0] == "= * -> odd/* (11 layers)"
+
+
+@pytest.mark.parametrize("name", ["l{}", "l"])
+def test_comparing_takes_what_grows_with_the_layers(name):
+    """Layers that are all renamed, in the other order: to look through all others for each would take the square."""
+    steps = []
+    for count in (100, 1000):
+        options = "power_param {{ shift: {} }}"
+        layers = [layer(name.format(n), "Power", "data", f"l{n}", options.format(n)) for n in range(count)]
+        message, other = net(data() + "".join(layers)), net(data() + "".join(layers[::-1]))
+        other = renamed(other, partial(qualify, "odd"), {"data": "data"})
+        assert len(differences(message, other).renamed) == count + 1
+        steps.append(lines_run(partial(differences, message, other)))
+    assert steps[1] < 12 * steps[0]

@@ -230,7 +230,7 @@ def test_an_edited_solver_is_kept_and_told(in_tmp):
     emitted(solver_options={"base_lr": "0.5"})
     solver = in_tmp / "net" / "solver.prototxt"
     before = edited(solver, "max_iter: 30000", "max_iter: 7")
-    with pytest.warns(NetbuildWarning, match="kept net/solver.prototxt, .* .other max_iter.; --force replaces it"):
+    with pytest.warns(NetbuildWarning, match="kept net/solver.prototxt, .* .other max_iter.; force=True replaces it"):
         assert "solver.prototxt" not in emitted(solver_options={"base_lr": "0.5"})
     assert solver.read_bytes() == before
     with pytest.warns(NetbuildWarning, match="other base_lr, max_iter"):
@@ -246,7 +246,7 @@ def test_an_option_without_effect_on_an_edited_solver_is_refused(in_tmp):
     before = edited(solver, "max_iter: 30000", "max_iter: 7")
     (in_tmp / "net" / "train_val.prototxt").write_text("as it was")
     for options, what in [({"base_lr": "0.5"}, "base_lr had no effect"), ({"max_iter": "9"}, "max_iter had no effect")]:
-        with pytest.raises(GraphError, match=f"was edited, .* {what}; .*--force"):
+        with pytest.raises(GraphError, match=f"was edited, .* {what}; .*force=True"):
             emitted(solver_options=options)
     with pytest.raises(GraphError, match="another net had no effect"):
         emitted(split_phases=True)
@@ -267,7 +267,7 @@ def test_a_comment_in_a_solver_is_kept_without_a_word(in_tmp):
 def test_a_policy_without_effect_is_told(in_tmp):
     with pytest.warns(NetbuildWarning, match="'poly' never changes the learning rate: it has no power"):
         emitted(solver_options={"lr_policy": "poly"})
-    with pytest.raises(GraphError, match="Message type .* has no field .*; --force replaces it"):
+    with pytest.raises(GraphError, match="Message type .* has no field .*; force=True replaces it"):
         (in_tmp / "net" / "solver.prototxt").write_text("none: 1")
         emitted()
 

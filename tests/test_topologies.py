@@ -72,9 +72,9 @@ def test_joins_compute_what_numpy_does(caffe, tmp_path, nets, how, expected):
 
 def test_seams_that_do_not_fit_are_explained_and_can_be_bridged(caffe, tmp_path, nets):
     a, b = nets(small(), "pool1"), nets(small(), "fc1")
-    with pytest.raises(GraphError, match=r"joined by concat.*: a: \(N, 4, 3, 3\), b: \(N, 5\); --bridge flatten"):
+    with pytest.raises(GraphError, match=r"joined by concat.*: a: \(N, 4, 3, 3\), b: \(N, 5\); bridge='flatten'"):
         emitted(Fusion({"a": a, "b": b}, 3), tmp_path / "net")
-    with pytest.raises(GraphError, match=r"by sum, for which they must be of one shape: .*--bridge fc=K gives"):
+    with pytest.raises(GraphError, match=r"by sum, for which they must be of one shape: .*bridge='fc=K' gives"):
         emitted(Fusion({"a": a, "b": b}, 3, join=Join("sum")), tmp_path / "net")
     assert not (tmp_path / "net").exists()
     flat = emitted(Fusion({"a": a, "b": b}, 3, join=Join(bridge="flatten", blob="both")), tmp_path / "flat")
@@ -228,7 +228,7 @@ def test_a_shared_input_is_prepared_in_the_branch_where_means_differ(caffe, tmp_
 
 def test_means_that_no_layer_can_carry_or_that_nobody_told(nets):
     builder = nets(small())
-    with pytest.raises(GraphError, match="'b' does not tell its own; give --mean b=VALUE"):
+    with pytest.raises(GraphError, match="'b' does not tell its own; give BranchSpec.mean=VALUE."):
         build(Fusion({"a": BranchSpec(builder, mean=(1.0,)), "c": BranchSpec(builder, mean=(2.0,)), "b": builder}))
     images = 'layer { name: "i" type: "ImageData" top: "data" top: "label" transform_param { mean_file: "m.bp" } image_data_param { new_height: 6 new_width: 6 } }'
     with_file = nets(images + conv("c", "data"), "c")

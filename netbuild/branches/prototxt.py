@@ -19,8 +19,9 @@ from ..graph.rename import names_in, renamed
 from ..layers import any_batch_text, infer
 from ..layers.table import options
 from ..names import qualify
+from ..spelling import either
 from .branch import Branch, Builder, Input, OwnHead
-from .told import in_training_too, of_both_files, sources_of, told_by
+from .declared import declared_by, in_training_too, of_both_files, sources_of
 from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
@@ -136,7 +137,7 @@ def _features(net: Message, seam: str) -> Any:
         raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
     if not read:
         raise GraphError(f"the seam {seam!r} depends on no input of the net")
-    return features, {blob: told_by(made[blob], known.get(blob)) for blob in read}
+    return features, {blob: declared_by(made[blob], known.get(blob)) for blob in read}
 
 
 def _difference(one: Message, two: Message) -> str:
@@ -212,7 +213,8 @@ def _fed(source: _Source, net: Any, bottom: Optional[Top], prefix: str, inputs: 
         if blob in taken and blob not in given:
             raise GraphError(
                 f"{source.path}: nothing is given for its input {blob!r}, and {blob!r} feeds another, "
-                f"{taken[blob]!r}: feed one of them by another name, as in --input {prefix}={taken[blob]}:NAME"
+                f"{taken[blob]!r}: feed one of them by another name, as in "
+                f"{either(f'--input {prefix}={taken[blob]}:NAME', f'BranchSpec(reads={{{taken[blob]!r}: NAME}})')}"
             )
     return {blob: given[blob] if blob in given else _open_input(source, net, blob) for blob in own}
 
@@ -232,7 +234,7 @@ def _keep_apart(source: _Source, net: Any, bottom: Top) -> None:
 
 
 def _without_inputs(source: _Source, net: Message) -> Message:
-    feeding = {told.layer for told in source.inputs.values()}
+    feeding = {declared.layer for declared in source.inputs.values()}
     return type(net)(layer=[layer for layer in without_inputs(net).layer if layer.name not in feeding])
 
 

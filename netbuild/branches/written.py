@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 from ..engine.caffe import Message, caffe
 from ..proto import copied
@@ -29,17 +29,28 @@ def add_layers(net: Any, layers: Sequence[Message], tops: Mapping[str, Top]) -> 
 
 def blob_of(net: Any, top: Top) -> str:
     """Return the name of an assigned Top's blob: for a layer in place that of the blob it works on."""
-    if isinstance(top.fn, _Given):
-        return str(top.fn.layer.top[top.n])
-    if top.fn.in_place:
-        return blob_of(net, top.fn.inputs[0])
-    return next((key for key, other in net.tops.items() if other is top), "")
+    return _blob_of(top, _keys(net))
 
 
-def top_of(net: Any, blob: str) -> Optional[Top]:
-    """Return the Top of a NetSpec's blob after all layers that work in place on it; None where there is none."""
-    tops = [top for top in net.tops.values() if hasattr(top, "fn") and blob_of(net, top) == blob]
-    return tops[-1] if tops else None
+def tops_of(net: Any) -> Dict[str, Top]:
+    """Return the Top of each of a NetSpec's blobs, after all layers that work in place on it."""
+    keys = _keys(net)
+    # What has no `fn` is a layer without tops.
+    return {_blob_of(top, keys): top for top in net.tops.values() if hasattr(top, "fn")}
+
+
+def _keys(net: Any) -> Dict[int, str]:
+    """Return what each Top was assigned to, by its identity; NetSpec itself goes by the first of several names."""
+    keys: Dict[int, str] = {}
+    for key, top in net.tops.items():
+        keys.setdefault(id(top), key)
+    return keys
+
+
+def _blob_of(top: Top, keys: Mapping[int, str]) -> str:
+    while not isinstance(top.fn, _Given) and top.fn.in_place:
+        top = top.fn.inputs[0]
+    return str(top.fn.layer.top[top.n]) if isinstance(top.fn, _Given) else keys.get(id(top), "")
 
 
 def _free(net: Any, name: str) -> str:

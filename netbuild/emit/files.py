@@ -6,11 +6,12 @@ import dataclasses
 import re
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from google.protobuf import text_format
 
 from .. import names, proto
+from ..branches.branch import Input
 from ..data.lists import count_images
 from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean, some
@@ -19,13 +20,14 @@ from ..fusion import Built, Fusion, build, require_fitting
 from ..graph.check import require_savable, require_sound, warn
 from ..graph.feed import with_inputs
 from ..graph.freeze import count_as_no_loss
-from ..layers import infer
+from ..graph.view import NetView
 from ..solving import NET_FIELDS, idle_policy, require_sensible
 from ..soundness.check import require_fit_lists
+from ..spelling import option
 from .accord import require_taken
 from .doubts import notes
 from .layers import data_layers
-from .source import AS_IT_IS, AS_TOLD, DataSource
+from .source import AS_DECLARED, AS_IT_IS, DataSource
 from .stamp import is_as_written, stamped
 
 SOLVER: Mapping[str, Any] = {
@@ -50,6 +52,8 @@ _PHASES = {"train": TRAIN, "test": TEST}
 
 Sources = Union[DataSource, Mapping[str, DataSource]]
 """The data of the net's only input, or of each input by name."""
+Choice = Callable[[Built], Sources]
+"""Chooses the data when the net is built, by the inputs that it has then."""
 
 
 def train_val(fusion: Fusion, source: Sources) -> Message:
@@ -66,42 +70,53 @@ def _train_val(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) 
     taken = {layer.name for layer in built.message.layer}
     for layer in net.layer[: -len(built.message.layer)]:
         layer.name = names.free(layer.name, taken)
-    require_sound(net, "the train_val net")
-    warn(net, "the train_val net")
+    of_phases = require_sound(net, "the train_val net")
+    warn(net, "the train_val net", of_phases)
     for phase in (TRAIN, TEST):
-        batch = next(iter(sources.values())).batch(phase)
-        images = {blob: one for blob, one in sources.items() if blob not in built.labels}
-        sizes = {blob: (one.batch(phase), *one.size(phase)) for blob, one in images.items()}
-        require_fitting(built, fusion.join, sizes)
-        labels = {blob: (batch, *([length] if length > 1 else [])) for blob, length in built.labels.items()}
-        infer(net, phase, inputs={**sizes, **labels})
+        view = of_phases.get(phase) or NetView(net, phase)
+        sized = view.with_inputs(_input_shapes(built, sources, phase))
+        require_fitting(built, fusion.join, sized)
+        sized.fitting_shapes()
     return net
+
+
+def _input_shapes(built: Built, sources: Mapping[str, DataSource], phase: int) -> Dict[str, Tuple[int, ...]]:
+    """Return the shapes of the images, (N, C, H, W), and of the labels as the sources give them in a phase."""
+    batch = next(iter(sources.values())).batch(phase)
+    shapes: Dict[str, Tuple[int, ...]] = {
+        blob: (batch, length) if length > 1 else (batch,) for blob, length in built.labels.items()
+    }
+    for blob, source in sources.items():
+        if blob not in built.labels:
+            shapes[blob] = (source.batch(phase), *source.size(phase))
+    return shapes
 
 
 def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
     """Return the net for inference: Input layers, no label, `prob` at the end, nothing that only training reads."""
     built = build(fusion, deploy=True)
     sizes = {blob: (batch, *one.size()) for blob, one in _by_input(fusion, built, source).items()}
-    require_fitting(built, fusion.join, sizes)
     bare = type(built.message)(name=built.message.name, layer=map(_without_training, built.message.layer))
     net = with_inputs(bare, sizes)
-    infer(net, TEST)
+    view = NetView(net, TEST)
+    require_fitting(built, fusion.join, view)
+    view.fitting_shapes()
     return net
 
 
 def _say(built: Built, source: Sources) -> None:
     """Give a NetbuildWarning for all that is to be said of the data: what no branch tells, what is done otherwise."""
     given = _given(built, source)
-    for blob, told in built.inputs.items():
-        for sentence in notes(blob, built.doubts[blob], told, given[blob]):
+    for blob, declared in built.inputs.items():
+        for sentence in notes(blob, built.doubts[blob], declared, given[blob]):
             warnings.warn(sentence, NetbuildWarning, stacklevel=3)
 
 
 def _by_input(fusion: Fusion, built: Built, source: Sources) -> Dict[str, DataSource]:
     """Return the source of each input and further label, with what the branches tell of its images."""
-    told = built.inputs
-    first = next(iter(told.values()))
-    sources = {blob: one.of_input(told.get(blob, first)) for blob, one in _given(built, source).items()}
+    declared = built.inputs
+    first = next(iter(declared.values()))
+    sources = {blob: one.of_input(declared.get(blob, first)) for blob, one in _given(built, source).items()}
     require_taken(fusion, built, sources)
     return sources
 
@@ -110,15 +125,20 @@ def _given(built: Built, source: Sources) -> Dict[str, DataSource]:
     """Return the source of each input and further label, in the order in which the branches read them."""
     inputs = built.inputs
     if isinstance(source, DataSource):
-        if len(inputs) > 1 and source.kind not in AS_IT_IS:
-            raise GraphError(f"the net has the inputs {' and '.join(inputs)}; give each a source of its own")
-        if len(inputs) == 1 or source.input is AS_TOLD:
-            return dict.fromkeys(inputs, source)
-        return {blob: dataclasses.replace(source, input=told) for blob, told in inputs.items()}
+        return _for_all(inputs, source)
     missing, unknown = sorted(set(inputs) - set(source)), sorted(set(source) - set(inputs) - set(built.labels))
     if missing or (unknown and built.labels):
         raise GraphError(f"the net reads {', '.join([*inputs, *built.labels])}; the data is for {', '.join(source)}")
     return {blob: source[blob] for blob in [*inputs, *built.labels] if blob in source}
+
+
+def _for_all(inputs: Mapping[str, Input], source: DataSource) -> Dict[str, DataSource]:
+    """Return one source as that of each input."""
+    if len(inputs) > 1 and source.kind not in AS_IT_IS:
+        raise GraphError(f"the net has the inputs {' and '.join(inputs)}; give each a source of its own")
+    if len(inputs) == 1 or source.input is AS_DECLARED:
+        return dict.fromkeys(inputs, source)
+    return {blob: dataclasses.replace(source, input=declared) for blob, declared in inputs.items()}
 
 
 def solver(net_paths: Mapping[str, str], snapshot_prefix: str, overrides: Mapping[str, str]) -> Message:
@@ -139,7 +159,7 @@ def solver(net_paths: Mapping[str, str], snapshot_prefix: str, overrides: Mappin
 
 def emit_files(
     fusion: Fusion,
-    source: Sources,
+    source: Union[Sources, Choice],
     folder: PathLike,
     *,
     split_phases: bool = False,
@@ -157,7 +177,7 @@ def emit_files(
     Args:
         fusion: What is to be one net.
         source: The data of the only input of the net, or by name of each of its inputs, and of each label beyond the
-            first.
+            first. Or a function that returns these for the built net.
         folder: Where to write; made if need be.
         split_phases: Write `train.prototxt` and `test.prototxt` in place of `train_val.prototxt`.
         deploy_batch: The batch size N of the deploy net.
@@ -183,13 +203,14 @@ def emit_files(
     options = solver_options or {}
     _require_trained(fusion, split_phases, options)
     built = build(fusion)
-    net = _trained_net(fusion, built, _by_input(fusion, built, source))
-    messages = {**_by_phase(fusion, net, split_phases), "deploy.prototxt": deploy(fusion, source, deploy_batch)}
+    sources = source(built) if callable(source) else source
+    net = _trained_net(fusion, built, _by_input(fusion, built, sources))
+    messages = {**_by_phase(fusion, net, split_phases), "deploy.prototxt": deploy(fusion, sources, deploy_batch)}
     if net is not None and fusion.all_heads:
-        new = _solver(fusion, source, net, Path(folder), split_phases, options)
+        new = _solver(fusion, sources, net, Path(folder), split_phases, options)
         if force or not _keeps(Path(folder) / _SOLVER_FILE, new, options):
             messages[_SOLVER_FILE] = new
-    _say(built, source)
+    _say(built, sources)
     if split_phases or not fusion.all_heads:
         _say_left(Path(folder), [*messages, *([_SOLVER_FILE] if fusion.all_heads else [])])
     if not dry_run:
@@ -257,22 +278,26 @@ def _keeps(path: Path, new: Message, given: Mapping[str, str]) -> bool:
     try:
         old = proto.read_solver(path)
     except NetbuildError as error:
-        raise GraphError(f"{error}; --force replaces it") from error
+        raise GraphError(f"{error}; {option('force', True)} replaces it") from error
     differing = [name for name in new.DESCRIPTOR.fields_by_name if getattr(new, name) != getattr(old, name)]
     lost = [name for name in differing if name in given]
     if lost or _net_names(old) != _net_names(new):
         what = " and ".join(lost) or "another net"
         raise GraphError(
             f"solver {str(path)!r}: was edited, or is not netbuild's, and would be kept, so that {what} had no effect; "
-            "edit it, name another folder, or let --force replace it"
+            f"edit it, name another folder, or let {option('force', True)} replace it"
         )
-    differing = [name for name in differing if name not in NET_FIELDS]
+    _say_kept(path, [name for name in differing if name not in NET_FIELDS])
+    return True
+
+
+def _say_kept(path: Path, differing: Sequence[str]) -> None:
     if differing:
         text = (
-            f"kept {path}, which was edited, or is not netbuild's (other {', '.join(differing)}); --force replaces it"
+            f"kept {path}, which was edited, or is not netbuild's (other {', '.join(differing)}); "
+            f"{option('force', True)} replaces it"
         )
-        warnings.warn(text, NetbuildWarning, stacklevel=3)
-    return True
+        warnings.warn(text, NetbuildWarning, stacklevel=4)
 
 
 def _net_names(solver: Message) -> List[str]:

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 from ..engine.caffe import TEST, TRAIN, Message, caffe
 from ..errors import GraphError
 from ..fusion.wiring import DATA
+from ..spelling import either
 from .source import AS_IT_IS, DataSource
 
 
@@ -51,6 +52,14 @@ def _require_one_file(sources: Mapping[str, DataSource]) -> None:
             )
 
 
+def _own_lists(blob: str) -> str:
+    """Return how a blob is given lists of its own."""
+    return either(
+        f"by --train-source {blob}=FILE and --test-source {blob}=FILE",
+        f"as {{{blob!r}: DataSource(train_source=FILE, test_source=FILE)}}",
+    )
+
+
 def _require_lists(sources: Mapping[str, DataSource], labels: Mapping[str, int]) -> None:
     for blob, length in labels.items():
         if length > 1:
@@ -62,8 +71,8 @@ def _require_lists(sources: Mapping[str, DataSource], labels: Mapping[str, int])
         if blob not in sources:
             raise GraphError(
                 f"a list or a database has one label for each image, and {blob!r} is another; give it a list of its "
-                f"own with the same images in the same order, by --train-source {blob}=FILE and --test-source "
-                f"{blob}=FILE, or use data of kind hdf5"
+                f"own with the same images in the same order, {_own_lists(blob)}, or "
+                "use data of kind hdf5"
             )
     if len(sources) > 1 and any(source.shuffle for source in sources.values()):
         raise GraphError("each of several sources would be shuffled in another order; shuffle the lists themselves")

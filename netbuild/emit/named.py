@@ -11,6 +11,7 @@ from ..branches.table import find_builder
 from ..engine.caffe import Message
 from ..errors import GraphError
 from ..fusion import Fusion
+from ..spelling import name_of
 from .files import train_val
 from .source import DataSource
 
@@ -23,7 +24,7 @@ def named_net(name: str, classes: Optional[int] = None) -> Message:
     """
     files = prototxts(name)
     if files and classes is not None:
-        raise GraphError(f"{name}: a prototxt has its own classes; --classes is for builders")
+        raise GraphError(f"{name}: a prototxt has its own classes; {name_of('classes')} is for builders")
     if len(files) > 1:
         raise GraphError(f"{name}: one net is expected here; give one of these files")
     if files:

@@ -13,13 +13,15 @@ from ..branches.source import find_branch
 from ..engine.caffe import TEST, Message, caffe
 from ..errors import GraphError
 from ..graph.check import require_sound
-from ..graph.feed import with_inputs
 from ..graph.freeze import frozen
 from ..graph.frozen import require_frozen
 from ..graph.rename import names_in
-from ..layers import any_batch_text, survey
+from ..graph.view import NetView
+from ..layers import Shape, any_batch_text
+from ..layers.lengths import differ
+from ..layers.roles import is_open_input
 from ..names import local, overlapping, qualify, stem
-from ..proto import only_phase
+from ..spelling import branch_option, either, name_of
 from . import agreement, preparation
 from .heads import Head, add_answer, add_loss, add_scores
 from .joins import CONCAT, Join, join, require_joinable
@@ -152,54 +154,62 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
     branches = _message(net)
     if not fusion.ensemble:
         require_frozen(branches, [prefix for prefix, part in parts.items() if part.frozen])
-    read = {blob for one in placed.values() for blob in one.reads}
-    joined = tuple(prefix for prefix, one in placed.items() if qualify(prefix, one.branch.seam) not in read)
+    joined = _joined(placed)
     naming = Naming(names_in(branches))
     top = join(net, [placed[prefix].branch for prefix in joined], _named(fusion, naming), naming)
     labels = _add_ends(net, fusion, [placed[prefix].branch for prefix in joined], top, naming, deploy=deploy)
     message = _message(net)
     built = Built(net, _opened(message, placed, labels), placed, joined, labels)
     _require_sound(built, fusion, message)
-    members = {
-        prefix: {layer.name for layer in branches.layer if (owner(placed, layer.name) or "") == prefix}
-        for prefix in placed
-    }
-    learned = frozen(built.message) if fusion.ensemble else learning(built.message, parts, members)
+    learned = frozen(built.message) if fusion.ensemble else learning(built.message, parts, _members(branches, placed))
     return dataclasses.replace(built, message=learned)
 
 
-def require_fitting(built: Built, how: Join, sizes: Mapping[str, Sequence[int]]) -> None:
+def _joined(placed: Mapping[str, Placed]) -> Tuple[str, ...]:
+    """Return the branches whose seam no other branch reads."""
+    read = {blob for one in placed.values() for blob in one.reads}
+    return tuple(prefix for prefix, one in placed.items() if qualify(prefix, one.branch.seam) not in read)
+
+
+def _members(branches: Message, placed: Mapping[str, Placed]) -> Dict[str, Set[str]]:
+    """Return the names of each branch's layers; those of a net alone are of the empty prefix."""
+    members: Dict[str, Set[str]] = {prefix: set() for prefix in placed}
+    for layer in branches.layer:
+        members.setdefault(owner(placed, layer.name) or "", set()).add(layer.name)
+    return members
+
+
+def require_fitting(built: Built, how: Join, view: NetView) -> None:
     """Raise GraphError where the seams cannot be joined, or a branch reads another's blob of the wrong shape.
 
-    `sizes` gives the shape of each input, (N, C, H, W).
+    `view` is of the built net, whose inputs it gives shapes, (N, C, H, W).
     """
-    net = with_inputs(only_phase(built.message, TEST), sizes)
-    blobs = survey(net, TEST)[0].blobs
+    blobs = view.shapes.blobs
     for prefix, one in built.placed.items():
-        for blob, told in one.reads.items():
-            found = blobs.get(blob)
-            if blob in sizes or told is None or told.shape is None or found is None:
-                continue
-            if len(found) != len(told.shape) + 1 or any(a not in (None, b) for a, b in zip(found[1:], told.shape)):
-                raise GraphError(
-                    f"branch {prefix!r} reads {blob!r} of shape {any_batch_text(found)}, but its net was made for "
-                    f"{any_batch_text((None, *told.shape))}; cut the front elsewhere, or give "
-                    f"--shape {prefix}=C,H,W where it takes this shape too"
-                )
+        for blob, spec in one.reads.items():
+            made = owner(built.placed, blob) is not None
+            if made and spec is not None and spec.shape is not None:
+                _require_read(prefix, blob, blobs.get(blob), spec.shape)
     require_joinable(how, {prefix: blobs.get(built.seams[prefix]) for prefix in built.joined})
 
 
+def _require_read(prefix: str, blob: str, shape: Shape, expected: Sequence[int]) -> None:
+    """Raise GraphError where a branch reads a blob of another shape than its net was made for."""
+    if shape is None:
+        return
+    if len(shape) != len(expected) + 1 or any(map(differ, shape[1:], expected)):
+        raise GraphError(
+            f"branch {prefix!r} reads {blob!r} of shape {any_batch_text(shape)}, but its net was made for "
+            f"{any_batch_text((None, *expected))}; cut the front elsewhere, or give "
+            f"{branch_option(prefix, 'shape', 'C', 'H', 'W')} where it takes this shape too"
+        )
+
+
 def _parts(fusion: Fusion) -> Dict[str, BranchSpec]:
+    """Return the branches as they are to be built: those of an ensemble with their own classifiers."""
     parts = fusion.specs
     _require_distinct(list(parts))
-    if fusion.classes is not None and fusion.heads:
-        raise GraphError("classes is short for one head: give either classes or heads")
-    if fusion.classes is not None and fusion.classes < 1:
-        raise GraphError(f"{fusion.classes} classes: a classifier needs at least 1")
-    heads = fusion.all_heads
-    head_names = [head.name for head in heads]
-    if len(heads) > 1 and (None in head_names or len(set(head_names)) < len(heads)):
-        raise GraphError("several heads need names of their own, as in --head digit=10 --head parity=2")
+    _require_heads(fusion)
     if not fusion.ensemble:
         return parts
     if fusion.heads:
@@ -210,6 +220,19 @@ def _parts(fusion: Fusion) -> Dict[str, BranchSpec]:
         prefix: dataclasses.replace(part, builder=partial(_classified, part.builder, fusion.classes))
         for prefix, part in parts.items()
     }
+
+
+def _require_heads(fusion: Fusion) -> None:
+    """Raise GraphError for classifiers that are given twice, have no classes, or share a name."""
+    if fusion.classes is not None and fusion.heads:
+        raise GraphError("classes is short for one head: give either classes or heads")
+    if fusion.classes is not None and fusion.classes < 1:
+        raise GraphError(f"{fusion.classes} classes: a classifier needs at least 1")
+    heads = fusion.all_heads
+    head_names = [head.name for head in heads]
+    if len(heads) > 1 and (None in head_names or len(set(head_names)) < len(heads)):
+        named = either("--head digit=10 --head parity=2", "heads=[Head(10, 'digit'), Head(2, 'parity')]")
+        raise GraphError(f"several heads need names of their own, as in {named}")
 
 
 def _classified(
@@ -224,7 +247,7 @@ def _classified(
     if branch.classifier is None:
         scores = branch.top
     elif count is None:
-        raise GraphError(f"its classifier {branch.classifier!r} needs a number of classes; give --classes")
+        raise GraphError(f"its classifier {branch.classifier!r} needs a number of classes; give {name_of('classes')}")
     elif branch.head is not None:
         scores = branch.head(net, count)
     else:
@@ -289,18 +312,17 @@ def _scores(net: Any, joined: Sequence[Branch], top: Any, head: Head, naming: Na
 
 def _opened(message: Message, placed: Mapping[str, Placed], labels: Mapping[str, int]) -> Message:
     """Return the net, under its name, without the Inputs that stood for its inputs and labels."""
-    read = {blob for one in placed.values() for blob in one.reads if owner(placed, blob) is None}
-    opened = [[blob] for blob in (*read, *labels)]
+    opened = {blob for one in placed.values() for blob in one.reads if owner(placed, blob) is None}.union(labels)
     found = {one.branch.net_name for one in placed.values()}
     name = found.pop() if len(found) == 1 and "" not in found else "Fusion"
-    kept = [layer for layer in message.layer if layer.type != "Input" or list(layer.top) not in opened]
+    kept = [layer for layer in message.layer if not (is_open_input(layer) and opened.issuperset(layer.top))]
     return type(message)(name=name, layer=kept)
 
 
 def _require_sound(built: Built, fusion: Fusion, message: Message) -> None:
-    told = {blob: one.shape for blob, one in built.inputs.items() if one.shape is not None}
+    sizes = {blob: (1, *one.shape) for blob, one in built.inputs.items() if one.shape is not None}
     # Before the general check: it knows of the join only that some Concat's bottoms do not fit.
-    require_fitting(built, fusion.join, {blob: (1, *shape) for blob, shape in told.items()})
+    require_fitting(built, fusion.join, NetView(message, TEST, inputs=sizes))
     require_sound(message, "the net as built", built.seams)
     _require_assigned(message, built.net)
 
@@ -320,13 +342,15 @@ def _require_assigned(message: Message, net: Any) -> None:
             if blob not in net.tops:
                 raise GraphError(
                     f"layer {layer.name!r} ({layer.type}): its top has the automatic name {blob!r}: the Top was not "
-                    "assigned, or its name was given to another (by --head or --blob, say); choose different names"
+                    "assigned, or its name was given to another (by {name_of('head')} or {name_of('blob')}, say); "
+                    "choose different names"
                 )
 
 
 def _require_distinct(prefixes: Sequence[str]) -> None:
     if not prefixes:
-        raise GraphError("no branch given; name at least one, as in --branch odd=lenet")
+        example = either("--branch odd=lenet", "Fusion({'odd': lenet})")
+        raise GraphError(f"no branch given; name at least one, as in {example}")
     if "" in prefixes and len(prefixes) > 1:
         raise GraphError(
             "the empty prefix is for a net alone: in a fusion it would claim the head too; name each branch"

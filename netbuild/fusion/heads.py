@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional
 from .. import blocks
 from ..engine.caffe import TEST, caffe
 from ..errors import GraphError, require_finite
+from ..spelling import either
 from .naming import Naming
 
 LOSSES: Dict[str, Optional[str]] = {
@@ -59,7 +60,7 @@ class Head:
         if self.dropout is not None and not self.hidden:
             raise GraphError(
                 f"a dropout of {self.dropout:g} has no effect without a hidden layer, whose outputs it leaves out; "
-                "give --hidden K too"
+                f"give {either('--hidden K', 'hidden=K')} too"
             )
         require_finite("the weight of a loss", [self.loss_weight])
 

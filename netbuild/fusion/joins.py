@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from .. import blocks
 from ..branches.branch import Branch
@@ -11,6 +11,8 @@ from ..engine.caffe import caffe
 from ..errors import GraphError, require_finite
 from ..graph.rename import names_in
 from ..layers import Shape, any_batch_text
+from ..layers.lengths import Known, Length
+from ..spelling import either, option
 from .naming import Naming
 
 KINDS = ("concat", "sum", "mean", "product", "max")
@@ -125,8 +127,8 @@ def _require_idle(how: Join) -> None:
     idle = [name for name, said in given.items() if said]
     if idle:
         raise GraphError(
-            f"there is one branch to join, and the join's {' and '.join(idle)} would have no effect (--join, --axis, "
-            "--coeff and --blob are for several branches)"
+            f"there is one branch to join, and the join's {' and '.join(idle)} would have no effect "
+            f"({either('--join, --axis, --coeff and --blob are', 'a Join is')} for several branches)"
         )
 
 
@@ -158,16 +160,27 @@ def require_joinable(how: Join, seams: Mapping[str, Shape]) -> None:
     known = {prefix: shape for prefix, shape in seams.items() if shape is not None}
     if how.bridge or len(known) < 2:
         return
-    first, *others = known.values()
-    free = how.along % len(first) if how.kind == "concat" and -len(first) <= how.along < len(first) else None
-    fits = all(
-        len(other) == len(first)
-        and all(a == b or a is None or b is None or axis == free for axis, (a, b) in enumerate(zip(first, other)))
-        for other in others
-    )
-    if fits and (how.kind != "concat" or free is not None):
+    if _fit(how, list(known.values())):
         return
     listed = ", ".join(f"{prefix}: {any_batch_text(shape)}" for prefix, shape in known.items())
     need = f"agree on every axis but {how.along}" if how.kind == "concat" else "be of one shape"
-    remedy = "--bridge flatten makes each (N, K)" if how.kind == "concat" else "--bridge fc=K gives each K outputs"
+    flat, full = option("bridge", "flatten"), option("bridge", "fc=K")
+    remedy = f"{flat} makes each (N, K)" if how.kind == "concat" else f"{full} gives each K outputs"
     raise GraphError(f"the seams cannot be joined by {how.kind}, for which they must {need}: {listed}; {remedy}")
+
+
+def _fit(how: Join, shapes: Sequence[Known]) -> bool:
+    """Tell whether shapes have as many axes, and agree on all but the one that a concat joins along."""
+    axes = {len(shape) for shape in shapes}
+    if len(axes) > 1:
+        return False
+    if how.kind != "concat":
+        return not any(map(_disagree, zip(*shapes)))
+    if not -min(axes) <= how.along < min(axes):
+        return False
+    along = how.along % min(axes)
+    return not any(_disagree(lengths) for axis, lengths in enumerate(zip(*shapes)) if axis != along)
+
+
+def _disagree(lengths: Iterable[Length]) -> bool:
+    return len(set(lengths) - {None}) > 1

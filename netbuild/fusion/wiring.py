@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import traceback
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from .. import names
 from ..branches.branch import Branch, Builder, Input
-from ..branches.written import Top, blob_of, top_of
+from ..branches.written import Top, tops_of
 from ..engine.caffe import caffe
 from ..errors import GraphError, NetbuildError, did_you_mean, require_factor, require_finite
 from ..graph.freeze import BATCH_NORM
 from ..graph.rename import names_in
 from ..names import local, qualify
+from ..spelling import branch_option, either
 from . import preparation
 
 DATA, LABEL = "data", "label"
@@ -76,7 +76,7 @@ class BranchSpec:
         """Return what feeds each of its inputs; '' stands for its first."""
         return {"": self.reads} if isinstance(self.reads, str) else dict(self.reads)
 
-    def told(self, found: Optional[Input]) -> Optional[Input]:
+    def declared(self, found: Optional[Input]) -> Optional[Input]:
         """Return what is known of its input, from its source and from what was given in its place."""
         if self.shape is None and self.mean is None and self.scale is None:
             return found
@@ -111,9 +111,11 @@ def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
     uneven = preparation.uneven(reads)
     if not uneven:
         return net, placed
-    preparation.require_told(reads)
+    preparation.require_declared(reads)
     taken = names_in(net.to_proto())
-    by_branch = {p: {blob: told for blob, told in blobs.items() if blob in uneven} for p, blobs in reads.items()}
+    by_branch = {
+        p: {blob: declared for blob, declared in blobs.items() if blob in uneven} for p, blobs in reads.items()
+    }
     net = caffe().NetSpec()
     again = _place(net, parts, by_branch, taken)
     return net, {prefix: Placed(one.branch, placed[prefix].reads) for prefix, one in again.items()}
@@ -122,7 +124,7 @@ def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
 def open_reads(placed: Mapping[str, Placed]) -> Dict[str, Dict[str, Optional[Input]]]:
     """Return, of each branch, the inputs of the net among what it reads."""
     return {
-        prefix: {blob: told for blob, told in one.reads.items() if owner(placed, blob) is None}
+        prefix: {blob: declared for blob, declared in one.reads.items() if owner(placed, blob) is None}
         for prefix, one in placed.items()
     }
 
@@ -140,8 +142,8 @@ def _place(
         if not ready:
             raise GraphError(f"the branches {' and '.join(map(repr, sorted(waiting)))} feed each other in a circle")
         for prefix in ready:
-            told = {blob: (_clear(prefix, blob, taken), one) for blob, one in preparations.get(prefix, {}).items()}
-            placed[prefix] = _placed(net, prefix, waiting.pop(prefix), placed, told)
+            declared = {blob: (_clear(prefix, blob, taken), one) for blob, one in preparations.get(prefix, {}).items()}
+            placed[prefix] = _placed(net, prefix, waiting.pop(prefix), placed, declared)
     return {prefix: placed[prefix] for prefix in parts}
 
 
@@ -177,30 +179,31 @@ def _placed(
     net: Any, prefix: str, part: BranchSpec, placed: Mapping[str, Placed], preparations: Mapping[str, Tuple[str, Input]]
 ) -> Placed:
     """Write one branch; `preparations` are those that it carries itself, with what their layers are called after."""
-    outside = {own: _source_blob(net, prefix, blob, placed) for own, blob in part.wires().items()}
+    there = tops_of(net)
+    outside = {own: _source_blob(net, prefix, blob, placed, there) for own, blob in part.wires().items()}
     tops: Dict[str, Top] = {}
     for own, blob in outside.items():
-        top = top_of(net, blob)
+        top = there[blob]
         if blob in preparations:
-            name, told = preparations[blob]
-            top = preparation.prepared(net, prefix, name, top, told)
+            name, declared = preparations[blob]
+            top = preparation.prepared(net, prefix, name, top, declared)
         tops[own] = top
     bottom = tops.pop("", None)
     branch = add_branch(net, prefix, part.builder, bottom, frozen=part.frozen, inputs=tops)
     first, *others = branch.reads or outside.values()
-    return Placed(branch, {first: part.told(branch.input), **{blob: branch.reads[blob] for blob in others}})
+    return Placed(branch, {first: part.declared(branch.input), **{blob: branch.reads[blob] for blob in others}})
 
 
-def _source_blob(net: Any, prefix: str, blob: str, placed: Mapping[str, Placed]) -> str:
-    """Return the full name of the blob that a wire names; an input of the net is added where it is not there yet."""
+def _source_blob(net: Any, prefix: str, blob: str, placed: Mapping[str, Placed], there: Dict[str, Top]) -> str:
+    """Return the full name of the blob that a wire names; an input of the net is added where it is not `there` yet."""
     if blob in placed:
         return qualify(blob, placed[blob].branch.seam)
-    if top_of(net, blob) is None:
+    if blob not in there:
         if any(one and names.local(one, blob) is not None for one in (*placed, prefix)):
-            blobs = [name for name in map(partial(blob_of, net), net.tops.values()) if owner(placed, name)]
-            hint = did_you_mean(blob, dict.fromkeys(blobs), "name one of its blobs, or the branch itself for its seam")
+            blobs = [name for name in there if owner(placed, name)]
+            hint = did_you_mean(blob, blobs, "name one of its blobs, or the branch itself for its seam")
             raise GraphError(f"branch {prefix!r} is to read {blob!r}, which is no blob of that branch; {hint}")
-        net[blob] = caffe().layers.Input()
+        net[blob] = there[blob] = caffe().layers.Input()
     return blob
 
 
@@ -218,7 +221,7 @@ def add_branch(
             named = ", ".join(map(repr, inputs))
             raise GraphError(
                 f"branch {prefix!r}: its builder has one input and no name for it, found {named}; say only what feeds "
-                f"it, as in --input {prefix}=BLOB"
+                f"it, as in {branch_option(prefix, either('input', 'reads'), 'BLOB')}"
             ) from None
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise GraphError(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Any, Deque, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..engine.caffe import TEST, TRAIN, Message
 from ..proto import Net, in_phase, net_of, phase_name
-from .makers import Bottom, Wires, carried, makers, rewired
+from .makers import Bottom, Source, Wires, carried, makers, rewired
 
 _OWN = ("name", "bottom", "top", "include", "exclude")
 """Fields of a layer that are no options of it."""
@@ -97,6 +97,8 @@ class _Net(NamedTuple):
 
 _Key = Tuple[str, str, int]
 """A layer's name, the phases that it is in, and which of several such it is."""
+_Deed = Tuple[FrozenSet[Tuple[str, Any]], Tuple[FrozenSet[Tuple[int, Source]], ...], int]
+"""What a layer does to what, whatever it is called: its options, what feeds its bottoms, how many tops it has."""
 
 
 def _keyed(net: Message) -> Dict[_Key, int]:
@@ -104,30 +106,34 @@ def _keyed(net: Message) -> Dict[_Key, int]:
     found: Dict[_Key, int] = {}
     # Where a net tells nothing apart by phases, a layer of one name is a layer of one name.
     count = Counter(layer.name for layer in net.layer)
+    numbers: Dict[Tuple[str, str], int] = defaultdict(int)
     for index, layer in enumerate(net.layer):
-        number = 0
         phase = _phases(layer) if count[layer.name] > 1 else ""
-        while (layer.name, phase, number) in found:
-            number += 1
-        found[layer.name, phase, number] = index
+        found[(layer.name, phase, numbers[layer.name, phase])] = index
+        numbers[layer.name, phase] += 1
     return found
 
 
 def _renamed(old: _Net, new: _Net, named: Mapping[int, int]) -> Dict[int, int]:
     """Pair the layers that only one net has by name; `named` are those of both. All by their indices."""
-    layers, taken = new.message.layer, set(named.values())
-    waiting = {index: options(layer) for index, layer in enumerate(layers) if index not in taken}
+    taken = set(named.values())
+    waiting: Dict[_Deed, Deque[int]] = defaultdict(deque)
+    for index, layer in enumerate(new.message.layer):
+        if index not in taken:
+            waiting[_deed(layer, new.made[index])].append(index)
     pairs, found = dict(named), {}
     for index, layer in enumerate(old.message.layer):
         if index in named:
             continue
-        does, reads, tops = options(layer), [carried(bottom, pairs) for bottom in old.made[index]], len(layer.top)
-        alike = (one for one, told in waiting.items() if told == does and new.made[one] == reads)
-        twin = next((one for one in alike if len(layers[one].top) == tops), None)
-        if twin is not None:
-            del waiting[twin]
-            pairs[index] = found[index] = twin
+        twins = waiting.get(_deed(layer, [carried(bottom, pairs) for bottom in old.made[index]]))
+        if twins:
+            pairs[index] = found[index] = twins.popleft()
     return found
+
+
+def _deed(layer: Message, bottoms: Sequence[Bottom]) -> _Deed:
+    reads = tuple(frozenset(bottom.items()) for bottom in bottoms)
+    return frozenset(options(layer).items()), reads, len(layer.top)
 
 
 def _changed(old: _Net, new: _Net, pairs: Mapping[int, int]) -> Dict[str, List[Change]]:
@@ -138,13 +144,13 @@ def _changed(old: _Net, new: _Net, pairs: Mapping[int, int]) -> Dict[str, List[C
     for before, after in pairs.items():
         one, other = old.message.layer[before], new.message.layer[after]
         wires = rewired(Wires(old.message, old.made[before]), Wires(new.message, new.made[after]), pairs)
-        told = [
+        changes = [
             *_compared(options(one), options(other)),
             *(Change(f"bottom[{position}]", first or None, second or None) for position, first, second in wires),
             *(_compared(_numbered("top", one.top), _numbered("top", other.top)) if one.name == other.name else ()),
             *_compared(shared.get(one.name, {}), sharing.get(other.name, {})),
         ]
-        found.setdefault(other.name, []).extend(told)
+        found.setdefault(other.name, []).extend(changes)
     return {name: changes for name, changes in found.items() if changes}
 
 
@@ -196,19 +202,28 @@ def _fields(message: Message, without: Tuple[str, ...] = ()) -> Dict[str, Any]:
     for field, value in message.ListFields():
         if field.name in without:
             continue
-        if field.label == field.LABEL_REPEATED and field.message_type is None:
-            found[field.name] = tuple(_told(field, one) for one in value)
-        elif field.message_type is not None:
-            several = field.label == field.LABEL_REPEATED
-            for position, one in enumerate(value if several else [value]):
-                path = f"{field.name}[{position}]" if several else field.name
-                found.update({f"{path}.{name}": inner for name, inner in _windows(_fields(one)).items()})
+        several = field.label == field.LABEL_REPEATED
+        if field.message_type is not None:
+            messages = {f"{field.name}[{at}]": one for at, one in enumerate(value)} if several else {field.name: value}
+            found.update(_fields_inside(messages))
+        elif several:
+            found[field.name] = tuple(_readable(field, one) for one in value)
         elif value != field.default_value:
-            found[field.name] = _told(field, value)
+            found[field.name] = _readable(field, value)
     return found
 
 
-def _told(field: Any, value: Any) -> Any:
+def _fields_inside(messages: Mapping[str, Message]) -> Dict[str, Any]:
+    """Return the fields of messages inside one, by their path; `messages` are these by the paths to them."""
+    return {
+        f"{path}.{name}": value
+        for path, message in messages.items()
+        for name, value in _windows(_fields(message)).items()
+    }
+
+
+def _readable(field: Any, value: Any) -> Any:
+    """Return a value as prototxt has it: one of an enumeration by its name."""
     return value if field.enum_type is None else field.enum_type.values_by_number[value].name
 
 
@@ -216,12 +231,17 @@ def _windows(fields: Dict[str, Any]) -> Dict[str, Any]:
     """Write the window of a convolution or pooling in one way: `kernel_h` and `kernel_w` as `kernel_size`."""
     for stem in ("kernel", "stride", "pad", "dilation"):
         name = "kernel_size" if stem == "kernel" else stem
-        height, width = fields.pop(f"{stem}_h", None), fields.pop(f"{stem}_w", None)
-        sides = fields.pop(name, None) if height is None and width is None else (height or 0, width or 0)
-        if sides is None:
-            continue
-        sides = sides if isinstance(sides, tuple) else (sides,)
-        sides = sides[:1] if len(set(sides)) == 1 else sides
-        if sides != _PLAIN.get(stem):
+        sides = _sides(fields.pop(name, None), fields.pop(f"{stem}_h", None), fields.pop(f"{stem}_w", None))
+        if sides and sides != _PLAIN.get(stem):
             fields[name] = sides
     return fields
+
+
+def _sides(sides: Any, height: Optional[int], width: Optional[int]) -> Tuple[int, ...]:
+    """Return a window's sides, one number for equal ones; () where nothing is said of them."""
+    if height is not None or width is not None:
+        sides = (height or 0, width or 0)
+    elif sides is None:
+        return ()
+    listed: Tuple[int, ...] = sides if isinstance(sides, tuple) else (sides,)
+    return listed[:1] if len(set(listed)) == 1 else listed

@@ -10,6 +10,7 @@ from ..layers import infer
 from ..layers.roles import has_learned_top, is_input, is_open_input, reads_data
 from ..names import free
 from ..proto import of_phase
+from ..spelling import option
 
 
 def data_layers(net: Message, phase: int) -> List[Message]:
@@ -60,7 +61,7 @@ def fed(net: Message, phase: int, shapes: Mapping[str, Sequence[int]], source: s
             if top not in shapes:
                 raise GraphError(
                     f"{source}: the shape of the input {top!r} is not known from the definition; give it, as in "
-                    f"--shape {top}=1,3,224,224"
+                    f"{option('shapes', {top: (1, 3, 224, 224)}, flag='shape')}"
                 )
             _add_input(result, top, shapes[top], taken)
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, Optional, Set
+from typing import Callable, Dict, List, Mapping, Set
 
 from ..engine.caffe import Message
 from ..errors import GraphError
@@ -19,13 +19,7 @@ def renamed(net: Message, change: Change, inputs: Mapping[str, str] = {}) -> Mes
     its own, for others may read the blob too; the layers after it read that top.
     Raises GraphError where a layer makes another blob of the name that an input has outside: the two would be one.
     """
-    for blob, outer in inputs.items():
-        maker = _maker(net, change, blob, outer)
-        if maker is not None:
-            raise GraphError(
-                f"what feeds its input {blob!r} is called {outer!r}, and so would be the top of its layer "
-                f"{maker.name!r} ({maker.type}): feed it from a blob of another name"
-            )
+    _require_apart(net, change, inputs)
     result = copied(net)
     now: Dict[str, str] = dict(inputs)
     for layer in result.layer:
@@ -40,9 +34,20 @@ def renamed(net: Message, change: Change, inputs: Mapping[str, str] = {}) -> Mes
     return result
 
 
-def _maker(net: Message, change: Change, blob: str, outer: str) -> Optional[Message]:
-    """Return the layer whose top would get the name `outer`, but for those that work in place on the input `blob`."""
-    return next((layer for layer in net.layer for top in layer.top if change(top) == outer and top != blob), None)
+def _require_apart(net: Message, change: Change, inputs: Mapping[str, str]) -> None:
+    """Raise GraphError where a top would get the name that an input has outside; to work in place on it is no clash."""
+    fed_by: Dict[str, List[str]] = {}
+    for blob, outer in inputs.items():
+        fed_by.setdefault(outer, []).append(blob)
+    for layer in net.layer if inputs else ():
+        for top in layer.top:
+            outer = change(top)
+            others = [blob for blob in fed_by.get(outer, ()) if blob != top]
+            if others:
+                raise GraphError(
+                    f"what feeds its input {others[0]!r} is called {outer!r}, and so would be the top of its layer "
+                    f"{layer.name!r} ({layer.type}): feed it from a blob of another name"
+                )
 
 
 def names_in(net: Message) -> Set[str]:

@@ -6,7 +6,7 @@ import os
 import subprocess
 from html import escape
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import proto
 from ..engine.caffe import TEST, TRAIN, Message
@@ -102,14 +102,13 @@ def _graph(shown: Picture) -> str:
         node_attr={"fontname": "Helvetica", "fontcolor": _INK, "fontsize": "12", "margin": "0.14,0.07"},
         edge_attr={"fontname": "Helvetica", "fontcolor": "#52606d", "color": "#52606d", "fontsize": "10"},
     )
-    for place, branch in enumerate(["", *shown.branches]):
-        own = [(number, box) for number, box in enumerate(shown.boxes) if box.branch == branch]
-        if not branch:
-            _add_boxes(digraph, own)
-            continue
+    boxes: Dict[str, List[Tuple[int, Box]]] = {branch: [] for branch in ["", *shown.branches]}
+    for number, box in enumerate(shown.boxes):
+        boxes[box.branch].append((number, box))
+    _add_boxes(digraph, boxes.pop(""))
+    for place, (branch, own) in enumerate(boxes.items(), 1):
         with digraph.subgraph(name=f"cluster_{place}") as frame:
-            told = ", ".join(filter(None, shown.branches[branch]))
-            heading = f"<B>{_text(branch)}</B>  {told}"
+            heading = f"<B>{_text(branch)}</B>  {', '.join(filter(None, shown.branches[branch]))}"
             look = {"style": "filled,rounded", "fillcolor": _FRAME, "color": "#9aa5b1", "margin": "14"}
             frame.attr(label=f"<{heading}>", labeljust="l", fontsize="13", **look)
             _add_boxes(frame, own)
@@ -118,7 +117,7 @@ def _graph(shown: Picture) -> str:
     return str(digraph.source)
 
 
-def _add_boxes(graph: Any, boxes: Sequence[Any]) -> None:
+def _add_boxes(graph: Any, boxes: Sequence[Tuple[int, Box]]) -> None:
     for number, box in boxes:
         graph.node(str(number), label=_label(box), **_SHAPES[box.kind], **_STATES[box.state])
 
@@ -152,5 +151,5 @@ def _drawn(text: str, kind: str) -> bytes:
     except graphviz.ExecutableNotFound:
         raise FileNotFoundError(os.fspath("dot")) from None
     except subprocess.CalledProcessError as error:
-        told = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else str(error.stderr)
-        raise NetbuildError(f"Graphviz could not draw the net: {told.strip().splitlines()[-1:]}") from None
+        output = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else str(error.stderr)
+        raise NetbuildError(f"Graphviz could not draw the net: {output.strip().splitlines()[-1:]}") from None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any, Dict, List, Sequence, Tuple
 
-from ..engine.caffe import Message
 from ..graph.differences import options
 from ..graph.flow import Flow
-from ..layers import Inferred
+from ..graph.view import NetView
 
 Group = Tuple[int, ...]
 """A layer and those that work in place on its top, by their indices in the net."""
@@ -23,14 +22,12 @@ def alone(part: Group) -> Run:
     return [[part]]
 
 
-def modules(
-    net: Message, parts: Sequence[Group], groups: Sequence[Sequence[Group]], flow: Flow, shapes: Inferred
-) -> List[Run]:
+def modules(view: NetView, parts: Sequence[Group], groups: Sequence[Sequence[Group]]) -> List[Run]:
     """Return the parts with those of each group put together, in the net's order."""
     grouped = {part for group in groups for part in group}
     runs = [alone(part) for part in parts if part not in grouped]
     for group in groups:
-        runs += _runs(net, _between_gates(group, flow), shapes)
+        runs += _runs(view, _between_gates(group, view.flow))
     return sorted(runs, key=lambda run: run[0][0][0])
 
 
@@ -39,38 +36,36 @@ def _between_gates(group: Sequence[Group], flow: Flow) -> List[Module]:
     inside = {index for part in group for index in part}
     read = [{source for index in part for source in flow.sources[index]} for part in group]
     last_reader = {source: number for number, sources in enumerate(read) for source in sources}
-    cut: List[Module] = [[]]
-    needed = -1
+    modules: List[Module] = [[]]
+    # The last part that reads a blob which is there by now.
+    on_its_way = -1
     for number, part in enumerate(group):
         # What comes in from outside is as much on its way as what was made here.
-        coming_in = [last_reader[source] for source in read[number] - inside]
-        needed = max([needed, *coming_in])
-        cut[-1].append(part)
-        if needed <= number:
-            cut.append([])
-        made = [last_reader[index] for index in part if index in last_reader]
-        needed = max([needed, *made])
-    return [module for module in cut if module]
+        on_its_way = max([on_its_way, *(last_reader[source] for source in read[number] - inside)])
+        modules[-1].append(part)
+        if on_its_way <= number:
+            modules.append([])
+        on_its_way = max([on_its_way, *(last_reader.get(index, -1) for index in part)])
+    return [module for module in modules if module]
 
 
-def _runs(net: Message, found: Sequence[Module], shapes: Inferred) -> List[Run]:
+def _runs(view: NetView, modules: Sequence[Module]) -> List[Run]:
     runs: List[Run] = []
-    for single, chain in groupby(found, key=lambda module: len(module) == 1):
+    for single, chain in groupby(modules, key=lambda module: len(module) == 1):
         if single:
             # A chain is one module of many parts.
             runs.append([[part for module in chain for part in module]])
         else:
-            runs += [list(equal) for _, equal in groupby(chain, key=lambda module: _likeness(net, module, shapes))]
+            runs += [list(equal) for _, equal in groupby(chain, key=lambda module: _likeness(view, module))]
     return runs
 
 
-def _likeness(net: Message, module: Module, shapes: Inferred) -> List[Any]:
+def _likeness(view: NetView, module: Module) -> List[Any]:
     """Return what two modules have in common that do the same to blobs of the same shape."""
-    layers = [index for part in module for index in part]
     made: Dict[str, Tuple[int, int]] = {}
     likeness: List[Any] = []
-    for number, index in enumerate(layers):
-        layer = net.layer[index]
-        likeness.append((options(layer), [made.get(blob) for blob in layer.bottom], shapes.tops[index]))
+    for number, index in enumerate(index for part in module for index in part):
+        layer = view.by_index[index]
+        likeness.append((options(layer), [made.get(blob) for blob in layer.bottom], view.shapes.tops[index]))
         made.update({blob: (number, position) for position, blob in enumerate(layer.top)})
     return likeness

@@ -9,7 +9,7 @@ from .. import names
 from ..costs.sizes import with_sizes
 from ..costs.summary import LayerCost, size, sized_views, state, summary_of
 from ..engine.caffe import Message
-from ..graph.flow import Flow, in_place
+from ..graph.flow import Flow, in_place_blobs
 from ..graph.view import NetView
 from ..layers import Shape
 from .modules import Group, Run, alone, modules
@@ -62,19 +62,22 @@ def picture(net: Message, *, phase: int, prefixes: Sequence[str] = (), collapse:
     """
     of_phases = sized_views(net, {})
     summary = summary_of(net, of_phases, prefixes)
-    # A phase that nothing feeds was not reckoned, and can be drawn.
+    # A phase that nothing feeds is not in the summary, and can be drawn.
     view = of_phases[phase] if phase in of_phases else with_sizes(NetView(net, phase), {}, None)
     parts = _parts(view)
     kind = {part: _kind(view, part) for part in parts}
-    runs = [alone(part) for part in parts]
-    if collapse:
-        groups = _of_branches(net, parts, summary.branches) or _towards_ends(parts, kind, view.flow)
-        runs = modules(net, parts, groups, view.flow, view.shapes)
+    runs = _collapsed(view, parts, kind, summary.branches) if collapse else [alone(part) for part in parts]
     costs = {one.index: one for one in summary.layers}
     boxes = [_box(net, run, costs, summary.branches, kind) for run in runs]
     place = {index: number for number, box in enumerate(boxes) for index in box.layers}
     branches = {total.branch: (total.state, total.size) for total in summary.totals if total.branch}
     return Picture(net.name, boxes, _arrows(view, place), branches)
+
+
+def _collapsed(view: NetView, parts: Sequence[Group], kind: Mapping[Group, str], branches: Sequence[str]) -> List[Run]:
+    """Return the parts put together within each branch, or of a net without branches on the way to each end."""
+    groups = _of_branches(view.net, parts, branches) or _towards_ends(parts, kind, view.flow)
+    return modules(view, parts, groups)
 
 
 def _of_branches(net: Message, parts: Sequence[Group], branches: Sequence[str]) -> List[List[Group]]:
@@ -93,7 +96,7 @@ def _parts(view: NetView) -> List[Group]:
     members: Dict[int, List[int]] = {}
     for index, layer in view.layers:
         sources = view.flow.sources[index]
-        alters = bool(layer.top) and all(in_place(layer, top) for top in layer.top)
+        alters = bool(layer.top) and in_place_blobs(layer).issuperset(layer.top)
         home[index] = home[sources[0]] if alters and sources else index
         members.setdefault(home[index], []).append(index)
     return [tuple(layers) for layers in members.values()]
@@ -109,12 +112,13 @@ def _kind(view: NetView, part: Group) -> str:
 
 def _towards_ends(parts: Sequence[Group], kind: Mapping[Group, str], flow: Flow) -> List[List[Group]]:
     """Return the parts that lead to the net's last end, and those that lead only to an earlier one: auxiliary heads."""
-    taken: Set[Group] = set()
+    inner = {part[0]: part for part in parts if kind[part] == "layer"}
+    seen: Set[int] = set()
     groups: List[List[Group]] = []
     for end in reversed([part for part in parts if kind[part] == "end"]):
-        behind = flow.behind(end)
-        groups.append([part for part in parts if kind[part] == "layer" and part[0] in behind and part not in taken])
-        taken.update(groups[-1])
+        behind = flow.behind(end, beyond=seen)
+        groups.append([inner[index] for index in sorted(behind) if index in inner])
+        seen |= behind
     return groups
 
 
@@ -157,11 +161,11 @@ def _local(net: Message, index: int, branch: str) -> str:
 
 def _arrows(view: NetView, place: Mapping[int, int]) -> List[Arrow]:
     arrows: Dict[Arrow, None] = {}
-    for (blob, writer), readers in view.flow.readers.items():
-        made = dict(zip(view.by_index[writer].top, view.shapes.tops[writer]))
+    for blob, readers in view.flow.readers.items():
+        source = place[blob[1]]
         for reader in readers:
-            if place[writer] != place[reader]:
-                arrows[Arrow(place[writer], place[reader], _sides(made.get(blob)))] = None
+            if place[reader] != source:
+                arrows[Arrow(source, place[reader], _sides(view.made[blob]))] = None
     return list(arrows)
 
 
