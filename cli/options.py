@@ -113,7 +113,7 @@ classes_option = click.option(
     "--classes",
     type=click.IntRange(1),
     metavar="N",
-    help="For a builder: the net that trains, with this number of classes.",
+    help="For a builder: the net that trains, with N classes.",
 )
 gpu_option = click.option("--gpu", type=int, metavar="N", help="Run Caffe on this GPU.  [default: on the CPU]")
 
@@ -124,7 +124,7 @@ def workers_options(function: Function) -> Function:
         "--workers",
         type=click.IntRange(1),
         metavar="N",
-        help="Processes that compute features.  [default: one for each core]",
+        help="Number of processes.  [default: one for each core]",
     )
     scheduler = click.option(
         "--scheduler", metavar="tcp://HOST:PORT", help="Compute the features on this Dask cluster."
