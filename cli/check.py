@@ -7,10 +7,10 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import click
 
 from netbuild import proto
+from netbuild.branches.declared import images_of
 from netbuild.branches.prototxt import seams
 from netbuild.branches.source import alone, prototxts
 from netbuild.branches.table import find_builder
-from netbuild.branches.told import images_of
 from netbuild.engine.caffe import TEST, Message
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems, remarks

@@ -62,7 +62,7 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
     from netbuild.doctor.table import SELF_TESTS
 
     status = click.style(f"{outcome.status:8}", fg={PASSED: GOOD, FAILED: BAD}.get(outcome.status, ODD))
-    yield f"{status} {outcome.name}" + printable(f": {outcome.told}" if outcome.told else "")
+    yield f"{status} {outcome.name}" + printable(f": {outcome.detail}" if outcome.detail else "")
     if outcome.status == FAILED:
         test = SELF_TESTS[outcome.name]
         yield f"         concerns {test.whom}"

@@ -22,7 +22,8 @@ from netbuild.errors import GraphError
 from netbuild.graph.feed import with_inputs
 from netbuild.graph.view import NetView
 from netbuild.layers import survey
-from netbuild.layers.costs import multiply_adds, values
+from netbuild.layers.costs import multiply_adds
+from netbuild.layers.lengths import values
 
 PUBLISHED = {
     # builder: (classes, learnt parameters, multiply-adds in units of 10**9), from the papers, their model zoos' pages and

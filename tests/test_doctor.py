@@ -115,7 +115,7 @@ def test_each_self_test_sees_another_computation():
     found = list(child.run("jobs:outcomes", nets=nets))
     assert [outcome.name for outcome in found] == list(SELF_TESTS) == list(OTHERWISE)
     assert [outcome.name for outcome in found if outcome.status != "failed"] == []
-    wordings = {outcome.name: outcome.told for outcome in found}
+    wordings = {outcome.name: outcome.detail for outcome in found}
     assert wordings["frozen blobs stay"].startswith("frozen blob conv[0]: expected ")
     # In these three another computation takes other shapes, too.
     otherwise_shaped = {"InnerProduct", "Scale", "Concat"}
@@ -128,17 +128,17 @@ def test_an_abort_is_one_self_tests_failure():
     nets[3] = (nets[3][0], "layer { type: 'Nonsense' name: 'y' }")
     found = list(child.run("jobs:outcomes", nets=nets))
     assert [outcome.status for outcome in found] == ["passed", "failed", "passed", "failed"]
-    assert "Caffe gave up: Unknown bottom blob" in found[1].told
-    assert "Caffe gave up: Check failed" in found[3].told
+    assert "Caffe gave up: Unknown bottom blob" in found[1].detail
+    assert "Caffe gave up: Check failed" in found[3].detail
 
 
 def test_what_needs_a_module_is_not_run_and_a_broken_expectation_fails():
     missing, raising, broken, not_a_number = child.run("jobs:outcomes_of_odd_ones")
     assert (missing.status, raising.status, broken.status) == ("not run", "failed", "failed")
-    assert missing.told == "no_such_module is not installed: pip install 'netbuild[hdf5]'"
-    assert raising.told.startswith("IndexError: only integers")
-    assert "; 96 of 96 values differ" in broken.told
-    assert "found nan" in not_a_number.told
+    assert missing.detail == "no_such_module is not installed: pip install 'netbuild[hdf5]'"
+    assert raising.detail.startswith("IndexError: only integers")
+    assert "; 96 of 96 values differ" in broken.detail
+    assert "found nan" in not_a_number.detail
 
 
 def written(path, text):

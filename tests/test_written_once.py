@@ -13,7 +13,7 @@ FORKS = {"Clip", "Normalize", "Permute", "Reverse", "Swish"}
 """Types that this machine's Caffe may not have."""
 
 BUILDERS = re.compile(
-    r"netbuild/(layers/table|blocks|fusion/(heads|joins|preparation)|branches/(?!prototxt|told|written|source)\w+)\.py"
+    r"netbuild/(layers/table|blocks|fusion/(heads|joins|preparation)|branches/(?!prototxt|declared|written|source)\w+)\.py"
 )
 """The table, and what writes layers."""
 

@@ -21,7 +21,7 @@ from ..layers.table import options
 from ..names import qualify
 from ..spelling import either
 from .branch import Branch, Builder, Input, OwnHead
-from .told import in_training_too, of_both_files, sources_of, told_by
+from .declared import declared_by, in_training_too, of_both_files, sources_of
 from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
@@ -137,7 +137,7 @@ def _features(net: Message, seam: str) -> Any:
         raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
     if not read:
         raise GraphError(f"the seam {seam!r} depends on no input of the net")
-    return features, {blob: told_by(made[blob], known.get(blob)) for blob in read}
+    return features, {blob: declared_by(made[blob], known.get(blob)) for blob in read}
 
 
 def _difference(one: Message, two: Message) -> str:
@@ -234,7 +234,7 @@ def _keep_apart(source: _Source, net: Any, bottom: Top) -> None:
 
 
 def _without_inputs(source: _Source, net: Message) -> Message:
-    feeding = {told.layer for told in source.inputs.values()}
+    feeding = {declared.layer for declared in source.inputs.values()}
     return type(net)(layer=[layer for layer in without_inputs(net).layer if layer.name not in feeding])
 
 

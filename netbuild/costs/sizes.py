@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 from ..data.images import pillow
 from ..data.listing import first_paths
@@ -11,10 +11,11 @@ from ..errors import GraphError, some
 from ..files import existing_file
 from ..graph.view import NetView
 from ..layers import survey_layers
+from ..layers.lengths import Known
 from ..layers.roles import is_filled, is_input, reads_list
 from ..spelling import name_of
 
-_Sizes = Dict[str, Tuple[Optional[int], ...]]
+_Sizes = Dict[str, Known]
 
 
 def with_sizes(view: NetView, sizes: Mapping[str, Sequence[int]], batch: Optional[int]) -> NetView:
@@ -24,19 +25,26 @@ def with_sizes(view: NetView, sizes: Mapping[str, Sequence[int]], batch: Optiona
     image is looked at where it is there. Raises GraphError for a shape given to a blob that is no input.
     """
     sources = [(index, layer) for index, layer in view.layers if is_input(layer) or is_filled(layer)]
-    tops = [top for _, layer in sources for top in layer.top]
+    _require_inputs(sizes, [top for _, layer in sources for top in layer.top])
+    declared = {name: shape for name, shape in survey_layers(sources)[0].blobs.items() if shape is not None}
+    known = {**declared, **{name: tuple(shape) for name, shape in sizes.items()}}
+    known.update(_sizes_of_lists([layer for _, layer in sources], known))
+    if batch is None and sizes:
+        batch = next(iter(sizes.values()))[0]
+    return view.with_inputs({name: _of_batch(shape, batch) for name, shape in known.items()})
+
+
+def _require_inputs(sizes: Iterable[str], tops: Sequence[str]) -> None:
+    """Raise GraphError for a name that is no input."""
     for name in sizes:
         if name not in tops:
             option = name_of("shapes", flag="shape")
             raise GraphError(f"{option} {name}: the net has no such input; it has {some(tops)}")
-    known = {**survey_layers(sources)[0].blobs, **sizes}
-    found = {name: tuple(shape) for name, shape in known.items() if shape is not None}
-    found.update(_sizes_of_lists([layer for _, layer in sources], found))
-    if batch is None and sizes:
-        batch = next(iter(sizes.values()))[0]
-    return view.with_inputs(
-        {name: (batch or shape[0], *shape[1:]) if shape else shape for name, shape in found.items()}
-    )
+
+
+def _of_batch(shape: Known, batch: Optional[int]) -> Known:
+    """Return the shape with another first axis; one without axes stays."""
+    return (batch or shape[0], *shape[1:]) if shape else shape
 
 
 def _sizes_of_lists(layers: Sequence[Message], known: _Sizes) -> _Sizes:

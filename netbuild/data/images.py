@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from ..branches.branch import Cut
-from ..branches.told import cut_of
+from ..branches.declared import cut_of
 from ..engine.caffe import TEST, Message
 from ..errors import NetbuildError
 from ..files import PathLike, existing_file

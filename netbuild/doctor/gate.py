@@ -48,7 +48,7 @@ def doubts(concerned: Mapping[str, str], gpu: Optional[int], force: bool) -> Ite
             continue
         sentence = (
             f"{concerned[outcome.name]}: this Caffe computes it wrong: it fails the self-test {outcome.name!r} "
-            f"({outcome.told}); {SELF_TESTS[outcome.name].remedy()}"
+            f"({outcome.detail}); {SELF_TESTS[outcome.name].remedy()}"
         )
         if not force:
             raise CaffeError(f"{sentence}; {option('force', True)} trains all the same")

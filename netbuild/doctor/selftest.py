@@ -54,7 +54,7 @@ class Outcome:
     name: str
     status: str
     """`passed`, `failed` or `not run`."""
-    told: str = ""
+    detail: str = ""
     """What was expected and found, or why it was not run."""
 
 

@@ -24,7 +24,7 @@ def require_taken(fusion: Fusion, built: Built, sources: Mapping[str, DataSource
     `sources` gives each input of the net its data. A size that the caller decided by an option of the source, or by
     a BranchSpec's `shape`, is none of this.
     """
-    for blob, told in built.inputs.items():
+    for blob, declared in built.inputs.items():
         source = sources[blob]
         if blob in built.uneven and (source.input.mean or source.input.scale != 1 or source.all_mean_file):
             raise GraphError(
@@ -34,25 +34,25 @@ def require_taken(fusion: Fusion, built: Built, sources: Mapping[str, DataSource
             )
         if source.input.test is None and source.input.train is None:
             # A cut that the branches dispute is not decided by an input that tells none.
-            source.require_decided(told.disputed)
-        found, expected = source.size(), expected_size(told, source)
+            source.require_decided(declared.disputed)
+        found, expected = source.size(), expected_size(declared, source)
         if found != expected:
             _require_same_weights(fusion, built, blob, found, expected)
 
 
-def expected_size(told: Input, source: DataSource) -> Size:
+def expected_size(declared: Input, source: DataSource) -> Size:
     """Return the shape that the branches see in TEST by what they tell, and the source's where they do not."""
     found = source.size()
-    if told.shape is not None and len(told.shape) != 3:
-        return told.shape
+    if declared.shape is not None and len(declared.shape) != 3:
+        return declared.shape
     if len(found) != 3:
         return found
-    channels, *sides = told.seen
-    known = [channels if source.color is None else None, *(sides if _is_as_told(source) else (None, None))]
+    channels, *sides = declared.seen
+    known = [channels if source.color is None else None, *(sides if _is_as_declared(source) else (None, None))]
     return tuple(own if length is None else length for length, own in zip(known, found))
 
 
-def _is_as_told(source: DataSource) -> bool:
+def _is_as_declared(source: DataSource) -> bool:
     return source.crop is None and source.resize is None
 
 
@@ -70,7 +70,7 @@ def _require_same_weights(fusion: Fusion, built: Built, blob: str, found: Size, 
 
 def _weights(fusion: Fusion, built: Built, blob: str, size: Size) -> Dict[str, Optional[List[Shape]]]:
     """Return the shapes of the parameters of each frozen layer where one input is of this size."""
-    sizes = {name: told.shape for name, told in built.inputs.items() if told.shape is not None}
+    sizes = {name: declared.shape for name, declared in built.inputs.items() if declared.shape is not None}
     batches = {name: (1, *shape) for name, shape in {**sizes, blob: size}.items()}
     net = with_inputs(only_phase(built.message, TEST), batches)
     params = survey(net, TEST)[0].params

@@ -6,33 +6,33 @@ import dataclasses
 from typing import Dict, List, Mapping, Tuple
 
 from ..branches.branch import Input
-from ..branches.told import cut_text, described, values_text
+from ..branches.declared import cut_text, described, values_text
 from ..engine.caffe import TEST, TRAIN
 from ..layers import any_batch_text
 from ..spelling import either
 from .accord import expected_size
-from .source import AS_IT_IS, AS_TOLD, DataSource
+from .source import AS_DECLARED, AS_IT_IS, DataSource
 
 
-def notes(blob: str, doubts: Mapping[str, str], told: Input, given: DataSource) -> List[str]:
+def notes(blob: str, doubts: Mapping[str, str], declared: Input, given: DataSource) -> List[str]:
     """Return what to say of one input and its data, as the caller gave it; `doubts` is what its branches leave open
-    (`Built.doubts`), `told` what they tell (`Built.inputs`).
+    (`Built.doubts`), `declared` what they declare (`Built.inputs`).
 
     What the caller has decided is not said.
     """
-    source = given.of_input(told)
+    source = given.of_input(declared)
     if source.kind in AS_IT_IS:
-        return _to_prepare(blob, doubts, source) if given.input is AS_TOLD else []
-    if source.input != told:
-        return _otherwise(blob, told, source)
+        return _to_prepare(blob, doubts, source) if given.input is AS_DECLARED else []
+    if source.input != declared:
+        return _otherwise(blob, declared, source)
     open_ones = [sentence for option, sentence in doubts.items() if not _decided(option, source)]
     said = [f"input {blob!r}: {sentence}" for sentence in open_ones]
     return [*said, *(_sizes(blob, source) if source.kind == "image" else _to_store(blob, source))]
 
 
-def _otherwise(blob: str, told: Input, source: DataSource) -> List[str]:
+def _otherwise(blob: str, declared: Input, source: DataSource) -> List[str]:
     """Return in what a source prepares its images otherwise than the branches tell, but for its own options."""
-    said = _differing(told, source)
+    said = _differing(declared, source)
     if not said:
         return []
     found, expected = ("; ".join(texts) for texts in zip(*said.values()))
@@ -43,25 +43,25 @@ def _otherwise(blob: str, told: Input, source: DataSource) -> List[str]:
     ]
 
 
-def _differing(told: Input, source: DataSource) -> Dict[str, Tuple[str, str]]:
+def _differing(declared: Input, source: DataSource) -> Dict[str, Tuple[str, str]]:
     """Return what a source does and what the branches tell, in words: of values, and of the cut in each phase."""
     found: Dict[str, Tuple[str, str]] = {}
-    if told.prepared and not source.mean_file:
-        found["values"] = values_text(_short(source.input)), values_text(_short(told))
-    size, expected = source.size(), expected_size(told, source)
+    if declared.prepared and not source.mean_file:
+        found["values"] = values_text(_short(source.input)), values_text(_short(declared))
+    size, expected = source.size(), expected_size(declared, source)
     found["size"] = any_batch_text((None, *size)), any_batch_text((None, *expected))
-    shape = told.shape or source.input.shape
-    as_told = dataclasses.replace(source, input=dataclasses.replace(told, shape=shape, disputed=()))
+    shape = declared.shape or source.input.shape
+    as_told = dataclasses.replace(source, input=dataclasses.replace(declared, shape=shape, disputed=()))
     for name, phase in (("TRAIN", TRAIN), ("TEST", TEST)):
-        if told.cut(phase) and not told.disputed:
+        if declared.cut(phase) and not declared.disputed:
             cuts = [cut_text(one.cut(phase)) for one in (source, as_told)]
             found[name] = f"in {name} {cuts[0]}", f"in {name} {cuts[1]}"
     return {name: texts for name, texts in found.items() if texts[0] != texts[1]}
 
 
-def _short(told: Input) -> Input:
+def _short(declared: Input) -> Input:
     """Return the same with one mean where those of all channels are equal."""
-    return dataclasses.replace(told, mean=told.mean[:1]) if len(set(told.mean)) == 1 else told
+    return dataclasses.replace(declared, mean=declared.mean[:1]) if len(set(declared.mean)) == 1 else declared
 
 
 def _decided(option: str, source: DataSource) -> bool:
@@ -72,8 +72,10 @@ def _decided(option: str, source: DataSource) -> bool:
 
 def _to_prepare(blob: str, doubts: Mapping[str, str], source: DataSource) -> List[str]:
     """Return how the caller has to prepare what the net takes as it is; nothing where all take any values alike."""
-    told = source.input
-    wanted = dataclasses.replace(told, train=None, test=told.test if told.test and any(told.test) else None)
+    declared = source.input
+    wanted = dataclasses.replace(
+        declared, train=None, test=declared.test if declared.test and any(declared.test) else None
+    )
     if wanted == dataclasses.replace(wanted, mean=(), scale=1.0, mean_file=None, test=None):
         return []
     say = f"data of kind {source.kind} is taken as it is; give {blob!r} images that are {described(wanted)}"

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from google.protobuf import text_format
 
 from .. import names, proto
+from ..branches.branch import Input
 from ..data.lists import count_images
 from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean, some
@@ -26,7 +27,7 @@ from ..spelling import option
 from .accord import require_taken
 from .doubts import notes
 from .layers import data_layers
-from .source import AS_IT_IS, AS_TOLD, DataSource
+from .source import AS_DECLARED, AS_IT_IS, DataSource
 from .stamp import is_as_written, stamped
 
 SOLVER: Mapping[str, Any] = {
@@ -106,16 +107,16 @@ def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
 def _say(built: Built, source: Sources) -> None:
     """Give a NetbuildWarning for all that is to be said of the data: what no branch tells, what is done otherwise."""
     given = _given(built, source)
-    for blob, told in built.inputs.items():
-        for sentence in notes(blob, built.doubts[blob], told, given[blob]):
+    for blob, declared in built.inputs.items():
+        for sentence in notes(blob, built.doubts[blob], declared, given[blob]):
             warnings.warn(sentence, NetbuildWarning, stacklevel=3)
 
 
 def _by_input(fusion: Fusion, built: Built, source: Sources) -> Dict[str, DataSource]:
     """Return the source of each input and further label, with what the branches tell of its images."""
-    told = built.inputs
-    first = next(iter(told.values()))
-    sources = {blob: one.of_input(told.get(blob, first)) for blob, one in _given(built, source).items()}
+    declared = built.inputs
+    first = next(iter(declared.values()))
+    sources = {blob: one.of_input(declared.get(blob, first)) for blob, one in _given(built, source).items()}
     require_taken(fusion, built, sources)
     return sources
 
@@ -124,15 +125,20 @@ def _given(built: Built, source: Sources) -> Dict[str, DataSource]:
     """Return the source of each input and further label, in the order in which the branches read them."""
     inputs = built.inputs
     if isinstance(source, DataSource):
-        if len(inputs) > 1 and source.kind not in AS_IT_IS:
-            raise GraphError(f"the net has the inputs {' and '.join(inputs)}; give each a source of its own")
-        if len(inputs) == 1 or source.input is AS_TOLD:
-            return dict.fromkeys(inputs, source)
-        return {blob: dataclasses.replace(source, input=told) for blob, told in inputs.items()}
+        return _for_all(inputs, source)
     missing, unknown = sorted(set(inputs) - set(source)), sorted(set(source) - set(inputs) - set(built.labels))
     if missing or (unknown and built.labels):
         raise GraphError(f"the net reads {', '.join([*inputs, *built.labels])}; the data is for {', '.join(source)}")
     return {blob: source[blob] for blob in [*inputs, *built.labels] if blob in source}
+
+
+def _for_all(inputs: Mapping[str, Input], source: DataSource) -> Dict[str, DataSource]:
+    """Return one source as that of each input."""
+    if len(inputs) > 1 and source.kind not in AS_IT_IS:
+        raise GraphError(f"the net has the inputs {' and '.join(inputs)}; give each a source of its own")
+    if len(inputs) == 1 or source.input is AS_DECLARED:
+        return dict.fromkeys(inputs, source)
+    return {blob: dataclasses.replace(source, input=declared) for blob, declared in inputs.items()}
 
 
 def solver(net_paths: Mapping[str, str], snapshot_prefix: str, overrides: Mapping[str, str]) -> Message:
@@ -281,14 +287,17 @@ def _keeps(path: Path, new: Message, given: Mapping[str, str]) -> bool:
             f"solver {str(path)!r}: was edited, or is not netbuild's, and would be kept, so that {what} had no effect; "
             f"edit it, name another folder, or let {option('force', True)} replace it"
         )
-    differing = [name for name in differing if name not in NET_FIELDS]
+    _say_kept(path, [name for name in differing if name not in NET_FIELDS])
+    return True
+
+
+def _say_kept(path: Path, differing: Sequence[str]) -> None:
     if differing:
         text = (
             f"kept {path}, which was edited, or is not netbuild's (other {', '.join(differing)}); "
             f"{option('force', True)} replaces it"
         )
-        warnings.warn(text, NetbuildWarning, stacklevel=3)
-    return True
+        warnings.warn(text, NetbuildWarning, stacklevel=4)
 
 
 def _net_names(solver: Message) -> List[str]:

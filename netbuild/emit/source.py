@@ -10,7 +10,7 @@ from ..engine.caffe import TEST, TRAIN
 from ..errors import GraphError
 from ..spelling import branch_option, either, name_of
 
-AS_TOLD: Input = Input(None)
+AS_DECLARED: Input = Input(None)
 """The input of a source that is to prepare images as the branches tell."""
 KINDS = ("image", "lmdb", "leveldb", "hdf5", "input")
 """Where data comes from: a list of image files, a database, a list of HDF5 files, or the caller's memory."""
@@ -32,7 +32,7 @@ class DataSource:
         ('image', 64, 20)
     """
 
-    input: Input = AS_TOLD
+    input: Input = AS_DECLARED
     """How images are prepared; by default as the branches that read them tell."""
     kind: str = "image"
     """Where data comes from: 'image' (a list of files), 'lmdb', 'leveldb', 'hdf5' (a list of files), or 'input' (your
@@ -68,7 +68,7 @@ class DataSource:
         if min(self.train_batch, self.test_batch) < 1:
             raise GraphError("a batch needs at least 1 image")
         self._require_sizes()
-        if self.input is AS_TOLD:
+        if self.input is AS_DECLARED:
             return
         if self.kind not in AS_IT_IS and len(self.shape) != 3:
             raise GraphError(f"images have a shape C,H,W; found {','.join(map(str, self.shape))}")
@@ -123,9 +123,9 @@ class DataSource:
     def _require_croppable(self) -> None:
         for phase in (TRAIN, TEST):
             resize, crop, _ = self.cut(phase)
-            told = self.input.cut(phase)
+            declared = self.input.cut(phase)
             # Of the shape that a net sees, a crop is made smaller; how large the images were nobody tells then.
-            limit = resize or (None if told is not None and told.crop else self.shape[1:])
+            limit = resize or (None if declared is not None and declared.crop else self.shape[1:])
             if crop and limit and crop > min(limit):
                 raise GraphError(
                     f"a crop of {crop} is larger than the image, {'resized to ' if resize else ''}"
@@ -134,7 +134,7 @@ class DataSource:
 
     @property
     def shape(self) -> Tuple[int, ...]:
-        """The input's shape without N; raises GraphError where neither the branches nor the caller told it."""
+        """The input's shape without N; raises GraphError where neither the branches nor the caller declare it."""
         if self.input.shape is None:
             shape = either("--shape C,H,W", "BranchSpec(shape=(C, H, W))")
             raise GraphError(f"the shape of the input is not known from the branches' nets; give it: {shape}")
@@ -143,21 +143,21 @@ class DataSource:
 
     @property
     def all_mean_file(self) -> Optional[str]:
-        """The mean file, given here or told by the input."""
+        """The mean file, given here or declared by the input."""
         return self.mean_file or self.input.mean_file
 
-    def of_input(self, told: Input) -> DataSource:
-        """Return the source as it is for an input of which the branches tell `told`."""
-        return replace(self, input=told) if self.input is AS_TOLD else self
+    def of_input(self, declared: Input) -> DataSource:
+        """Return the source as it is for an input of which the branches declare this."""
+        return replace(self, input=declared) if self.input is AS_DECLARED else self
 
     def cut(self, phase: int) -> Cut:
-        """Return how much of an image the net sees in a phase: as said here, else as its source told."""
-        told = self.input.cut(phase) or Cut()
-        crop = told.crop if self.crop is None else self.crop
+        """Return how much of an image the net sees in a phase: as said here, else as its source declares."""
+        declared = self.input.cut(phase) or Cut()
+        crop = declared.crop if self.crop is None else self.crop
         resize = self.resize
         if self.kind == "image" and resize is None:
-            resize = told.resize or (self._sides() if self.input.resize and not crop else None)
-        mirror = told.mirror if self.mirror is None else self.mirror
+            resize = declared.resize or (self._sides() if self.input.resize and not crop else None)
+        mirror = declared.mirror if self.mirror is None else self.mirror
         return Cut(resize, crop or None, phase == TRAIN and mirror)
 
     def _sides(self) -> Tuple[int, int]:

@@ -1,72 +1,77 @@
-"""What a data layer has to give to each input of a net: what its readers tell of their images, put together."""
+"""What a data layer has to give to each input of a net: what its readers declare of their images, put together."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..branches.branch import Cut, Input
-from ..branches.told import values_text
+from ..branches.declared import values_text
 from ..errors import GraphError
+from ..layers.lengths import UnfitError, shape_text
+from ..layers.lengths import merged as agreed_shape
 from ..spelling import branch_option, either, name_of, option
 from .preparation import Reads, readers, uneven
 
 Readers = Mapping[str, Input]
-"""What the branches that read one input tell of it, by prefix."""
+"""What the branches that read one input declare of it, by prefix."""
 
 
 def merged(reads: Reads) -> Dict[str, Input]:
     """Return what a data layer has to give to each input of the net; a mean and scale that all readers share included.
 
     Raises GraphError where the readers of one input need different sizes. Where they were cut differently to one size
-    the result says so (`Input.disputed`): whoever makes the data layer must be told which it is to be.
+    the result says so (`Input.disputed`): whoever makes the data layer has to choose.
     """
     raw = uneven(reads)
     return {blob: _agreed(blob, known, raw=blob in raw) for blob, known in readers(reads).items()}
 
 
 def _agreed(blob: str, known: Readers, *, raw: bool) -> Input:
-    first = next((one for one in known.values() if one.prepared), next(iter(known.values()), Input(None)))
+    inputs = list(known.values())
+    first = next((one for one in inputs if one.prepared), next(iter(inputs), Input(None)))
     shape = _shape(blob, known)
     both = {phase: _cuts(known, phase) for phase in ("test", "train")}
     agreed = dataclasses.replace(
         first,
         shape=shape,
-        channels=None if shape else _only([one.seen[0] for one in known.values() if one.seen[0] is not None]),
+        channels=None if shape else _only(_declared(one.seen[0] for one in inputs)),
         test=_common(both["test"].values()),
         train=_common(both["train"].values()),
-        decoded=next((one.decoded for one in known.values() if one.decoded is not None), None),
-        from_database=any(one.from_database for one in known.values()),
-        root_folder=_only([one.root_folder for one in known.values() if one.root_folder]) or "",
+        decoded=next(iter(_declared(one.decoded for one in inputs)), None),
+        from_database=any(one.from_database for one in inputs),
+        root_folder=_only(filter(None, (one.root_folder for one in inputs))) or "",
         disputed=_disputed(both),
     )
     return dataclasses.replace(agreed, mean=(), scale=1.0, mean_file=None) if raw else agreed
 
 
+def _declared(values: Iterable[Any]) -> List[Any]:
+    """Return the values that are known."""
+    return [value for value in values if value is not None]
+
+
 def _shape(blob: str, known: Readers) -> Optional[Tuple[int, ...]]:
-    """Return the shape that all readers see, as far as each tells it; GraphError where they see different ones."""
-    shapes = {prefix: _seen(one) for prefix, one in known.items()}
-    told = [shape for shape in shapes.values() if shape is not None]
-    if not told:
+    """Return the shape that all readers see, as far as each declares it; GraphError where they see different ones."""
+    shapes = {prefix: shape for prefix, shape in ((prefix, _seen(one)) for prefix, one in known.items()) if shape}
+    if not shapes:
         return None
-    lengths = [{length for length in axis if length is not None} for axis in zip(*told)]
-    if len(set(map(len, told))) > 1 or any(len(found) > 1 for found in lengths):
-        listed = _listed({prefix: _size_text(shape) for prefix, shape in shapes.items() if shape is not None})
+    try:
+        agreed = agreed_shape(list(shapes.values()))
+    except UnfitError:
+        listed = _listed({prefix: shape_text(shape) for prefix, shape in shapes.items()})
         raise GraphError(
             f"the branches read the input {blob!r} in different sizes ({listed}): give one an input of its own "
             f"({branch_option('PREFIX', either('input', 'reads'), 'NAME')}), or one {name_of('shape')} to all"
-        )
-    return tuple(found.pop() for found in lengths) if all(lengths) else None
+        ) from None
+    lengths = _declared(agreed or ())
+    return tuple(lengths) if agreed is not None and len(lengths) == len(agreed) else None
 
 
-def _size_text(shape: Sequence[Optional[int]]) -> str:
-    return f"({', '.join('?' if length is None else str(length) for length in shape)})"
-
-
-def _seen(told: Input) -> Optional[Tuple[Optional[int], ...]]:
-    if told.shape is not None and len(told.shape) != 3:
-        return told.shape
-    return told.seen if any(told.seen) else None
+def _seen(declared: Input) -> Optional[Tuple[Optional[int], ...]]:
+    if declared.shape is not None and len(declared.shape) != 3:
+        return declared.shape
+    return declared.seen if any(declared.seen) else None
 
 
 def _cuts(known: Readers, phase: str) -> Dict[str, Cut]:
@@ -83,7 +88,7 @@ def _common(cuts: Iterable[Cut]) -> Optional[Cut]:
 
 
 def _sizes(cuts: Iterable[Cut]) -> List[Tuple[int, int]]:
-    """Return the sizes that are told: who takes images as they are stored does not know their size."""
+    """Return the sizes that are known: of images that are taken as they are stored nobody knows it."""
     return [cut.resize for cut in cuts if cut.resize]
 
 
@@ -112,21 +117,23 @@ def doubts(reads: Reads) -> Dict[str, Dict[str, str]]:
     a sentence for each option that decides it ('mean', 'mirror', 'resize', 'root_folder')."""
     found = {}
     for blob, known in readers(reads).items():
-        untold = _untold({prefix: blobs[blob] for prefix, blobs in reads.items() if blob in blobs})
-        said = {"mean": untold, "mirror": _mirrored(known), "resize": _stored(known), "root_folder": _roots(known)}
+        undeclared = _undeclared({prefix: blobs[blob] for prefix, blobs in reads.items() if blob in blobs})
+        said = {"mean": undeclared, "mirror": _mirrored(known), "resize": _stored(known), "root_folder": _roots(known)}
         found[blob] = {option: sentence for option, sentence in said.items() if sentence}
     return found
 
 
-def _untold(those: Mapping[str, Optional[Input]]) -> str:
+def _undeclared(those: Mapping[str, Optional[Input]]) -> str:
     """Return a sentence for the branches whose source does not tell mean and scale."""
-    untold = [prefix for prefix, told in those.items() if told is None or not told.prepared]
-    if not untold:
+    prepared = {prefix: one for prefix, one in those.items() if one is not None and one.prepared}
+    undeclared = [prefix for prefix in those if prefix not in prepared]
+    if not undeclared:
         return ""
-    teller = next(((prefix, told) for prefix, told in those.items() if told is not None and told.prepared), None)
-    who = f"the source of {' and of '.join(map(repr, untold))}" if untold != [""] else "the net"
-    taken = f"prepared as for {teller[0]!r} ({values_text(teller[1])})" if teller else "taken as raw pixels 0..255"
-    whose = untold[0]
+    who = f"the source of {' and of '.join(map(repr, undeclared))}" if undeclared != [""] else "the net"
+    taken = "taken as raw pixels 0..255"
+    for prefix, one in [*prepared.items()][:1]:
+        taken = f"prepared as for {prefix!r} ({values_text(one)})"
+    whose = undeclared[0]
     return (
         f"{who} does not tell how images were prepared; they are {taken}. Say "
         f"{branch_option(whose, 'mean', 'VALUE')} and {branch_option(whose, 'scale', 'FACTOR')} as in its training, or "

@@ -154,19 +154,29 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
     branches = _message(net)
     if not fusion.ensemble:
         require_frozen(branches, [prefix for prefix, part in parts.items() if part.frozen])
-    read = {blob for one in placed.values() for blob in one.reads}
-    joined = tuple(prefix for prefix, one in placed.items() if qualify(prefix, one.branch.seam) not in read)
+    joined = _joined(placed)
     naming = Naming(names_in(branches))
     top = join(net, [placed[prefix].branch for prefix in joined], _named(fusion, naming), naming)
     labels = _add_ends(net, fusion, [placed[prefix].branch for prefix in joined], top, naming, deploy=deploy)
     message = _message(net)
     built = Built(net, _opened(message, placed, labels), placed, joined, labels)
     _require_sound(built, fusion, message)
+    learned = frozen(built.message) if fusion.ensemble else learning(built.message, parts, _members(branches, placed))
+    return dataclasses.replace(built, message=learned)
+
+
+def _joined(placed: Mapping[str, Placed]) -> Tuple[str, ...]:
+    """Return the branches whose seam no other branch reads."""
+    read = {blob for one in placed.values() for blob in one.reads}
+    return tuple(prefix for prefix, one in placed.items() if qualify(prefix, one.branch.seam) not in read)
+
+
+def _members(branches: Message, placed: Mapping[str, Placed]) -> Dict[str, Set[str]]:
+    """Return the names of each branch's layers; those of a net alone are of the empty prefix."""
     members: Dict[str, Set[str]] = {prefix: set() for prefix in placed}
     for layer in branches.layer:
         members.setdefault(owner(placed, layer.name) or "", set()).add(layer.name)
-    learned = frozen(built.message) if fusion.ensemble else learning(built.message, parts, members)
-    return dataclasses.replace(built, message=learned)
+    return members
 
 
 def require_fitting(built: Built, how: Join, view: NetView) -> None:
@@ -196,17 +206,10 @@ def _require_read(prefix: str, blob: str, shape: Shape, expected: Sequence[int])
 
 
 def _parts(fusion: Fusion) -> Dict[str, BranchSpec]:
+    """Return the branches as they are to be built: those of an ensemble with their own classifiers."""
     parts = fusion.specs
     _require_distinct(list(parts))
-    if fusion.classes is not None and fusion.heads:
-        raise GraphError("classes is short for one head: give either classes or heads")
-    if fusion.classes is not None and fusion.classes < 1:
-        raise GraphError(f"{fusion.classes} classes: a classifier needs at least 1")
-    heads = fusion.all_heads
-    head_names = [head.name for head in heads]
-    if len(heads) > 1 and (None in head_names or len(set(head_names)) < len(heads)):
-        named = either("--head digit=10 --head parity=2", "heads=[Head(10, 'digit'), Head(2, 'parity')]")
-        raise GraphError(f"several heads need names of their own, as in {named}")
+    _require_heads(fusion)
     if not fusion.ensemble:
         return parts
     if fusion.heads:
@@ -217,6 +220,19 @@ def _parts(fusion: Fusion) -> Dict[str, BranchSpec]:
         prefix: dataclasses.replace(part, builder=partial(_classified, part.builder, fusion.classes))
         for prefix, part in parts.items()
     }
+
+
+def _require_heads(fusion: Fusion) -> None:
+    """Raise GraphError for classifiers that are given twice, have no classes, or share a name."""
+    if fusion.classes is not None and fusion.heads:
+        raise GraphError("classes is short for one head: give either classes or heads")
+    if fusion.classes is not None and fusion.classes < 1:
+        raise GraphError(f"{fusion.classes} classes: a classifier needs at least 1")
+    heads = fusion.all_heads
+    head_names = [head.name for head in heads]
+    if len(heads) > 1 and (None in head_names or len(set(head_names)) < len(heads)):
+        named = either("--head digit=10 --head parity=2", "heads=[Head(10, 'digit'), Head(2, 'parity')]")
+        raise GraphError(f"several heads need names of their own, as in {named}")
 
 
 def _classified(

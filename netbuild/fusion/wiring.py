@@ -76,7 +76,7 @@ class BranchSpec:
         """Return what feeds each of its inputs; '' stands for its first."""
         return {"": self.reads} if isinstance(self.reads, str) else dict(self.reads)
 
-    def told(self, found: Optional[Input]) -> Optional[Input]:
+    def declared(self, found: Optional[Input]) -> Optional[Input]:
         """Return what is known of its input, from its source and from what was given in its place."""
         if self.shape is None and self.mean is None and self.scale is None:
             return found
@@ -111,9 +111,11 @@ def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
     uneven = preparation.uneven(reads)
     if not uneven:
         return net, placed
-    preparation.require_told(reads)
+    preparation.require_declared(reads)
     taken = names_in(net.to_proto())
-    by_branch = {p: {blob: told for blob, told in blobs.items() if blob in uneven} for p, blobs in reads.items()}
+    by_branch = {
+        p: {blob: declared for blob, declared in blobs.items() if blob in uneven} for p, blobs in reads.items()
+    }
     net = caffe().NetSpec()
     again = _place(net, parts, by_branch, taken)
     return net, {prefix: Placed(one.branch, placed[prefix].reads) for prefix, one in again.items()}
@@ -122,7 +124,7 @@ def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
 def open_reads(placed: Mapping[str, Placed]) -> Dict[str, Dict[str, Optional[Input]]]:
     """Return, of each branch, the inputs of the net among what it reads."""
     return {
-        prefix: {blob: told for blob, told in one.reads.items() if owner(placed, blob) is None}
+        prefix: {blob: declared for blob, declared in one.reads.items() if owner(placed, blob) is None}
         for prefix, one in placed.items()
     }
 
@@ -140,8 +142,8 @@ def _place(
         if not ready:
             raise GraphError(f"the branches {' and '.join(map(repr, sorted(waiting)))} feed each other in a circle")
         for prefix in ready:
-            told = {blob: (_clear(prefix, blob, taken), one) for blob, one in preparations.get(prefix, {}).items()}
-            placed[prefix] = _placed(net, prefix, waiting.pop(prefix), placed, told)
+            declared = {blob: (_clear(prefix, blob, taken), one) for blob, one in preparations.get(prefix, {}).items()}
+            placed[prefix] = _placed(net, prefix, waiting.pop(prefix), placed, declared)
     return {prefix: placed[prefix] for prefix in parts}
 
 
@@ -183,13 +185,13 @@ def _placed(
     for own, blob in outside.items():
         top = there[blob]
         if blob in preparations:
-            name, told = preparations[blob]
-            top = preparation.prepared(net, prefix, name, top, told)
+            name, declared = preparations[blob]
+            top = preparation.prepared(net, prefix, name, top, declared)
         tops[own] = top
     bottom = tops.pop("", None)
     branch = add_branch(net, prefix, part.builder, bottom, frozen=part.frozen, inputs=tops)
     first, *others = branch.reads or outside.values()
-    return Placed(branch, {first: part.told(branch.input), **{blob: branch.reads[blob] for blob in others}})
+    return Placed(branch, {first: part.declared(branch.input), **{blob: branch.reads[blob] for blob in others}})
 
 
 def _source_blob(net: Any, prefix: str, blob: str, placed: Mapping[str, Placed], there: Dict[str, Top]) -> str:

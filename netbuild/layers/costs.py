@@ -6,7 +6,6 @@ from typing import List, Optional, Sequence
 
 from ..engine.caffe import Message
 from .lengths import Length, Shape
-from .lengths import values as values
 from .row import Use
 from .table import of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, TypeVar, Union
 
 from .. import names, proto
-from ..branches.told import described, images_of
+from ..branches.declared import described, images_of
 from ..costs.summary import Summary, summarize
 from ..engine.caffe import Message
 from ..errors import NetbuildError
@@ -93,18 +93,12 @@ def gather_report(folder: PathLike, prefixes: Sequence[str] = ()) -> FusionRepor
         ('train_val.prototxt', ('odd', 'even'))
     """
     folder = Path(folder)
-    home = next((place for place in (folder, folder / "fused") if any((place / name).exists() for name in _NETS)), None)
-    if home is None:
-        raise NetbuildError(
-            f"folder {str(folder)!r}: holds no fusion (none of {', '.join(_NETS)}); netbuild emit fusion ... -o DIR "
-            "makes one"
-        )
-    net_file = next(home / name for name in _NETS if (home / name).exists())
+    net_file = _net_file(folder)
+    home = net_file.parent
     net = proto.read_net(net_file)
     weights = _weights(home)
     if not prefixes and not isinstance(weights, Missing):
-        layers = {layer.name for layer in net.layer}
-        prefixes = [prefix for prefix in weights[1]["branches"] if prefix and _has(layers, prefix)]
+        prefixes = _prefixes(net, weights[1]["branches"])
     summary = summarize(net, prefixes=prefixes)
     logs = dict.fromkeys([*home.glob(_LOG), *sorted(home.glob(f"*/{_LOG}")), *sorted(folder.glob(f"*/{_LOG}"))])
     return FusionReport(
@@ -122,8 +116,22 @@ def gather_report(folder: PathLike, prefixes: Sequence[str] = ()) -> FusionRepor
     )
 
 
-def _has(layers: Iterable[str], prefix: str) -> bool:
-    return any(names.local(prefix, layer) is not None for layer in layers)
+def _net_file(folder: Path) -> Path:
+    """Return the net of a fusion's folder, or of a demo's; NetbuildError where there is none."""
+    for home in (folder, folder / "fused"):
+        for name in _NETS:
+            if (home / name).exists():
+                return home / name
+    raise NetbuildError(
+        f"folder {str(folder)!r}: holds no fusion (none of {', '.join(_NETS)}); netbuild emit fusion ... -o DIR "
+        "makes one"
+    )
+
+
+def _prefixes(net: Message, recorded: Iterable[str]) -> List[str]:
+    """Return those of the prefixes that a layer of the net bears."""
+    layers = {layer.name for layer in net.layer}
+    return [prefix for prefix in recorded if prefix and any(names.local(prefix, layer) for layer in layers)]
 
 
 def _or_why(get: Callable[[], Found]) -> Maybe[Found]:

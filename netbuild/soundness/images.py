@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..branches.branch import Cut
-from ..branches.told import cut_of
+from ..branches.declared import cut_of
 from ..data.listing import Entry, ImageList, read_lines, such
 from ..data.lists import ListedImages
 from ..engine.caffe import Message

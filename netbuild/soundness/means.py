@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Iterator, Optional
 
-from ..branches.told import cut_of, resize_of, told_by
+from ..branches.declared import cut_of, declared_by, resize_of
 from ..data.means import Mean, read_mean
 from ..engine.caffe import Message
 from ..files import is_there
@@ -44,7 +44,7 @@ def mean_faults(layer: Message, images: Optional[InspectedImages]) -> Iterator[D
 
 def _of_options(layer: Message, mean: Mean) -> Optional[str]:
     """Return how the layer's own fields contradict the mean."""
-    channels, cut = told_by(layer, None).channels, cut_of(layer)
+    channels, cut = declared_by(layer, None).channels, cut_of(layer)
     if channels is not None and channels != mean.channels:
         return f"its images have {counted(channels, 'channel')}"
     if cut and cut.resize and cut.resize != mean[1:]:

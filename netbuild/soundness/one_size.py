@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, List, Optional
 
-from ..branches.told import cut_of, told_by
+from ..branches.declared import cut_of, declared_by
 from ..engine.caffe import Message
 from ..graph.view import NetView
 from ..layers import Inferred
@@ -46,7 +46,7 @@ def _area(image: InspectedImage) -> int:
 
 def _fed_with(view: NetView, layer: Message, image: InspectedImage) -> Inferred:
     """Return all shapes of the net where a batch of such images comes in."""
-    shape = (layer.image_data_param.batch_size, told_by(layer, None).channels, *(image.header.size or ()))
+    shape = (layer.image_data_param.batch_size, declared_by(layer, None).channels, *(image.header.size or ()))
     return view.with_inputs({layer.top[0]: shape}).shapes
 
 

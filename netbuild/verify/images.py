@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import proto
-from ..branches.told import sources_of
+from ..branches.declared import sources_of
 from ..engine.caffe import Message, schema
 from ..engine.child import run
 from ..errors import CaffeError

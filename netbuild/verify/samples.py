@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from .. import proto
-from ..branches.told import resize_of
+from ..branches.declared import resize_of
 from ..data.listing import first_paths
 from ..data.means import read_mean
 from ..engine.caffe import Message

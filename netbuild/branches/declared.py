@@ -1,4 +1,4 @@
-"""What a net's own data layers tell of the preparation of its images: the only place that reads it out of them."""
+"""What a net's own data layers declare of the preparation of its images: the only place that reads it out of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sources_of(net: Message) -> Dict[str, Message]:
     return {top: layer for layer in layers for top in layer.top}
 
 
-def told_by(layer: Message, shape: Shape) -> Input:
+def declared_by(layer: Message, shape: Shape) -> Input:
     """Return what a layer tells of the input that it brings in; `shape` is that of the blob as far as it is known."""
     tail = tuple(length for length in (shape or ())[1:] if length is not None)
     known = tail if shape and len(tail) == len(shape) - 1 else None
@@ -43,7 +43,7 @@ def told_by(layer: Message, shape: Shape) -> Input:
         resize=len(tail) == 3,
         layer=layer.name,
         mean_file=transform.mean_file or None,
-        prepared=_tells(layer),
+        prepared=_declares(layer),
         channels=None if known else _channels(layer),
         # By chance in TEST too, where one layer stands for both phases; netbuild's own tests give the same each time.
         test=cut and cut._replace(mirror=False),
@@ -54,7 +54,7 @@ def told_by(layer: Message, shape: Shape) -> Input:
     )
 
 
-def _tells(layer: Message) -> bool:
+def _declares(layer: Message) -> bool:
     """Tell whether a layer says what is done to its images' values; what a program puts into memory it has prepared,
     unless the layer says more."""
     if reads(layer) is Reads.PROGRAM:
@@ -95,23 +95,23 @@ def images_of(whole: Message) -> Dict[str, Input]:
     for blob, layer in sources_of(net).items():
         shape = shapes.get(blob)
         if (cuts_images(layer) and blob == layer.top[0]) or (shape is not None and len(shape) == _IMAGE_AXES):
-            found[blob] = in_training_too(told_by(layer, shape), trains.get(blob), "the net")
+            found[blob] = in_training_too(declared_by(layer, shape), trains.get(blob), "the net")
     return found
 
 
-def in_training_too(told: Input, layer: Optional[Message], source: str) -> Input:
+def in_training_too(declared: Input, layer: Optional[Message], source: str) -> Input:
     """Return what a net tells of an input whose data in TRAIN another layer brings in; `source` names it in a note."""
     if layer is None:
-        return told
-    other = told_by(layer, None)
-    if other.prepared and told.prepared and _values(other) != _values(told):
+        return declared
+    other = declared_by(layer, None)
+    if other.prepared and declared.prepared and _values(other) != _values(declared):
         warnings.warn(
             f"{source}: its data layers of TRAIN and TEST prepare images differently (TRAIN: {values_text(other)}; "
-            f"TEST: {values_text(told)}); what TEST does is taken for both",
+            f"TEST: {values_text(declared)}); what TEST does is taken for both",
             NetbuildWarning,
             stacklevel=2,
         )
-    return dataclasses.replace(told, train=other.train or told.train)
+    return dataclasses.replace(declared, train=other.train or declared.train)
 
 
 def of_both_files(first: Input, last: Optional[Input]) -> Input:
@@ -121,15 +121,15 @@ def of_both_files(first: Input, last: Optional[Input]) -> Input:
     return dataclasses.replace(last, train=first.train or last.train, shape=last.shape or first.shape)
 
 
-def values_text(told: Input) -> str:
+def values_text(declared: Input) -> str:
     """Return in words what is done to the values 0..255 of an image."""
     done: List[str] = []
-    if told.mean_file:
-        done.append(f"less the mean file {told.mean_file!r}")
-    elif any(told.mean):
-        done.append(f"less {', '.join(f'{value:g}' for value in told.mean)}")
-    if told.scale != 1:
-        done.append(f"times {told.scale:g}")
+    if declared.mean_file:
+        done.append(f"less the mean file {declared.mean_file!r}")
+    elif any(declared.mean):
+        done.append(f"less {', '.join(f'{value:g}' for value in declared.mean)}")
+    if declared.scale != 1:
+        done.append(f"times {declared.scale:g}")
     return ", ".join(done) or "raw pixels 0..255"
 
 
@@ -139,18 +139,18 @@ def cut_text(cut: Cut) -> str:
     return size + (f", cropped to {cut.crop} x {cut.crop}" if cut.crop else "") + (", mirrored" if cut.mirror else "")
 
 
-def described(told: Input) -> str:
+def described(declared: Input) -> str:
     """Return in words how images are prepared: 'resized to 32 x 32, cropped to 24 x 24; less 100, times 0.5'."""
-    if not told.prepared:
+    if not declared.prepared:
         return "nothing here tells how they are prepared"
-    cuts = [f"{cut_text(told.test)}"] if told.test else []
-    if told.train and told.train != told.test:
-        cuts.append(f"in TRAIN {cut_text(told.train)}")
-    return "; ".join([*cuts, values_text(told)])
+    cuts = [f"{cut_text(declared.test)}"] if declared.test else []
+    if declared.train and declared.train != declared.test:
+        cuts.append(f"in TRAIN {cut_text(declared.train)}")
+    return "; ".join([*cuts, values_text(declared)])
 
 
-def _values(told: Input) -> object:
-    return told.mean, told.scale, told.mean_file
+def _values(declared: Input) -> object:
+    return declared.mean, declared.scale, declared.mean_file
 
 
 def _channels(layer: Message) -> Optional[int]:
