@@ -27,7 +27,7 @@ def _start(text: str) -> HeadStart:
 
 
 @click.command("fuse")
-@click.argument("target", metavar="TARGET.prototxt")
+@click.argument("targets", metavar="TARGET.prototxt", nargs=-1, required=True)
 @weights_option(
     "The trained weights of a branch (.caffemodel or .h5). If several files are given for one branch, a layer comes "
     "from the last file that has it. The empty prefix (=FILE) is for layers without a prefix.",
@@ -81,7 +81,13 @@ def _start(text: str) -> HeadStart:
 @dry_run_option
 @json_option
 def command(
-    target: str, weights: Dict[str, List[str]], output: str, split: bool, dry_run: bool, as_json: bool, **wishes: Any
+    targets: Sequence[str],
+    weights: Dict[str, List[str]],
+    output: str,
+    split: bool,
+    dry_run: bool,
+    as_json: bool,
+    **wishes: Any,
 ) -> None:
     """Copy the trained weights of several branches into one caffemodel for the net TARGET.
 
@@ -91,7 +97,7 @@ def command(
     """
     choices = _choices(weights, **wishes)
     fused = fuse_weights(
-        target, weights, output, choices, split=split, dry_run=dry_run, on_progress=byte_progress("copying")
+        _target(targets), weights, output, choices, split=split, dry_run=dry_run, on_progress=byte_progress("copying")
     )
     if as_json:
         say_json(_as_dict(fused, weights, output, dry_run))
@@ -99,6 +105,15 @@ def command(
     copies = _copies(fused.plan.copies, in_full=dry_run)
     for line in [*copies, *_decided(fused.planned, weights), *_outcome(fused, weights, dry_run, split)]:
         say(line)
+
+
+def _target(targets: Sequence[str]) -> str:
+    if len(targets) > 1:
+        raise click.UsageError(
+            f"expected one TARGET.prototxt, found {' and '.join(targets)}; weights are given as --weights PREFIX=FILE, "
+            "and the file to write as -o FILE"
+        )
+    return targets[0]
 
 
 def _choices(

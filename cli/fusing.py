@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 import click
 
 from netbuild.branches.source import find_branch
+from netbuild.errors import did_you_mean
 from netbuild.fusion import Fusion
 from netbuild.fusion.heads import LOSSES
 from netbuild.fusion.joins import KINDS, Join
@@ -155,8 +156,7 @@ def fusion_options(function: Function) -> Function:
 def fusion(net: str, options: Mapping[str, Any]) -> Fusion:
     """Return what the options ask for; `net` is the word 'fusion', or a net that is to stand alone."""
     branches: Dict[str, str] = options["branches"]
-    if (net == "fusion") != bool(branches):
-        raise click.UsageError("--branch goes with the net 'fusion', and 'fusion' needs at least one --branch")
+    _require_branches(net, branches)
     nets = branches or {"": net}
     for option in _BY_PREFIX:
         _require_known(option, options[option], nets)
@@ -168,6 +168,15 @@ def fusion(net: str, options: Mapping[str, Any]) -> Fusion:
         heads=heads(options),
         ensemble=options["ensemble"],
     )
+
+
+def _require_branches(net: str, branches: Mapping[str, str]) -> None:
+    """Refuse a fusion of nothing, and branches of a net that is no fusion."""
+    if net == "fusion" and not branches:
+        raise click.UsageError("'fusion' needs at least one --branch, as in --branch odd=lenet")
+    if net != "fusion" and branches:
+        hint = did_you_mean(net, ["fusion"], f"write netbuild emit fusion, with {net} as one of the branches")
+        raise click.UsageError(f"--branch goes with the net 'fusion', not with {net!r}; {hint}")
 
 
 def _require_known(option: str, keys: Iterable[str], nets: Mapping[str, str]) -> None:

@@ -110,7 +110,10 @@ over_2gb_option = click.option(
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 classes_option = click.option(
-    "--classes", type=click.IntRange(1), help="For a builder: the net that trains, with this number of classes."
+    "--classes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="For a builder: the net that trains, with N classes.",
 )
 gpu_option = click.option("--gpu", type=int, metavar="N", help="Run Caffe on this GPU.  [default: on the CPU]")
 
@@ -118,7 +121,10 @@ gpu_option = click.option("--gpu", type=int, metavar="N", help="Run Caffe on thi
 def workers_options(function: Function) -> Function:
     """--workers N and --scheduler ADDRESS."""
     workers = click.option(
-        "--workers", type=click.IntRange(1), help="Processes that compute features.  [default: one for each core]"
+        "--workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Number of processes.  [default: one for each core]",
     )
     scheduler = click.option(
         "--scheduler", metavar="tcp://HOST:PORT", help="Compute the features on this Dask cluster."

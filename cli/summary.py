@@ -37,7 +37,7 @@ _MEMORIES = (2, 4, 8, 12, 16, 24)
     callback=keyed(lengths),
     help="Shape of an input whose shape the net does not declare.",
 )
-@click.option("--batch", type=click.IntRange(1), help="Items in a batch.  [default: from the net]")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Items in a batch.  [default: from the net]")
 @click.option(
     "--memory",
     "memories",

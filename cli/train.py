@@ -31,7 +31,7 @@ _INTERRUPTED = 130
 @click.option("--weights", metavar="FILE", multiple=True, help="Start from these weights; repeat for several files.")
 @click.option("--resume", metavar="FILE", help="Continue from this solverstate.")
 @output_folder_option
-@click.option("--max-iter", type=click.IntRange(1), help="Number of iterations.  [default: the solver's]")
+@click.option("--max-iter", type=click.IntRange(1), metavar="N", help="Number of iterations.  [default: the solver's]")
 @click.option(
     "--grid",
     metavar="FIELD=VALUE,VALUE",

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0),
     help="Largest difference allowed with OpenCV, as a share of a blob's largest value.  [default: 0.0001]",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the random input.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Seed of random input.")
 @json_option
 def command(
     files: Sequence[str],

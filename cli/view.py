@@ -16,7 +16,7 @@ _SUFFIXES = (".prototxt", ".pbtxt", ".caffemodel", ".h5")
 
 @click.command("view")
 @click.argument("file", metavar="FILE")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port on this machine.  [default: a free one]")
+@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="Port on this machine.  [default: a free one]")
 @click.option("--browser/--no-browser", default=True, help="Open a browser.  [default: browser]")
 def command(file: str, port: int, browser: bool) -> None:
     """Open a prototxt or a weight file in Netron, in the browser, until Ctrl-C.

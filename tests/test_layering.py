@@ -96,22 +96,23 @@ def place(module, rooms, inner):
     return number, order.index(name if name in order else REST)
 
 
+def package_of(module, known):
+    is_package = any(other.startswith(f"{module}.") for other in known) or not module
+    return module.split(".") if is_package else module.split(".")[:-1]
+
+
 def imports(module, text, known):
     """Yield the modules of its own package that a module imports, wherever in it; `known` are all modules.
 
     A name that is no module stands for the module that it comes from, and nothing for the package's own `__init__`.
     """
-    is_package = any(other.startswith(f"{module}.") for other in known) or not module
-    package = module.split(".") if is_package else module.split(".")[:-1]
+    package = package_of(module, known)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package[: len(package) - (node.level - 1)]
-            names = [*base, *(node.module.split(".") if node.module else [])]
-            for alias in node.names:
-                full = ".".join([*names, alias.name])
-                target = full if full in known else ".".join(names)
-                if target:
-                    yield target
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            named = [f"{source}.{alias.name}".lstrip(".") for alias in node.names]
+            yield from filter(None, (name if name in known else source for name in named))
 
 
 def absolute_imports(text):

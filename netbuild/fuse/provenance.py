@@ -54,8 +54,8 @@ def check_sources(path: PathLike) -> List[Checked]:
         >>> [(one.prefix, one.blobs, one.faults) for one in check_sources("fused/init.caffemodel")]
         [('odd', 6, ()), ('even', 6, ())]
     """
-    record = recorded(path)
     model = index(path)
+    record = recorded(path)
     folder = Path(sidecar(path)).resolve().parent
     checked: List[Checked] = []
     for prefix, branch in record["branches"].items():
