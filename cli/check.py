@@ -11,11 +11,11 @@ from netbuild.branches.declared import images_of
 from netbuild.branches.prototxt import seams
 from netbuild.branches.source import alone, prototxts
 from netbuild.branches.table import find_builder
-from netbuild.engine.caffe import TEST, Message
+from netbuild.engine.caffe import TEST, TRAIN, Message
 from netbuild.errors import GraphError
-from netbuild.graph.check import problems, remarks
-from netbuild.layers import unknown_types
-from netbuild.soundness.check import data_faults
+from netbuild.graph.check import problems_of, remarks
+from netbuild.graph.view import Views, views
+from netbuild.soundness.check import data_faults_of
 from netbuild.soundness.data_fault import Severity
 
 from .complete import complete_net
@@ -62,40 +62,36 @@ def command(net: str, list_seams: bool, as_json: bool) -> None:
 
 
 def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
-    data_problems, data_notes = _data_faults(net)
-    wrong = [*problems(net), *data_problems]
+    of_phases = views(net)
+    data_problems, data_notes = _data_faults(of_phases)
+    wrong = [*problems_of(net, of_phases), *data_problems]
     return _Report(
         name,
         wrong,
-        notes=[*remarks(net), *data_notes],
-        unknown_types=_unknown_types(net),
-        seams=_seams(net) if list_seams else None,
+        notes=[*remarks(net, of_phases), *data_notes],
+        unknown_types=_unknown_types(of_phases),
+        seams=seams(of_phases.get(TEST) or of_phases[TRAIN]) if list_seams else None,
         # A builder declares how its images are prepared by other means than a data layer.
-        untold_inputs=_unprepared(net) if prototxts(name) and not wrong else [],
+        untold_inputs=_unprepared(of_phases) if prototxts(name) and not wrong else [],
     )
 
 
-def _data_faults(net: Message) -> Tuple[List[str], List[str]]:
+def _data_faults(of_phases: Views) -> Tuple[List[str], List[str]]:
     """Return what is wrong with the net's data, and what deserves a note."""
-    faults = data_faults(net)
+    faults = data_faults_of(of_phases)
     wrong = [fault.sentence for fault in faults if fault.severity >= Severity.ABSENT]
     return wrong, [fault.sentence for fault in faults if fault.severity < Severity.ABSENT]
 
 
-def _unknown_types(net: Message) -> Dict[str, str]:
+def _unknown_types(of_phases: Views) -> Dict[str, str]:
     types: Dict[str, str] = {}
-    for phase in proto.phases(net):
-        types.update(unknown_types(net, phase))
+    for view in of_phases.values():
+        types.update(view.unknown_types)
     return types
 
 
-def _seams(net: Message) -> List[str]:
-    phases = proto.phases(net)
-    return seams(proto.only_phase(net, TEST if TEST in phases else phases[0]))
-
-
-def _unprepared(net: Message) -> List[str]:
-    return [blob for blob, images in images_of(net).items() if not images.prepared]
+def _unprepared(of_phases: Views) -> List[str]:
+    return [blob for blob, images in images_of(of_phases).items() if not images.prepared]
 
 
 def _print(report: _Report, net: Message) -> None:

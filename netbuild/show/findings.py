@@ -14,6 +14,7 @@ from ..errors import NetbuildError
 from ..files import PathLike
 from ..fuse.provenance import Checked, check_sources
 from ..fuse.sidecar import recorded, sidecar
+from ..graph.view import views
 from ..solving import snapshot_name
 from ..train.log import curves_svg, read_log
 from ..weights.formats import suffixes
@@ -111,7 +112,7 @@ def gather_report(folder: PathLike, prefixes: Sequence[str] = ()) -> FusionRepor
         _sources(weights),
         [_training(log, folder) for log in logs],
         _last_snapshot(home, summary),
-        {blob: described(told) for blob, told in images_of(net).items()},
+        {blob: described(told) for blob, told in images_of(views(net)).items()},
         [] if isinstance(weights, Missing) else _filled(summary, weights[1]),
     )
 

@@ -32,13 +32,22 @@ def data_faults(net: Message, in_phases: Optional[Sequence[int]] = None) -> List
 
     `in_phases` are the phases the net will run in; by default those that something feeds.
     """
-    return _of_phases(views(net, in_phases))
+    return data_faults_of(views(net, in_phases))
+
+
+def data_faults_of(of_phases: Views) -> List[DataFault]:
+    """Return what `data_faults` does, of a net of which there are views already."""
+    lists = _Lists()
+    faults: List[DataFault] = []
+    for view in of_phases.values():
+        faults += _of_phase(view, lists)
+    return list(dict.fromkeys(faults))
 
 
 def require_readable(of_phases: Views, what: str) -> None:
     """Raise NetbuildError with all that is wrong with the lists that a net reads in these phases, else note what is in
     doubt; `what` names the net."""
-    _settle(_of_phases(of_phases), Severity.ELSEWHERE, what)
+    _settle(data_faults_of(of_phases), Severity.ELSEWHERE, what)
 
 
 def require_fit_lists(net: Message, what: str) -> None:
@@ -101,14 +110,6 @@ class _Source(NamedTuple):
     def labels(self) -> Reading:
         """Who reads the labels, of one that has a list."""
         return self.tops[1]
-
-
-def _of_phases(of_phases: Views) -> List[DataFault]:
-    lists = _Lists()
-    faults: List[DataFault] = []
-    for view in of_phases.values():
-        faults += _of_phase(view, lists)
-    return list(dict.fromkeys(faults))
 
 
 def _of_phase(view: NetView, lists: _Lists) -> List[DataFault]:
