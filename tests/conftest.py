@@ -5,6 +5,7 @@ import ctypes
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,12 +18,24 @@ from nets import fused_lenets
 
 from netbuild.data.lists import Digits, Written, write_images
 from netbuild.engine.caffe import caffe as open_caffe
+from netbuild.engine.child import ENDINGS
 
 # No test depends on time. In a fresh folder the first text that is drawn costs a second and a half: a table is made.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_are_heeded():
+    """Let processes that tests start heed signals, also where a shell's background job or nohup ignores them.
+
+    A process inherits what is ignored. It does not inherit a handler.
+    """
+    for number in ENDINGS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else lambda *_: None)
 
 
 @pytest.fixture(scope="session")

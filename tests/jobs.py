@@ -55,6 +55,19 @@ def until_interrupted():
     yield "ended cleanly"
 
 
+def until_asked():
+    """Tell which signal came first."""
+    from netbuild.engine.child import ENDINGS
+
+    seen = []
+    for number in ENDINGS:
+        signal.signal(number, lambda number, _frame: seen.append(number))
+    yield os.getpid()
+    while not seen:
+        time.sleep(0.01)
+    yield seen[0]
+
+
 def deaf():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     yield os.getpid()

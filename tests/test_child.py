@@ -82,6 +82,19 @@ def test_other_signals_end_the_child_too(number):
         list(events)
 
 
+def test_a_hangup_that_nohup_has_ignored_does_not_reach_the_child():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        events = run("jobs:until_asked")
+        next(events)
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert list(events) == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_an_abandoned_child_is_gone():
     events = run("jobs:until_interrupted")
     child = next(events)

@@ -9,8 +9,7 @@ import re
 import pytest
 from source_code import path_of, sources, strings
 
-FORKS = {"Clip", "Normalize", "Permute", "Reverse", "Swish"}
-"""Types that this machine's Caffe may not have."""
+from netbuild.layers.table import TYPES
 
 BUILDERS = re.compile(
     r"netbuild/(layers/table|blocks|fusion/(heads|joins|preparation)|branches/(?!prototxt|declared|written|source)\w+)\.py"
@@ -64,6 +63,17 @@ def types_named(texts, known):
     return named
 
 
+def parts_of_types(texts):
+    """Return the paths where a type's name is asked for its beginning or end: `layer.type.endswith("Loss")`."""
+    return [
+        path
+        for path, text in texts.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute) and node.attr in ("startswith", "endswith")
+        if isinstance(node.value, ast.Attribute) and node.value.attr == "type"
+    ]
+
+
 def flags_named(texts):
     """Return {path: number of strings that name a flag}, but for those that only the command line's reader sees."""
     named = {}
@@ -97,7 +107,7 @@ def all_sources(*packages):
 
 
 def test_layer_types_are_named_in_their_table(caffe):
-    known = set(caffe.layer_type_list()) | FORKS
+    known = set(caffe.layer_type_list()) | set(TYPES)
     named = types_named(all_sources("netbuild", "netbuild_cli"), known)
     allowed = {path: types for path, (types, _) in TYPES_ALLOWED.items()}
     new = {path: sorted(types - allowed.get(path, set())) for path, types in named.items()}
@@ -106,6 +116,11 @@ def test_layer_types_are_named_in_their_table(caffe):
     )
     gone = {path: sorted(types - named.get(path, set())) for path, types in allowed.items()}
     assert not {path: types for path, types in gone.items() if types}, "remove these from TYPES_ALLOWED"
+
+
+def test_what_a_type_is_does_not_stand_in_its_name():
+    """But for a type that the table does not know."""
+    assert parts_of_types(all_sources("netbuild", "netbuild_cli")) == ["netbuild/layers/roles.py"]
 
 
 def test_options_are_spelled_for_their_reader():

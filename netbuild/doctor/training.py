@@ -8,6 +8,8 @@ from typing import Tuple
 import numpy as np
 
 from ..engine.caffe import TRAIN, Message
+from ..layers.roles import reads
+from ..layers.row import Reads
 from ..layers.training import Effect
 from .layers import softmax_loss
 from .runs import LEARNING_RATE, MOMENTUM, STEPS, WEIGHT_DECAY, passed, resumed, stepped
@@ -126,7 +128,7 @@ TRAINING = (
     SelfTest(
         "HDF5Data",
         "nets with HDF5Data layers",
-        lambda layer, _effect: layer.type == "HDF5Data",
+        lambda layer, _effect: reads(layer) is Reads.HDF5,
         'layer { name: "rows" type: "HDF5Data" top: "rows" '
         f'hdf5_data_param {{ source: "files.txt" batch_size: {_ROWS[2]} }} }}',
         _with_two_files,

@@ -192,7 +192,11 @@ class _Child:
 
 @contextlib.contextmanager
 def _passing_on_interrupts(child: subprocess.Popen[bytes]) -> Iterator[List[int]]:
-    """Pass each signal that asks for an end on to the child: raised here, it could tear an event in two."""
+    """Pass each signal that asks for an end on to the child: raised here, it could tear an event in two.
+
+    What is ignored (SIGHUP by nohup) stays ignored. SIGINT does not: shells ignore it for every background job, which
+    may still be asked to end by it.
+    """
     seen: List[int] = []
 
     def pass_on(number: int, _frame: Any) -> None:
@@ -202,7 +206,8 @@ def _passing_on_interrupts(child: subprocess.Popen[bytes]) -> Iterator[List[int]
     if threading.current_thread() is not threading.main_thread():
         yield seen
         return
-    before = {number: signal.signal(number, pass_on) for number in ENDINGS}
+    heeded = [n for n in ENDINGS if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, pass_on) for number in heeded}
     try:
         yield seen
     finally:

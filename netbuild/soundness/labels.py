@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 from ..graph.judges import Demand
+from ..layers.row import Kind
+from ..layers.table import of_type
 
 _LIMIT = 2**31
 
@@ -31,7 +33,7 @@ def beyond(labels: Any, judges: Sequence[Demand], where: str, at: Callable[[int]
 def _by_range(judges: Sequence[Demand]) -> Sequence[Demand]:
     """Return one layer for each range that is needed, a loss before an accuracy."""
     first: Dict[Tuple[int, Optional[int]], Demand] = {}
-    for one in sorted(judges, key=lambda one: not one.type.endswith("Loss")):
+    for one in sorted(judges, key=lambda one: of_type(one.type).role.kind is not Kind.LOSS):
         first.setdefault((one.classes, one.ignored), one)
     return list(first.values())
 
