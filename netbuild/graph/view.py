@@ -1,4 +1,4 @@
-"""A net as Caffe builds it in one state; its flow, its shapes and the rest are made once, when they are first needed."""
+"""A net as Caffe builds it in one state: flow, shapes and the rest are made once, when they are first needed."""
 
 from __future__ import annotations
 
