@@ -195,7 +195,7 @@ def _require_own_lists(inputs: Sequence[str], options: Mapping[str, Any]) -> Non
         if missing:
             raise click.UsageError(
                 f"the net has the inputs {' and '.join(inputs)}, and each needs a list of its own: give "
-                f"{' '.join(missing)}; it may be one file where they read the same images"
+                f"{' '.join(missing)}; it may be one file if they read the same images"
             )
 
 
@@ -215,6 +215,6 @@ def _require_one_mean(built: Built, blob: str, options: Mapping[str, Any]) -> No
         raise click.UsageError("--mean and --mean-file exclude each other")
     if options["mean_file"] and blob in built.uneven:
         raise click.UsageError(
-            f"--mean-file: the branches that read {blob!r} subtract means of their own, and it would come on top; "
-            "give mean values, or --mean none, to each"
+            f"--mean-file: the branches that read {blob!r} subtract means of their own, and the mean image would be "
+            "subtracted as well; give mean values, or --mean none, to each"
         )

@@ -163,7 +163,7 @@ def _remarks(found: Summary, net: str) -> None:
         open_ones = some(found.unknown, 3)
         note(
             f"{net}: {counted(len(found.unknown), 'layer')} of unknown shape ({open_ones}): not in the totals; "
-            "where it is the input that is unknown, give its shape, as in --shape data=1,3,224,224"
+            "if the shape of an input is unknown, give it, as in --shape data=1,3,224,224"
         )
 
 

@@ -46,7 +46,8 @@ def keyed(convert: Callable[[str], Value], *, repeat: bool = False) -> Callable[
             if not equals or Path(value).exists():
                 key, rest = "", value
             if key in parsed and not repeat:
-                raise click.BadParameter(f"{value!r}: {repr(key) if key else 'all'} has one already")
+                whom = repr(key) if key else "all"
+                raise click.BadParameter(f"{value!r}: the value for {whom} is given twice")
             try:
                 made = convert(rest)
             except ValueError as error:
