@@ -16,19 +16,14 @@ from .complete import complete_net
 from .console import note, say
 from .fusing import fusion, fusion_options
 from .options import dry_run_option, flag, output_folder_option
-from .values import keyed, numbers, pairs
+from .values import keyed, pairs, side, single, size
 
 _LISTS = ("train_source", "test_source")
 
 
-def _crop(_ctx: click.Context, param: click.Parameter, value: Optional[str]) -> Optional[int]:
-    if value is None:
-        return None
-    if value == "none":
-        return 0
-    if not value.isdecimal() or not int(value):
-        raise click.BadParameter(f"{value!r}: expected {param.metavar}, a whole number from 1 on")
-    return int(value)
+def _crop(text: str) -> int:
+    """Return the side of a crop; 0 for none."""
+    return 0 if text == "none" else side(text)
 
 
 @click.command("emit")
@@ -70,13 +65,13 @@ def _crop(_ctx: click.Context, param: click.Parameter, value: Optional[str]) -> 
 @click.option(
     "--crop",
     metavar="SIDE|none",
-    callback=_crop,
+    callback=single(_crop),
     help="Square crop: at random in TRAIN, from the middle in TEST.  [default: from the branches' data layers]",
 )
 @click.option(
     "--resize",
     metavar="H,W",
-    callback=numbers([2]),
+    callback=single(size),
     help="Resize images before the crop.  [default: from the branches' data layers, or to --shape]",
 )
 @click.option(
