@@ -69,10 +69,10 @@ def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
         name,
         wrong,
         notes=[*remarks(net, of_phases), *data_notes],
-        unknown_types={layer: kind for view in of_phases.values() for layer, kind in view.unknown_types.items()},
-        seams=_seams(of_phases) if list_seams else None,
+        unknown_types=_unknown_types(of_phases),
+        seams=seams(of_phases.get(TEST) or of_phases[TRAIN]) if list_seams else None,
         # A builder declares how its images are prepared by other means than a data layer.
-        untold_inputs=_unprepared(net) if prototxts(name) and not wrong else [],
+        untold_inputs=_unprepared(of_phases) if prototxts(name) and not wrong else [],
     )
 
 
@@ -83,12 +83,15 @@ def _data_faults(of_phases: Views) -> Tuple[List[str], List[str]]:
     return wrong, [fault.sentence for fault in faults if fault.severity < Severity.ABSENT]
 
 
-def _seams(of_phases: Views) -> List[str]:
-    return seams(of_phases[TEST if TEST in of_phases else TRAIN].only)
+def _unknown_types(of_phases: Views) -> Dict[str, str]:
+    types: Dict[str, str] = {}
+    for view in of_phases.values():
+        types.update(view.unknown_types)
+    return types
 
 
-def _unprepared(net: Message) -> List[str]:
-    return [blob for blob, images in images_of(net).items() if not images.prepared]
+def _unprepared(of_phases: Views) -> List[str]:
+    return [blob for blob, images in images_of(of_phases).items() if not images.prepared]
 
 
 def _print(report: _Report, net: Message) -> None:

@@ -19,7 +19,7 @@ from netbuild.engine.child import apart
 from netbuild.errors import CaffeError, NetbuildError
 from netbuild.graph.check import problems, remarks
 from netbuild.graph.differences import differences
-from netbuild.layers import survey, unknown_types
+from netbuild.graph.view import NetView
 from netbuild.show.drawing import dot
 
 SECONDS = 20
@@ -84,7 +84,7 @@ def judge(message, other, folder, *, emits):
             return None
         found = problems(read)
         remarks(read)
-        unknown_types(read, TEST)
+        assert isinstance(NetView(read, TEST).unknown_types, dict)
         for command in (summarize, dot, lambda one: dot(one, collapse=True), lambda one: differences(one, other)):
             with suppressed():
                 command(read)
@@ -107,9 +107,10 @@ def suppressed():
 
 def askable(message, phase):
     """Tell whether Caffe can be asked about a net: of known types and sizes, and without files."""
-    shapes, _ = survey(message, phase)
-    kinds = {layer.type for _, layer in proto.of_phase(message, phase)}
-    if kinds & {*FROM_FILES} or unknown_types(message, phase):
+    view = NetView(message, phase)
+    shapes = view.shapes
+    kinds = {layer.type for _, layer in view.layers}
+    if kinds & {*FROM_FILES} or view.unknown_types:
         return False
     count = 0
     for shape in (

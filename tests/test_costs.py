@@ -21,7 +21,6 @@ from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError
 from netbuild.graph.feed import with_inputs
 from netbuild.graph.view import NetView
-from netbuild.layers import survey
 from netbuild.layers.costs import multiply_adds
 from netbuild.layers.lengths import values
 
@@ -94,7 +93,7 @@ def test_multiply_adds_by_hand(text, bottoms, expected):
     one = net(text).layer[0]
     blobs = "".join(layer(name, "Input") for name in one.bottom)
     whole = net(blobs + proto.to_text(type(net(""))(layer=[one])))
-    shapes = survey(whole, TEST, dict(zip(one.bottom, bottoms)))[0]
+    shapes = NetView(whole, TEST, inputs=dict(zip(one.bottom, bottoms))).shapes
     last = len(whole.layer) - 1
     assert multiply_adds(one, shapes.bottoms[last], shapes.tops[last], shapes.params[last]) == expected
 

@@ -10,11 +10,16 @@ from netbuild.branches.lenet import MNIST, lenet
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError
-from netbuild.layers import faults, infer, parameter_shapes, survey, unknown_types
+from netbuild.graph.view import NetView
+from netbuild.layers import infer, parameter_shapes
 from netbuild.layers.arity import arity
 from netbuild.layers.table import TYPES, WITHOUT_ROW
 
 MYSTERY = layer("Mystery", "", "data", "m")
+
+
+def misfits(text):
+    return [fault.sentence for fault in NetView(net(text), TEST).misfits]
 
 
 def test_every_type_of_this_caffe_has_a_row_or_a_reason_why_not(caffe):
@@ -81,7 +86,7 @@ def test_chains_of_layers_as_in_caffe(caffe, lengths, chain):
         wrapped = f"{PARAM.get(kind, kind.lower() + '_param')} {{ {chosen} }}" if chosen else ""
         text += layer(kind, wrapped, f"b{index}", f"b{index + 1}", f"{kind}{index}")
     built = engine(caffe, text)
-    assert isinstance(built, str) == bool(faults(net(text), TEST)), built
+    assert isinstance(built, str) == bool(NetView(net(text), TEST).misfits), built
     if not isinstance(built, str):
         require_same(text, built)
 
@@ -139,7 +144,7 @@ def test_one_kernel_size_tells_no_number_of_axes():
     ],
 )
 def test_an_open_shape_takes_no_memory_to_speak_of(kind, options):
-    found = faults(net(layer("HDF5Data", "", "", "d") + layer(kind, options, "d")), TEST)
+    found = misfits(layer("HDF5Data", "", "", "d") + layer(kind, options, "d"))
     assert len(found) == 1
     assert "Caffe takes at most 32" in found[0] or "pyramid_height 2147483647 is too much" in found[0]
 
@@ -155,7 +160,7 @@ def test_an_unknown_layer_type_leaves_what_follows_open():
     found = infer(net(text), TEST)
     assert found.params == {0: [], 1: None, 2: [(None,), (None,), (1,)]}
     assert found.blobs["y"] is None
-    assert unknown_types(net(text + layer("Python", "", "y", "z")), TEST) == {"Mystery": "Mystery"}
+    assert NetView(net(text + layer("Python", "", "y", "z")), TEST).unknown_types == {"Mystery": "Mystery"}
 
 
 @pytest.mark.parametrize("given", ["m", "open"])
@@ -189,7 +194,8 @@ def test_open_shapes_pass_through_every_rule(given):
             bottoms = special.get(kind, bottoms.replace("open", "image"))
         tops = "x" if kind == "Accuracy" else " ".join("xyz"[: count.tops[0] if count.tops[0] else count.tops[1] and 1])
         text = INPUT + MYSTERY + open_ + marks + layer(kind, needed.get(kind, ""), bottoms, tops)
-        found, wrong = survey(net(text), TEST)
+        view = NetView(net(text), TEST)
+        found, wrong = view.shapes, view.misfits
         assert not wrong, wrong
         assert found.params[5] is not None
         assert set(tops.split()) <= set(found.blobs)
@@ -204,7 +210,7 @@ def test_all_misfits_are_told_and_each_once():
         + layer("Eltwise", "", "y data", "z")
         + layer("Concat", "", "data label", "w")
     )
-    found = faults(net(text), TEST)
+    found = misfits(text)
     assert [sentence.split(":")[0] for sentence in found] == [
         "layer 'Convolution' (Convolution)",
         "layer 'Concat' (Concat)",
@@ -212,7 +218,7 @@ def test_all_misfits_are_told_and_each_once():
     with pytest.raises(GraphError) as error:
         infer(net(text), TEST)
     assert str(error.value) == found[0]
-    assert faults(net(INPUT + layer("ReLU")), TEST) == []
+    assert misfits(INPUT + layer("ReLU")) == []
 
 
 def test_parameters_of_both_phases():

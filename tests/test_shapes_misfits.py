@@ -7,7 +7,8 @@ from shape_nets import INPUT, LABEL, SCALAR, engine, layer, net, source
 
 from netbuild.engine.caffe import TEST
 from netbuild.errors import GraphError
-from netbuild.layers import faults, infer
+from netbuild.graph.view import NetView
+from netbuild.layers import infer
 from netbuild.layers.arity import arity, misfit
 from netbuild.layers.table import TYPES
 
@@ -165,7 +166,7 @@ def test_what_caffe_aborts_on_is_told_with_layer_and_bottoms(caffe, layers, reas
     assert isinstance(engine(caffe, text), str), "Caffe takes it"
     with pytest.raises(GraphError, match=reason):
         infer(net(text), TEST)
-    assert len(faults(net(text), TEST)) == 1
+    assert len(NetView(net(text), TEST).misfits) == 1
 
 
 def _counted_by_caffe(caffe, kind, options):

@@ -6,10 +6,10 @@ import dataclasses
 import warnings
 from typing import Dict, List, Optional, Tuple
 
-from .. import proto
 from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import NetbuildWarning
-from ..layers import Shape, infer
+from ..graph.view import Views
+from ..layers import Shape
 from ..layers.roles import cuts_images, is_filled, is_input, reads, reads_list
 from ..layers.row import Reads
 from .branch import Cut, Input
@@ -85,14 +85,13 @@ def resize_of(layer: Message) -> Optional[Tuple[int, int]]:
     return None if cut is None else cut.resize
 
 
-def images_of(whole: Message) -> Dict[str, Input]:
+def images_of(of_phases: Views) -> Dict[str, Input]:
     """Return what a net, in TEST where it has that phase, tells of each input that is one of images, (N, C, H, W)."""
-    phases = proto.phases(whole)
-    net = proto.only_phase(whole, TEST if TEST in phases else TRAIN)
-    trains = sources_of(proto.only_phase(whole, TRAIN)) if TRAIN in phases else {}
-    shapes = infer(net, TEST).blobs
+    view = of_phases.get(TEST) or of_phases[TRAIN]
+    trains = sources_of(of_phases[TRAIN].only) if TRAIN in of_phases else {}
+    shapes = view.fitting_shapes().blobs
     found: Dict[str, Input] = {}
-    for blob, layer in sources_of(net).items():
+    for blob, layer in sources_of(view.only).items():
         shape = shapes.get(blob)
         if (cuts_images(layer) and blob == layer.top[0]) or (shape is not None and len(shape) == _IMAGE_AXES):
             found[blob] = in_training_too(declared_by(layer, shape), trains.get(blob), "the net")

@@ -16,7 +16,8 @@ from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
 from ..graph.rename import names_in, renamed
-from ..layers import any_batch_text, infer
+from ..graph.view import NetView
+from ..layers import any_batch_text
 from ..layers.table import options
 from ..names import qualify
 from ..spelling import either
@@ -67,8 +68,8 @@ class _Source(NamedTuple):
     """One file, cut."""
 
     path: str
-    net: Message
-    """All layers of the phase that the branch is taken from."""
+    view: NetView
+    """The net in the phase that the branch is taken from."""
     seam: str
     classifier: Optional[Classifier]
     """None where the seam was given: what comes after it is not the branch's."""
@@ -81,55 +82,58 @@ class _Source(NamedTuple):
     train_difference: str
     """Where that net departs from it in what it computes, '' where it does not."""
 
+    @property
+    def net(self) -> Message:
+        """All layers of that phase."""
+        return self.view.only
+
 
 def _read(path: PathLike, seam: Optional[str]) -> _Source:
     whole = proto.read_net(path)
-    require_sound(whole, str(path))
-    phases = proto.phases(whole)
-    phase = TEST if TEST in phases else TRAIN
-    net = proto.only_phase(whole, phase)
-    classifier = None if seam else _only_classifier(net, str(path))
+    of_phases = require_sound(whole, str(path))
+    view = of_phases.get(TEST) or of_phases[TRAIN]
+    classifier = None if seam else _only_classifier(view, str(path))
     name = seam or (classifier.seam if classifier else "")
     try:
-        features, inputs = _features(net, name)
+        features, inputs = _features(view, name)
     except GraphError as error:
         raise GraphError(f"{path}: {error}; netbuild check {path} --seams lists where it can be cut") from None
     in_training, difference = features, ""
-    if phase == TEST and TRAIN in phases:
-        trains = sources_of(proto.only_phase(whole, TRAIN))
+    if view.phase == TEST and TRAIN in of_phases:
+        trains = sources_of(of_phases[TRAIN].only)
         inputs = {blob: in_training_too(one, trains.get(blob), str(path)) for blob, one in inputs.items()}
         try:
-            in_training, _ = _features(proto.only_phase(whole, TRAIN), name)
+            in_training, _ = _features(of_phases[TRAIN], name)
             difference = _difference(features, in_training)
         except GraphError as error:
             difference = str(error)
-    return _Source(str(path), net, name, classifier, features, inputs, in_training, difference)
+    return _Source(str(path), view, name, classifier, features, inputs, in_training, difference)
 
 
-def _only_classifier(net: Message, path: str) -> Classifier:
-    found = classifiers(net)
+def _only_classifier(view: NetView, path: str) -> Classifier:
+    found = classifiers(view)
     if len(found) == 1:
         return found[0]
     count = "no classifier"
     if found:
         count = f"{len(found)} classifiers ({', '.join(f'{one.layer} on {one.seam}' for one in found)})"
-    listed = "\n  ".join(seams(net)[-_SHOWN:])
+    listed = "\n  ".join(seams(view)[-_SHOWN:])
     raise GraphError(
         f"{path}: where is the branch to end? The net has {count}; name the seam, as in {Path(path).name}@BLOB. "
         f"It can be cut at (the last {_SHOWN}; netbuild check NET --seams lists all):\n  {listed}"
     )
 
 
-def seams(net: Message) -> List[str]:
-    """Return a line for each blob where a net of one phase can be cut: its name and shape."""
-    blobs = infer(net, TEST).blobs
-    return [f"{blob} {any_batch_text(blobs.get(blob))}" for blob in cut_points(net)]
+def seams(view: NetView) -> List[str]:
+    """Return a line for each blob where a net can be cut: its name and shape."""
+    blobs = view.fitting_shapes().blobs
+    return [f"{blob} {any_batch_text(blobs.get(blob))}" for blob in cut_points(view)]
 
 
-def _features(net: Message, seam: str) -> Any:
-    kept = cut(net, [seam])
+def _features(view: NetView, seam: str) -> Any:
+    kept = cut(view, [seam])
     made = sources_of(kept)
-    known = infer(net, TEST).blobs
+    known = view.shapes.blobs
     sources = list(made.values())
     features = type(kept)(name=kept.name, layer=[layer for layer in kept.layer if layer not in sources])
     read = dict.fromkeys(blob for layer in features.layer for blob in layer.bottom if blob in made)
@@ -183,7 +187,7 @@ def _write(
     features = frozen_net(source.features) if frozen else source.in_training
     outer = {outside[blob]: top for blob, top in fed.items()}
     tops = add_layers(net, renamed(features, change, outside).layer, outer)
-    seam = infer(source.net, TEST).blobs.get(source.seam)
+    seam = source.view.shapes.blobs.get(source.seam)
     return Branch(
         prefix,
         source.seam,
@@ -270,7 +274,7 @@ def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> OwnHead:
     assert source.classifier is not None
     classifier = source.classifier
     features = {layer.name for layer in source.features.layer}
-    kept = cut(source.net, [classifier.scores])
+    kept = cut(source.view, [classifier.scores])
     after = type(kept)(layer=[one for one in _without_inputs(source, kept).layer if one.name not in features])
 
     def head(net: Any, classes: int) -> Top:

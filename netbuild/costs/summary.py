@@ -132,6 +132,10 @@ class _Phase(NamedTuple):
         """The number of items that it reads at a time."""
         return next((shape[0] for shape in self.view.inputs.values() if shape and shape[0]), None)
 
+    def unknown(self) -> List[str]:
+        """Return the layers of whose memory nothing is known."""
+        return [self.view.by_index[index].name for index, taken in self.memory.items() if taken is None]
+
     def work(self, index: int) -> Optional[int]:
         """Return a layer's multiply-adds for one item."""
         shapes, layer = self.view.shapes, self.view.by_index[index]
@@ -205,8 +209,6 @@ def summary_of(net: Message, of_phases: Views, prefixes: Sequence[str] = ()) -> 
         for index in sorted(blobs)
     ]
     training, testing = _needs(phases, owned)
-    unknown = [net.layer[i].name for one in phases.values() for i, memory in one.memory.items() if memory is None]
-    faults = [fault.sentence for view in of_phases.values() for fault in view.misfits]
     return Summary(
         net.name,
         tuple(branches),
@@ -214,8 +216,8 @@ def summary_of(net: Message, of_phases: Views, prefixes: Sequence[str] = ()) -> 
         _totals(layers, branches),
         training,
         testing,
-        tuple(dict.fromkeys(unknown)),
-        tuple(dict.fromkeys(faults)),
+        tuple(dict.fromkeys(name for one in phases.values() for name in one.unknown())),
+        tuple(dict.fromkeys(fault.sentence for view in of_phases.values() for fault in view.misfits)),
     )
 
 

@@ -10,7 +10,8 @@ from ..errors import GraphError
 from ..fusion import Built, Fusion
 from ..fusion.wiring import owner
 from ..graph.feed import with_inputs
-from ..layers import Shape, any_batch_text, survey
+from ..graph.view import NetView
+from ..layers import Shape, any_batch_text
 from ..proto import only_phase
 from ..spelling import either
 from .source import DataSource
@@ -72,8 +73,7 @@ def _weights(fusion: Fusion, built: Built, blob: str, size: Size) -> Dict[str, O
     """Return the shapes of the parameters of each frozen layer where one input is of this size."""
     sizes = {name: declared.shape for name, declared in built.inputs.items() if declared.shape is not None}
     batches = {name: (1, *shape) for name, shape in {**sizes, blob: size}.items()}
-    net = with_inputs(only_phase(built.message, TEST), batches)
-    params = survey(net, TEST)[0].params
+    view = NetView.of_all_layers(with_inputs(only_phase(built.message, TEST), batches))
     frozen = {prefix for prefix, part in fusion.specs.items() if part.frozen}
-    layers = {net.layer[index].name: shapes for index, shapes in params.items()}
+    layers = {view.by_index[index].name: shapes for index, shapes in view.shapes.params.items()}
     return {name: shapes for name, shapes in layers.items() if (owner(built.placed, name) or "") in frozen}

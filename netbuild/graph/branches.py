@@ -66,15 +66,15 @@ def _groups_behind(
     return behind
 
 
-def require_prefixes(net: Message, given: Sequence[str], of_phases: Optional[Views] = None) -> List[str]:
-    """Return the prefixes that were given, or those that the net shows; GraphError where one has no layer."""
-    for prefix in given:
+def require_prefixes(net: Message, known: Sequence[str], of_phases: Optional[Views] = None) -> List[str]:
+    """Return the known prefixes, or without any those that the net shows; GraphError where one has no layer."""
+    for prefix in known:
         if not any(names.local(prefix, layer.name) for layer in net.layer):
             front, shown = names.stem(prefix), ", ".join(prefixes(net, of_phases)) or "none"
             raise GraphError(
                 f"prefix {prefix!r}: no layer's name begins with {front!r}; the net shows the prefixes: {shown}"
             )
-    return list(given) or prefixes(net, of_phases)
+    return list(known) or prefixes(net, of_phases)
 
 
 def _group(name: str) -> str:

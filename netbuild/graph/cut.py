@@ -7,7 +7,7 @@ to keep `relu1`.
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Set, Union
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
 
 from .. import names
 from ..engine.caffe import Message
@@ -69,23 +69,36 @@ def dependencies(net: Union[Message, NetView], blobs: Sequence[str]) -> Set[int]
 def classifiers(net: Union[Message, NetView]) -> List[Classifier]:
     """Return the layers whose scores a loss, a softmax or an accuracy reads, or which end the net."""
     view = _view(net)
-    flow, layers = view.flow, view.by_index
-    read = {writer for _, writer in flow.readers}
+    read = {writer for _, writer in view.flow.readers}
     above = _behind_passing(view)
     found: Dict[str, Classifier] = {}
     for index, layer in view.layers:
-        judged = is_answer(layer) or is_measure(layer)
-        if judged and flow.sources[index]:
-            start = flow.sources[index][0]
-        elif index not in read and (passes_scores(layer) or makes_scores(layer, judged=False)):
-            start = index
-        else:
-            continue
-        first = layers[above[start]]
-        if makes_scores(first, judged=judged or ends_in_answer(layer)):
-            scores = layers[start].top[0] if judged else first.top[0]
-            found.setdefault(first.name, Classifier(first.name, first.bottom[0], scores))
+        one = None
+        if is_answer(layer) or is_measure(layer):
+            one = _judged_by(index, view, above)
+        elif index not in read:
+            one = _ending_in(index, view, above)
+        if one is not None:
+            found.setdefault(one.layer, one)
     return list(found.values())
+
+
+def _judged_by(index: int, view: NetView, above: Mapping[int, int]) -> Optional[Classifier]:
+    """Return the classifier whose scores the layer reads as such."""
+    for source in view.flow.sources[index][:1]:
+        first = view.by_index[above[source]]
+        if makes_scores(first, judged=True):
+            return Classifier(first.name, first.bottom[0], view.by_index[source].top[0])
+    return None
+
+
+def _ending_in(index: int, view: NetView, above: Mapping[int, int]) -> Optional[Classifier]:
+    """Return the classifier that the layer is, or whose scores it passes on to nobody."""
+    layer, first = view.by_index[index], view.by_index[above[index]]
+    can_end = passes_scores(layer) or makes_scores(layer, judged=False)
+    if can_end and makes_scores(first, judged=ends_in_answer(layer)):
+        return Classifier(first.name, first.bottom[0], first.top[0])
+    return None
 
 
 def _behind_passing(view: NetView) -> Dict[int, int]:

@@ -60,31 +60,32 @@ def definition_faults(layers: Layers, shapes: Inferred) -> Iterator[str]:
 
 
 def _propagate_down(layer: Message) -> Optional[str]:
-    given, bottoms = len(layer.propagate_down), len(layer.bottom)
-    if given in (0, bottoms):
+    entries, bottoms = len(layer.propagate_down), len(layer.bottom)
+    if entries in (0, bottoms):
         return None
-    return f"has {counted(given, 'propagate_down')} for {counted(bottoms, 'bottom')}; give one for each bottom, or none"
+    return (
+        f"has {counted(entries, 'propagate_down')} for {counted(bottoms, 'bottom')}; give one for each bottom, or none"
+    )
 
 
 def _loss_weight(layer: Message) -> Optional[str]:
-    given, tops = len(layer.loss_weight), len(layer.top)
+    weights, tops = len(layer.loss_weight), len(layer.top)
     if is_loss_layer(layer) and not tops:
         # Net::Init gives a loss without tops one of its own.
         tops = 1
     # Caffe takes the loss_weight of a loss with a second top to be the one default of 1 all the same.
-    if not given and tops > 1 and has_more_than_a_loss(layer):
+    if not weights and tops > 1 and has_more_than_a_loss(layer):
         return f"has {tops} tops and no loss_weight; give one for each top: 1 for the loss, 0 for the others"
-    if given in (0, tops):
+    if weights in (0, tops):
         return None
-    return f"has {counted(given, 'loss_weight')} for {counted(tops, 'top')}; give one for each top, or none"
+    return f"has {counted(weights, 'loss_weight')} for {counted(tops, 'top')}; give one for each top, or none"
 
 
 def _too_many_params(layer: Message, blobs: Optional[List[Shape]]) -> Optional[str]:
-    given = len(layer.param)
-    if blobs is None or given <= len(blobs):
+    entries = len(layer.param)
+    if blobs is None or entries <= len(blobs):
         return None
-    found, expected = counted(given, "param"), counted(len(blobs), "parameter blob")
-    return f"has {found} for {expected}; remove what is too much"
+    return f"has {counted(entries, 'param')} for {counted(len(blobs), 'parameter blob')}; remove what is too much"
 
 
 def _statistics(layer: Message) -> Optional[str]:

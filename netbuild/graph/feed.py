@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Collection, Dict, List, Mapping, Sequence, Tuple
+from typing import Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..engine.caffe import Message
 from ..errors import GraphError
-from ..layers import infer
+from ..layers import Shape
 from ..layers.roles import has_learned_top, is_input, is_open_input, reads_data
 from ..names import free
 from ..proto import of_phase
 from ..spelling import option
+from .view import NetView
 
 
 def data_layers(net: Message, phase: int) -> List[Message]:
@@ -20,14 +21,17 @@ def data_layers(net: Message, phase: int) -> List[Message]:
 
 def input_shapes(net: Message, phase: int) -> Dict[str, Tuple[int, ...]]:
     """Return the shapes of the blobs that Input and data layers feed, those that the definition tells in full."""
-    sources = [layer for _, layer in of_phase(net, phase) if not layer.bottom and not has_learned_top(layer)]
-    blobs = infer(net, phase).blobs
-    shapes: Dict[str, Tuple[int, ...]] = {}
-    for top in (top for layer in sources for top in layer.top):
-        shape = blobs.get(top)
-        if shape is not None and None not in shape:
-            shapes[top] = tuple(length for length in shape if length is not None)
-    return shapes
+    view = NetView(net, phase)
+    blobs = view.fitting_shapes().blobs
+    sources = [layer for _, layer in view.layers if not layer.bottom and not has_learned_top(layer)]
+    lengths = {top: _full(blobs.get(top)) for layer in sources for top in layer.top}
+    return {top: shape for top, shape in lengths.items() if shape is not None}
+
+
+def _full(shape: Shape) -> Optional[Tuple[int, ...]]:
+    """Return a shape of which every length is known, None for any other."""
+    known = tuple(length for length in shape or () if length is not None)
+    return known if shape is not None and len(known) == len(shape) else None
 
 
 def with_inputs(net: Message, shapes: Mapping[str, Sequence[int]]) -> Message:
@@ -51,10 +55,9 @@ def fed(net: Message, phase: int, shapes: Mapping[str, Sequence[int]], source: s
     Raises GraphError where a shape is missing; `source` names the net in it.
     """
     result = type(net)(name=net.name)
-    replaced = data_layers(net, phase)
     taken = {layer.name for layer in without_inputs(net).layer}
     for _, layer in of_phase(net, phase):
-        if layer not in replaced and not is_open_input(layer):
+        if not reads_data(layer) and not is_open_input(layer):
             result.layer.add().CopyFrom(layer)
             continue
         for top in layer.top:

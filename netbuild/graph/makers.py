@@ -1,4 +1,4 @@
-"""What feeds each layer, told by the layers that make it: blobs' names may come again, and layers in place keep one."""
+"""What feeds each bottom: the layer that makes the blob, for names of blobs come again and layers in place keep one."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def rewired(old: Wires, new: Wires, pairs: Mapping[int, int]) -> Iterator[Tuple[
     nothing: Bottom = {}
     for position, (before, after) in enumerate(zip_longest(old.bottoms, new.bottoms, fillvalue=nothing)):
         expected = carried(before, pairs)
-        # A layer that one net has in fewer phases is told as that.
+        # That one net has the layer in fewer phases is a difference of its own.
         phases = [phase for phase in expected if phase in after] or [*expected, *after]
         other = next((phase for phase in phases if expected.get(phase) != after.get(phase)), None)
         if other is not None:
-            yield (position, *_told(old.net, before.get(other, ""), new.net, after.get(other, ""), pairs))
+            yield (position, *_in_words(old.net, before.get(other, ""), new.net, after.get(other, ""), pairs))
 
 
-def _told(old: Message, before: Source, new: Message, after: Source, pairs: Mapping[int, int]) -> Tuple[str, str]:
+def _in_words(old: Message, before: Source, new: Message, after: Source, pairs: Mapping[int, int]) -> Tuple[str, str]:
     first = _blob(old, before)
     if not isinstance(before, str) and before[0] in pairs:
         first = _blob(new, (pairs[before[0]], before[1])) or first

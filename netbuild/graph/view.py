@@ -1,4 +1,4 @@
-"""A net as Caffe builds it in one state: what is asked of it is made once, when it is first asked for."""
+"""A net as Caffe builds it in one state: flow, shapes and the rest are made once, when they are first needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Collection, Dict, List, Mapping, Optional, Sequence, Set, Tup
 from .. import names
 from ..engine.caffe import TEST, Message
 from ..errors import GraphError
-from ..layers import Fault, Inferred, Layers, Shape, survey_layers, unknown_types_of
+from ..layers import Fault, Inferred, Layers, Shape, survey_layers, unknown_types
 from ..layers.lengths import Length
 from ..layers.training import Effect, effects
 from ..proto import NetState, phases
@@ -100,7 +100,7 @@ class NetView:
     @cached_property
     def unknown_types(self) -> Dict[str, str]:
         """The layers whose type is not known here, name to type."""
-        return unknown_types_of(self.layers)
+        return unknown_types(self.layers)
 
     @cached_property
     def backward(self) -> Set[int]:

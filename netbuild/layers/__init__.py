@@ -13,13 +13,10 @@ from .inference import (
     Fault,
     Inferred,
     Layers,
-    faults,
     infer,
     parameter_shapes,
-    survey,
     survey_layers,
     unknown_types,
-    unknown_types_of,
 )
 from .lengths import Shape, any_batch_text
 from .row import LayerType
@@ -31,13 +28,10 @@ __all__ = [
     "LayerType",
     "Layers",
     "Shape",
-    "faults",
     "infer",
     "parameter_shapes",
     "any_batch_text",
     "of",
-    "survey",
     "survey_layers",
     "unknown_types",
-    "unknown_types_of",
 ]

@@ -64,13 +64,6 @@ def survey_layers(
     return Inferred(blobs, params, bottoms, tops), wrong
 
 
-def survey(
-    net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None
-) -> Tuple[Inferred, List[Fault]]:
-    """Return what `survey_layers` does of one phase of a net; whoever asks more of the net has it from a NetView."""
-    return survey_layers(of_phase(net, phase), inputs)
-
-
 def _shapes(layer: Message, bottoms: List[Shape], inputs: Mapping[str, Sequence[Length]]) -> Shapes:
     """Return what a layer makes of its bottoms; raise UnfitError, with its bottoms, where it cannot take them."""
     wrong_count = misfit(layer)
@@ -116,29 +109,19 @@ def infer(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Lengt
     """Return the shapes of a net's blobs and parameters in one phase.
 
     `inputs` gives shapes for blobs that data layers feed, (N, C, H, W). Raises GraphError at the first layer that
-    does not fit its bottoms, naming layer and blobs; `faults` tells all of them.
+    does not fit its bottoms, naming layer and blobs. Who asks more of the net than this has it from a NetView.
     """
-    found, wrong = survey(net, phase, inputs)
+    found, wrong = survey_layers(of_phase(net, phase), inputs)
     if wrong:
         raise GraphError(wrong[0].sentence)
     return found
 
 
-def faults(net: Message, phase: int, inputs: Optional[Mapping[str, Sequence[Length]]] = None) -> List[str]:
-    """Return one sentence for each layer of the phase that does not fit its bottoms or lacks an option."""
-    return [fault.sentence for fault in survey(net, phase, inputs)[1]]
-
-
-def unknown_types(net: Message, phase: int) -> Dict[str, str]:
+def unknown_types(layers: Layers) -> Dict[str, str]:
     """Return the layers whose type is not known here, name to type: what they make, and what follows, stays unknown.
 
     Python layers are not among them: that their shapes are open is known.
     """
-    return unknown_types_of(of_phase(net, phase))
-
-
-def unknown_types_of(layers: Layers) -> Dict[str, str]:
-    """Return what `unknown_types` does, of the layers of one state."""
     return {layer.name: layer.type for _, layer in layers if of(layer) is UNKNOWN}
 
 

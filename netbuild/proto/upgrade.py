@@ -131,21 +131,26 @@ def _unpadded(net: Message, source: str) -> Any:
                 raise GraphError(f"{source}: padding layer {layer.layer.name!r}: needs one bottom and one top")
         else:
             kept.append(layer)
-            for position, blob in enumerate(layer.bottom):
-                if blob not in padding:
-                    continue
-                if layer.layer.type not in ("conv", "pool") or len(layer.bottom) != 1:
-                    raise GraphError(
-                        f"{source}: layer {layer.layer.name!r} ({layer.layer.type}): reads the padding layer "
-                        f"{padding[blob].layer.name!r}, which only a conv or pool with one bottom can do"
-                    )
-                layer.layer.pad = padding[blob].layer.pad
-                layer.bottom[position] = padding[blob].bottom[0]
+            _take_in_padding(layer, padding, source)
         for top in layer.top:
             padding.pop(top, None)
             if layer.layer.type == "padding":
                 padding[top] = layer
     return kept
+
+
+def _take_in_padding(layer: Message, padding: Mapping[str, Message], source: str) -> None:
+    """Let the layer pad itself what a padding layer made for it; `padding` are such layers by their tops."""
+    for position, blob in enumerate(layer.bottom):
+        if blob not in padding:
+            continue
+        if layer.layer.type not in ("conv", "pool") or len(layer.bottom) != 1:
+            raise GraphError(
+                f"{source}: layer {layer.layer.name!r} ({layer.layer.type}): reads the padding layer "
+                f"{padding[blob].layer.name!r}, which only a conv or pool with one bottom can do"
+            )
+        layer.layer.pad = padding[blob].layer.pad
+        layer.bottom[position] = padding[blob].bottom[0]
 
 
 def _from_v0(old: Message, source: str) -> Message:

@@ -1,4 +1,4 @@
-"""What there is to tell of a fusion: everything that its folder holds, and what nothing there tells."""
+"""Everything that the folder of a fusion holds, and how to get what is missing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..errors import NetbuildError
 from ..files import PathLike
 from ..fuse.provenance import Checked, check_sources
 from ..fuse.sidecar import recorded, sidecar
+from ..graph.view import views
 from ..solving import snapshot_name
 from ..train.log import curves_svg, read_log
 from ..weights.formats import suffixes
@@ -111,7 +112,7 @@ def gather_report(folder: PathLike, prefixes: Sequence[str] = ()) -> FusionRepor
         _sources(weights),
         [_training(log, folder) for log in logs],
         _last_snapshot(home, summary),
-        {blob: described(told) for blob, told in images_of(net).items()},
+        {blob: described(images) for blob, images in images_of(views(net)).items()},
         [] if isinstance(weights, Missing) else _filled(summary, weights[1]),
     )
 
@@ -144,10 +145,11 @@ def _or_why(get: Callable[[], Found]) -> Maybe[Found]:
 def _weights(home: Path) -> Maybe[Tuple[Path, Mapping[str, Any]]]:
     """Return the weight file that tells where its values come from."""
     files = sorted(path for suffix in suffixes() for path in home.glob(f"*{suffix}"))
-    told = [path for path in files if Path(sidecar(path)).exists()]
-    if not told:
+    recorded_files = [path for path in files if Path(sidecar(path)).exists()]
+    if not recorded_files:
         return Missing("No weights were copied yet: netbuild fuse TARGET --weights PREFIX=FILE ... -o init.caffemodel.")
-    return _or_why(lambda: (told[0], recorded(told[0])))
+    first = recorded_files[0]
+    return _or_why(lambda: (first, recorded(first)))
 
 
 def _sources(weights: Maybe[Tuple[Path, Mapping[str, Any]]]) -> Maybe[List[Checked]]:
@@ -157,9 +159,9 @@ def _sources(weights: Maybe[Tuple[Path, Mapping[str, Any]]]) -> Maybe[List[Check
     return _or_why(lambda: check_sources(path))
 
 
-def _filled(summary: Summary, told: Mapping[str, Any]) -> List[str]:
-    copied = {one["layer"] for branch in told["branches"].values() for one in branch["layers"]}
-    copied.update([told["head"]["layer"]] if told.get("head") else [])
+def _filled(summary: Summary, record: Mapping[str, Any]) -> List[str]:
+    copied = {one["layer"] for branch in record["branches"].values() for one in branch["layers"]}
+    copied.update([record["head"]["layer"]] if record.get("head") else [])
     return [one.name for one in summary.layers if one.parameters and one.name not in copied]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from ..graph.differences import options
 from ..graph.flow import Flow
@@ -36,16 +36,19 @@ def _between_gates(group: Sequence[Group], flow: Flow) -> List[Module]:
     inside = {index for part in group for index in part}
     read = [{source for index in part for source in flow.sources[index]} for part in group]
     last_reader = {source: number for number, sources in enumerate(read) for source in sources}
+
+    def read_until(makers: Iterable[int]) -> int:
+        return max((last_reader.get(index, -1) for index in makers), default=-1)
+
     modules: List[Module] = [[]]
-    # The last part that reads a blob which is there by now.
-    on_its_way = -1
+    on_its_way = -1  # until the part of this number
     for number, part in enumerate(group):
-        # What comes in from outside is as much on its way as what was made here.
-        on_its_way = max([on_its_way, *(last_reader[source] for source in read[number] - inside)])
         modules[-1].append(part)
+        # What comes in from outside is as much on its way as what was made here.
+        on_its_way = max(on_its_way, read_until(read[number] - inside))
         if on_its_way <= number:
             modules.append([])
-        on_its_way = max([on_its_way, *(last_reader.get(index, -1) for index in part)])
+        on_its_way = max(on_its_way, read_until(part))
     return [module for module in modules if module]
 
 

@@ -7,7 +7,7 @@ from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 from .. import names
 from ..costs.sizes import with_sizes
-from ..costs.summary import LayerCost, size, sized_views, state, summary_of
+from ..costs.summary import LayerCost, Summary, size, sized_views, state, summary_of
 from ..engine.caffe import Message
 from ..graph.flow import Flow, in_place_blobs
 from ..graph.view import NetView
@@ -70,14 +70,17 @@ def picture(net: Message, *, phase: int, prefixes: Sequence[str] = (), collapse:
     costs = {one.index: one for one in summary.layers}
     boxes = [_box(net, run, costs, summary.branches, kind) for run in runs]
     place = {index: number for number, box in enumerate(boxes) for index in box.layers}
-    branches = {total.branch: (total.state, total.size) for total in summary.totals if total.branch}
-    return Picture(net.name, boxes, _arrows(view, place), branches)
+    return Picture(net.name, boxes, _arrows(view, place), _frames(summary))
 
 
 def _collapsed(view: NetView, parts: Sequence[Group], kind: Mapping[Group, str], branches: Sequence[str]) -> List[Run]:
     """Return the parts put together within each branch, or of a net without branches on the way to each end."""
     groups = _of_branches(view.net, parts, branches) or _towards_ends(parts, kind, view.flow)
     return modules(view, parts, groups)
+
+
+def _frames(summary: Summary) -> Dict[str, Tuple[str, str]]:
+    return {total.branch: (total.state, total.size) for total in summary.totals if total.branch}
 
 
 def _of_branches(net: Message, parts: Sequence[Group], branches: Sequence[str]) -> List[List[Group]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
 from .. import __version__
+from ..costs.summary import Summary
 from ..errors import NetbuildError, printable
 from ..evaluation.score import Evaluation
 from ..files import PathLike, write_text
@@ -51,16 +52,15 @@ def write_report(
 
 
 def _page(found: FusionReport, comparisons: Sequence[Comparison], evaluation: Optional[Evaluation]) -> str:
-    newest = max(file.stat().st_mtime for file in _told_by(found))
-    told = " and ".join(found.summary.branches)
+    newest = max(file.stat().st_mtime for file in _sources(found))
     page = _environment().from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return str(
         page.render(
-            title=f"{found.net.name or 'The net'}: {told}" if told else found.net.name or str(found.net_file),
+            title=_title(found),
             found=found,
             comparisons=comparisons,
             evaluation=evaluation,
-            head=[one.name for one in found.summary.layers if told and not one.branch and one.parameters],
+            head=_head(found.summary),
             matrix=[] if evaluation is None else evaluation.confusion().tolist(),
             sections=[(heading.lower(), heading) for heading in _SECTIONS],
             date=datetime.fromtimestamp(newest, timezone.utc).strftime("%Y-%m-%d"),
@@ -72,7 +72,18 @@ def _page(found: FusionReport, comparisons: Sequence[Comparison], evaluation: Op
     )
 
 
-def _told_by(found: FusionReport) -> List[Path]:
+def _title(found: FusionReport) -> str:
+    if not found.summary.branches:
+        return found.net.name or str(found.net_file)
+    return f"{found.net.name or 'The net'}: {' and '.join(found.summary.branches)}"
+
+
+def _head(summary: Summary) -> List[str]:
+    """Return the layers with parameters that belong to no branch, of a net that has branches."""
+    return [one.name for one in summary.layers if summary.branches and not one.branch and one.parameters]
+
+
+def _sources(found: FusionReport) -> List[Path]:
     """Return the files that date the page; it may lie beside them itself."""
     weights = [] if isinstance(found.weights, Missing) else [found.weights[0]]
     return [found.net_file, *weights, *([found.trained] if found.trained else [])]

@@ -1,4 +1,4 @@
-"""Layers in a few words, as drawings tell them."""
+"""Layers in a few words, for drawings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Iterable
 from ..engine.caffe import Message
 from ..graph.differences import options
 
-_TOLD = (
+_SHOWN = (
     ("convolution_param.num_output", "{}"),
     ("inner_product_param.num_output", "{}"),
     ("pooling_param.pool", "{}"),
@@ -22,7 +22,7 @@ _TOLD = (
     ("eltwise_param.operation", "{}"),
     ("lrn_param.local_size", "over {}"),
 )
-"""Options that say what a layer does, and how they are told."""
+"""Options that say what a layer does, and the words for them."""
 
 _USUAL = {"Pooling": {"pooling_param.pool": "MAX"}, "Eltwise": {"eltwise_param.operation": "SUM"}}
 """Defaults that are worth telling."""
@@ -30,9 +30,9 @@ _USUAL = {"Pooling": {"pooling_param.pool": "MAX"}, "Eltwise": {"eltwise_param.o
 
 def detail(layer: Message) -> str:
     """Return the layer's type and what distinguishes it: 'Convolution, 64, 7 x 7 window, stride 2'."""
-    said = {**_USUAL.get(layer.type, {}), **options(layer)}
-    told = [form.format(_value(name, said[name])) for name, form in _TOLD if name in said]
-    return ", ".join([layer.type, *told])
+    stated = {**_USUAL.get(layer.type, {}), **options(layer)}
+    words = [form.format(_value(name, stated[name])) for name, form in _SHOWN if name in stated]
+    return ", ".join([layer.type, *words])
 
 
 def kinds(layers: Iterable[Message]) -> str:
