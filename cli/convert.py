@@ -30,7 +30,7 @@ def command(source: str, output: str, over_2gb: bool, as_json: bool) -> None:
         say_json(dataclasses.asdict(done))
         return
     if done.renewed:
-        say(f"brought up to date: {counted(done.renewed, 'layer')} of before 2015")
+        say(f"brought up to date: {counted(done.renewed, 'layer')} from before 2015")
     if not done.defined:
         say("the layers have names and blobs only: HDF5 holds no definitions")
     wrote(f"{done.output} ({done.bytes_written:,} bytes)")

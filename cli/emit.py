@@ -16,19 +16,14 @@ from .complete import complete_net
 from .console import note, say
 from .fusing import fusion, fusion_options
 from .options import dry_run_option, flag, output_folder_option
-from .values import keyed, numbers, pairs
+from .values import keyed, pairs, side, single, size
 
 _LISTS = ("train_source", "test_source")
 
 
-def _crop(_ctx: click.Context, param: click.Parameter, value: Optional[str]) -> Optional[int]:
-    if value is None:
-        return None
-    if value == "none":
-        return 0
-    if not value.isdecimal() or not int(value):
-        raise click.BadParameter(f"{value!r}: expected {param.metavar}, a whole number from 1 on")
-    return int(value)
+def _crop(text: str) -> int:
+    """Return the side of a crop; 0 for none."""
+    return 0 if text == "none" else side(text)
 
 
 @click.command("emit")
@@ -70,13 +65,13 @@ def _crop(_ctx: click.Context, param: click.Parameter, value: Optional[str]) -> 
 @click.option(
     "--crop",
     metavar="SIDE|none",
-    callback=_crop,
+    callback=single(_crop),
     help="Square crop: at random in TRAIN, from the middle in TEST.  [default: from the branches' data layers]",
 )
 @click.option(
     "--resize",
     metavar="H,W",
-    callback=numbers([2]),
+    callback=single(size),
     help="Resize images before the crop.  [default: from the branches' data layers, or to --shape]",
 )
 @click.option(
@@ -195,7 +190,7 @@ def _require_own_lists(inputs: Sequence[str], options: Mapping[str, Any]) -> Non
         if missing:
             raise click.UsageError(
                 f"the net has the inputs {' and '.join(inputs)}, and each needs a list of its own: give "
-                f"{' '.join(missing)}; it may be one file where they read the same images"
+                f"{' '.join(missing)}; it may be one file if they read the same images"
             )
 
 
@@ -215,6 +210,6 @@ def _require_one_mean(built: Built, blob: str, options: Mapping[str, Any]) -> No
         raise click.UsageError("--mean and --mean-file exclude each other")
     if options["mean_file"] and blob in built.uneven:
         raise click.UsageError(
-            f"--mean-file: the branches that read {blob!r} subtract means of their own, and it would come on top; "
-            "give mean values, or --mean none, to each"
+            f"--mean-file: the branches that read {blob!r} subtract means of their own, and the mean image would be "
+            "subtracted as well; give mean values, or --mean none, to each"
         )

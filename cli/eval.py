@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
 
 import click
 
@@ -22,7 +22,7 @@ from .options import (
     weights_option,
 )
 from .progress import progress
-from .values import keyed, lengths
+from .values import keyed, side, size
 from .words import aligned, counted
 
 if TYPE_CHECKING:
@@ -33,16 +33,6 @@ _LISTED = 20
 """A net of at most so many classes has them all listed; of more classes the worst are."""
 _WORST = 10
 _PREPARING = ("mean", "scale", "mean_file", "crop", "resize")
-
-
-def _side(text: str) -> int:
-    (side,) = lengths(text)
-    return side
-
-
-def _size(text: str) -> Tuple[int, int]:
-    height, width = lengths(text)
-    return height, width
 
 
 @click.command("eval")
@@ -72,14 +62,14 @@ def _size(text: str) -> Tuple[int, int]:
     "--crop",
     metavar="[PREFIX=]SIDE",
     multiple=True,
-    callback=keyed(_side),
+    callback=keyed(side),
     help="Cut a square of this side from the middle of each image.",
 )
 @click.option(
     "--resize",
     metavar="[PREFIX=]H,W",
     multiple=True,
-    callback=keyed(_size),
+    callback=keyed(size),
     help="Resize images before the crop.  [default: to the net's input]",
 )
 @click.option("--root-folder", metavar="DIR", help="Folder of the paths in LIST.  [default: from NET's data layer]")

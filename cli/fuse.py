@@ -17,13 +17,13 @@ from netbuild.fuse.planned import Planned
 from .console import say, say_json
 from .options import dry_run_option, json_option, over_2gb_option, weights_option
 from .progress import byte_progress
-from .values import keyed, pairs
+from .values import keyed, labels, one_of, pairs
 from .words import whose
 
 
 def _start(text: str) -> HeadStart:
     layer, colon, classes = text.rpartition(":")
-    return HeadStart(tuple(int(number) for number in classes.split(",")), layer if colon else None)
+    return HeadStart(labels(classes), layer if colon else None)
 
 
 @click.command("fuse")
@@ -58,7 +58,7 @@ def _start(text: str) -> HeadStart:
     "--channels",
     metavar=f"LAYER={'|'.join(CHANNELS)}",
     multiple=True,
-    callback=pairs("layer"),
+    callback=pairs("layer", one_of(CHANNELS)),
     help="Convert the kernel of LAYER from colour to a grey input, or from grey to colour: the mean or the sum over "
     "its channels, or a kernel that sees the mean or the sum of the three channels.",
 )
@@ -126,9 +126,6 @@ def _choices(
     if unknown:
         hint = did_you_mean(unknown[0], weights, f"they are given for {', '.join(weights)}")
         raise click.UsageError(f"--init-head {unknown[0]}: no --weights are given for this prefix; {hint}")
-    for layer, how in options["channels"].items():
-        if how not in CHANNELS:
-            raise click.BadParameter(f"{layer}={how}: expected {' or '.join(CHANNELS)}", param_hint="--channels")
     full = {}
     for key, name in maps.items():
         prefix, colon, layer = key.partition(":")

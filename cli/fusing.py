@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 import click
 
@@ -16,16 +16,7 @@ from netbuild.graph.freeze import BATCH_NORM
 
 from .heads import heads
 from .options import Function, branch_option, flag, mean_option, scale_option, unknown_prefix
-from .values import finite, keyed, lengths
-
-
-def _one_of(known: Sequence[str]) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        if text not in known:
-            raise ValueError(f"one of {', '.join(known)}")
-        return text
-
-    return check
+from .values import finite, keyed, lengths, one_of
 
 
 def _wire(text: str) -> Tuple[str, str]:
@@ -62,7 +53,7 @@ _OPTIONS = [
         "--bn",
         metavar="PREFIX=global|batch",
         multiple=True,
-        callback=keyed(_one_of(BATCH_NORM)),
+        callback=keyed(one_of(BATCH_NORM)),
         help="BatchNorm of a branch that learns. global: use the stored statistics, which small batches would spoil. "
         "batch: use the statistics of each batch, and update the stored ones.  [default: global]",
     ),
@@ -130,7 +121,7 @@ _OPTIONS = [
         "--loss",
         metavar="[HEAD=]LOSS",
         multiple=True,
-        callback=keyed(_one_of(list(LOSSES))),
+        callback=keyed(one_of(list(LOSSES))),
         help=f"Loss: {', '.join(LOSSES)}.  [default: {next(iter(LOSSES))}]",
     ),
     click.option("--loss-weight", metavar="[HEAD=]W", multiple=True, callback=keyed(finite), help="Weight of a loss."),

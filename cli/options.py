@@ -9,7 +9,7 @@ import click
 from netbuild.errors import did_you_mean
 
 from .complete import complete_file, complete_net, complete_pair
-from .values import channel_values, factor, keyed, labels, pairs
+from .values import channel_values, factor, keyed, labels, lengths, pairs
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -68,6 +68,18 @@ def unknown_prefix(option: str, key: str, branches: Iterable[str]) -> click.Usag
     known = list(branches)
     hint = did_you_mean(key, known, f"the branches are {', '.join(known)}" if known else "there is no --branch")
     return click.UsageError(f"{flag(option)} {key}: no branch has this prefix; {hint}")
+
+
+def shapes_option(help_text: str) -> Callable[[Function], Function]:
+    """--shape BLOB=N,C,H,W, repeated."""
+    return click.option(
+        "--shape",
+        "shapes",
+        metavar="BLOB=N,C,H,W",
+        multiple=True,
+        callback=pairs("input", lengths),
+        help=help_text,
+    )
 
 
 def labels_option(help_text: str) -> Callable[[Function], Function]:

@@ -14,8 +14,7 @@ from netbuild.errors import printable, some
 
 from .complete import complete_net
 from .console import note, say, say_json
-from .options import classes_option, json_option, prefixes_option
-from .values import keyed, lengths
+from .options import classes_option, json_option, prefixes_option, shapes_option
 from .words import aligned, counted, mib
 
 if TYPE_CHECKING:
@@ -29,14 +28,7 @@ _MEMORIES = (2, 4, 8, 12, 16, 24)
 @click.argument("net", metavar="NET", shell_complete=complete_net)
 @prefixes_option("Prefix of a branch, if the names do not show it")
 @classes_option
-@click.option(
-    "--shape",
-    "sizes",
-    metavar="BLOB=N,C,H,W",
-    multiple=True,
-    callback=keyed(lengths),
-    help="Shape of an input whose shape the net does not declare.",
-)
+@shapes_option("Shape of an input whose shape the net does not declare.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Items in a batch.  [default: from the net]")
 @click.option(
     "--memory",
@@ -53,7 +45,7 @@ def command(
     net: str,
     prefixes: Sequence[str],
     classes: Optional[int],
-    sizes: Dict[str, Tuple[int, ...]],
+    shapes: Dict[str, Tuple[int, ...]],
     batch: Optional[int],
     memories: Sequence[float],
     totals: bool,
@@ -70,9 +62,7 @@ def command(
 
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
-    if "" in sizes:
-        raise click.UsageError("--shape needs the name of an input: --shape data=1,3,224,224")
-    found = summarize(named_net(net, classes), prefixes=prefixes, shapes=sizes, batch=batch)
+    found = summarize(named_net(net, classes), prefixes=prefixes, shapes=shapes, batch=batch)
     budgets = [int(one * 2**30) for one in memories or _MEMORIES]
     if as_json:
         say_json(_as_dict(found, budgets))
@@ -163,7 +153,7 @@ def _remarks(found: Summary, net: str) -> None:
         open_ones = some(found.unknown, 3)
         note(
             f"{net}: {counted(len(found.unknown), 'layer')} of unknown shape ({open_ones}): not in the totals; "
-            "where it is the input that is unknown, give its shape, as in --shape data=1,3,224,224"
+            "if the shape of an input is unknown, give it, as in --shape data=1,3,224,224"
         )
 
 

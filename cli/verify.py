@@ -12,8 +12,7 @@ from netbuild.errors import GraphError, WeightsError
 from netbuild.fuse.sidecar import sidecar
 
 from .console import BAD, GOOD, ODD, note, say, say_json
-from .options import branch_option, json_option, require_weights, weights_option
-from .values import pairs
+from .options import branch_option, json_option, require_weights, shapes_option, weights_option
 from .words import by, whose
 
 if TYPE_CHECKING:
@@ -26,14 +25,7 @@ if TYPE_CHECKING:
 @click.argument("files", metavar="[TARGET.prototxt] INIT.caffemodel", nargs=-1, required=True)
 @branch_option("The net of a branch as it was alone: odd=odd.prototxt, odd=lenet; with its seam, odd=net.prototxt@ip1.")
 @weights_option("The trained weights of a branch; one for each --branch.")
-@click.option(
-    "--shape",
-    "shapes",
-    metavar="BLOB=N,C,H,W",
-    multiple=True,
-    callback=pairs("blob"),
-    help="Shape of an input.  [default: from the nets, or what fits the weights]",
-)
+@shapes_option("Shape of an input.  [default: from the nets, or what fits the weights]")
 @click.option("--image", "images", metavar="FILE", multiple=True, help="Feed this image; repeat for a batch.")
 @click.option(
     "--engine",
@@ -46,6 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--tolerance",
     type=click.FloatRange(0),
+    metavar="SHARE",
     help="Largest difference allowed with OpenCV, as a share of a blob's largest value.  [default: 0.0001]",
 )
 @click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Seed of random input.")
@@ -123,13 +116,13 @@ def _verify_nets(
     originals: Dict[str, Original],
     as_json: bool,
     *,
-    shapes: Dict[str, str],
+    shapes: Dict[str, Tuple[int, ...]],
     images: Sequence[str],
     seed: int,
 ) -> None:
     from netbuild.verify.branches import verify_branches
 
-    found = verify_branches(target, caffemodel, originals, shapes=_parsed(shapes), images=images, seed=seed)
+    found = verify_branches(target, caffemodel, originals, shapes=shapes, images=images, seed=seed)
     if as_json:
         say_json([_as_dict(one) for one in found])
     else:
@@ -189,14 +182,14 @@ def _verify_engines(
     tolerance: Optional[float],
     as_json: bool,
     *,
-    shapes: Dict[str, str],
+    shapes: Dict[str, Tuple[int, ...]],
     images: Sequence[str],
     seed: int,
 ) -> None:
     from netbuild.verify.engines import TOLERANCE, compare_engines
 
     allowed = TOLERANCE if tolerance is None else tolerance
-    found = compare_engines(net, caffemodel, shapes=_parsed(shapes), images=images, seed=seed, tolerance=allowed)
+    found = compare_engines(net, caffemodel, shapes=shapes, images=images, seed=seed, tolerance=allowed)
     if as_json:
         say_json([_agreement_as_dict(one) for one in found])
     else:
@@ -237,10 +230,3 @@ def _as_dict(found: Comparison) -> Dict[str, object]:
 def _number(value: float) -> Optional[float]:
     """JSON knows no infinity."""
     return value if math.isfinite(value) else None
-
-
-def _parsed(shapes: Dict[str, str]) -> Dict[str, Tuple[int, ...]]:
-    try:
-        return {blob: tuple(int(part) for part in text.split(",")) for blob, text in shapes.items()}
-    except ValueError:
-        raise click.BadParameter("expected BLOB=N,C,H,W, whole numbers", param_hint="--shape") from None

@@ -152,7 +152,7 @@ def test_notes_go_to_stderr():
         (["--branch", "a=lenet", "--classes", 3, "--shape", "a=1,x,3"], "expected [PREFIX=]C,H,W", 2),
         (["--branch", "a=lenet", "--classes", 3, "--train-source", "x=y.txt"], "no input or label of the net is called 'x'", 2),
         (["--branch", "a=lenet", "--classes", 3, "--coeff", "a=2"], "a concat join has no coefficients", 1),
-        (["--branch", "a=lenet", "--classes", 3, "--mean", "1", "--mean", "2"], "has one already", 2),
+        (["--branch", "a=lenet", "--classes", 3, "--mean", "1", "--mean", "2"], "the value for all is given twice", 2),
         (["--branch", "a=lenet", "--classes", 3, "--mean", "nan"], "expected [PREFIX=]V[,V,V] (a finite number)", 2),
         (["--branch", "a=lenet", "--classes", 3, "--scale", "a=1e39"], "expected [PREFIX=]FACTOR (a finite number)", 2),
         (["--branch", "a=lenet", "--classes", 3, "--scale", "0"], "(not 0, which makes all images alike)", 2),

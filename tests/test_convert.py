@@ -124,7 +124,7 @@ def test_a_file_of_before_2015_becomes_one_of_today(caffe, pb, tmp_path, output)
     (tmp_path / "old").write_bytes(old_net(pb).SerializeToString())
     ran = CliRunner().invoke(main, ["convert", os.fspath(tmp_path / "old"), os.fspath(tmp_path / output)])
     assert ran.exit_code == 0, ran.output
-    assert "brought up to date: 3 layers of before 2015" in ran.output
+    assert "brought up to date: 3 layers from before 2015" in ran.output
     assert f"3 of 3 blobs, in 2 layers, bit-equal to {tmp_path / 'old'}" in ran.output
     text = data(shape=(1, 1, 2, 3)) + layer(
         "conv", "Convolution", "data", more="convolution_param { num_output: 2 kernel_size: 1 }"

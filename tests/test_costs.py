@@ -290,7 +290,9 @@ def test_the_command(summary):
     [
         (["--csv", "--json"], 2, "exclude each other"),
         (["--classes", "3"], 1, "has its own classes"),
-        (["--shape", "1,2"], 2, "--shape needs the name"),
+        (["--shape", "1,2"], 2, "expected BLOB=N,C,H,W"),
+        (["--shape", "data=1,x"], 2, "expected BLOB=N,C,H,W (whole numbers)"),
+        (["--shape", "data=1", "--shape", "data=2"], 2, "input 'data' is given twice"),
         (["--shape", "label=1,2"], 1, "no such input; it has data"),
         (["--prefix", "x"], 1, "no layer's name begins with 'x/'"),
     ],

@@ -286,7 +286,7 @@ def test_what_no_source_tells_is_said():
         (["--branch", "a=lenet", "--crop", "200"], "a crop of 200 is larger than the image, 28 x 28", 1),
         (["--branch", "a=lenet", "--branch", "b=lenet", "--mean", "a=1,2,3"], "branch 'a': 3 mean values for 1 channel; give one", 1),
         (["--branch", "a=lenet", "--branch", "b=lenet", "--mean", "a=1", "--mean-file", "m"], "--mean and --mean-file exclude", 2),
-        (["--branch", "a=lenet", "--branch", "b=lenet", "--scale", "a=1", "--mean-file", "m"], "it would come on top", 2),
+        (["--branch", "a=lenet", "--branch", "b=lenet", "--scale", "a=1", "--mean-file", "m"], "would be subtracted as well", 2),
     ],
 )  # fmt: skip
 def test_data_that_does_not_fit_is_refused(arguments, sentence, code):
