@@ -69,12 +69,12 @@ def _init(found: FusionReport) -> Tuple[Path, Mapping[str, Any]]:
     return found.weights
 
 
-def _originals(found: FusionReport, branches: Mapping[str, str], given: Mapping[str, str]) -> Dict[str, Original]:
+def _originals(found: FusionReport, branches: Mapping[str, str], weights: Mapping[str, str]) -> Dict[str, Original]:
     from netbuild.verify.branches import Original
 
     init, sidecar = _init(found)
     return {
-        prefix: Original(net, given.get(prefix) or _source(init, sidecar, prefix)) for prefix, net in branches.items()
+        prefix: Original(net, weights.get(prefix) or _source(init, sidecar, prefix)) for prefix, net in branches.items()
     }
 
 

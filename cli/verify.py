@@ -169,9 +169,9 @@ def _say_images(found: Comparison, original: Original) -> None:
         )
     else:
         say(
-            f"{found.prefix}: images PREPARED OTHERWISE than by {original.net} ({found.images.images}): off by up to "
+            f"{found.prefix}: images PREPARED DIFFERENTLY than by {original.net} ({found.images.images}): off by up to "
             f"{found.images.levels:.3g} grey levels (0..255); its data layer and that of the fused net differ in crop, "
-            "size, mean, scale or colour. Where that is meant, give its deploy net in its place",
+            "size, mean, scale or colour. If that is what you want, give the branch's deploy net instead",
             colour=BAD,
         )
 

@@ -341,7 +341,7 @@ def test_verify_fails_where_images_are_prepared_otherwise(caffe, changed, listed
         Path("l.txt").unlink()
     output = verified("a=a.prototxt", given=given, code=1)
     assert "a/ip (4 x 4) bit-equal to a.prototxt" in output
-    assert "a: images PREPARED OTHERWISE than by a.prototxt" in output
+    assert "a: images PREPARED DIFFERENTLY than by a.prototxt" in output
     assert "does not give its branches the images as they got them alone" in output
     # On values alone it is the same net.
     net("deploy.prototxt", data(shape=(1, 3, 24, 24)) + fc("ip", "data", 4) + fc("fc", "ip", 2))

@@ -39,7 +39,6 @@ TYPES_ALLOWED = {
         "names of old prototxts",
     ),
     "netbuild/show/report.py": ({"Accuracy"}, "a heading"),
-    "netbuild/show/words.py": ({"Eltwise", "Pooling"}, "defaults worth telling in a picture"),
     "netbuild/verify/samples.py": ({"ImageData"}, "writes the layer that reads a sample"),
 }
 FLAGS_ALLOWED = {

@@ -7,6 +7,7 @@ from typing import Any, Iterable
 
 from ..engine.caffe import Message
 from ..graph.differences import options
+from ..layers.table import of
 
 _SHOWN = (
     ("convolution_param.num_output", "{}"),
@@ -24,13 +25,16 @@ _SHOWN = (
 )
 """Options that say what a layer does, and the words for them."""
 
-_USUAL = {"Pooling": {"pooling_param.pool": "MAX"}, "Eltwise": {"eltwise_param.operation": "SUM"}}
-"""Defaults that are worth telling."""
+_USUAL = {
+    "pooling_param": {"pooling_param.pool": "MAX"},
+    "eltwise_param": {"eltwise_param.operation": "SUM"},
+}
+"""Defaults that are worth telling, by the field that holds a layer's options."""
 
 
 def detail(layer: Message) -> str:
     """Return the layer's type and what distinguishes it: 'Convolution, 64, 7 x 7 window, stride 2'."""
-    stated = {**_USUAL.get(layer.type, {}), **options(layer)}
+    stated = {**_USUAL.get(of(layer).options, {}), **options(layer)}
     words = [form.format(_value(name, stated[name])) for name, form in _SHOWN if name in stated]
     return ", ".join([layer.type, *words])
 
