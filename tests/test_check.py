@@ -6,7 +6,7 @@ from google.protobuf import text_format
 
 from netbuild.engine.caffe import TEST, TRAIN, schema
 from netbuild.errors import GraphError
-from netbuild.graph.check import problems, require_savable, require_sound
+from netbuild.graph.check import problems, remarks, require_savable, require_sound
 
 
 def net(text):
@@ -226,3 +226,19 @@ def mistakes(kind, count):
 def test_what_a_net_full_of_mistakes_takes_grows_with_its_layers(kind):
     few, many = (lines_run(partial(problems, net(mistakes(kind, count)), SEAMS)) for count in (100, 400))
     assert many < 5 * few
+
+
+def test_who_overwrites_what_many_gradients_read_is_found_once_for_each():
+    """One memory under many names, each worked on in place and then read by a layer whose gradient reads it."""
+    texts = []
+    for count in (100, 400):
+        numbers = range(count)
+        text = DATA + layer("c", "Power", "data", "c")
+        text += "".join(layer(f"f{n}", "Flatten", "c", f"f{n}") for n in numbers)
+        text += "".join(layer(f"q{n}", "InnerProduct", f"f{n}", f"q{n}") for n in numbers)
+        text += "".join(layer(f"r{n}", "ReLU", f"f{n}", f"f{n}") for n in numbers)
+        sums = layer("sum", "Eltwise", " ".join(f"q{n}" for n in numbers), "sum")
+        texts.append(text + sums + layer("loss", "EuclideanLoss", "sum q0", "loss"))
+    few, many = (net(text) for text in texts)
+    assert (len(remarks(few)), len(remarks(many))) == (100, 400)
+    assert lines_run(partial(remarks, many)) < 5 * lines_run(partial(remarks, few))

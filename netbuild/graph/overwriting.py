@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ..engine.caffe import Message
 from ..layers import Inferred, Layers
@@ -30,9 +30,9 @@ class _Blob(NamedTuple):
     written: int
     """How many of them had written when the blob got its values."""
 
-    def overwriters(self) -> Sequence[int]:
-        """Return who has written over these values since."""
-        return self.writers[self.written :]
+    def overwriters(self) -> Iterator[int]:
+        """Yield who has written over these values since."""
+        return (self.writers[place] for place in range(self.written, len(self.writers)))
 
 
 class Overwriting:
@@ -52,8 +52,9 @@ class Overwriting:
     def _read(self, index: int, layer: Message) -> None:
         for name in layer.bottom:
             blob = self._blobs.get(name)
-            if blob is not None and blob.overwriters():
-                writer = self._layers[blob.overwriters()[0]]
+            overwriter = None if blob is None else next(blob.overwriters(), None)
+            if overwriter is not None:
+                writer = self._layers[overwriter]
                 self.faults.append(
                     f"layer {writer.name!r} works in place on {writer.top[0]!r}, the same memory as {name!r}, which "
                     f"layer {layer.name!r} reads after it: {_REMEDY}"
@@ -111,10 +112,11 @@ class Overwriting:
                 yield f"layer {layer.name!r} ({layer.type}) works in place on {blob!r}: {GRADIENT}; {_REMEDY}"
 
     def _wrong_by_others(self, layer: Message, name: str, blob: _Blob) -> Iterator[str]:
-        writers = [self._layers[writer] for writer in blob.overwriters()]
-        spoilers = [one for one in writers if not (name in layer.top and leaves_gradient(one, layer))]
-        if spoilers:
+        writers = (self._layers[writer] for writer in blob.overwriters())
+        spoilers = (one for one in writers if not (name in layer.top and leaves_gradient(one, layer)))
+        first = next(spoilers, None)
+        if first is not None:
             yield (
-                f"layer {spoilers[0].name!r} works in place on {spoilers[0].top[0]!r}, and the gradient of layer "
+                f"layer {first.name!r} works in place on {first.top[0]!r}, and the gradient of layer "
                 f"{layer.name!r} ({layer.type}) reads what {name!r} was before: {GRADIENT}; {_REMEDY}"
             )
