@@ -51,6 +51,20 @@ def test_everything_is_made_once_and_shared_where_only_the_inputs_are_others(mon
     assert len(made) == 2
 
 
+def test_shapes_are_made_once_for_phases_that_no_rule_tells_apart(monkeypatch):
+    made = []
+    survey = views_of_nets.survey_layers
+    monkeypatch.setattr(views_of_nets, "survey_layers", lambda *given: made.append(1) or survey(*given))
+    view = NetView(net(small()), TEST)
+    other = view.in_phase(TRAIN)
+    assert (other.phase, other.shapes, len(made)) == (TRAIN, view.shapes, 1)
+    assert other.flow is view.flow
+    tested = NetView(net(STAGED), TEST, stages=["flat"])
+    trained = tested.in_phase(TRAIN)
+    assert {one.name for _, one in tested.layers} - {one.name for _, one in trained.layers} == {"flat"}
+    assert "flat" in tested.shapes.blobs and "flat" not in trained.shapes.blobs
+
+
 def test_a_view_refuses_what_does_not_fit_only_where_it_is_asked_to():
     view = NetView(net(data() + fc("one", "data") + layer("two", "Eltwise", "data one")), TEST)
     assert [fault.layer for fault in view.misfits] == [2]

@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 from nets import conv, data, fc, layer, relu, small
 
-from netbuild import BranchSpec, DataSource, Fusion, Head, Join, build, emit_files, fuse_weights, lenet, proto, prototxt
+from netbuild import (
+    Branch,
+    BranchSpec,
+    DataSource,
+    Fusion,
+    Head,
+    Join,
+    build,
+    emit_files,
+    fuse_weights,
+    lenet,
+    proto,
+    prototxt,
+    qualify,
+)
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
 from netbuild.errors import GraphError
@@ -144,6 +158,20 @@ def test_a_branch_may_read_anothers_inner_blob_after_its_in_place_layers(caffe, 
     order = list(net._layer_names)
     assert order.index("front/r") < order.index("side/c")
     assert build(Fusion(parts)).joined == ("side", "front")
+
+
+def test_a_top_of_two_names_is_read_by_the_one_that_it_has_in_the_net(nets, caffe):
+    def named_twice(net, bottom, prefix="", *, frozen=False):
+        first, last = (qualify(prefix, name) for name in ("first", "last"))
+        net[first] = net[last] = caffe.layers.Power(bottom)
+        return Branch(prefix, "last", net[last], 4, input=SMALL)
+
+    back = BranchSpec(nets(small()), reads="front")
+    layers = build(Fusion({"front": named_twice, "back": back}, 3)).message.layer
+    assert [(list(one.bottom), list(one.top)) for one in layers][:2] == [
+        (["data"], ["front/last"]),
+        (["front/last"], ["back/conv1"]),
+    ]
 
 
 def test_what_a_branch_cannot_read(tmp_path, nets):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Dict, List, Mapping, Sequence
 
 from ..engine.caffe import Message, caffe
@@ -29,28 +30,44 @@ def add_layers(net: Any, layers: Sequence[Message], tops: Mapping[str, Top]) -> 
 
 def blob_of(net: Any, top: Top) -> str:
     """Return the name of an assigned Top's blob: for a layer in place that of the blob it works on."""
-    return _blob_of(top, _keys(net))
+    top = _worked_on(top)
+    if isinstance(top.fn, _Given):
+        return str(top.fn.layer.top[top.n])
+    names: List[str] = [key for key, one in net.tops.items() if one is top]
+    # NetSpec goes by the last of several.
+    return names[-1] if names else ""
 
 
-def tops_of(net: Any) -> Dict[str, Top]:
-    """Return the Top of each of a NetSpec's blobs, after all layers that work in place on it."""
-    keys = _keys(net)
-    # What has no `fn` is a layer without tops.
-    return {_blob_of(top, keys): top for top in net.tops.values() if hasattr(top, "fn")}
+class Blobs:
+    """The Top of each of a NetSpec's blobs, after all layers that work in place on it, as more and more are written."""
+
+    def __init__(self, net: Any) -> None:
+        self.net = net
+        self._tops: Dict[str, Top] = {}
+        self._keys: Dict[int, str] = {}
+        """What each Top was assigned to, by its identity."""
+        self._read = 0
+
+    def tops(self) -> Dict[str, Top]:
+        """Return the Top of each blob by its name, those of the layers that were written last included."""
+        new = list(islice(self.net.tops.items(), self._read, None))
+        self._read += len(new)
+        self._keys.update((id(top), key) for key, top in new)
+        for _, top in new:
+            # What has no `fn` is a layer without tops.
+            if hasattr(top, "fn"):
+                self._tops[self._name(_worked_on(top))] = top
+        return self._tops
+
+    def _name(self, top: Top) -> str:
+        return str(top.fn.layer.top[top.n]) if isinstance(top.fn, _Given) else self._keys.get(id(top), "")
 
 
-def _keys(net: Any) -> Dict[int, str]:
-    """Return what each Top was assigned to, by its identity; NetSpec itself goes by the first of several names."""
-    keys: Dict[int, str] = {}
-    for key, top in net.tops.items():
-        keys.setdefault(id(top), key)
-    return keys
-
-
-def _blob_of(top: Top, keys: Mapping[int, str]) -> str:
-    while not isinstance(top.fn, _Given) and top.fn.in_place:
+def _worked_on(top: Top) -> Top:
+    """Return the Top that has the blob's name: what layers in place work on has it, not they."""
+    while top.fn.in_place:
         top = top.fn.inputs[0]
-    return str(top.fn.layer.top[top.n]) if isinstance(top.fn, _Given) else keys.get(id(top), "")
+    return top
 
 
 def _free(net: Any, name: str) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from google.protobuf import text_format
 
@@ -20,7 +20,7 @@ from ..fusion import Built, Fusion, build, require_fitting
 from ..graph.check import require_savable, require_sound, warn
 from ..graph.feed import with_inputs
 from ..graph.freeze import count_as_no_loss
-from ..graph.view import NetView
+from ..graph.view import NetView, Views
 from ..solving import NET_FIELDS, idle_policy, require_sensible
 from ..soundness.check import require_fit_lists
 from ..spelling import option
@@ -59,12 +59,13 @@ Choice = Callable[[Built], Sources]
 def train_val(fusion: Fusion, source: Sources) -> Message:
     """Return the net for training and testing, its data layers included, checked for shapes in both phases."""
     built = build(fusion)
-    net = _train_val(fusion, built, _by_input(fusion, built, source))
+    of_phases = _train_val(fusion, built, _by_input(fusion, built, source))
     _say(built, source)
-    return net
+    return of_phases[TRAIN].net
 
 
-def _train_val(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) -> Message:
+def _train_val(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) -> Views:
+    """Return the net for training and testing as its views, checked."""
     net = type(built.message)(name=built.message.name)
     net.layer.extend([*data_layers(sources, built.labels), *built.message.layer])
     taken = {layer.name for layer in built.message.layer}
@@ -73,11 +74,16 @@ def _train_val(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) 
     of_phases = require_sound(net, "the train_val net")
     warn(net, "the train_val net", of_phases)
     for phase in (TRAIN, TEST):
-        view = of_phases.get(phase) or NetView(net, phase)
-        sized = view.with_inputs(_input_shapes(built, sources, phase))
+        sized = _sized(of_phases[phase], _input_shapes(built, sources, phase))
         require_fitting(built, fusion.join, sized)
         sized.fitting_shapes()
-    return net
+    return of_phases
+
+
+def _sized(view: NetView, shapes: Mapping[str, Tuple[int, ...]]) -> NetView:
+    """Return the view where the inputs have these shapes; the same where its data layers tell them already."""
+    known = all(view.shapes.blobs.get(blob) == shape for blob, shape in shapes.items())
+    return view if known else view.with_inputs(shapes)
 
 
 def _input_shapes(built: Built, sources: Mapping[str, DataSource], phase: int) -> Dict[str, Tuple[int, ...]]:
@@ -200,44 +206,52 @@ def emit_files(
         >>> [path.name for path in paths]
         ['train_val.prototxt', 'deploy.prototxt', 'solver.prototxt']
     """
-    options = solver_options or {}
-    _require_trained(fusion, split_phases, options)
+    wanted = _Request(fusion, Path(folder), split_phases, deploy_batch, solver_options or {}, force)
+    _require_trained(wanted)
     built = build(fusion)
     sources = source(built) if callable(source) else source
-    net = _trained_net(fusion, built, _by_input(fusion, built, sources))
-    messages = {**_by_phase(fusion, net, split_phases), "deploy.prototxt": deploy(fusion, sources, deploy_batch)}
-    if net is not None and fusion.all_heads:
-        new = _solver(fusion, sources, net, Path(folder), split_phases, options)
-        if force or not _keeps(Path(folder) / _SOLVER_FILE, new, options):
-            messages[_SOLVER_FILE] = new
+    of_phases = _trained(fusion, built, _by_input(fusion, built, sources))
+    messages = {**_by_phase(wanted, of_phases), "deploy.prototxt": deploy(fusion, sources, deploy_batch)}
+    new = _solver(wanted, sources, of_phases[TRAIN].net) if fusion.all_heads else None
+    if new is not None and not _keeps(wanted, new):
+        messages[_SOLVER_FILE] = new
     _say(built, sources)
-    if split_phases or not fusion.all_heads:
-        _say_left(Path(folder), [*messages, *([_SOLVER_FILE] if fusion.all_heads else [])])
+    _say_left(wanted, messages)
     if not dry_run:
         _write(messages, output_folder(folder))
-    return [Path(folder) / name for name in messages]
+    return [wanted.folder / name for name in messages]
 
 
-def _trained_net(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) -> Optional[Message]:
-    """Return the net with data and losses, of an ensemble what TEST has of it; None for a net without a head."""
+class _Request(NamedTuple):
+    """What `emit_files` is asked for."""
+
+    fusion: Fusion
+    folder: Path
+    split_phases: bool
+    deploy_batch: int
+    solver_options: Mapping[str, str]
+    force: bool
+
+
+def _trained(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) -> Views:
+    """Return the views of the net with data and losses, of an ensemble only that of TEST; none of a net without a
+    head."""
     if not (fusion.ensemble or fusion.all_heads):
-        return None
-    net = _train_val(fusion, built, sources)
-    if fusion.ensemble:
-        net = proto.only_phase(net, TEST)
-    require_fit_lists(net, "the test net" if fusion.ensemble else "the train_val net")
-    return net
-
-
-def _by_phase(fusion: Fusion, net: Optional[Message], split_phases: bool) -> Dict[str, Message]:
-    """Return a net by the names of its files."""
-    if net is None:
         return {}
+    of_phases = _train_val(fusion, built, sources)
     if fusion.ensemble:
-        return {"test.prototxt": net}
-    if split_phases:
-        return {f"{name}.prototxt": proto.only_phase(net, phase) for name, phase in _PHASES.items()}
-    return {"train_val.prototxt": net}
+        of_phases = {TEST: of_phases[TEST]}
+    require_fit_lists(of_phases, "the test net" if fusion.ensemble else "the train_val net")
+    return of_phases
+
+
+def _by_phase(wanted: _Request, of_phases: Views) -> Dict[str, Message]:
+    """Return a net by the names of its files."""
+    if not of_phases:
+        return {}
+    if wanted.split_phases or wanted.fusion.ensemble:
+        return {f"{name}.prototxt": of_phases[phase].only for name, phase in _PHASES.items() if phase in of_phases}
+    return {"train_val.prototxt": of_phases[TRAIN].net}
 
 
 def _write(messages: Mapping[str, Message], folder: Path) -> None:
@@ -247,23 +261,26 @@ def _write(messages: Mapping[str, Message], folder: Path) -> None:
     write_all({folder / name: text.encode() for name, text in texts.items()})
 
 
-def _require_trained(fusion: Fusion, split_phases: bool, given: Mapping[str, str]) -> None:
+def _require_trained(wanted: _Request) -> None:
     """Refuse what is said of a training where nothing is trained."""
-    idle = [*given, *(["split_phases"] if split_phases else [])]
-    if idle and not fusion.all_heads:
+    idle = [*wanted.solver_options, *(["split_phases"] if wanted.split_phases else [])]
+    if idle and not wanted.fusion.all_heads:
         raise GraphError(
-            f"a net {'that is an ensemble' if fusion.ensemble else 'without a head'} has nothing to train, gets no "
-            f"solver and no net of TRAIN phase: {' and '.join(idle)} would have no effect"
+            f"a net {'that is an ensemble' if wanted.fusion.ensemble else 'without a head'} has nothing to train, gets "
+            f"no solver and no net of TRAIN phase: {' and '.join(idle)} would have no effect"
         )
 
 
-def _say_left(folder: Path, new: Sequence[str]) -> None:
-    """Name the files of an earlier net, which stay beside the `new` ones under names that these do not have."""
+def _say_left(wanted: _Request, messages: Mapping[str, Message]) -> None:
+    """Name the files of an earlier net, which stay beside the new ones under names that these do not have."""
+    if wanted.fusion.all_heads and not wanted.split_phases:
+        return
+    new = [*messages, *([_SOLVER_FILE] if wanted.fusion.all_heads else [])]
     old = [f"{name}.prototxt" for name in ("train_val", "train", "test", "solver")]
-    left = [name for name in old if name not in new and (folder / name).is_file()]
+    left = [name for name in old if name not in new and (wanted.folder / name).is_file()]
     if left:
         warnings.warn(
-            f"folder {str(folder)!r} also holds {some(left)} of another net, left as before; remove what "
+            f"folder {str(wanted.folder)!r} also holds {some(left)} of another net, left as before; remove what "
             "is not wanted, or name another folder: who looks at the folder (netbuild report) would take it for this "
             "net's",
             NetbuildWarning,
@@ -271,21 +288,22 @@ def _say_left(folder: Path, new: Sequence[str]) -> None:
         )
 
 
-def _keeps(path: Path, new: Message, given: Mapping[str, str]) -> bool:
-    """Tell whether the solver that stands at `path` is to be kept: it was edited, or is of another hand."""
-    if not path.is_file() or is_as_written(path):
+def _keeps(wanted: _Request, new: Message) -> bool:
+    """Tell whether the solver that stands in the folder is to be kept: it was edited, or is of another hand."""
+    path = wanted.folder / _SOLVER_FILE
+    if wanted.force or not path.is_file() or is_as_written(path):
         return False
     try:
         old = proto.read_solver(path)
     except NetbuildError as error:
         raise GraphError(f"{error}; {option('force', True)} replaces it") from error
     differing = [name for name in new.DESCRIPTOR.fields_by_name if getattr(new, name) != getattr(old, name)]
-    lost = [name for name in differing if name in given]
+    lost = " and ".join(name for name in differing if name in wanted.solver_options)
     if lost or _net_names(old) != _net_names(new):
-        what = " and ".join(lost) or "another net"
         raise GraphError(
-            f"solver {str(path)!r}: was edited, or is not netbuild's, and would be kept, so that {what} had no effect; "
-            f"edit it, name another folder, or let {option('force', True)} replace it"
+            f"solver {str(path)!r}: was edited, or is not netbuild's, and would be kept, so that "
+            f"{lost or 'another net'} had no effect; edit it, name another folder, or let {option('force', True)} "
+            "replace it"
         )
     _say_kept(path, [name for name in differing if name not in NET_FIELDS])
     return True
@@ -305,24 +323,28 @@ def _net_names(solver: Message) -> List[str]:
     return [Path(path).name for paths in values for path in paths]
 
 
-def _solver(
-    fusion: Fusion, source: Sources, net: Message, target: Path, split_phases: bool, given: Mapping[str, str]
-) -> Message:
-    first = source if isinstance(source, DataSource) else next(iter(source.values()))
-    overrides = dict(given)
-    if "test_iter" not in overrides:
-        count = list_length(first)
-        overrides["test_iter"] = str(-(-count // first.test_batch) if count else SOLVER["test_iter"])
-    fields = {f"{name}_net": name for name in _PHASES} if split_phases else {"net": "train_val"}
-    paths = {field: str(target / f"{name}.prototxt") for field, name in fields.items()}
+def _solver(wanted: _Request, source: Sources, net: Message) -> Message:
+    """Return the solver that trains the net."""
+    options = dict(wanted.solver_options)
+    if "test_iter" not in options:
+        options["test_iter"] = _test_iter(source)
+    fields = {f"{name}_net": name for name in _PHASES} if wanted.split_phases else {"net": "train_val"}
+    paths = {field: str(wanted.folder / f"{name}.prototxt") for field, name in fields.items()}
     # A net's name is any text; this one becomes the beginning of file names.
     stem = re.sub(r"[^\w.-]+", "_", net.name.lower()) or "net"
-    made = solver(paths, stem + ("_fused" if len(fusion.branches) > 1 else ""), overrides)
+    made = solver(paths, stem + ("_fused" if len(wanted.fusion.branches) > 1 else ""), options)
     require_savable(made, net)
     idle = idle_policy(made)
     if idle:
         warnings.warn(idle, NetbuildWarning, stacklevel=3)
     return made
+
+
+def _test_iter(source: Sources) -> str:
+    """Return how many batches of a test cover its list once, or the recipe's number where it is not counted."""
+    first = source if isinstance(source, DataSource) else next(iter(source.values()))
+    count = list_length(first)
+    return str(-(-count // first.test_batch) if count else SOLVER["test_iter"])
 
 
 def list_length(source: DataSource) -> Optional[int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from itertools import islice
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import blocks
@@ -12,11 +13,11 @@ from ..branches.branch import Branch, Builder, Input
 from ..branches.source import find_branch
 from ..engine.caffe import TEST, Message, caffe
 from ..errors import GraphError
-from ..graph.check import require_sound
+from ..graph.check import require_sound_views
 from ..graph.freeze import frozen
 from ..graph.frozen import require_frozen
 from ..graph.rename import names_in
-from ..graph.view import NetView
+from ..graph.view import NetView, Views, views
 from ..layers import Shape, any_batch_text
 from ..layers.lengths import differ
 from ..layers.roles import is_open_input
@@ -107,7 +108,7 @@ class Built:
         """Each branch's prefix and the full name of its seam."""
         return {branch.prefix: qualify(branch.prefix, branch.seam) for branch in self.branches}
 
-    @property
+    @cached_property
     def inputs(self) -> Dict[str, Input]:
         """What data layers have to give to each input of the net, as far as the branches' sources tell it.
 
@@ -115,12 +116,12 @@ class Built:
         """
         return agreement.merged(open_reads(self.placed))
 
-    @property
+    @cached_property
     def uneven(self) -> Set[str]:
         """The inputs whose images each branch prepares for itself."""
         return preparation.uneven(open_reads(self.placed))
 
-    @property
+    @cached_property
     def doubts(self) -> Dict[str, Dict[str, str]]:
         """What no source tells of each input's images, or the sources tell differently: a sentence for each option that
         decides it."""
@@ -152,16 +153,18 @@ def build(fusion: Fusion, *, deploy: bool = False) -> Built:
     parts = _parts(fusion)
     net, placed = place(parts)
     branches = _message(net)
-    if not fusion.ensemble:
-        require_frozen(branches, [prefix for prefix, part in parts.items() if part.frozen])
+    members = _members(branches, placed)
     joined = _joined(placed)
     naming = Naming(names_in(branches))
     top = join(net, [placed[prefix].branch for prefix in joined], _named(fusion, naming), naming)
     labels = _add_ends(net, fusion, [placed[prefix].branch for prefix in joined], top, naming, deploy=deploy)
     message = _message(net)
     built = Built(net, _opened(message, placed, labels), placed, joined, labels)
-    _require_sound(built, fusion, message)
-    learned = frozen(built.message) if fusion.ensemble else learning(built.message, parts, _members(branches, placed))
+    of_phases = views(message)
+    if not fusion.ensemble:
+        require_frozen(of_phases, {prefix: members[prefix] for prefix, part in parts.items() if part.frozen})
+    _require_sound(built, fusion, of_phases)
+    learned = frozen(built.message) if fusion.ensemble else learning(built.message, parts, members)
     return dataclasses.replace(built, message=learned)
 
 
@@ -240,6 +243,7 @@ def _classified(
 ) -> Branch:
     """Build a branch with its own classifier and the softmax of its scores. Of one that was cut at a blob of the
     user's choice, that blob is the scores, or their softmax already."""
+    before = len(net.tops)
     branch = builder(net, bottom, prefix, **options)
     if branch.top.fn.type_name == "Softmax":
         return branch
@@ -252,9 +256,16 @@ def _classified(
         scores = branch.head(net, count)
     else:
         scores = blocks.fc(net, qualify(prefix, branch.classifier.format(classes=count)), branch.top, count)
-    seam = Naming(names_in(_message(net)), stem(prefix)).free("prob")
+    seam = Naming(_names_since(net, before), stem(prefix)).free("prob")
     net[seam] = caffe().layers.Softmax(scores)
     return dataclasses.replace(branch, seam=local(prefix, seam) or seam, top=net[seam], channels=count)
+
+
+def _names_since(net: Any, count: int) -> Set[str]:
+    """Return the names of what has been written into a NetSpec since it had so many Tops, of a branch alone."""
+    part = caffe().NetSpec()
+    part.tops.update(islice(net.tops.items(), count, None))
+    return names_in(_message(part))
 
 
 def _named(fusion: Fusion, naming: Naming) -> Join:
@@ -319,12 +330,14 @@ def _opened(message: Message, placed: Mapping[str, Placed], labels: Mapping[str,
     return type(message)(name=name, layer=kept)
 
 
-def _require_sound(built: Built, fusion: Fusion, message: Message) -> None:
+def _require_sound(built: Built, fusion: Fusion, of_phases: Views) -> None:
+    """Raise GraphError for what is wrong with the net, of which the views are, its inputs included."""
     sizes = {blob: (1, *one.shape) for blob, one in built.inputs.items() if one.shape is not None}
+    tested = of_phases[TEST]
     # Before the general check: it knows of the join only that some Concat's bottoms do not fit.
-    require_fitting(built, fusion.join, NetView(message, TEST, inputs=sizes))
-    require_sound(message, "the net as built", built.seams)
-    _require_assigned(message, built.net)
+    require_fitting(built, fusion.join, tested.with_inputs(sizes))
+    require_sound_views(tested.net, of_phases, "the net as built", built.seams)
+    _require_assigned(tested.net, built.net)
 
 
 def _message(net: Any) -> Message:

@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Collection, Mapping
+from typing import Collection, Dict, Mapping, Set
 
 from ..engine.caffe import Message
 from ..errors import GraphError, did_you_mean
-from ..graph.cut import dependencies
-from ..graph.freeze import frozen, normalised_by, slowed
-from ..graph.share import shared
+from ..graph.freeze import Edit
+from ..graph.share import share
 from ..names import local, qualify
 from .wiring import BranchSpec
 
 
 def learning(net: Message, parts: Mapping[str, BranchSpec], members: Mapping[str, Collection[str]]) -> Message:
     """Return the net with its branches as their parts say; `members` are each branch's layers, by name."""
+    edit = Edit(net)
+    branches = _indices(net, members)
     for prefix, part in parts.items():
         if not part.frozen:
-            net = _learning(net, prefix, part, members[prefix])
+            _let_learn(edit, prefix, part, branches[prefix])
         if part.shares is not None:
-            net = shared(net, prefix, part.shares)
-    return net
+            share(edit, prefix, part.shares, branches[prefix])
+    return edit.net
 
 
-def _learning(net: Message, prefix: str, part: BranchSpec, members: Collection[str]) -> Message:
-    free = {index for index, layer in enumerate(net.layer) if layer.name in members}
+def _indices(net: Message, members: Mapping[str, Collection[str]]) -> Dict[str, Set[int]]:
+    """Return the indices of each branch's layers."""
+    branch_of = {name: prefix for prefix, names in members.items() for name in names}
+    indices: Dict[str, Set[int]] = {prefix: set() for prefix in members}
+    for index, layer in enumerate(net.layer):
+        if layer.name in branch_of:
+            indices[branch_of[layer.name]].add(index)
+    return indices
+
+
+def _let_learn(edit: Edit, prefix: str, part: BranchSpec, layers: Set[int]) -> None:
+    free = layers
     if part.frozen_to is not None:
-        blob = qualify(prefix, part.frozen_to)
-        if not any(blob in layer.top for layer in net.layer if layer.name in members):
-            own = dict.fromkeys(local(prefix, top) or top for index in sorted(free) for top in net.layer[index].top)
-            hint = did_you_mean(part.frozen_to, own, "netbuild check NET --seams lists where a net can be cut")
-            raise GraphError(
-                f"branch {prefix!r}: is to be frozen up to {part.frozen_to!r}, which is no blob of it; {hint}"
-            )
-        fixed = free & dependencies(net, [blob])
-        net, free = frozen(net, fixed), free - fixed
+        fixed = layers & _up_to(edit, prefix, part.frozen_to, layers)
+        edit.freeze(fixed)
+        free = layers - fixed
     if part.batch_norm is not None:
-        net = normalised_by(net, part.batch_norm, free)
-    return slowed(net, part.lr, free) if part.lr != 1 else net
+        edit.normalise(part.batch_norm, free)
+    if part.lr != 1:
+        edit.slow(part.lr, free)
+
+
+def _up_to(edit: Edit, prefix: str, own_blob: str, layers: Set[int]) -> Set[int]:
+    """Return the layers that a blob of the branch depends on; GraphError where the branch makes no such blob."""
+    blob = qualify(prefix, own_blob)
+    tops = dict.fromkeys(top for index in sorted(layers) for top in edit.net.layer[index].top)
+    if blob not in tops:
+        own = dict.fromkeys(local(prefix, top) or top for top in tops)
+        hint = did_you_mean(own_blob, own, "netbuild check NET --seams lists where a net can be cut")
+        raise GraphError(f"branch {prefix!r}: is to be frozen up to {own_blob!r}, which is no blob of it; {hint}")
+    return edit.flow.behind([edit.flow.writer[blob]])

@@ -9,7 +9,7 @@ from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tup
 
 from .. import names
 from ..branches.branch import Branch, Builder, Input
-from ..branches.written import Top, tops_of
+from ..branches.written import Blobs, Top
 from ..engine.caffe import caffe
 from ..errors import GraphError, NetbuildError, did_you_mean, require_factor, require_finite
 from ..graph.freeze import BATCH_NORM
@@ -136,20 +136,23 @@ def _place(
     placed: Dict[str, Placed] = {}
     for prefix in parts:
         _require_known(prefix, parts)
+    blobs, fronts = Blobs(net), {name.rpartition("_")[0] for name in taken}
     waiting = dict(parts)
     while waiting:
         ready = [prefix for prefix in waiting if not set(feeders(parts, prefix)) & set(waiting)]
         if not ready:
             raise GraphError(f"the branches {' and '.join(map(repr, sorted(waiting)))} feed each other in a circle")
         for prefix in ready:
-            declared = {blob: (_clear(prefix, blob, taken), one) for blob, one in preparations.get(prefix, {}).items()}
-            placed[prefix] = _placed(net, prefix, waiting.pop(prefix), placed, declared)
+            declared = {blob: (_clear(prefix, blob, fronts), one) for blob, one in preparations.get(prefix, {}).items()}
+            placed[prefix] = _placed(blobs, prefix, waiting.pop(prefix), placed, declared)
     return {prefix: placed[prefix] for prefix in parts}
 
 
-def _clear(prefix: str, blob: str, taken: Collection[str]) -> str:
-    """Return what a preparation's layers are called after: their names begin with it, and no others of the branch."""
-    fronts = {name.rpartition("_")[0] for name in taken}
+def _clear(prefix: str, blob: str, fronts: Collection[str]) -> str:
+    """Return what a preparation's layers are called after: their names begin with it, and no others of the branch.
+
+    `fronts` are what the names that are taken begin with.
+    """
     return local(prefix, names.free(qualify(prefix, blob), fronts)) or blob
 
 
@@ -176,10 +179,14 @@ def _require_known(prefix: str, parts: Mapping[str, BranchSpec]) -> None:
 
 
 def _placed(
-    net: Any, prefix: str, part: BranchSpec, placed: Mapping[str, Placed], preparations: Mapping[str, Tuple[str, Input]]
+    blobs: Blobs,
+    prefix: str,
+    part: BranchSpec,
+    placed: Mapping[str, Placed],
+    preparations: Mapping[str, Tuple[str, Input]],
 ) -> Placed:
     """Write one branch; `preparations` are those that it carries itself, with what their layers are called after."""
-    there = tops_of(net)
+    net, there = blobs.net, blobs.tops()
     outside = {own: _source_blob(net, prefix, blob, placed, there) for own, blob in part.wires().items()}
     tops: Dict[str, Top] = {}
     for own, blob in outside.items():

@@ -125,10 +125,15 @@ def require_sound(
     Returns the views of a sound net, for what is asked of it next.
     """
     of_phases = views(net, in_phases)
+    require_sound_views(net, of_phases, what, seams)
+    return of_phases
+
+
+def require_sound_views(net: Message, of_phases: Views, what: str, seams: Mapping[str, str] = {}) -> None:
+    """Do what `require_sound` does, for a net of which there are views already."""
     found = problems_of(net, of_phases, seams)
     if found:
         raise GraphError(f"{what}: {found[0]}" if len(found) == 1 else "\n  ".join([f"{what}:", *found]))
-    return of_phases
 
 
 def require_savable(solver: Message, net: Message) -> None:

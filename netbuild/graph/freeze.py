@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Callable, Container, Iterator, Optional, Tuple
+from functools import cached_property
+from typing import Collection, Dict, Iterator, Optional, Set, Tuple
 
 from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError, NetbuildWarning
@@ -11,12 +12,81 @@ from ..layers import infer
 from ..layers.roles import is_input, is_loss_layer
 from ..layers.training import draws, has_own_code, has_statistics
 from ..proto import copied
+from .flow import Flow
 
 BATCH_NORM = ("global", "batch")
 """The statistics that BatchNorm normalises by in training: those stored in its weights, or each batch's own."""
 
 
-def frozen(net: Message, layers: Optional[Container[int]] = None) -> Message:
+class Edit:
+    """A copy of a net, edited where it stands: what several edits ask of the net is asked once."""
+
+    def __init__(self, net: Message) -> None:
+        self.net = copied(net)
+
+    @cached_property
+    def blobs(self) -> Dict[int, Optional[int]]:
+        """The number of parameter blobs of each layer, by index; None for a layer type not known here."""
+        params = infer(self.net, TEST).params
+        return {index: None if shapes is None else len(shapes) for index, shapes in params.items()}
+
+    @cached_property
+    def flow(self) -> Flow:
+        """Who writes and who reads each blob: no edit changes it."""
+        return Flow(list(enumerate(self.net.layer)))
+
+    @cached_property
+    def by_name(self) -> Dict[str, Message]:
+        """The layers by name."""
+        return {layer.name: layer for layer in self.net.layer}
+
+    @cached_property
+    def _rated(self) -> Set[str]:
+        """The shared parameters that a layer gives a learning rate."""
+        return {name for layer in self.net.layer for name in _rated_by(layer)}
+
+    def freeze(self, layers: Optional[Collection[int]] = None) -> None:
+        """Do what `frozen` does."""
+        for layer, blobs in self._of(layers):
+            _freeze(layer, blobs)
+            self.rates_changed(layer)
+
+    def slow(self, factor: float, layers: Optional[Collection[int]] = None) -> None:
+        """Do what `slowed` does."""
+        for layer, blobs in self._of(layers):
+            # Statistics never learn, and Caffe takes no other rate for them than 0.
+            if not has_statistics(layer):
+                _complete(layer, blobs)
+                self._multiply(layer, factor)
+
+    def normalise(self, statistics: str, layers: Optional[Collection[int]] = None) -> None:
+        """Do what `normalised_by` does."""
+        if statistics not in BATCH_NORM:
+            raise GraphError(f"no BatchNorm statistics {statistics!r}; known are {' and '.join(BATCH_NORM)}")
+        for layer, _ in self._of(layers):
+            if has_statistics(layer):
+                layer.batch_norm_param.ClearField("use_global_stats")
+                if statistics == "global":
+                    layer.batch_norm_param.use_global_stats = True
+
+    def rates_changed(self, layer: Message) -> None:
+        """Take note of the rates that a layer gives now."""
+        self._rated.update(_rated_by(layer))
+
+    def _multiply(self, layer: Message, factor: float) -> None:
+        for spec in layer.param:
+            if spec.HasField("lr_mult") or spec.name not in self._rated:
+                spec.lr_mult *= factor
+                self._rated.update([spec.name] if spec.name else [])
+
+    def _of(self, layers: Optional[Collection[int]]) -> Iterator[Tuple[Message, Optional[int]]]:
+        """Yield the layers of these indices (None: all), each with its number of blobs, in the net's order."""
+        for index in self.blobs if layers is None else sorted(layers):
+            if index in self.blobs:
+                yield self.net.layer[index], self.blobs[index]
+
+
+def frozen(net: Message, layers: Optional[Collection[int]] = None) -> Message:
     """Return the net with the layers of these indices (default: all) fixed, so that they compute one function.
 
     Each parameter blob gets a `param` entry with `lr_mult: 0` and `decay_mult: 0`, also where there was none: without
@@ -27,60 +97,35 @@ def frozen(net: Message, layers: Optional[Container[int]] = None) -> Message:
     DummyData that fills its tops at random. Of a layer type that is not known here only the entries that stand in the
     net are set, with a NetbuildWarning.
     """
-    return _edited(net, layers, _freeze)
+    edit = Edit(net)
+    edit.freeze(layers)
+    return edit.net
 
 
-def slowed(net: Message, factor: float, layers: Optional[Container[int]] = None) -> Message:
+def slowed(net: Message, factor: float, layers: Optional[Collection[int]] = None) -> Message:
     """Return the net with each learning rate multiplied: an `lr_mult` of 2 becomes 2 * factor, a missing one factor.
 
     Of layers that share a parameter, those that leave its rate to another go on leaving it: Caffe takes no two.
     """
-    rated = {spec.name for layer in net.layer for spec in layer.param if spec.name and spec.HasField("lr_mult")}
-
-    def multiply(layer: Message, blobs: Optional[int]) -> None:
-        if has_statistics(layer):
-            # They never learn, and Caffe takes no other rate for them than 0.
-            return
-        _complete(layer, blobs)
-        for spec in layer.param:
-            if spec.HasField("lr_mult") or spec.name not in rated:
-                spec.lr_mult *= factor
-                rated.update([spec.name] if spec.name else [])
-
-    return _edited(net, layers, multiply)
+    edit = Edit(net)
+    edit.slow(factor, layers)
+    return edit.net
 
 
-def normalised_by(net: Message, statistics: str, layers: Optional[Container[int]] = None) -> Message:
+def normalised_by(net: Message, statistics: str, layers: Optional[Collection[int]] = None) -> Message:
     """Return the net with BatchNorm on the `global` statistics of its weights, or on each `batch`'s own in TRAIN.
 
     In TEST phase it always works on the global ones: `use_global_stats: false` would take those away too, so that for
     `batch` the field is left out.
     """
-    if statistics not in BATCH_NORM:
-        raise GraphError(f"no BatchNorm statistics {statistics!r}; known are {' and '.join(BATCH_NORM)}")
-
-    def normalise(layer: Message, _blobs: Optional[int]) -> None:
-        if not has_statistics(layer):
-            return
-        layer.batch_norm_param.ClearField("use_global_stats")
-        if statistics == "global":
-            layer.batch_norm_param.use_global_stats = True
-
-    return _edited(net, layers, normalise)
+    edit = Edit(net)
+    edit.normalise(statistics, layers)
+    return edit.net
 
 
-def _edited(net: Message, layers: Optional[Container[int]], edit: Callable[[Message, Optional[int]], None]) -> Message:
-    result = copied(net)
-    for index, blobs in _blob_counts(net):
-        if layers is None or index in layers:
-            edit(result.layer[index], blobs)
-    return result
-
-
-def _blob_counts(net: Message) -> Iterator[Tuple[int, Optional[int]]]:
-    """Yield each layer's index and its number of parameter blobs, None for a layer type not known here."""
-    for index, shapes in infer(net, TEST).params.items():
-        yield index, None if shapes is None else len(shapes)
+def _rated_by(layer: Message) -> Iterator[str]:
+    """Yield the shared parameters that the layer gives a learning rate."""
+    return (spec.name for spec in layer.param if spec.name and spec.HasField("lr_mult"))
 
 
 def _freeze(layer: Message, blobs: Optional[int]) -> None:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Collection, Dict, Iterator
+from typing import Collection, Dict, Iterator, Mapping
 
 from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError
 from ..layers.roles import is_loss, is_loss_layer
 from ..layers.training import Effect, draws
-from .view import NetView
+from .view import NetView, Views
 
 _SHOWN = 5
 
 
-def require_frozen(net: Message, prefixes: Collection[str]) -> None:
-    """Raise GraphError where a layer of these branches would learn, drift, act at random or add to the loss."""
-    faults: Dict[str, Dict[str, None]] = {prefix: {} for prefix in prefixes}
-    for phase in (TRAIN, TEST):
-        view = NetView(net, phase)
-        members = view.by_owner(prefixes)
-        for prefix in prefixes:
-            for index in members.get(prefix, ()):
-                faults[prefix].update(dict.fromkeys(_faults(net.layer[index], view.training[index])))
+def require_frozen(of_phases: Views, branches: Mapping[str, Collection[str]]) -> None:
+    """Raise GraphError where a layer of these branches would learn, drift, act at random or add to the loss.
+
+    `of_phases` are views of one net, `branches` the names of each branch's layers by its prefix.
+    """
+    branch_of = {name: prefix for prefix, layers in branches.items() for name in layers}
+    faults: Dict[str, Dict[str, None]] = {prefix: {} for prefix in branches}
+    for view in _in_both(of_phases):
+        for index, layer in view.layers:
+            if layer.name in branch_of:
+                faults[branch_of[layer.name]].update(dict.fromkeys(_faults(layer, view.training[index])))
     for prefix, found in faults.items():
         if found:
             more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
             heading = f"branch {prefix!r} is to be frozen, but its builder left"
             raise GraphError("\n  ".join([heading, *list(found)[:_SHOWN], *more]))
+
+
+def _in_both(of_phases: Views) -> Iterator[NetView]:
+    """Yield the view of TRAIN, then that of TEST; one that is not there is made of the other."""
+    for phase in (TRAIN, TEST):
+        yield of_phases.get(phase) or next(iter(of_phases.values())).in_phase(phase)
 
 
 def _faults(layer: Message, effect: Effect) -> Iterator[str]:

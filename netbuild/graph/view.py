@@ -52,6 +52,13 @@ class NetView:
         view.layers, view.flow = self.layers, self.flow
         return view
 
+    def in_phase(self, phase: int) -> NetView:
+        """Return the view of the same net in another phase. Shapes tell no phases apart, only rules of layers do."""
+        view = NetView(self.net, phase, level=self.state.level, stages=self.state.stages, inputs=self.inputs)
+        if [index for index, _ in view.layers] == [index for index, _ in self.layers]:
+            view.flow, view._survey = self.flow, self._survey
+        return view
+
     @property
     def phase(self) -> int:
         """TRAIN or TEST."""

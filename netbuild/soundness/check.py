@@ -50,12 +50,12 @@ def require_readable(of_phases: Views, what: str) -> None:
     _settle(data_faults_of(of_phases), Severity.ELSEWHERE, what)
 
 
-def require_fit_lists(net: Message, what: str) -> None:
+def require_fit_lists(of_phases: Views, what: str) -> None:
     """Raise NetbuildError for what is wrong with the lists of a net that will be run elsewhere, or later.
 
     That their images or a mean file are not there is only noted.
     """
-    _settle(data_faults(net), Severity.WRONG, what)
+    _settle(data_faults_of(of_phases), Severity.WRONG, what)
 
 
 def _settle(faults: Sequence[DataFault], refused: Severity, what: str) -> None:
