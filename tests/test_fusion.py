@@ -7,6 +7,7 @@ from netbuild.branches.branch import Input
 from netbuild.branches.resnet import resnet50
 from netbuild.errors import GraphError
 from netbuild.names import qualify
+from netbuild.spelling import flags
 
 
 def names(message):
@@ -128,6 +129,14 @@ def test_faults_of_builders_are_found_before_caffe_sees_the_net(builder, reason)
 def test_names_that_would_push_others_out_are_refused(head, blob):
     with pytest.raises(GraphError, match="automatic name|not assigned|unknown bottom|called so already"):
         build(Fusion({"a": lenet, "b": lenet}, heads=[Head(10, head)], join=Join(blob=blob)))
+
+
+@pytest.mark.parametrize(("as_flags", "options"), [(False, "head or blob"), (True, "--head or --blob")])
+def test_the_options_that_named_it_are_said_as_their_reader_gives_them(as_flags, options):
+    with flags(as_flags), pytest.raises(
+        GraphError, match=f"was given to another .by {options}, say.; choose different"
+    ):
+        build(Fusion({"a": lenet, "b": lenet}, heads=[Head(10, "loss")]))
 
 
 def test_the_empty_prefix_is_for_a_net_alone():

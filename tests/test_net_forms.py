@@ -1,11 +1,14 @@
 """A net as callers hold it: path, message, NetSpec; and what is none of these."""
 
+from pathlib import Path
+
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from nets import net, small
 
 from netbuild import (
     BranchSpec,
+    DataSource,
     Features,
     Fusion,
     Join,
@@ -17,6 +20,7 @@ from netbuild import (
     compare_engines,
     differences,
     draw_net,
+    emit_files,
     extract_branch,
     fuse_weights,
     lenet,
@@ -226,12 +230,38 @@ def test_names_of_builders_are_branches(in_tmp, trained):
         build(Fusion({"odd": "lenet", "even": f"{trained / 'lenet.prototxt'}@pool2"}, join=Join(bridge="fc=5"))).seams
         == seams
     )
-    with pytest.raises(GraphError, match="no builder called 'lente': did you mean 'lenet'"):
-        build(Fusion({"odd": "lente"}, 10))
+    assert {prefix: spec.frozen for prefix, spec in Fusion({"odd": "lenet"}, frozen=False).specs.items()} == {
+        "odd": False
+    }
     with pytest.raises(GraphError, match="a builder is a function, found 'lenet'; find_branch"):
         BranchSpec("lenet")
-    with pytest.raises(GraphError, match="a builder is a function, found int"):
-        build(Fusion({"odd": 3}, 10))
+
+
+def test_a_file_that_is_named_as_a_branch_is_read_once(trained, monkeypatch):
+    read = []
+    monkeypatch.setattr(proto, "read_net", lambda path, known=proto.read_net: read.append(path) or known(path))
+    emit_files(Fusion({"odd": f"{trained / 'lenet.prototxt'}@ip1"}, 10), DataSource(kind="input"), trained / "named")
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "kind", "sentence"),
+    [
+        ("lente", GraphError, r"no builder called 'lente': did you mean 'lenet'\?"),
+        ("lenet@ip9", GraphError, "no blob 'ip9' in the net; did you mean 'ip1'"),
+        ("gone.prototxt@ip1", NetbuildError, "prototxt 'gone.prototxt': no such file"),
+        ("gone:net", GraphError, "builder 'gone:net': cannot import 'gone'"),
+        *(
+            (other, GraphError, f"a builder is a function, found {type(other).__name__}; find_branch makes one of a")
+            for other in (3, None, b"lenet", ["lenet"], Path("lenet.prototxt"))
+        ),
+        (lambda *_, **__: 3, GraphError, "its builder returned int, not a netbuild.Branch"),
+        (dict, GraphError, "its builder failed: TypeError"),
+    ],
+)
+def test_what_is_no_branch_is_refused_with_its_prefix(named, kind, sentence, in_tmp):
+    with pytest.raises(kind, match=f"^branch 'odd': {sentence}"):
+        build(Fusion({"even": "lenet", "odd": named}, 10))
 
 
 def test_one_weight_file_is_named_without_a_list(fused):

@@ -101,6 +101,14 @@ def _calls(node, name):
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
+CODE_IN_A_TEXT = re.compile(r"\{\w+(\(|\.|!r\})")
+
+
+def unformatted(texts):
+    """Return the texts that would show their own code, for want of an `f`; those of `format` have no names."""
+    return [string for text in texts.values() for string, _, _ in strings(text) if CODE_IN_A_TEXT.search(string)]
+
+
 def all_sources(*packages):
     return {path_of(package, module): text for package in packages for module, text in sources(package).items()}
 
@@ -162,3 +170,10 @@ def test_a_type_in_a_string_is_seen(code, types):
 )
 def test_a_flag_in_a_string_is_seen(code, number):
     assert flags_named({"x.py": code}) == ({"x.py": number} if number else {})
+
+
+def test_no_text_shows_its_own_code():
+    assert not unformatted(all_sources("netbuild", "netbuild_cli"))
+    halves = """x = f'{a} is {b}, ' 'by {name_of("c")}'"""
+    assert unformatted({"a.py": halves}) == [""", by {name_of("c")}"""]
+    assert not unformatted({"a.py": halves.replace("'by", "f'by")})

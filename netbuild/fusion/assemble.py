@@ -28,7 +28,7 @@ from .heads import Head, add_answer, add_loss, add_scores
 from .joins import CONCAT, Join, join, require_joinable
 from .learning import learning
 from .naming import Naming
-from .wiring import DATA, LABEL, BranchSpec, Placed, open_reads, owner, place
+from .wiring import DATA, LABEL, BranchSpec, Placed, errors_of, open_reads, owner, place
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,17 @@ class Fusion:
     ensemble: bool = False
     """Let each branch end in the softmax of its own classifier, so that the join is the answer; nothing trains."""
 
-    @property
+    @cached_property
     def specs(self) -> Dict[str, BranchSpec]:
         """Every branch as a BranchSpec."""
-        return {prefix: self._spec(one) for prefix, one in self.branches.items()}
+        return {prefix: self._spec(prefix, one) for prefix, one in self.branches.items()}
 
-    def _spec(self, one: Union[Builder, BranchSpec, str]) -> BranchSpec:
+    def _spec(self, prefix: str, one: Union[Builder, BranchSpec, str]) -> BranchSpec:
         if isinstance(one, BranchSpec):
             return one
-        builder = find_branch(one) if isinstance(one, str) else one
-        return BranchSpec(builder, frozen=self.frozen, batch_norm=None)
+        with errors_of(prefix):
+            builder = find_branch(one) if isinstance(one, str) else one
+            return BranchSpec(builder, frozen=self.frozen, batch_norm=None)
 
     @property
     def all_heads(self) -> Tuple[Head, ...]:
@@ -355,7 +356,7 @@ def _require_assigned(message: Message, net: Any) -> None:
             if blob not in net.tops:
                 raise GraphError(
                     f"layer {layer.name!r} ({layer.type}): its top has the automatic name {blob!r}: the Top was not "
-                    "assigned, or its name was given to another (by {name_of('head')} or {name_of('blob')}, say); "
+                    f"assigned, or its name was given to another (by {name_of('head')} or {name_of('blob')}, say); "
                     "choose different names"
                 )
 

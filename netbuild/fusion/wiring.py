@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 
 from .. import names
 from ..branches.branch import Branch, Builder, Input
@@ -214,15 +215,25 @@ def _source_blob(net: Any, prefix: str, blob: str, placed: Mapping[str, Placed],
     return blob
 
 
+@contextmanager
+def errors_of(prefix: str) -> Iterator[None]:
+    """Put the branch in front of the errors that are raised in this block; a net alone has no prefix to name."""
+    try:
+        yield
+    except NetbuildError as error:
+        raise type(error)(f"branch {prefix!r}: {error}" if prefix else str(error)) from None
+
+
 def add_branch(
     net: Any, prefix: str, builder: Builder, bottom: Top, *, frozen: bool, inputs: Mapping[str, Top] = {}
 ) -> Branch:
     """Let a builder write its branch into a NetSpec; raise GraphError where it fails."""
     more = {"inputs": inputs} if inputs else {}
     try:
-        branch = builder(net, bottom, prefix, frozen=frozen, **more)
-    except NetbuildError as error:
-        raise type(error)(f"branch {prefix!r}: {error}" if prefix else str(error)) from None
+        with errors_of(prefix):
+            branch = builder(net, bottom, prefix, frozen=frozen, **more)
+    except NetbuildError:
+        raise
     except Exception as error:
         if inputs and isinstance(error, TypeError) and "'inputs'" in str(error):
             named = ", ".join(map(repr, inputs))
