@@ -36,7 +36,7 @@ class Input:
 
     shape: Optional[Tuple[int, ...]]
     """What the net sees, without N; of images (C, H, W), C being 1 for grey, 3 for BGR. None where the source does not
-    tell it."""
+    declare it."""
     mean: Tuple[float, ...] = ()
     """Subtracted from each pixel of value 0..255: one value, or one per channel in the order B, G, R."""
     scale: float = 1.0
@@ -48,17 +48,17 @@ class Input:
     mean_file: Optional[str] = None
     """A mean image (binaryproto) in place of mean values."""
     prepared: bool = True
-    """Whether mean and scale are known: a deploy net tells only the shape."""
+    """Whether mean and scale are known: a deploy net declares only the shape."""
     channels: Optional[int] = None
-    """1 for grey, 3 for BGR, where the source tells it; None with a `shape`, which says it too."""
+    """1 for grey, 3 for BGR, where the source declares it; None with a `shape`, which says it too."""
     test: Optional[Cut] = None
-    """How images are cut in TEST; None where the source does not tell."""
+    """How images are cut in TEST; None where the source does not declare it."""
     train: Optional[Cut] = None
     """The same in TRAIN."""
     decoded: Optional[bool] = None
     """Whether the encoded images of a database are made BGR (True) or grey (False); None: as they are stored."""
     from_database: bool = False
-    """Whether images came from a database: resized before they were stored, if at all, to a size that nothing tells."""
+    """Whether images came from a database: resized before they were stored, if at all, to an undeclared size."""
     root_folder: str = ""
     """What stood before each path of the source's list."""
     disputed: Disputed = ()
@@ -70,12 +70,12 @@ class Input:
         require_factor(f"input of the data layer {self.layer!r}: the scale", self.scale)
 
     def cut(self, phase: int) -> Optional[Cut]:
-        """Return how images are cut in a phase; None where the source does not tell."""
+        """Return how images are cut in a phase; None where the source does not declare it."""
         return self.train if phase == TRAIN else self.test
 
     @property
     def seen(self) -> Tuple[Optional[int], Optional[int], Optional[int]]:
-        """Channels, height and width that the net sees in TEST, each None where nothing tells it.
+        """Channels, height and width that the net sees in TEST, each None where nothing declares it.
 
         Only of images: (None, None, None) for a shape of another number of axes.
         """
@@ -115,7 +115,7 @@ class Branch:
     top: Any
     """The seam's Top in the NetSpec."""
     channels: Optional[int]
-    """Length of the seam's axis 1: (N, channels) or (N, channels, H, W). None where the source does not tell it."""
+    """Length of the seam's axis 1: (N, channels) or (N, channels, H, W). None where the source does not declare it."""
     classifier: Optional[str] = "fc{classes}"
     """Name of the layer that classified on the seam; `{classes}` stands for their number. None for a branch that was
     cut at a blob of the user's choice."""
@@ -129,7 +129,7 @@ class Branch:
     net_name: str = ""
     """The published net's `name`."""
     input: Optional[Input] = None
-    """How its first input was prepared; None where the source does not tell."""
+    """How its first input was prepared; None where the source does not declare it."""
     reads: Mapping[str, Optional[Input]] = field(default_factory=dict)
     """Of a branch with several inputs: each blob outside it that it reads, and how that was prepared."""
 

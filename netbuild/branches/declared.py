@@ -10,6 +10,7 @@ from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import NetbuildWarning
 from ..graph.view import Views
 from ..layers import Shape
+from ..layers.lengths import in_full
 from ..layers.roles import cuts_images, is_filled, is_input, reads, reads_list
 from ..layers.row import Reads
 from .branch import Cut, Input
@@ -29,18 +30,15 @@ def sources_of(net: Message) -> Dict[str, Message]:
 
 
 def declared_by(layer: Message, shape: Shape) -> Input:
-    """Return what a layer tells of the input that it brings in; `shape` is that of the blob as far as it is known."""
-    tail = tuple(length for length in (shape or ())[1:] if length is not None)
-    known = tail if shape and len(tail) == len(shape) - 1 else None
+    """Return what a layer declares of the input that it brings in; `shape` is the blob's, as far as it is known."""
+    known = in_full(shape[1:]) if shape else None
     transform = layer.transform_param
-    windows = reads(layer) is Reads.WINDOWS
-    cut = _warped(layer) if windows else cut_of(layer)
+    cut = _warped(layer) if reads(layer) is Reads.WINDOWS else cut_of(layer)
     return Input(
         shape=known,
         mean=tuple(transform.mean_value),
-        # Caffe's WindowData goes by a field of its own, and by no other.
-        scale=layer.window_data_param.scale if windows else transform.scale,
-        resize=len(tail) == 3,
+        scale=_scale(layer),
+        resize=known is not None and len(known) == _IMAGE_AXES - 1,
         layer=layer.name,
         mean_file=transform.mean_file or None,
         prepared=_declares(layer),
@@ -52,6 +50,12 @@ def declared_by(layer: Message, shape: Shape) -> Input:
         from_database=reads(layer) is Reads.DATABASE,
         root_folder=layer.image_data_param.root_folder,
     )
+
+
+def _scale(layer: Message) -> float:
+    # Caffe's WindowData goes by a field of its own, and by no other.
+    of_windows = reads(layer) is Reads.WINDOWS
+    return float(layer.window_data_param.scale if of_windows else layer.transform_param.scale)
 
 
 def _declares(layer: Message) -> bool:
@@ -86,7 +90,7 @@ def resize_of(layer: Message) -> Optional[Tuple[int, int]]:
 
 
 def images_of(of_phases: Views) -> Dict[str, Input]:
-    """Return what a net, in TEST where it has that phase, tells of each input that is one of images, (N, C, H, W)."""
+    """Return what a net, in TEST where it has that phase, declares of each input of images, (N, C, H, W)."""
     view = of_phases.get(TEST) or of_phases[TRAIN]
     trains = sources_of(of_phases[TRAIN].only) if TRAIN in of_phases else {}
     shapes = view.fitting_shapes().blobs
@@ -99,7 +103,7 @@ def images_of(of_phases: Views) -> Dict[str, Input]:
 
 
 def in_training_too(declared: Input, layer: Optional[Message], source: str) -> Input:
-    """Return what a net tells of an input whose data in TRAIN another layer brings in; `source` names it in a note."""
+    """Return what a net declares of an input that another layer brings in for TRAIN; `source` names it in a note."""
     if layer is None:
         return declared
     other = declared_by(layer, None)
@@ -114,7 +118,7 @@ def in_training_too(declared: Input, layer: Optional[Message], source: str) -> I
 
 
 def of_both_files(first: Input, last: Optional[Input]) -> Input:
-    """Return what two files of one net tell of an input, that of TRAIN being the first."""
+    """Return what two files of one net declare of an input, that of TRAIN being the first."""
     if last is None:
         return first
     return dataclasses.replace(last, train=first.train or last.train, shape=last.shape or first.shape)

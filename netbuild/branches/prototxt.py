@@ -175,52 +175,71 @@ def _write(
 
     An input that nothing is given for becomes an input of the whole net, by its own name.
     """
-    if not frozen and source.train_difference:
-        raise GraphError(
-            f"{source.path}: its nets of TRAIN and TEST differ before the seam ({source.train_difference}), so that it "
-            "can be used only frozen"
-        )
-    own = list(source.inputs)
+    if not frozen:
+        _require_trainable(source)
     fed = _fed(source, net, bottom, prefix, inputs)
     outside = {blob: blob_of(net, top) for blob, top in fed.items()}
     change = partial(names.qualify, prefix)
     features = frozen_net(source.features) if frozen else source.in_training
     outer = {outside[blob]: top for blob, top in fed.items()}
     tops = add_layers(net, renamed(features, change, outside).layer, outer)
-    seam = source.view.shapes.blobs.get(source.seam)
     return Branch(
         prefix,
         source.seam,
         tops[qualify(prefix, source.seam)],
-        channels=seam[1] if seam is not None and len(seam) > 1 else None,
+        channels=_channels(source),
         classifier=_classifier_pattern(source),
         head=_head(source, prefix, tops) if source.classifier else None,
         classes=options(_classifier(source)).num_output if source.classifier else None,
         net_name=source.net.name,
-        input=source.inputs[own[0]],
-        reads={outside[blob]: source.inputs[blob] for blob in own},
+        input=next(iter(source.inputs.values())),
+        reads={outside[blob]: declared for blob, declared in source.inputs.items()},
     )
+
+
+def _require_trainable(source: _Source) -> None:
+    if source.train_difference:
+        raise GraphError(
+            f"{source.path}: its nets of TRAIN and TEST differ before the seam ({source.train_difference}), so that it "
+            "can be used only frozen"
+        )
+
+
+def _channels(source: _Source) -> Optional[int]:
+    """Return the length of the seam's axis 1, where it is known."""
+    seam = source.view.shapes.blobs.get(source.seam)
+    return seam[1] if seam is not None and len(seam) > 1 else None
 
 
 def _fed(source: _Source, net: Any, bottom: Optional[Top], prefix: str, inputs: Mapping[str, Top]) -> Dict[str, Top]:
     """Return what feeds each of the net's inputs, by its name in the file."""
-    own = list(source.inputs)
-    unknown = sorted(set(inputs) - set(own))
+    unknown = sorted(set(inputs) - set(source.inputs))
     if unknown:
-        hint = did_you_mean(unknown[0], own, f"it reads {', '.join(own)}")
+        hint = did_you_mean(unknown[0], source.inputs, f"it reads {', '.join(source.inputs)}")
         raise GraphError(f"{source.path}: has no input {unknown[0]!r}; {hint}")
-    if bottom is not None and not prefix and bottom.fn.type_name == "Input":
-        _keep_apart(source, net, bottom)
-    given = {**({} if bottom is None else {own[0]: bottom}), **inputs}
-    taken = {blob_of(net, top): blob for blob, top in given.items()}
-    for blob in own:
-        if blob in taken and blob not in given:
+    given = dict(inputs)
+    if bottom is not None:
+        if not prefix and bottom.fn.type_name == "Input":
+            _keep_apart(source, net, bottom)
+        given = {next(iter(source.inputs)): bottom, **inputs}
+    _require_free_names(source, prefix, {blob: blob_of(net, top) for blob, top in given.items()})
+    return {blob: given[blob] if blob in given else _open_input(source, net, blob) for blob in source.inputs}
+
+
+def _require_free_names(source: _Source, prefix: str, outside: Mapping[str, str]) -> None:
+    """Raise GraphError where an input that nothing is given for has the name of a blob that feeds another.
+
+    `outside` are the names of what is given for each of the other inputs.
+    """
+    fed_by = {outer: blob for blob, outer in outside.items()}
+    for blob in source.inputs:
+        if blob in fed_by and blob not in outside:
+            other = fed_by[blob]
             raise GraphError(
-                f"{source.path}: nothing is given for its input {blob!r}, and {blob!r} feeds another, "
-                f"{taken[blob]!r}: feed one of them by another name, as in "
-                f"{either(f'--input {prefix}={taken[blob]}:NAME', f'BranchSpec(reads={{{taken[blob]!r}: NAME}})')}"
+                f"{source.path}: nothing is given for its input {blob!r}, and {blob!r} feeds another, {other!r}: feed "
+                "one of them by another name, as in "
+                f"{either(f'--input {prefix}={other}:NAME', f'BranchSpec(reads={{{other!r}: NAME}})')}"
             )
-    return {blob: given[blob] if blob in given else _open_input(source, net, blob) for blob in own}
 
 
 def _keep_apart(source: _Source, net: Any, bottom: Top) -> None:

@@ -63,7 +63,7 @@ def prototxts(name: str) -> List[str]:
 
 
 def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:
-    """Return a builder's net up to its seam, fed by an Input layer `data` of its source's shape where it tells one."""
+    """Return a builder's net up to its seam, fed by an Input `data` of the shape that its source declares, if any."""
     net = caffe().NetSpec()
     net.data = caffe().layers.Input()
     branch = builder(net, net.data, "", frozen=frozen)

@@ -34,7 +34,7 @@ def require_taken(fusion: Fusion, built: Built, sources: Mapping[str, DataSource
                 f"({either('--mean, --scale', 'BranchSpec(mean=, scale=)')})"
             )
         if source.input.test is None and source.input.train is None:
-            # A cut that the branches dispute is not decided by an input that tells none.
+            # A cut that the branches dispute is not decided by an input that declares none.
             source.require_decided(declared.disputed)
         found, expected = source.size(), expected_size(declared, source)
         if found != expected:
@@ -42,7 +42,7 @@ def require_taken(fusion: Fusion, built: Built, sources: Mapping[str, DataSource
 
 
 def expected_size(declared: Input, source: DataSource) -> Size:
-    """Return the shape that the branches see in TEST by what they tell, and the source's where they do not."""
+    """Return the shape that the branches see in TEST by what they declare, and the source's where they do not."""
     found = source.size()
     if declared.shape is not None and len(declared.shape) != 3:
         return declared.shape

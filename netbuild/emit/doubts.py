@@ -1,4 +1,4 @@
-"""What to say of the data of a net before it is written: what no source tells, what only the user can do."""
+"""What to say of the data of a net before it is written: what no source declares, what only the user can do."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def notes(blob: str, doubts: Mapping[str, str], declared: Input, given: DataSour
     if source.kind in AS_IT_IS:
         return _to_prepare(blob, doubts, source) if given.input is AS_DECLARED else []
     if source.input != declared:
-        return _otherwise(blob, declared, source)
+        return _different(blob, declared, source)
     open_ones = [sentence for option, sentence in doubts.items() if not _decided(option, source)]
     said = [f"input {blob!r}: {sentence}" for sentence in open_ones]
     return [*said, *(_sizes(blob, source) if source.kind == "image" else _to_store(blob, source))]
 
 
-def _otherwise(blob: str, declared: Input, source: DataSource) -> List[str]:
-    """Return in what a source prepares its images otherwise than the branches tell, but for its own options."""
+def _different(blob: str, declared: Input, source: DataSource) -> List[str]:
+    """Return in what a source prepares its images differently than the branches declare, but for its own options."""
     said = _differing(declared, source)
     if not said:
         return []
@@ -44,17 +44,17 @@ def _otherwise(blob: str, declared: Input, source: DataSource) -> List[str]:
 
 
 def _differing(declared: Input, source: DataSource) -> Dict[str, Tuple[str, str]]:
-    """Return what a source does and what the branches tell, in words: of values, and of the cut in each phase."""
+    """Return what a source does and what the branches declare, in words: of values, and of the cut in each phase."""
     found: Dict[str, Tuple[str, str]] = {}
     if declared.prepared and not source.mean_file:
         found["values"] = values_text(_short(source.input)), values_text(_short(declared))
     size, expected = source.size(), expected_size(declared, source)
     found["size"] = any_batch_text((None, *size)), any_batch_text((None, *expected))
     shape = declared.shape or source.input.shape
-    as_told = dataclasses.replace(source, input=dataclasses.replace(declared, shape=shape, disputed=()))
+    as_declared = dataclasses.replace(source, input=dataclasses.replace(declared, shape=shape, disputed=()))
     for name, phase in (("TRAIN", TRAIN), ("TEST", TEST)):
         if declared.cut(phase) and not declared.disputed:
-            cuts = [cut_text(one.cut(phase)) for one in (source, as_told)]
+            cuts = [cut_text(one.cut(phase)) for one in (source, as_declared)]
             found[name] = f"in {name} {cuts[0]}", f"in {name} {cuts[1]}"
     return {name: texts for name, texts in found.items() if texts[0] != texts[1]}
 

@@ -81,7 +81,7 @@ def _train_val(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) 
 
 
 def _sized(view: NetView, shapes: Mapping[str, Tuple[int, ...]]) -> NetView:
-    """Return the view where the inputs have these shapes; the same where its data layers tell them already."""
+    """Return the view where the inputs have these shapes; the same where its data layers declare them already."""
     known = all(view.shapes.blobs.get(blob) == shape for blob, shape in shapes.items())
     return view if known else view.with_inputs(shapes)
 
@@ -111,7 +111,7 @@ def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
 
 
 def _say(built: Built, source: Sources) -> None:
-    """Give a NetbuildWarning for all that is to be said of the data: what no branch tells, what is done otherwise."""
+    """Give a NetbuildWarning for what is to be said of the data: what no branch declares, what is done differently."""
     given = _given(built, source)
     for blob, declared in built.inputs.items():
         for sentence in notes(blob, built.doubts[blob], declared, given[blob]):
@@ -119,7 +119,7 @@ def _say(built: Built, source: Sources) -> None:
 
 
 def _by_input(fusion: Fusion, built: Built, source: Sources) -> Dict[str, DataSource]:
-    """Return the source of each input and further label, with what the branches tell of its images."""
+    """Return the source of each input and further label, with what the branches declare of its images."""
     declared = built.inputs
     first = next(iter(declared.values()))
     sources = {blob: one.of_input(declared.get(blob, first)) for blob, one in _given(built, source).items()}
@@ -177,8 +177,8 @@ def emit_files(
     """Write the prototxts of a fusion: nothing is written if one of them is wrong.
 
     A net with nothing to train gets no solver: an ensemble is written as test and deploy net, a net without a head as
-    deploy net alone. What no branch tells of the images, and what a source does otherwise than the branches tell, is a
-    NetbuildWarning. A solver that was edited since is kept, with a NetbuildWarning.
+    deploy net alone. What no branch declares of the images, and what a source does differently than the
+    branches declare, is a NetbuildWarning. A solver that was edited since is kept, with a NetbuildWarning.
 
     Args:
         fusion: What is to be one net.
@@ -293,26 +293,35 @@ def _keeps(wanted: _Request, new: Message) -> bool:
     path = wanted.folder / _SOLVER_FILE
     if wanted.force or not path.is_file() or is_as_written(path):
         return False
-    try:
-        old = proto.read_solver(path)
-    except NetbuildError as error:
-        raise GraphError(f"{error}; {option('force', True)} replaces it") from error
+    old = _read_edited(path)
     differing = [name for name in new.DESCRIPTOR.fields_by_name if getattr(new, name) != getattr(old, name)]
-    lost = " and ".join(name for name in differing if name in wanted.solver_options)
-    if lost or _net_names(old) != _net_names(new):
-        raise GraphError(
-            f"solver {str(path)!r}: was edited, or is not netbuild's, and would be kept, so that "
-            f"{lost or 'another net'} had no effect; edit it, name another folder, or let {option('force', True)} "
-            "replace it"
-        )
-    _say_kept(path, [name for name in differing if name not in NET_FIELDS])
+    _require_effect(path, old, new, [name for name in differing if name in wanted.solver_options])
+    _say_kept(path, differing)
     return True
 
 
+def _require_effect(path: Path, old: Message, new: Message, lost: Sequence[str]) -> None:
+    """Raise GraphError where a solver that is kept would ignore the net, or the options of `lost`."""
+    if lost or _net_names(old) != _net_names(new):
+        raise GraphError(
+            f"solver {str(path)!r}: was edited, or is not netbuild's, and would be kept, so that "
+            f"{' and '.join(lost) or 'another net'} had no effect; edit it, name another folder, or let "
+            f"{option('force', True)} replace it"
+        )
+
+
+def _read_edited(path: Path) -> Message:
+    try:
+        return proto.read_solver(path)
+    except NetbuildError as error:
+        raise GraphError(f"{error}; {option('force', True)} replaces it") from error
+
+
 def _say_kept(path: Path, differing: Sequence[str]) -> None:
-    if differing:
+    others = [name for name in differing if name not in NET_FIELDS]
+    if others:
         text = (
-            f"kept {path}, which was edited, or is not netbuild's (other {', '.join(differing)}); "
+            f"kept {path}, which was edited, or is not netbuild's (other {', '.join(others)}); "
             f"{option('force', True)} replaces it"
         )
         warnings.warn(text, NetbuildWarning, stacklevel=4)

@@ -27,16 +27,20 @@ def data_layers(sources: Mapping[str, DataSource], labels: Mapping[str, int]) ->
         # One layer gives all inputs and labels.
         return [_together(sources, labels, phase) for phase in (TRAIN, TEST)]
     _require_lists(sources, labels)
+    return [layer for phase in (TRAIN, TEST) for layer in _of_lists(sources, labels, phase)]
+
+
+def _of_lists(sources: Mapping[str, DataSource], labels: Mapping[str, int], phase: int) -> List[Message]:
+    """Return a layer for each input, and for each label beyond the first, which the first input brings along."""
     inputs = [blob for blob in sources if blob not in labels]
     first_label, *more_labels = labels
-    layers = []
-    for phase in (TRAIN, TEST):
-        for blob in inputs:
-            label = first_label if blob == inputs[0] else ""
-            name = blob if len(inputs) > 1 else sources[blob].input.layer
-            layers += _listed(sources[blob], phase, name, [blob, label])
-        for label in more_labels:
-            layers += _listed(sources[label], phase, label, ["", label])
+    layers: List[Message] = []
+    for blob in inputs:
+        label = first_label if blob == inputs[0] else ""
+        name = blob if len(inputs) > 1 else sources[blob].input.layer
+        layers += _listed(sources[blob], phase, name, [blob, label])
+    for label in more_labels:
+        layers += _listed(sources[label], phase, label, ["", label])
     return layers
 
 

@@ -18,7 +18,7 @@ from .source import DataSource
 
 def named_net(name: str, classes: Optional[int] = None) -> Message:
     """Return the net of a prototxt, or of a builder: up to its seam, or with `classes` the net that trains, fed by
-    images that are resized to the shape that the builder tells.
+    images that are resized to the shape that the builder declares.
 
     Raises GraphError where there is none of that name, and for `classes` of a prototxt, which has its own.
     """

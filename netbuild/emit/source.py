@@ -11,7 +11,7 @@ from ..errors import GraphError
 from ..spelling import branch_option, either, name_of
 
 AS_DECLARED: Input = Input(None)
-"""The input of a source that is to prepare images as the branches tell."""
+"""The input of a source that is to prepare images as the branches declare."""
 KINDS = ("image", "lmdb", "leveldb", "hdf5", "input")
 """Where data comes from: a list of image files, a database, a list of HDF5 files, or the caller's memory."""
 AS_IT_IS = ("hdf5", "input")
@@ -33,7 +33,7 @@ class DataSource:
     """
 
     input: Input = AS_DECLARED
-    """How images are prepared; by default as the branches that read them tell."""
+    """How images are prepared; by default as the branches that read them declare."""
     kind: str = "image"
     """Where data comes from: 'image' (a list of files), 'lmdb', 'leveldb', 'hdf5' (a list of files), or 'input' (your
     program)."""
@@ -47,7 +47,7 @@ class DataSource:
     """The batch size N in TEST."""
     crop: Optional[int] = None
     """Side of a square crop: at random in TRAIN, from the middle in TEST; 0 for none. This and what follows is by
-    default as the input tells."""
+    default as the input declares."""
     resize: Optional[Tuple[int, int]] = None
     """(height, width) that images are resized to before they are cropped; ImageData only."""
     mirror: Optional[bool] = None
@@ -78,7 +78,14 @@ class DataSource:
             self._require_croppable()
 
     def _require_applicable(self) -> None:
-        if self.kind in AS_IT_IS and (self.crop or self.mirror or self.mean_file):
+        """Refuse options that have no effect on this kind of data."""
+        if self.kind in AS_IT_IS:
+            self._require_as_it_is()
+        if self.kind != "image" and (self.resize or self.shuffle or self.root_folder):
+            raise GraphError(f"resize, shuffle and root folder are for images in a list, not for data of {self.kind!r}")
+
+    def _require_as_it_is(self) -> None:
+        if self.crop or self.mirror or self.mean_file:
             raise GraphError(
                 f"data of kind {self.kind!r} is taken as it is: crop and mirror do not apply, nor a mean file"
             )
@@ -86,8 +93,6 @@ class DataSource:
             raise GraphError(
                 "data of kind 'input' is what your program puts into the net: train and test source do not apply"
             )
-        if self.kind != "image" and (self.resize or self.shuffle or self.root_folder):
-            raise GraphError(f"resize, shuffle and root folder are for images in a list, not for data of {self.kind!r}")
 
     def _require_sizes(self) -> None:
         lengths = [*([self.crop] if self.crop else []), *(self.resize or ())]
@@ -124,7 +129,7 @@ class DataSource:
         for phase in (TRAIN, TEST):
             resize, crop, _ = self.cut(phase)
             declared = self.input.cut(phase)
-            # Of the shape that a net sees, a crop is made smaller; how large the images were nobody tells then.
+            # Of the shape that a net sees, a crop is made smaller; nobody declares then how large the images were.
             limit = resize or (None if declared is not None and declared.crop else self.shape[1:])
             if crop and limit and crop > min(limit):
                 raise GraphError(
@@ -153,14 +158,16 @@ class DataSource:
     def cut(self, phase: int) -> Cut:
         """Return how much of an image the net sees in a phase: as said here, else as its source declares."""
         declared = self.input.cut(phase) or Cut()
-        crop = declared.crop if self.crop is None else self.crop
-        resize = self.resize
-        if self.kind == "image" and resize is None:
-            resize = declared.resize or (self._sides() if self.input.resize and not crop else None)
+        crop = (declared.crop if self.crop is None else self.crop) or None
         mirror = declared.mirror if self.mirror is None else self.mirror
-        return Cut(resize, crop or None, phase == TRAIN and mirror)
+        return Cut(self._resized(declared, crop), crop, phase == TRAIN and mirror)
 
-    def _sides(self) -> Tuple[int, int]:
+    def _resized(self, declared: Cut, crop: Optional[int]) -> Optional[Tuple[int, int]]:
+        """Return (height, width) that images are resized to before the crop, None where they are not."""
+        if self.kind != "image" or self.resize is not None:
+            return self.resize
+        if declared.resize or crop or not self.input.resize:
+            return declared.resize
         height, width = self.shape[1:]
         return height, width
 

@@ -16,6 +16,7 @@ from ..graph.feed import with_inputs
 from ..graph.freeze import count_as_no_loss
 from ..graph.rename import renamed
 from ..graph.view import NetView
+from ..layers.lengths import in_full
 from ..layers.roles import is_input
 from ..proto.forms import path_of
 from ..weights.caffemodel import net_fields
@@ -24,7 +25,6 @@ from ..weights.model import Model, Shape
 from ..weights.write import require_writable, write_into
 from .declared import declare
 from .entries import entries
-from .fit import in_full
 from .inputs import Weighted, shapes_to_feed
 from .options import CopyOptions
 from .plan import make_plan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Optional, Sequence, Tuple
 
+from ..layers.lengths import in_full
 from ..weights.model import Blob, Shape
 
 AnyShape = Optional[Tuple[Optional[int], ...]]
@@ -51,12 +52,6 @@ def equal_count_shape(blob: Blob, shape: AnyShape) -> Optional[Shape]:
     # The old form of a matrix is (1, 1, outputs, inputs), of a convolution (outputs, channels, height, width).
     outputs = (blob.shape[0], blob.shape[-2]) if blob.legacy else blob.shape[:1]
     return lengths if lengths[0] in outputs else None
-
-
-def in_full(shape: AnyShape) -> Optional[Shape]:
-    """Return the shape, None where a length of it is not known."""
-    lengths = tuple(length for length in shape or () if length is not None)
-    return lengths if shape is not None and len(lengths) == len(shape) else None
 
 
 def mixed_shape(blob: Blob, shape: AnyShape) -> Optional[Shape]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..branches.branch import Cut, Input
 from ..branches.declared import values_text
 from ..errors import GraphError
-from ..layers.lengths import UnfitError, shape_text
+from ..layers.lengths import UnfitError, in_full, shape_text
 from ..layers.lengths import merged as agreed_shape
 from ..spelling import branch_option, either, name_of, option
 from .preparation import Reads, readers, uneven
@@ -28,44 +28,45 @@ def merged(reads: Reads) -> Dict[str, Input]:
 
 
 def _agreed(blob: str, known: Readers, *, raw: bool) -> Input:
-    inputs = list(known.values())
-    first = next((one for one in inputs if one.prepared), next(iter(inputs), Input(None)))
     shape = _shape(blob, known)
     both = {phase: _cuts(known, phase) for phase in ("test", "train")}
     agreed = dataclasses.replace(
-        first,
+        _first(known),
         shape=shape,
-        channels=None if shape else _only(_declared(one.seen[0] for one in inputs)),
+        channels=None if shape else _only(_declared(known, lambda one: one.seen[0])),
         test=_common(both["test"].values()),
         train=_common(both["train"].values()),
-        decoded=next(iter(_declared(one.decoded for one in inputs)), None),
-        from_database=any(one.from_database for one in inputs),
-        root_folder=_only(filter(None, (one.root_folder for one in inputs))) or "",
+        decoded=next(iter(_declared(known, lambda one: one.decoded)), None),
+        from_database=any(_declared(known, lambda one: one.from_database)),
+        root_folder=_only(filter(None, _declared(known, lambda one: one.root_folder))) or "",
         disputed=_disputed(both),
     )
     return dataclasses.replace(agreed, mean=(), scale=1.0, mean_file=None) if raw else agreed
 
 
-def _declared(values: Iterable[Any]) -> List[Any]:
-    """Return the values that are known."""
-    return [value for value in values if value is not None]
+def _first(known: Readers) -> Input:
+    """Return what the first branch declares that knows its preparation, or else the first at all."""
+    inputs = list(known.values())
+    prepared = [one for one in inputs if one.prepared]
+    return next(iter([*prepared, *inputs]), Input(None))
+
+
+def _declared(known: Readers, what: Callable[[Input], Any]) -> List[Any]:
+    """Return what the branches declare of one thing, those that do."""
+    return [value for value in map(what, known.values()) if value is not None]
 
 
 def _shape(blob: str, known: Readers) -> Optional[Tuple[int, ...]]:
     """Return the shape that all readers see, as far as each declares it; GraphError where they see different ones."""
-    shapes = {prefix: shape for prefix, shape in ((prefix, _seen(one)) for prefix, one in known.items()) if shape}
-    if not shapes:
-        return None
+    shapes = {prefix: shape for prefix, shape in zip(known, map(_seen, known.values())) if shape}
     try:
-        agreed = agreed_shape(list(shapes.values()))
+        return in_full(agreed_shape(list(shapes.values()))) if shapes else None
     except UnfitError:
         listed = _listed({prefix: shape_text(shape) for prefix, shape in shapes.items()})
         raise GraphError(
             f"the branches read the input {blob!r} in different sizes ({listed}): give one an input of its own "
             f"({branch_option('PREFIX', either('input', 'reads'), 'NAME')}), or one {name_of('shape')} to all"
         ) from None
-    lengths = _declared(agreed or ())
-    return tuple(lengths) if agreed is not None and len(lengths) == len(agreed) else None
 
 
 def _seen(declared: Input) -> Optional[Tuple[Optional[int], ...]]:
@@ -113,8 +114,8 @@ def _listed(values: Mapping[str, str]) -> str:
 
 
 def doubts(reads: Reads) -> Dict[str, Dict[str, str]]:
-    """Return, of each input, what no source tells of its images or the sources tell differently, and what is done then:
-    a sentence for each option that decides it ('mean', 'mirror', 'resize', 'root_folder')."""
+    """Return, of each input, what no source declares of its images or the sources declare differently, and what is done
+    then: a sentence for each option that decides it ('mean', 'mirror', 'resize', 'root_folder')."""
     found = {}
     for blob, known in readers(reads).items():
         undeclared = _undeclared({prefix: blobs[blob] for prefix, blobs in reads.items() if blob in blobs})
@@ -124,7 +125,7 @@ def doubts(reads: Reads) -> Dict[str, Dict[str, str]]:
 
 
 def _undeclared(those: Mapping[str, Optional[Input]]) -> str:
-    """Return a sentence for the branches whose source does not tell mean and scale."""
+    """Return a sentence for the branches whose source does not declare mean and scale."""
     prepared = {prefix: one for prefix, one in those.items() if one is not None and one.prepared}
     undeclared = [prefix for prefix in those if prefix not in prepared]
     if not undeclared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -111,7 +112,7 @@ class Built:
 
     @cached_property
     def inputs(self) -> Dict[str, Input]:
-        """What data layers have to give to each input of the net, as far as the branches' sources tell it.
+        """What data layers have to give to each input of the net, as far as the branches' sources declare it.
 
         Raises GraphError where branches read one input in different sizes.
         """
@@ -124,8 +125,8 @@ class Built:
 
     @cached_property
     def doubts(self) -> Dict[str, Dict[str, str]]:
-        """What no source tells of each input's images, or the sources tell differently: a sentence for each option that
-        decides it."""
+        """What no source declares of each input's images, or the sources declare differently: a sentence for each
+        option that decides it."""
         return agreement.doubts(open_reads(self.placed))
 
 
@@ -362,6 +363,7 @@ def _require_assigned(message: Message, net: Any) -> None:
 
 
 def _require_distinct(prefixes: Sequence[str]) -> None:
+    """Raise GraphError for prefixes that cannot stand in one fusion."""
     if not prefixes:
         example = either("--branch odd=lenet", "Fusion({'odd': lenet})")
         raise GraphError(f"no branch given; name at least one, as in {example}")
@@ -371,8 +373,13 @@ def _require_distinct(prefixes: Sequence[str]) -> None:
         )
     if DATA in prefixes and len(prefixes) > 1:
         raise GraphError(f"the prefix {DATA!r} is the name of the input that all branches read; choose another")
-    stems = [stem(prefix) for prefix in prefixes]
-    doubled = sorted({prefix for prefix, front in zip(prefixes, stems) if stems.count(front) > 1})
+    _require_apart(prefixes)
+
+
+def _require_apart(prefixes: Sequence[str]) -> None:
+    """Raise GraphError where the names of one branch could be those of another."""
+    count = Counter(map(stem, prefixes))
+    doubled = sorted(prefix for prefix in prefixes if count[stem(prefix)] > 1)
     if doubled:
         listed = " and ".join(map(repr, doubled))
         raise GraphError(f"two branches have the prefix {listed}: their layers would get the same names")

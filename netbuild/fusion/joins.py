@@ -47,13 +47,17 @@ class Join:
             raise GraphError(f"no join {self.kind!r}; known are {', '.join(KINDS)}")
         if self.axis is not None and self.kind != "concat":
             raise GraphError(f"a {self.kind} join has no axis; it is for concat")
-        if self.weights and self.kind not in ("sum", "mean"):
-            raise GraphError(f"a {self.kind} join has no coefficients; they are for sum and mean")
-        require_finite("a coefficient", self.weights.values())
-        if self.kind == "mean" and self.weights and sum(self.weights.values()) <= 0:
-            raise GraphError("the coefficients of a mean need a sum above 0")
+        if self.weights:
+            self._require_coefficients()
         if self.bridge not in (None, "flatten") and self.bridge_outputs() < 1:
             raise GraphError(f"no bridge {self.bridge!r}; known are flatten and fc=K, K being the number of outputs")
+
+    def _require_coefficients(self) -> None:
+        if self.kind not in ("sum", "mean"):
+            raise GraphError(f"a {self.kind} join has no coefficients; they are for sum and mean")
+        require_finite("a coefficient", self.weights.values())
+        if self.kind == "mean" and sum(self.weights.values()) <= 0:
+            raise GraphError("the coefficients of a mean need a sum above 0")
 
     @property
     def along(self) -> int:

@@ -51,12 +51,12 @@ class BranchSpec:
     shares: Optional[str] = None
     """The branch whose parameters it has in common, for siamese nets."""
     shape: Optional[Tuple[int, ...]] = None
-    """What its net reads without N, (C, H, W), in place of what the source of the branch tells."""
+    """What its net reads without N, (C, H, W), in place of what the source of the branch declares."""
     mean: Optional[Tuple[float, ...]] = None
     """What is subtracted from its images, one value or one for each channel (B, G, R), in place of what the source
-    tells."""
+    declares."""
     scale: Optional[float] = None
-    """What they are multiplied by after that, in place of what the source tells."""
+    """What they are multiplied by after that, in place of what the source declares."""
 
     def __post_init__(self) -> None:
         if not callable(self.builder):
@@ -79,17 +79,15 @@ class BranchSpec:
 
     def declared(self, found: Optional[Input]) -> Optional[Input]:
         """Return what is known of its input, from its source and from what was given in its place."""
-        if self.shape is None and self.mean is None and self.scale is None:
+        given = {"shape": self.shape, "mean": self.mean, "scale": self.scale}
+        known: Dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if not known:
             return found
-        known = found or Input(None, prepared=False)
-        return dataclasses.replace(
-            known,
-            shape=known.shape if self.shape is None else self.shape,
-            mean=known.mean if self.mean is None else self.mean,
-            mean_file=known.mean_file if self.mean is None else None,
-            scale=known.scale if self.scale is None else self.scale,
-            prepared=known.prepared or self.mean is not None or self.scale is not None,
-        )
+        if "mean" in known:
+            known["mean_file"] = None
+        if "mean" in known or "scale" in known:
+            known["prepared"] = True
+        return dataclasses.replace(found or Input(None, prepared=False), **known)
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ class Placed:
 
     branch: Branch
     reads: Mapping[str, Optional[Input]]
-    """Each blob outside the branch that it reads, and what its source tells of that input."""
+    """Each blob outside the branch that it reads, and what its source declares of that input."""
 
 
 def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:

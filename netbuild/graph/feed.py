@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Collection, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Collection, Dict, List, Mapping, Sequence, Tuple
 
 from ..engine.caffe import Message
 from ..errors import GraphError
-from ..layers import Shape
+from ..layers.lengths import in_full
 from ..layers.roles import has_learned_top, is_input, is_open_input, reads_data
 from ..names import free
 from ..proto import of_phase
@@ -24,14 +24,8 @@ def input_shapes(net: Message, phase: int) -> Dict[str, Tuple[int, ...]]:
     view = NetView(net, phase)
     blobs = view.fitting_shapes().blobs
     sources = [layer for _, layer in view.layers if not layer.bottom and not has_learned_top(layer)]
-    lengths = {top: _full(blobs.get(top)) for layer in sources for top in layer.top}
+    lengths = {top: in_full(blobs.get(top)) for layer in sources for top in layer.top}
     return {top: shape for top, shape in lengths.items() if shape is not None}
-
-
-def _full(shape: Shape) -> Optional[Tuple[int, ...]]:
-    """Return a shape of which every length is known, None for any other."""
-    known = tuple(length for length in shape or () if length is not None)
-    return known if shape is not None and len(known) == len(shape) else None
 
 
 def with_inputs(net: Message, shapes: Mapping[str, Sequence[int]]) -> Message:

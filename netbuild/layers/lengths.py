@@ -40,6 +40,12 @@ def any_batch_text(shape: Shape) -> str:
     return "(" + ", ".join(["N", *("?" if length is None else str(length) for length in shape[1:])]) + ")"
 
 
+def in_full(shape: Shape) -> Optional[Tuple[int, ...]]:
+    """Return the shape, None where a length of it is not known."""
+    lengths = tuple(length for length in shape or () if length is not None)
+    return lengths if shape is not None and len(lengths) == len(shape) else None
+
+
 def counted(number: int, noun: str) -> str:
     """Return 'no top', '1 top' or '2 tops'."""
     return f"{number or 'no'} {noun}{'s' if number > 1 else ''}"
