@@ -228,6 +228,18 @@ def test_what_a_net_full_of_mistakes_takes_grows_with_its_layers(kind):
     assert many < 5 * few
 
 
+def test_many_layers_in_place_on_one_blob_take_what_grows_with_them():
+    """Each leaves what the gradients of those before it need, so that none is the one to be named."""
+    steps = []
+    for count in (100, 400):
+        relus = "".join(layer(f"r{n}", "ReLU", "c", "c") for n in range(count))
+        loss = layer("ip", "InnerProduct", "c", "ip") + layer("loss", "EuclideanLoss", "ip ip", "loss")
+        message = net(DATA + layer("c", "InnerProduct", "data", "c") + relus + loss)
+        assert remarks(message) == []
+        steps.append(lines_run(partial(remarks, message)))
+    assert steps[1] < 5 * steps[0]
+
+
 def test_who_overwrites_what_many_gradients_read_is_found_once_for_each():
     """One memory under many names, each worked on in place and then read by a layer whose gradient reads it."""
     texts = []

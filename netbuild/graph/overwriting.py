@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..engine.caffe import Message
 from ..layers import Inferred, Layers
@@ -10,13 +10,15 @@ from ..layers.in_place import (
     ABORTS,
     ELSE,
     GRADIENT,
+    gradient_needs,
     gradient_reads_bottoms,
     gradient_reads_tops,
     hands_on,
     in_place_deed,
     keeps_memory,
-    leaves_gradient,
+    leaves,
 )
+from ..layers.row import Left
 from .flow import works_in_place
 
 _REMEDY = "give it a top of its own"
@@ -30,9 +32,32 @@ class _Blob(NamedTuple):
     written: int
     """How many of them had written when the blob got its values."""
 
-    def overwriters(self) -> Iterator[int]:
-        """Yield who has written over these values since."""
-        return (self.writers[place] for place in range(self.written, len(self.writers)))
+    @property
+    def overwriter(self) -> Optional[int]:
+        """The first that has written over these values since."""
+        return self.writers[self.written] if self.written < len(self.writers) else None
+
+
+class _Spoilers:
+    """Who leaves too little of a blob: for all blobs of one memory found in one go, so that many take no longer."""
+
+    def __init__(self, layers: Mapping[int, Message]) -> None:
+        self._layers = layers
+        self._first: Dict[Tuple[int, Left], List[Optional[int]]] = {}
+
+    def first(self, blob: _Blob, needed: Left) -> Optional[int]:
+        """Return the first that overwrites the blob and leaves less of it than is needed."""
+        key = id(blob.writers), needed
+        if key not in self._first:
+            self._first[key] = self._from_each_on(blob.writers, needed)
+        return self._first[key][blob.written]
+
+    def _from_each_on(self, writers: Sequence[int], needed: Left) -> List[Optional[int]]:
+        """Return for each writer the first from it on that leaves less than is needed; None behind the last."""
+        first: List[Optional[int]] = [None]
+        for writer in reversed(writers):
+            first.append(writer if leaves(self._layers[writer]) < needed else first[-1])
+        return first[::-1]
 
 
 class Overwriting:
@@ -52,9 +77,8 @@ class Overwriting:
     def _read(self, index: int, layer: Message) -> None:
         for name in layer.bottom:
             blob = self._blobs.get(name)
-            overwriter = None if blob is None else next(blob.overwriters(), None)
-            if overwriter is not None:
-                writer = self._layers[overwriter]
+            if blob is not None and blob.overwriter is not None:
+                writer = self._layers[blob.overwriter]
                 self.faults.append(
                     f"layer {writer.name!r} works in place on {writer.top[0]!r}, the same memory as {name!r}, which "
                     f"layer {layer.name!r} reads after it: {_REMEDY}"
@@ -99,9 +123,10 @@ class Overwriting:
         """Yield what Caffe computes another gradient of, among the layers that the backward pass reaches."""
         for index in sorted(reached):
             yield from self._wrong_in_itself(index)
+        spoilers = _Spoilers(self._layers)
         for index, name, blob in self._read_back:
             if index in reached:
-                yield from self._wrong_by_others(self._layers[index], name, blob)
+                yield from self._wrong_by_others(self._layers[index], name, blob, spoilers)
 
     def _wrong_in_itself(self, index: int) -> Iterator[str]:
         layer = self._layers[index]
@@ -111,11 +136,11 @@ class Overwriting:
             if works_in_place(layer, position):
                 yield f"layer {layer.name!r} ({layer.type}) works in place on {blob!r}: {GRADIENT}; {_REMEDY}"
 
-    def _wrong_by_others(self, layer: Message, name: str, blob: _Blob) -> Iterator[str]:
-        writers = (self._layers[writer] for writer in blob.overwriters())
-        spoilers = (one for one in writers if not (name in layer.top and leaves_gradient(one, layer)))
-        first = next(spoilers, None)
-        if first is not None:
+    def _wrong_by_others(self, layer: Message, name: str, blob: _Blob, spoilers: _Spoilers) -> Iterator[str]:
+        # What overwrites a bottom may leave nothing of it: only for tops is it known what is enough.
+        index = spoilers.first(blob, gradient_needs(layer)) if name in layer.top else blob.overwriter
+        if index is not None:
+            first = self._layers[index]
             yield (
                 f"layer {first.name!r} works in place on {first.top[0]!r}, and the gradient of layer "
                 f"{layer.name!r} ({layer.type}) reads what {name!r} was before: {GRADIENT}; {_REMEDY}"

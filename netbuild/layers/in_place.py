@@ -10,19 +10,20 @@ from typing import List, Optional
 
 from ..engine.caffe import Message
 from .lengths import Shape
-from .row import ABORTS, ELSE, GRADIENT, answer
+from .row import ABORTS, ELSE, GRADIENT, Left, answer
 from .table import of
 
 __all__ = [
     "ABORTS",
     "ELSE",
     "GRADIENT",
+    "gradient_needs",
     "gradient_reads_bottoms",
     "gradient_reads_tops",
     "hands_on",
     "in_place_deed",
     "keeps_memory",
-    "leaves_gradient",
+    "leaves",
 ]
 
 
@@ -56,6 +57,11 @@ def gradient_reads_tops(layer: Message, *, in_place: bool) -> bool:
     return overwritten or answer(gradient.tops, layer)
 
 
-def leaves_gradient(writer: Message, layer: Message) -> bool:
-    """Tell whether a layer's gradient is right although `writer` overwrites the tops that it reads."""
-    return answer(of(writer).gradient.leaves, writer) >= of(layer).gradient.needs
+def gradient_needs(layer: Message) -> Left:
+    """Return how much of its own tops must be left where others overwrite them, for the layer's gradient to be right."""
+    return of(layer).gradient.needs
+
+
+def leaves(layer: Message) -> Left:
+    """Return how much the layer leaves of what it overwrites."""
+    return answer(of(layer).gradient.leaves, layer)
