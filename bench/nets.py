@@ -142,22 +142,26 @@ def bench(name: str, checkouts: Dict[str, Path], rounds: int, limit: float, fold
     for turn in range(rounds + 1):
         for which, checkout in checkouts.items():
             # What takes longer than the limit once is not tried again.
-            if all(run.seconds is not None for run in runs[which]):
+            if median(runs[which]) is not None or not runs[which]:
                 run = measured(checkout, case, folder, limit)
                 if turn or run.seconds is None:  # the first round compiles modules and warms the page cache
                     runs[which].append(run)
-    now = median(runs["now"])
     for which, found in runs.items():
-        seconds, peak = median(found), max(run.mebibytes for run in found)
-        time_text = f"over {limit:g}" if seconds is None else f"{seconds:.2f}"
-        ratio = "" if which == "now" or seconds is None or now is None else f"{seconds / now:8.2f}"
-        print(f"{name:16} {which:7} {time_text:>9} {peak:9.1f} {ratio}", flush=True)
+        print(line(name, which, found, runs["now"], limit), flush=True)
+
+
+def line(name: str, which: str, found: Sequence[Run], now: Sequence[Run], limit: float) -> str:
+    """Return a line of the table, with the ratio to the runs of this checkout where there is one."""
+    seconds, reference = median(found), median(now)
+    time_text = f"over {limit:g}" if seconds is None else f"{seconds:.2f}"
+    ratio = "" if which == "now" or seconds is None or reference is None else f"{seconds / reference:8.2f}"
+    return f"{name:16} {which:7} {time_text:>9} {max(run.mebibytes for run in found):9.1f} {ratio}"
 
 
 def median(runs: Sequence[Run]) -> Optional[float]:
     """Return the median of the seconds; None where a run was ended at the limit."""
     seconds = [run.seconds for run in runs if run.seconds is not None]
-    return statistics.median(seconds) if len(seconds) == len(runs) else None
+    return statistics.median(seconds) if seconds and len(seconds) == len(runs) else None
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The shapes of what a net reads, for reckoning: as it tells, as the caller says, or as its first image is."""
+"""The shapes of what a net reads: as its definition says, as the caller says, or as its first image is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..engine.caffe import Message
 from ..errors import GraphError, some
 from ..files import existing_file
 from ..graph.view import NetView
-from ..layers import survey_layers
+from ..layers import Layers, survey_layers
 from ..layers.lengths import Known
 from ..layers.roles import is_filled, is_input, reads_list
 from ..spelling import name_of
@@ -26,12 +26,20 @@ def with_sizes(view: NetView, sizes: Mapping[str, Sequence[int]], batch: Optiona
     """
     sources = [(index, layer) for index, layer in view.layers if is_input(layer) or is_filled(layer)]
     _require_inputs(sizes, [top for _, layer in sources for top in layer.top])
-    declared = {name: shape for name, shape in survey_layers(sources)[0].blobs.items() if shape is not None}
-    known = {**declared, **{name: tuple(shape) for name, shape in sizes.items()}}
+    known = {**_declared_sizes(sources), **{name: tuple(shape) for name, shape in sizes.items()}}
     known.update(_sizes_of_lists([layer for _, layer in sources], known))
-    if batch is None and sizes:
-        batch = next(iter(sizes.values()))[0]
-    return view.with_inputs({name: _of_batch(shape, batch) for name, shape in known.items()})
+    items = batch or _batch_of(sizes)
+    return view.with_inputs({name: _of_batch(shape, items) for name, shape in known.items()})
+
+
+def _batch_of(sizes: Mapping[str, Sequence[int]]) -> Optional[int]:
+    """Return the first axis of the first of these shapes, None where there is none."""
+    return next(iter(sizes.values()))[0] if sizes else None
+
+
+def _declared_sizes(sources: Layers) -> _Sizes:
+    """Return the shapes that the definitions of these layers tell."""
+    return {name: shape for name, shape in survey_layers(sources)[0].blobs.items() if shape is not None}
 
 
 def _require_inputs(sizes: Iterable[str], tops: Sequence[str]) -> None:

@@ -121,13 +121,14 @@ class Summary:
         return tuple(phase for phase in ("TRAIN", "TEST") if phase in found)
 
 
-class _Phase(NamedTuple):
+@dataclass(frozen=True)
+class _Phase:
     """A net in one phase, and what that takes."""
 
     view: NetView
     memory: Mapping[int, Optional[Bytes]]
 
-    @property
+    @cached_property
     def batch(self) -> Optional[int]:
         """The number of items that it reads at a time."""
         return next((shape[0] for shape in self.view.inputs.values() if shape and shape[0]), None)

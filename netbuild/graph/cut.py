@@ -1,8 +1,7 @@
 """Cut a net at a blob, and find the blobs where it can be cut.
 
-All functions here take the view of a net; a message stands for the view of all its layers (`proto.only_phase` makes
-one of one phase). A blob stands for its value after the last layer that works in place on it: to cut LeNet at `ip1` is
-to keep `relu1`.
+All functions here take the view of a net; a message stands for the view of all its layers. A blob stands for its value
+after the last layer that works in place on it: to cut LeNet at `ip1` is to keep `relu1`.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def gradient_reads_tops(layer: Message, *, in_place: bool) -> bool:
 
 
 def gradient_needs(layer: Message) -> Left:
-    """Return how much of its own tops must be left where others overwrite them, for the layer's gradient to be right."""
+    """Return how much of its tops the layer's gradient needs to find as they were, where others overwrite them."""
     return of(layer).gradient.needs
 
 

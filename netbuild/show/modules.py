@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
 
 from ..graph.differences import options
 from ..graph.flow import Flow
@@ -34,7 +34,7 @@ def modules(view: NetView, parts: Sequence[Group], groups: Sequence[Sequence[Gro
 def _between_gates(group: Sequence[Group], flow: Flow) -> List[Module]:
     """Cut a branch behind each part whose blob alone is read from there on."""
     inside = {index for part in group for index in part}
-    read = [{source for index in part for source in flow.sources[index]} for part in group]
+    read = [_read_by(part, flow) for part in group]
     last_reader = {source: number for number, sources in enumerate(read) for source in sources}
 
     def read_until(makers: Iterable[int]) -> int:
@@ -50,6 +50,11 @@ def _between_gates(group: Sequence[Group], flow: Flow) -> List[Module]:
             modules.append([])
         on_its_way = max(on_its_way, read_until(part))
     return [module for module in modules if module]
+
+
+def _read_by(part: Group, flow: Flow) -> Set[int]:
+    """Return the layers that make what a part reads."""
+    return {source for index in part for source in flow.sources[index]}
 
 
 def _runs(view: NetView, modules: Sequence[Module]) -> List[Run]:
