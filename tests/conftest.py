@@ -44,6 +44,23 @@ def caffe():
     return open_caffe()
 
 
+@pytest.fixture()
+def written(caffe, tmp_path):
+    """Writes a net, and beside it weights of its own, by the length of its name; returns the prototxt."""
+
+    def write(name: str, text: str) -> Path:
+        path: Path = tmp_path / f"{name}.prototxt"
+        path.write_text(text)
+        net = caffe.Net(os.fspath(path), caffe.TEST)
+        for params in net.params.values():
+            for blob in params:
+                blob.data[...] = np.random.default_rng(len(name)).normal(size=blob.data.shape)
+        net.save(os.fspath(path.with_suffix(".caffemodel")))
+        return path
+
+    return write
+
+
 @pytest.fixture(scope="module")
 def slim(caffe):
     """For tests that fork for each net: memory which earlier tests' nets have left makes each fork dear."""

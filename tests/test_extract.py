@@ -40,23 +40,6 @@ def outputs(caffe, net, weights, images, seam):
     return loaded.blobs[seam].data.tobytes()
 
 
-@pytest.fixture()
-def written(caffe, tmp_path):
-    """Write nets with weights by Caffe's fillers; returns their prototxts, weights beside them."""
-
-    def write(name, text):
-        path = tmp_path / f"{name}.prototxt"
-        path.write_text(text)
-        net = caffe.Net(os.fspath(path), caffe.TEST)
-        for params in net.params.values():
-            for blob in params:
-                blob.data[...] = np.random.default_rng(len(name)).normal(size=blob.data.shape)
-        net.save(os.fspath(path.with_suffix(".caffemodel")))
-        return path
-
-    return write
-
-
 @pytest.mark.parametrize("prefix", ["a\nb", "a\0b", "..\\a"])
 def test_a_prefix_decides_over_names_of_files_in_the_folder_only(tmp_path, prefix):
     with pytest.raises(NetbuildError, match="prefix: .* is no plain name of a file"):

@@ -25,23 +25,6 @@ def blobs(pb, path):
 
 
 @pytest.fixture()
-def written(caffe, tmp_path):
-    """Write a net, and beside it weights that no other net of these tests has."""
-
-    def write(name, text):
-        path = tmp_path / f"{name}.prototxt"
-        path.write_text(text)
-        loaded = caffe.Net(os.fspath(path), caffe.TEST)
-        for params in loaded.params.values():
-            for blob in params:
-                blob.data[...] = np.random.default_rng(len(name)).normal(size=blob.data.shape)
-        loaded.save(os.fspath(path.with_suffix(".caffemodel")))
-        return path
-
-    return write
-
-
-@pytest.fixture()
 def made(written, prefixes, tmp_path):
     """A fused net of overlapping prefixes, made by other means, and the nets that it is made of, by prefix."""
     one = data(shape=(2, 3, 6, 6)) + conv("c", "data") + fc("score", "c", 2)
