@@ -81,4 +81,4 @@ def test_parameters_of_all_phases():
 
 def test_layers_by_their_owners():
     view = NetView(net(data() + fc("odd_a", "data") + fc("odd_b_a", "data") + fc("head", "odd_a")), TEST)
-    assert view.by_owner(["odd_", "odd_b_"]) == {None: [0, 3], "odd_": [1], "odd_b_": [2]}
+    assert view.owners(["odd_", "odd_b_"]) == {0: None, 1: "odd_", 2: "odd_b_", 3: None}

@@ -10,8 +10,8 @@ from netbuild.branches.lenet import MNIST, lenet
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError
-from netbuild.graph.view import NetView
-from netbuild.layers import infer, parameter_shapes
+from netbuild.graph.view import NetView, parameter_shapes, views
+from netbuild.layers import infer
 from netbuild.layers.arity import arity
 from netbuild.layers.table import TYPES, WITHOUT_ROW
 
@@ -223,4 +223,4 @@ def test_all_misfits_are_told_and_each_once():
 
 def test_parameters_of_both_phases():
     text = INPUT + layer("BatchNorm", "include { phase: TRAIN }") + layer("PReLU", "include { phase: TEST }", tops="y")
-    assert parameter_shapes(net(text)) == [[], [(6,), (6,), (1,)], [(6,)]]
+    assert parameter_shapes(views(net(text))) == [[], [(6,), (6,), (1,)], [(6,)]]

@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Optional, Sequence, Set
 
 from .. import proto
 from ..engine.caffe import Message
-from ..layers import parameter_shapes
+from ..graph.view import parameter_shapes, views
 from .fit import AnyShape
 
 
@@ -30,7 +30,7 @@ def declare(net: Message, shapes: Optional[Sequence[Optional[Sequence[AnyShape]]
     """Return what the net declares of each of its layers; `shapes` are their parameters', where they are known."""
     declared: List[Declared] = []
     known: Set[str] = set()
-    for layer, blobs in zip(net.layer, parameter_shapes(net) if shapes is None else shapes):
+    for layer, blobs in zip(net.layer, parameter_shapes(views(net)) if shapes is None else shapes):
         own = {spec.name for spec in layer.param}
         shared = bool(own) and own <= known and len(layer.param) >= len(blobs or ())
         declared.append(Declared(layer.name, blobs, _definition(layer), shared))

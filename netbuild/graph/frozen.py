@@ -8,6 +8,7 @@ from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError
 from ..layers.roles import is_loss, is_loss_layer
 from ..layers.training import Effect, draws
+from ..proto import copied
 from .view import NetView, Views
 
 _SHOWN = 5
@@ -56,8 +57,7 @@ def _faults(layer: Message, effect: Effect) -> Iterator[str]:
 
 
 def _remedy_for_chance(layer: Message) -> str:
-    quiet = type(layer)()
-    quiet.CopyFrom(layer)
+    quiet = copied(layer)
     quiet.phase = TEST
     if draws(quiet, TRAIN):
         return "leave it out, or let it fill its tops with a constant"

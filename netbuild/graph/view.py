@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from functools import cached_property
 from typing import Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -131,13 +130,6 @@ class NetView:
     def owners(self, prefixes: Collection[str]) -> Dict[int, Optional[str]]:
         """Return for each layer the prefix of the branch that it belongs to, None where it belongs to none."""
         return {index: names.owner(prefixes, layer.name) for index, layer in self.layers}
-
-    def by_owner(self, prefixes: Collection[str]) -> Dict[Optional[str], List[int]]:
-        """Return the indices of each branch's layers by its prefix, and under None of those of no branch."""
-        members: Dict[Optional[str], List[int]] = defaultdict(list)
-        for index, owner in self.owners(prefixes).items():
-            members[owner].append(index)
-        return members
 
 
 Views = Mapping[int, NetView]

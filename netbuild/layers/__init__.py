@@ -14,7 +14,6 @@ from .inference import (
     Inferred,
     Layers,
     infer,
-    parameter_shapes,
     survey_layers,
     unknown_types,
 )
@@ -29,7 +28,6 @@ __all__ = [
     "Layers",
     "Shape",
     "infer",
-    "parameter_shapes",
     "any_batch_text",
     "of",
     "survey_layers",

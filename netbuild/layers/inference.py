@@ -7,7 +7,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..engine.caffe import Message
 from ..errors import GraphError, printable
-from ..proto import of_phase, phases
+from ..proto import of_phase
 from .arity import misfit
 from .lengths import MAX_NUMBER, Length, Shape, Shapes, UnfitError, require_possible, shape_text
 from .table import UNKNOWN, of
@@ -123,11 +123,3 @@ def unknown_types(layers: Layers) -> Dict[str, str]:
     Python layers are not among them: that their shapes are open is known.
     """
     return {layer.name: layer.type for _, layer in layers if of(layer) is UNKNOWN}
-
-
-def parameter_shapes(net: Message) -> List[Optional[List[Shape]]]:
-    """Return, for each layer of a net with all its phases, the shapes of its parameter blobs."""
-    merged: Dict[int, Optional[List[Shape]]] = {}
-    for phase in phases(net):
-        merged.update(infer(net, phase).params)
-    return [merged.get(index, []) for index in range(len(net.layer))]
