@@ -66,7 +66,7 @@ def recipe(*prefixes: str) -> None:
 
 def protobuf(*prefixes: str) -> None:
     """Parse, rename, copy, serialise, with the schema alone: `import caffe` would cost a second more."""
-    from netbuild.engine.caffe import schema
+    from netbuild.schema import schema
 
     fused = schema().NetParameter()
     for prefix in prefixes:

@@ -26,8 +26,8 @@ def _table() -> List[str]:
     from netbuild.branches.source import alone
     from netbuild.branches.table import BUILDERS, find_builder
     from netbuild.costs.summary import summarize
-    from netbuild.engine.caffe import TEST
     from netbuild.layers import any_batch_text, infer
+    from netbuild.schema import TEST
 
     rows = [["BUILDER", "INPUT", "SEAM", "SHAPE", "PARAMETERS", "MULTIPLY-ADDS"]]
     for name in BUILDERS:

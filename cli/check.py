@@ -11,10 +11,10 @@ from netbuild.branches.declared import images_of
 from netbuild.branches.prototxt import seams
 from netbuild.branches.source import alone, prototxts
 from netbuild.branches.table import find_builder
-from netbuild.engine.caffe import TEST, TRAIN, Message
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems_of, remarks
 from netbuild.graph.view import Views, views
+from netbuild.schema import TEST, TRAIN, Message
 from netbuild.soundness.check import data_faults_of
 from netbuild.soundness.data_fault import Severity
 

@@ -29,7 +29,7 @@ def command(
     which it is. An in-place layer is drawn inside the box of the layer whose blob it changes.
     """
     from netbuild.emit.named import named_net
-    from netbuild.engine.caffe import TEST, TRAIN
+    from netbuild.schema import TEST, TRAIN
     from netbuild.show.drawing import draw_net
 
     phases = {"train": TRAIN, "test": TEST, None: None}

@@ -24,8 +24,8 @@ import net_oracle
 from net_mutation import mutated
 
 from netbuild import proto
-from netbuild.engine.caffe import Message
 from netbuild.engine.caffe import caffe as open_caffe
+from netbuild.schema import Message
 
 MEMORY = 4 << 30
 ASKED, EMITTED = 0.4, 0.2

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .engine.caffe import TEST, caffe
+from .engine.caffe import caffe
+from .schema import TEST
 
 Top = Any
 """A pycaffe Top: one output blob of a layer in a NetSpec."""

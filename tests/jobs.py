@@ -20,7 +20,8 @@ def refuse():
 
 
 def abort(prototxt):
-    from netbuild.engine.caffe import TEST, caffe
+    from netbuild.engine.caffe import caffe
+    from netbuild.schema import TEST
 
     yield "started"
     caffe().Net(prototxt, TEST)
@@ -176,7 +177,8 @@ def _batch_or_words(net):
 
 
 def _first_batch(net):
-    from netbuild.engine.caffe import TEST, caffe
+    from netbuild.engine.caffe import caffe
+    from netbuild.schema import TEST
 
     loaded = caffe().Net(net, TEST)
     loaded.forward()

@@ -14,12 +14,12 @@ from shape_nets import INPUT, LABEL
 from netbuild import DataSource, Fusion, emit_files, proto, prototxt
 from netbuild.branches.branch import Input
 from netbuild.costs.summary import summarize
-from netbuild.engine.caffe import TEST, schema
 from netbuild.engine.child import apart
 from netbuild.errors import CaffeError, NetbuildError
 from netbuild.graph.check import problems, remarks
 from netbuild.graph.differences import differences
 from netbuild.graph.view import NetView
+from netbuild.schema import TEST, schema
 from netbuild.show.drawing import dot
 
 SECONDS = 20

@@ -3,7 +3,7 @@
 from google.protobuf import text_format
 from hypothesis import strategies as st
 
-from netbuild.engine.caffe import schema
+from netbuild.schema import schema
 
 
 def net(text):

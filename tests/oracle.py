@@ -9,9 +9,9 @@ import math
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from netbuild.engine.caffe import schema
 from netbuild.errors import NetbuildError
 from netbuild.fuse.live import read_values
+from netbuild.schema import schema
 from netbuild.weights.caffemodel import stored_type
 from netbuild.weights.hdf5 import MAGIC
 from netbuild.weights.index import index

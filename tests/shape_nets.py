@@ -10,8 +10,8 @@ import pytest
 from nets import net
 
 from netbuild import proto
-from netbuild.engine.caffe import TEST
 from netbuild.layers import infer
+from netbuild.schema import TEST
 
 
 def source(name, *lengths):

@@ -19,9 +19,9 @@ def python(code, path=()):
 @pytest.mark.parametrize(
     "code",
     [
-        "from netbuild.engine.caffe import schema; m = schema(); import caffe",
-        "import caffe; from netbuild.engine.caffe import schema; m = schema()",
-        "from netbuild.engine.caffe import caffe as c, schema; m = schema(); caffe = c()",
+        "from netbuild.schema import schema; m = schema(); import caffe",
+        "import caffe; from netbuild.schema import schema; m = schema()",
+        "from netbuild.engine.caffe import caffe as c; from netbuild.schema import schema; m = schema(); caffe = c()",
     ],
 )
 def test_there_is_one_class_for_each_message_in_any_order(code):
@@ -31,7 +31,7 @@ def test_there_is_one_class_for_each_message_in_any_order(code):
 
 
 def test_the_schema_does_not_load_the_engine():
-    result = python("import sys; from netbuild.engine.caffe import schema; schema(); assert 'caffe' not in sys.modules")
+    result = python("import sys; from netbuild.schema import schema; schema(); assert 'caffe' not in sys.modules")
     assert result.returncode == 0, result.stderr
 
 
@@ -41,7 +41,7 @@ def sentence(tmp_path, files, call="caffe"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     code = f"""
-        from netbuild.engine.caffe import {call}
+        from netbuild.{"schema" if call == "schema" else "engine.caffe"} import {call}
         from netbuild.errors import CaffeError
         try:
             {call}()

@@ -4,9 +4,9 @@ import pytest
 from counting import lines_run
 from google.protobuf import text_format
 
-from netbuild.engine.caffe import TEST, TRAIN, schema
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems, remarks, require_savable, require_sound
+from netbuild.schema import TEST, TRAIN, schema
 
 
 def net(text):

@@ -17,12 +17,12 @@ from netbuild.branches.table import find_builder
 from netbuild.costs.memory import layer_memory
 from netbuild.costs.summary import summarize
 from netbuild.emit.named import named_net
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError
 from netbuild.graph.feed import with_inputs
 from netbuild.graph.view import NetView
 from netbuild.layers.costs import multiply_adds
 from netbuild.layers.lengths import values
+from netbuild.schema import TEST, TRAIN
 
 PUBLISHED = {
     # builder: (classes, learnt parameters, multiply-adds in units of 10**9), from the papers, their model zoos' pages and

@@ -5,10 +5,10 @@ import faulthandler
 import pytest
 from shape_nets import INPUT, LABEL, engine, layer, net, source
 
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.engine.child import apart
 from netbuild.errors import CaffeError, GraphError
 from netbuild.graph.check import problems, require_sound
+from netbuild.schema import TEST, TRAIN
 
 pytestmark = pytest.mark.usefixtures("slim")
 

@@ -15,8 +15,8 @@ from netbuild import diagnose, proto, train_solver
 from netbuild.doctor import gate
 from netbuild.doctor.table import SELF_TESTS
 from netbuild.engine import child
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import CaffeError
+from netbuild.schema import TEST, TRAIN
 from netbuild.train.events import Note
 
 BATCH_NORM = "BatchNorm on batch statistics"

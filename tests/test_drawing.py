@@ -15,9 +15,9 @@ from nets import conv, data, fc, layer, net, nets, relu, small
 
 from netbuild import BranchSpec, Fusion, build, lenet, proto, summarize
 from netbuild.branches.table import find_builder
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import NetbuildError
 from netbuild.graph.feed import with_inputs
+from netbuild.schema import TEST, TRAIN
 from netbuild.show.drawing import dot, draw_net, svg
 from netbuild.show.picture import picture
 

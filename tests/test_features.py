@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from netbuild import fuse_weights, proto, train_solver
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError, NetbuildError, WeightsError
 from netbuild.features.make import DiskNeed, Execution, FeatureProgress, make_features
 from netbuild.features.split import split
 from netbuild.graph.view import NetView
+from netbuild.schema import TEST, TRAIN
 from netbuild.train.head import Features
 from netbuild.train.log import read_log
 

@@ -1,9 +1,9 @@
 import pytest
 from nets import conv, data, fc, layer, net
 
-from netbuild.engine.caffe import TEST
 from netbuild.errors import GraphError, NetbuildWarning
 from netbuild.graph.freeze import frozen, normalised_by, slowed
+from netbuild.schema import TEST
 
 LAYERS = {
     "Convolution": ("convolution_param { num_output: 2 kernel_size: 1 }", 2),

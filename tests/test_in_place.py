@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from shape_nets import NOT_IN_EVERY_CAFFE, layer, net, source
 
-from netbuild.engine.caffe import TEST, TRAIN, schema
 from netbuild.engine.child import apart
 from netbuild.errors import CaffeError, NetbuildWarning
 from netbuild.graph.check import problems, remarks
 from netbuild.layers.arity import arity
 from netbuild.layers.in_place import ABORTS, ELSE, GRADIENT
 from netbuild.layers.table import TYPES
+from netbuild.schema import TEST, TRAIN, schema
 from netbuild.train.prepare import require_trainable
 
 pytestmark = pytest.mark.usefixtures("slim")

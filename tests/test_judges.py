@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from nets import layer, net
 
-from netbuild.engine.caffe import TEST
 from netbuild.graph.judges import readings
 from netbuild.graph.view import NetView
 from netbuild.layers.table import TYPES
+from netbuild.schema import TEST
 
 JUDGES = sorted(name for name, row in TYPES.items() if row.role.labels is not None)
 

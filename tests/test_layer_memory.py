@@ -8,9 +8,9 @@ import pytest
 from shape_nets import layer, net, source
 
 from netbuild.costs.memory import FLOAT, layer_memory, own_parameters
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.graph.view import NetView
 from netbuild.layers.lengths import count
+from netbuild.schema import TEST, TRAIN
 
 pytestmark = pytest.mark.usefixtures("slim")
 
@@ -116,7 +116,8 @@ def net_of(kind, options, shapes, top, phase):
 IN_A_PROCESS_OF_ITS_OWN = """
 import ctypes, os, sys
 from pathlib import Path
-from netbuild.engine.caffe import TRAIN, caffe
+from netbuild.engine.caffe import caffe
+from netbuild.schema import TRAIN
 
 caffe = caffe()
 # Huge pages, which some systems give unasked, would count what is not used (PR_SET_THP_DISABLE).

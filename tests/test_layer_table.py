@@ -6,7 +6,6 @@ import pytest
 import test_shapes_layers as every
 from shape_nets import INPUT, LABEL, NOT_IN_EVERY_CAFFE, layer, net
 
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.graph.check import problems
 from netbuild.graph.view import NetView
 from netbuild.layers import infer, roles
@@ -14,6 +13,7 @@ from netbuild.layers.arity import arity
 from netbuild.layers.row import ELSE, LayerType
 from netbuild.layers.table import TYPES, UNKNOWN, of
 from netbuild.layers.training import draws
+from netbuild.schema import TEST, TRAIN
 
 ROW = TYPES["Power"]
 

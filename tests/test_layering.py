@@ -15,7 +15,7 @@ REST = "*"
 
 ROOMS = [
     *("errors", "spelling", "names", "files", "pictures"),
-    "weights",
+    *("schema", "weights"),
     *("engine", "solving", "proto"),
     "layers",
     "graph",
@@ -26,6 +26,7 @@ ROOMS = [
     *("show", "demo_folder", "demo"),
 ]
 INNER = {
+    "schema": ["pycaffe", "messages"],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "ending", "child"],
     "proto": ["lines", "state", "upgrade", "net", "forms"],

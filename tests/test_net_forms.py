@@ -35,8 +35,8 @@ from netbuild import (
     verify_branches,
 )
 from netbuild.engine.caffe import caffe as open_caffe
-from netbuild.engine.caffe import schema
 from netbuild.errors import GraphError, NetbuildError
+from netbuild.schema import schema
 
 
 def test_a_message_that_is_current_is_itself():

@@ -19,8 +19,8 @@ from netbuild.data import outside
 from netbuild.data.download import download
 from netbuild.data.images import load_images
 from netbuild.data.mnist import load_mnist
-from netbuild.engine.caffe import schema
 from netbuild.errors import NetbuildError
+from netbuild.schema import schema
 
 GIBIBYTE = 1 << 30
 LONG = 300 << 20

@@ -1,8 +1,8 @@
 import pytest
 
 from netbuild import proto
-from netbuild.engine.caffe import TEST, TRAIN, schema
 from netbuild.errors import GraphError, NetbuildError
+from netbuild.schema import TEST, TRAIN, schema
 
 
 def net(text):

@@ -5,8 +5,8 @@ from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netbuild.engine.caffe import schema
 from netbuild.proto.lines import read_lines
+from netbuild.schema import schema
 
 
 def both(text):

@@ -23,8 +23,9 @@ from netbuild.branches.branch import Cut, Input
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.branches.written import add_layers
-from netbuild.engine.caffe import TEST, caffe
+from netbuild.engine.caffe import caffe
 from netbuild.errors import GraphError
+from netbuild.schema import TEST
 from netbuild.verify.branches import Original, verify_branches
 
 

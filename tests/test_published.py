@@ -8,9 +8,9 @@ from shape_nets import require_as_caffe
 
 from netbuild import DataSource, Fusion, Join, build, emit_files, find_builder
 from netbuild.emit.files import deploy
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError
 from netbuild.layers import infer
+from netbuild.schema import TEST, TRAIN
 
 FC = "fc6 relu6 drop6 fc7 relu7 drop7 fc8 prob"
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from nets import conv, data, layer, net, nets
 
 from netbuild import names
-from netbuild.engine.caffe import schema
 from netbuild.graph.rename import renamed
+from netbuild.schema import schema
 
 NAMES = {"name", "bottom", "top", "param.name"}
 """The fields of a layer that carry names of the net."""

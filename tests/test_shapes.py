@@ -8,12 +8,12 @@ from shape_nets import INPUT, LABEL, engine, layer, net, require_as_caffe, requi
 from netbuild import DataSource, Fusion, emit_files
 from netbuild.branches.lenet import MNIST, lenet
 from netbuild.branches.resnet import IMAGENET, resnet50
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import GraphError
 from netbuild.graph.view import NetView, parameter_shapes, views
 from netbuild.layers import infer
 from netbuild.layers.arity import arity
 from netbuild.layers.table import TYPES, WITHOUT_ROW
+from netbuild.schema import TEST, TRAIN
 
 MYSTERY = layer("Mystery", "", "data", "m")
 

@@ -5,12 +5,12 @@ import re
 import pytest
 from shape_nets import INPUT, LABEL, SCALAR, engine, layer, net, source
 
-from netbuild.engine.caffe import TEST
 from netbuild.errors import GraphError
 from netbuild.graph.view import NetView
 from netbuild.layers import infer
 from netbuild.layers.arity import arity, misfit
 from netbuild.layers.table import TYPES
+from netbuild.schema import TEST
 
 pytestmark = pytest.mark.usefixtures("slim")
 

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from netbuild import proto, solving, train_solver
-from netbuild.engine.caffe import schema
 from netbuild.engine.child import run
 from netbuild.errors import NetbuildError
+from netbuild.schema import schema
 from netbuild.train import events as ev
 
 NET = """

@@ -13,10 +13,10 @@ from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, lenet, proto
 from netbuild.branches.lenet import MNIST
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.engine.child import apart, run
 from netbuild.errors import CaffeError, NetbuildError, NetbuildWarning
 from netbuild.graph.view import views
+from netbuild.schema import TEST, TRAIN
 from netbuild.soundness.check import data_faults, require_readable
 from netbuild.soundness.headers import read_header
 

@@ -14,9 +14,9 @@ from PIL import Image
 from netbuild import BranchSpec, DataSource, Fusion, Head, Join, emit_files, lenet, proto, prototxt
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
-from netbuild.engine.caffe import schema
 from netbuild.engine.child import apart
 from netbuild.errors import GraphError, NetbuildWarning
+from netbuild.schema import schema
 
 IMAGES = """layer { name: "data" type: "ImageData" top: "data" top: "label"
   transform_param { crop_size: 24 mirror: true mean_value: 104 mean_value: 117 mean_value: 123 }

@@ -13,10 +13,10 @@ import pytest
 from nets import layer, net
 
 from netbuild.engine import child
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import CaffeError, GraphError
 from netbuild.graph.freeze import frozen
 from netbuild.graph.view import NetView
+from netbuild.schema import TEST, TRAIN
 
 SHAPE, EPSILON, STEPS = (4, 3, 4, 4), 1e-5, 3
 FILLED = "weight_filler { type: 'gaussian' std: 0.3 }"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from nets import conv, data, fc, layer, net, relu
 
 from netbuild import differences, summarize
-from netbuild.engine.caffe import TEST, TRAIN
 from netbuild.errors import NetbuildError
+from netbuild.schema import TEST, TRAIN
 from netbuild.show.drawing import dot
 
 IMAGES = 'layer { name: "i" type: "ImageData" top: "data" top: "label" image_data_param { %s } }\n'

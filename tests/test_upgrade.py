@@ -6,8 +6,8 @@ import pytest
 from nets import net
 
 from netbuild import proto
-from netbuild.engine.caffe import TEST, TRAIN, schema
 from netbuild.errors import GraphError, NetbuildWarning
+from netbuild.schema import TEST, TRAIN, schema
 
 INPUT = 'input: "data" input_dim: 2 input_dim: 4 input_dim: 8 input_dim: 8\n'
 LABEL = 'input: "data" input: "label" input_dim: 2 input_dim: 4 input_dim: 8 input_dim: 8 input_dim: 2 input_dim: 1 input_dim: 1 input_dim: 1\n'  # fmt: skip

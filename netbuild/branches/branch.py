@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
-from ..engine.caffe import TRAIN
 from ..errors import require_factor, require_finite
+from ..schema import TRAIN
 
 
 class Cut(NamedTuple):

@@ -6,13 +6,13 @@ import dataclasses
 import warnings
 from typing import Dict, List, Optional, Tuple
 
-from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import NetbuildWarning
 from ..graph.view import Views
 from ..layers import Shape
 from ..layers.lengths import in_full
 from ..layers.roles import cuts_images, is_filled, is_input, reads, reads_list
 from ..layers.row import Reads
+from ..schema import TEST, TRAIN, Message
 from .branch import Cut, Input
 
 _GREY, _COLOUR = 1, 3

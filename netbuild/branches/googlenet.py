@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any, Dict, NamedTuple
 
 from .. import blocks
-from ..engine.caffe import TEST, caffe
+from ..engine.caffe import caffe
 from ..names import qualify
+from ..schema import TEST
 from .branch import Branch, Input
 
 IMAGENET = Input(shape=(3, 224, 224), mean=(104, 117, 123), resize=True)

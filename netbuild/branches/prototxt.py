@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .. import names, proto
-from ..engine.caffe import TEST, TRAIN, Message, caffe
+from ..engine.caffe import caffe
 from ..errors import GraphError, NetbuildWarning, did_you_mean
 from ..files import PathLike
 from ..graph.check import require_sound
@@ -20,6 +20,7 @@ from ..graph.view import NetView
 from ..layers import any_batch_text
 from ..layers.table import options
 from ..names import qualify
+from ..schema import TEST, TRAIN, Message
 from ..spelling import either
 from .branch import Branch, Builder, Input, OwnHead
 from .declared import declared_by, in_training_too, of_both_files, sources_of

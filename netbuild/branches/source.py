@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, List, Tuple
 
-from ..engine.caffe import TEST, Message, caffe
+from ..engine.caffe import caffe
 from ..errors import GraphError
 from ..graph.cut import cut
 from ..graph.rename import renamed
 from ..layers import infer
 from ..names import qualify
+from ..schema import TEST, Message
 from .branch import Branch, Builder
 from .prototxt import prototxt
 from .table import find_builder

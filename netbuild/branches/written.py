@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any, Dict, List, Mapping, Sequence
 
-from ..engine.caffe import Message, caffe
+from ..engine.caffe import caffe
 from ..proto import copied
+from ..schema import Message
 
 Top = Any
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set
 
-from ..engine.caffe import TRAIN, Message
 from ..graph.flow import Flow, in_place
 from ..graph.view import NetView
 from ..layers import Shape
@@ -19,6 +18,7 @@ from ..layers.in_place import hands_on
 from ..layers.lengths import count, values
 from ..layers.row import Use
 from ..layers.training import phase_of
+from ..schema import TRAIN, Message
 
 FLOAT = 4
 TRAINING_COPIES = 3

@@ -6,13 +6,13 @@ from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 from ..data.images import pillow
 from ..data.listing import first_paths
-from ..engine.caffe import Message
 from ..errors import GraphError, some
 from ..files import existing_file
 from ..graph.view import NetView
 from ..layers import Layers, survey_layers
 from ..layers.lengths import Known
 from ..layers.roles import is_filled, is_input, reads_list
+from ..schema import Message
 from ..spelling import name_of
 
 _Sizes = Dict[str, Known]

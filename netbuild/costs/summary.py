@@ -7,13 +7,13 @@ from functools import cached_property
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import names, proto
-from ..engine.caffe import TEST, TRAIN, Message
 from ..graph.branches import require_prefixes
 from ..graph.view import NetView, Views, views
 from ..layers import Shape
 from ..layers.costs import multiply_adds
 from ..layers.lengths import values
 from ..layers.roles import is_loss
+from ..schema import TEST, TRAIN, Message
 from .memory import FLOAT, TRAINING_COPIES, Bytes, layer_memory, own_parameters
 from .sizes import with_sizes
 

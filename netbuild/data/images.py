@@ -8,10 +8,10 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from ..branches.branch import Cut
 from ..branches.declared import cut_of
-from ..engine.caffe import TEST, Message
 from ..errors import NetbuildError
 from ..files import PathLike, existing_file
 from ..graph.feed import data_layers
+from ..schema import TEST, Message
 
 FORMATS = ("png", "jpg")
 """What images are written as."""

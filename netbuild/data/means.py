@@ -7,10 +7,10 @@ import os
 import warnings
 from typing import List, NamedTuple
 
-from ..engine.caffe import Message, schema
 from ..errors import NetbuildError
 from ..files import PathLike, existing_file
 from ..layers.lengths import counted
+from ..schema import Message, schema
 
 _AXES = 4
 _LEGACY = ("num", "channels", "height", "width")

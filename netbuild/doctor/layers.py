@@ -6,8 +6,8 @@ from typing import Any, Callable, Tuple
 
 import numpy as np
 
-from ..engine.caffe import Message
 from ..layers.training import Effect
+from ..schema import Message
 from ..spelling import option, spells_flags
 from .runs import passed
 from .selftest import Pairs, SelfTest, Values

@@ -7,7 +7,8 @@ from typing import Any, Tuple
 
 import numpy as np
 
-from ..engine.caffe import TRAIN, caffe
+from ..engine.caffe import caffe
+from ..schema import TRAIN
 from .selftest import Values
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 0.01

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
 
-from ..engine.caffe import Message
 from ..layers.training import Effect
+from ..schema import Message
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,10 +7,10 @@ from typing import Tuple
 
 import numpy as np
 
-from ..engine.caffe import TRAIN, Message
 from ..layers.roles import reads
 from ..layers.row import Reads
 from ..layers.training import Effect
+from ..schema import TRAIN, Message
 from .layers import softmax_loss
 from .runs import LEARNING_RATE, MOMENTUM, STEPS, WEIGHT_DECAY, passed, resumed, stepped
 from .selftest import Pairs, SelfTest, Values

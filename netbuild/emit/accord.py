@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from ..branches.branch import Input
-from ..engine.caffe import TEST
 from ..errors import GraphError
 from ..fusion import Built, Fusion
 from ..fusion.wiring import owner
@@ -13,6 +12,7 @@ from ..graph.feed import with_inputs
 from ..graph.view import NetView
 from ..layers import Shape, any_batch_text
 from ..proto import only_phase
+from ..schema import TEST
 from ..spelling import either
 from .source import DataSource
 

@@ -7,8 +7,8 @@ from typing import Dict, List, Mapping, Tuple
 
 from ..branches.branch import Input
 from ..branches.declared import cut_text, described, values_text
-from ..engine.caffe import TEST, TRAIN
 from ..layers import any_batch_text
+from ..schema import TEST, TRAIN
 from ..spelling import either
 from .accord import expected_size
 from .source import AS_DECLARED, AS_IT_IS, DataSource

@@ -13,7 +13,6 @@ from google.protobuf import text_format
 from .. import names, proto
 from ..branches.branch import Input
 from ..data.lists import count_images
-from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean, some
 from ..files import PathLike, output_folder, write_all
 from ..fusion import Built, Fusion, build, require_fitting
@@ -21,6 +20,7 @@ from ..graph.check import require_savable, require_sound, warn
 from ..graph.feed import with_inputs
 from ..graph.freeze import count_as_no_loss
 from ..graph.view import NetView, Views
+from ..schema import TEST, TRAIN, Message, schema
 from ..solving import NET_FIELDS, idle_policy, require_sensible
 from ..soundness.check import require_fit_lists
 from ..spelling import option

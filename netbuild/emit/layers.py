@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Sequence
 
-from ..engine.caffe import TEST, TRAIN, Message, caffe
+from ..engine.caffe import caffe
 from ..errors import GraphError
 from ..fusion.wiring import DATA
+from ..schema import TEST, TRAIN, Message
 from ..spelling import either
 from .source import AS_IT_IS, DataSource
 

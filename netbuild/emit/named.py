@@ -8,9 +8,9 @@ from typing import Optional
 from .. import proto
 from ..branches.source import alone, prototxts
 from ..branches.table import find_builder
-from ..engine.caffe import Message
 from ..errors import GraphError
 from ..fusion import Fusion
+from ..schema import Message
 from ..spelling import name_of
 from .files import train_val
 from .source import DataSource

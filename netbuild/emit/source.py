@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, Optional, Tuple
 
 from ..branches.branch import Cut, Disputed, Input
-from ..engine.caffe import TEST, TRAIN
 from ..errors import GraphError
+from ..schema import TEST, TRAIN
 from ..spelling import branch_option, either, name_of
 
 AS_DECLARED: Input = Input(None)

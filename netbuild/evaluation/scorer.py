@@ -10,7 +10,6 @@ from ..branches.branch import Input
 from ..data.means import read_mean
 from ..emit.layers import data_layers
 from ..emit.source import DataSource
-from ..engine.caffe import TEST, Message
 from ..engine.child import run
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike
@@ -20,6 +19,7 @@ from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
 from ..graph.view import NetView
 from ..layers.roles import gives_probabilities, is_answer, is_input, is_open_input, reads_list, takes_labels
+from ..schema import TEST, Message
 from ..spelling import either, name_of, option
 from ..weights.index import index
 

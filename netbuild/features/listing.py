@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Dict
 
 from ..data.listing import ImageList, read_lines, unequal_lengths
-from ..engine.caffe import Message
 from ..errors import NetbuildError
 from ..proto import copied
+from ..schema import Message
 
 
 def listings(data: Message) -> Dict[str, ImageList]:

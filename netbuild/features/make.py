@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .. import proto
-from ..engine.caffe import TEST, TRAIN, Message
 from ..engine.child import BLAS_THREADS, run, share
 from ..errors import NetbuildError
 from ..files import PathLike, listed_paths, write_text
 from ..graph.check import require_sound
 from ..graph.view import views
+from ..schema import TEST, TRAIN, Message
 from ..soundness.check import require_readable
 from .cluster import share_in_cluster
 from .part import PhaseFeatures, Task, parts_of, row_shapes, weights_key

@@ -9,11 +9,11 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tup
 
 from .. import proto
 from ..data.listing import ImageList
-from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError, WeightsError
 from ..files import PathLike
 from ..graph.feed import data_layers
 from ..graph.view import NetView
+from ..schema import TEST, TRAIN, Message
 from ..spelling import name_of
 from ..weights.index import index
 from ..weights.model import Layer

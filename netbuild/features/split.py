@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Collection, Dict, Iterable, List, Mapping, Optional, Set
 
-from ..engine.caffe import Message
 from ..errors import GraphError
 from ..graph.rename import renamed
 from ..graph.view import NetView
 from ..layers.roles import has_learned_top, is_measure, reads_list
 from ..layers.training import Effect, crops_at_random, has_own_code
+from ..schema import Message
 from ..spelling import option, spells_flags
 
 

@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from typing import List, Optional
 
-from ..engine.caffe import Message
 from ..files import PathLike, Progress, replacing, require_output
 from ..layers.fillers import has_weight_filler
 from ..layers.table import of_type
+from ..schema import Message
 from ..spelling import option
 from ..weights.digest import Digests
 from ..weights.entry import CopiedBlob, Entry

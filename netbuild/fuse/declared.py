@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional, Sequence, Set
 
 from .. import proto
-from ..engine.caffe import Message
 from ..graph.view import parameter_shapes, views
+from ..schema import Message
 from .fit import AnyShape
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Collection, Iterator, Tuple
 
-from ..engine.caffe import Message, schema
 from ..errors import WeightsError
 from ..proto.upgrade import upgraded
+from ..schema import Message, schema
 from ..weights.model import Definition, Layer, Model
 from ..weights.wire import WireFile
 

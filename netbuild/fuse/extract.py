@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 from .. import names, proto
-from ..engine.caffe import TEST, Message
 from ..errors import GraphError, did_you_mean, some
 from ..files import PathLike, output_folder, plain_name, replacing_together, require_output
 from ..graph.check import require_sound
@@ -19,6 +18,7 @@ from ..graph.view import NetView
 from ..layers.lengths import in_full
 from ..layers.roles import is_input
 from ..proto.forms import path_of
+from ..schema import TEST, Message
 from ..weights.caffemodel import net_fields
 from ..weights.index import index as index_weights
 from ..weights.model import Model, Shape

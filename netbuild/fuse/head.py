@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import names
-from ..engine.caffe import Message
 from ..errors import GraphError, WeightsError
 from ..graph.view import NetView
+from ..schema import Message
 from ..spelling import spells_flags
 from ..weights.entry import NewBlob
 from ..weights.model import Blob, Layer, Model

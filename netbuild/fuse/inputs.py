@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ..engine.caffe import TEST, Message
 from ..errors import GraphError, some
 from ..graph.feed import data_layers, input_shapes
 from ..graph.view import NetView
 from ..layers.roles import is_input
+from ..schema import TEST, Message
 from ..spelling import option, spells_flags
 from ..weights.model import Layer, Model
 from .fit import fits

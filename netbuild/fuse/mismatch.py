@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Collection, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
-from ..engine.caffe import Message
+from ..schema import Message
 from ..weights.model import Model
 from .decision import Copy
 from .definitions import stored_layers

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
 from .. import __version__, proto
-from ..engine.caffe import TEST
 from ..files import PathLike
 from ..graph.cut import outlets
+from ..schema import TEST
 from ..weights.digest import Digests
 from .decision import Copy
 from .head import Classifier

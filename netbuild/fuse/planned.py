@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import proto
-from ..engine.caffe import TEST, Message
 from ..errors import WeightsError, did_you_mean, some
 from ..files import PathLike, listed_paths
 from ..graph.check import require_sound
 from ..graph.filled import unfilled
 from ..graph.view import NetView, Views, parameter_shapes
 from ..layers.training import has_statistics
+from ..schema import TEST, Message
 from ..spelling import name_of, option, spells_flags
 from ..weights.entry import Entry
 from ..weights.index import index

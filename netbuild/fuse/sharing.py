@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Dict, Mapping
 
-from ..engine.caffe import Message
 from ..errors import WeightsError
+from ..schema import Message
 from .decision import Copy
 from .plan import Plan
 

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Uni
 from .. import blocks
 from ..branches.branch import Branch, Builder, Input
 from ..branches.source import find_branch
-from ..engine.caffe import TEST, Message, caffe
+from ..engine.caffe import caffe
 from ..errors import GraphError
 from ..graph.check import require_sound_views
 from ..graph.freeze import frozen
@@ -23,6 +23,7 @@ from ..layers import Shape, any_batch_text
 from ..layers.lengths import differ
 from ..layers.roles import is_open_input
 from ..names import local, overlapping, qualify, stem
+from ..schema import TEST, Message
 from ..spelling import branch_option, either, name_of
 from . import agreement, preparation
 from .heads import Head, add_answer, add_loss, add_scores

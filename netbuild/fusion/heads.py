@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
 from .. import blocks
-from ..engine.caffe import TEST, caffe
+from ..engine.caffe import caffe
 from ..errors import GraphError, require_finite
+from ..schema import TEST
 from ..spelling import either
 from .naming import Naming
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Collection, Dict, Mapping, Set
 
-from ..engine.caffe import Message
 from ..errors import GraphError, did_you_mean
 from ..graph.freeze import Edit
 from ..graph.share import share
 from ..names import local, qualify
+from ..schema import Message
 from .wiring import BranchSpec
 
 

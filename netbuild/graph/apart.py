@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import Dict, Iterator, List, Mapping, Optional, Set
 
 from .. import names
-from ..engine.caffe import Message
+from ..schema import Message
 from .flow import in_place_blobs
 from .view import NetView
 

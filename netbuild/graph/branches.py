@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, Optional, Sequence, Set
 
 from .. import names
-from ..engine.caffe import Message
 from ..errors import GraphError
+from ..schema import Message
 from .view import NetView, Views, views
 
 

@@ -10,10 +10,10 @@ import warnings
 from collections import defaultdict
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
-from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError, NetbuildWarning
 from ..layers.roles import is_loss
 from ..proto import Net, net_of, phase_name, phases
+from ..schema import TEST, TRAIN, Message, schema
 from .apart import branch_faults, tied_parameters
 from .definition import (
     definition_faults,

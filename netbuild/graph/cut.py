@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
 
 from .. import names
-from ..engine.caffe import Message
 from ..errors import GraphError, did_you_mean
 from ..layers.roles import ends_in_answer, is_answer, is_measure, makes_scores, passes_scores
+from ..schema import Message
 from .dominators import Dominators
 from .view import NetView
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
-from ..engine.caffe import Message, schema
 from ..layers import Inferred, Layers, Shape
 from ..layers.fillers import filler_faults
 from ..layers.lengths import counted, differ, product, shape_text
 from ..layers.roles import has_more_than_a_loss, is_loss_layer
 from ..layers.training import has_statistics
+from ..schema import Message, schema
 
 Params = Mapping[int, Optional[List[Shape]]]
 """Per layer index the shapes of its parameter blobs, None where their number is not known."""

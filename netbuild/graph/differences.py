@@ -7,8 +7,8 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from typing import Any, Deque, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..engine.caffe import TEST, TRAIN, Message
 from ..proto import Net, in_phase, net_of, phase_name
+from ..schema import TEST, TRAIN, Message
 from .makers import Bottom, Source, Wires, carried, makers, rewired
 
 _OWN = ("name", "bottom", "top", "include", "exclude")

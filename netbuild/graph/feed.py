@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Collection, Dict, List, Mapping, Sequence, Tuple
 
-from ..engine.caffe import Message
 from ..errors import GraphError
 from ..layers.lengths import in_full
 from ..layers.roles import has_learned_top, is_input, is_open_input, reads_data
 from ..names import free
 from ..proto import of_phase
+from ..schema import Message
 from ..spelling import option
 from .view import NetView
 

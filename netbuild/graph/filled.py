@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Collection, Dict, List, Optional, Set
 
-from ..engine.caffe import TEST, TRAIN, Message
 from ..layers.roles import is_loss
 from ..layers.training import has_statistics
 from ..proto import fillers
+from ..schema import TEST, TRAIN, Message
 from .view import NetView, Views, views
 
 _FIXED = ("bilinear", "constant")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Collection, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
-from ..engine.caffe import Message
 from ..errors import did_you_mean
 from ..layers import Layers
+from ..schema import Message
 
 _HINTED = 20
 """After so many faults no names are looked for that may have been meant."""

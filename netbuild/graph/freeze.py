@@ -6,12 +6,12 @@ import warnings
 from functools import cached_property
 from typing import Collection, Dict, Iterator, Optional, Set, Tuple
 
-from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError, NetbuildWarning
 from ..layers import infer
 from ..layers.roles import is_input, is_loss_layer
 from ..layers.training import draws, has_own_code, has_statistics
 from ..proto import copied
+from ..schema import TEST, TRAIN, Message
 from .flow import Flow
 
 BATCH_NORM = ("global", "batch")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Collection, Dict, Iterator, Mapping
 
-from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import GraphError
 from ..layers.roles import is_loss, is_loss_layer
 from ..layers.training import Effect, draws
 from ..proto import copied
+from ..schema import TEST, TRAIN, Message
 from .view import NetView, Views
 
 _SHOWN = 5

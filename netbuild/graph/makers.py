@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
-from ..engine.caffe import TEST, TRAIN, Message
 from ..proto import in_phase
+from ..schema import TEST, TRAIN, Message
 
 Source = Union[Tuple[int, int], str]
 """The layer that makes a blob, by index, and which of its tops; the blob's name where no layer makes it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ..engine.caffe import Message
 from ..layers import Inferred, Layers
 from ..layers.in_place import (
     ABORTS,
@@ -19,6 +18,7 @@ from ..layers.in_place import (
     leaves,
 )
 from ..layers.row import Left
+from ..schema import Message
 from .flow import works_in_place
 
 _REMEDY = "give it a top of its own"

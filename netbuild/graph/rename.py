@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Mapping, Set
 
-from ..engine.caffe import Message
 from ..errors import GraphError
 from ..proto import copied
+from ..schema import Message
 
 Change = Callable[[str], str]
 

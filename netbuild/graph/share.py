@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Collection
 
 from .. import names
-from ..engine.caffe import Message
 from ..errors import GraphError
+from ..schema import Message
 from .freeze import Edit
 
 

@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import names
-from ..engine.caffe import TEST, Message
 from ..errors import GraphError
 from ..layers import Fault, Inferred, Layers, Shape, survey_layers, unknown_types
 from ..layers.lengths import Length
 from ..layers.training import Effect, effects
 from ..proto import NetState, phases
+from ..schema import TEST, Message
 from .backward import backward
 from .flow import Flow
 

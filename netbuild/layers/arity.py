@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..engine.caffe import Message
+from ..schema import Message
 from .lengths import counted
 from .row import ANY, Arity, answer
 from .table import of

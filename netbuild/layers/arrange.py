@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Optional, Sequence, Tuple
 
-from ..engine.caffe import Message
+from ..schema import Message
 from .lengths import (
     Known,
     Length,

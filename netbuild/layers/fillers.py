@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
-from ..engine.caffe import Message
+from ..schema import Message
 from .lengths import Shape, shape_text
 from .row import Filled
 from .table import of, of_type

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import List, Optional
 
-from ..engine.caffe import Message
+from ..schema import Message
 from .lengths import Shape
 from .row import ABORTS, ELSE, GRADIENT, Left, answer
 from .table import of

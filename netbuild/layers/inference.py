@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..engine.caffe import Message
 from ..errors import GraphError, printable
 from ..proto import of_phase
+from ..schema import Message
 from .arity import misfit
 from .lengths import MAX_NUMBER, Length, Shape, Shapes, UnfitError, require_possible, shape_text
 from .table import UNKNOWN, of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, List, Sequence
 
-from ..engine.caffe import Message
+from ..schema import Message
 from .lengths import (
     Length,
     Shape,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from ..engine.caffe import Message
+from ..schema import Message
 
 Length = Optional[int]
 Known = Tuple[Length, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List
 
-from ..engine.caffe import Message
+from ..schema import Message
 from .lengths import Known, Length, Rule, Shape, Shapes, UnfitError, canonical, count, differ, legacy, product, without
 from .row import Use
 

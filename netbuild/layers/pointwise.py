@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import List, Optional
 
-from ..engine.caffe import TRAIN, Message
+from ..schema import TRAIN, Message
 from .lengths import (
     Shape,
     Shapes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..engine.caffe import Message
+from ..schema import Message
 from .arity import arity
 from .lengths import Known, Length
 from .row import Kind, Reads, Scores

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
-from ..engine.caffe import Message
+from ..schema import Message
 from .lengths import Known, Length, Rule, Shape
 
 Answer = TypeVar("Answer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, List, TypeVar
 
-from ..engine.caffe import Message
+from ..schema import Message
 from .lengths import Length, Rule, Shape, Shapes, UnfitError, count, counted, require_positive
 from .row import Filled, Training, Use
 

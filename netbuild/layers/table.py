@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Dict
 
-from ..engine.caffe import Message
+from ..schema import Message
 from . import arrange, learned, losses, pointwise, pooling, recurrent, sources, windows
 from .answers import (
     BOTTOMS_OWN,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional
 
-from ..engine.caffe import TRAIN, Message
+from ..schema import TRAIN, Message
 from .inference import Layers
 from .lengths import Shape
 from .row import Training, answer

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ..engine.caffe import Message, schema
 from ..errors import GraphError
 from ..files import PathLike
+from ..schema import Message, schema
 from .net import read_net
 from .upgrade import is_current, upgraded
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
-from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import GraphError
 from ..files import PathLike, existing_file, write_text
+from ..schema import TEST, TRAIN, Message, schema
 from .lines import read_lines
 from .state import NetState
 from .upgrade import upgraded

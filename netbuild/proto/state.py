@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import FrozenSet, List, NamedTuple, Tuple
 
-from ..engine.caffe import Message
+from ..schema import Message
 
 
 class NetState(NamedTuple):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import warnings
 from typing import Any, Dict, Mapping, Tuple
 
-from ..engine.caffe import Message, schema
 from ..errors import GraphError, NetbuildWarning
+from ..schema import Message, schema
 
 _V0_TYPES: Mapping[str, str] = {
     "conv": "CONVOLUTION",

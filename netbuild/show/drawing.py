@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import proto
-from ..engine.caffe import TEST, TRAIN, Message
 from ..errors import NetbuildError, printable
 from ..files import PathLike, replacing, write_text
+from ..schema import TEST, TRAIN, Message
 from .picture import Box, Picture, picture
 
 FORMATS = ("svg", "png", "pdf", "dot")

@@ -9,12 +9,12 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 from .. import names, proto
 from ..branches.declared import described, images_of
 from ..costs.summary import Summary, summarize
-from ..engine.caffe import Message
 from ..errors import NetbuildError
 from ..files import PathLike
 from ..fuse.provenance import Checked, check_sources
 from ..fuse.sidecar import recorded, sidecar
 from ..graph.view import views
+from ..schema import Message
 from ..solving import snapshot_name
 from ..train.log import curves_svg, read_log
 from ..weights.formats import suffixes

@@ -8,10 +8,10 @@ from typing import Dict, List, Mapping, Sequence, Set, Tuple
 from .. import names
 from ..costs.sizes import with_sizes
 from ..costs.summary import LayerCost, Summary, size, sized_views, state, summary_of
-from ..engine.caffe import Message
 from ..graph.flow import Flow, in_place_blobs
 from ..graph.view import NetView
 from ..layers import Shape
+from ..schema import Message
 from .modules import Group, Run, alone, modules
 from .words import detail, kinds
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Iterable
 
-from ..engine.caffe import Message
 from ..graph.differences import options
 from ..layers.table import of
+from ..schema import Message
 
 _SHOWN = (
     ("convolution_param.num_output", "{}"),

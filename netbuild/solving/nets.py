@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List
 
-from ..engine.caffe import TEST, TRAIN, Message
+from ..schema import TEST, TRAIN, Message
 
 TRAINED_FIELDS = ("net", "train_net")
 """Of these a solver has exactly one; `net` is the net of both phases."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Iterable, Mapping, Optional, Sequence
 
-from ..engine.caffe import Message
 from ..errors import GraphError, did_you_mean
+from ..schema import Message
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 _DIVIDING = ("AdaGrad", "RMSProp", "AdaDelta", "Adam")

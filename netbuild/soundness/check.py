@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..data.listing import Misread, read_lines
-from ..engine.caffe import Message
 from ..errors import NetbuildError, NetbuildWarning
 from ..graph.judges import Reading, readings
 from ..graph.view import NetView, Views, views
 from ..layers.roles import cuts_images, reads, reads_list
 from ..layers.row import Reads
+from ..schema import Message
 from .data_fault import DataFault, Severity
 from .hdf5 import hdf5_faults
 from .images import InspectedImages, unfit_images

@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Iterator, Sequence
 
-from ..engine.caffe import TEST, caffe
+from ..engine.caffe import caffe
 from ..engine.child import apart
 from ..errors import CaffeError
+from ..schema import TEST
 
 _NET = """layer {{ name: "data" type: "ImageData" top: "data" top: "label"
   image_data_param {{ source: "{}/list.txt" batch_size: 1 }} }}"""

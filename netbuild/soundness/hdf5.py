@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from ..engine.caffe import Message
 from ..files import existing_file
 from ..graph.judges import Reading
+from ..schema import Message
 from .labels import beyond
 
 _LIMIT = 2**24

@@ -11,10 +11,10 @@ from ..branches.branch import Cut
 from ..branches.declared import cut_of
 from ..data.listing import Entry, ImageList, read_lines, such
 from ..data.lists import ListedImages
-from ..engine.caffe import Message
 from ..engine.child import run
 from ..errors import CaffeError, NetbuildError
 from ..files import PathLike
+from ..schema import Message
 from .headers import Header, read_header
 
 _SAMPLE = 50

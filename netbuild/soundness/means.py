@@ -10,9 +10,9 @@ from typing import Iterator, Optional
 
 from ..branches.declared import cut_of, declared_by, resize_of
 from ..data.means import Mean, read_mean
-from ..engine.caffe import Message
 from ..files import is_there
 from ..layers.lengths import counted
+from ..schema import Message
 from .data_fault import DataFault, Severity
 from .images import InspectedImages, size_text
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Iterator, List, Optional
 
 from ..branches.declared import cut_of, declared_by
-from ..engine.caffe import Message
 from ..graph.view import NetView
 from ..layers import Inferred
+from ..schema import Message
 from .images import InspectedImage, InspectedImages
 
 

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import Iterator, NamedTuple, Optional, Sequence
 
 from ..data.listing import Entry, ImageList, unequal_lengths
-from ..engine.caffe import Message
+from ..schema import Message
 from .data_fault import DataFault, Severity
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Collection, List, Mapping, Optional, Tuple
 
 from .. import proto
-from ..engine.caffe import TEST, TRAIN, Message, schema
 from ..errors import NetbuildError, some
 from ..features.make import HERE, Execution, Kept
 from ..features.part import PhaseFeatures, part_of, untrained
@@ -17,6 +16,7 @@ from ..fuse.options import CopyOptions
 from ..fuse.planned import plan_weights
 from ..graph.filled import has_frozen_part
 from ..graph.view import NetView
+from ..schema import TEST, TRAIN, Message, schema
 from ..solving import NET_FIELDS, trained_net, type_of
 from ..spelling import either, name_of, option
 from ..weights.caffemodel import NET_NAME

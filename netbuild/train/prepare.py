@@ -10,7 +10,6 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 from .. import proto
 from ..costs.summary import MemoryNeed, summarize
-from ..engine.caffe import TRAIN, Message
 from ..engine.ending import machine_memory
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
@@ -19,6 +18,7 @@ from ..graph.check import require_savable, require_sound, warn
 from ..graph.filled import unfilled
 from ..graph.view import NetView, Views
 from ..layers.roles import reads_data
+from ..schema import TRAIN, Message
 from ..solving import TRAINED_FIELDS, phases_of_nets, require_sensible, snapshot_name, trained_net
 from ..soundness.check import require_readable
 from ..spelling import name_of, option

@@ -20,10 +20,10 @@ import numpy as np
 from google.protobuf import text_format
 
 from .. import proto
-from ..engine.caffe import schema
 from ..engine.child import run
 from ..features.make import blas_threads
 from ..files import PathLike
+from ..schema import schema
 from ..weights.index import read_state
 from ..weights.wire import encode_bytes
 from .events import Event

@@ -10,10 +10,10 @@ from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 from .. import proto
 from ..doctor.gate import concerned
-from ..engine.caffe import schema
 from ..errors import NetbuildError, require_type
 from ..features.make import keep
 from ..files import PathLike, listed_paths, output_folder, plain_name
+from ..schema import schema
 from ..solving import idle_policy, phases_of_nets
 from ..spelling import option
 from . import prepare

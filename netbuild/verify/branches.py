@@ -14,7 +14,6 @@ from .. import names, proto
 from ..branches.source import alone, prototxts, split_seam
 from ..branches.table import find_builder
 from ..data.images import load_images
-from ..engine.caffe import TEST, Message
 from ..engine.child import run
 from ..errors import GraphError, require_type
 from ..files import PathLike, listed_paths
@@ -24,6 +23,7 @@ from ..graph.cut import cut, outlets
 from ..graph.feed import fed, input_shapes, without_inputs
 from ..graph.view import NetView
 from ..layers.roles import is_input
+from ..schema import TEST, Message
 from ..weights.index import index
 from .images import Fed, ImageComparison, compare_images
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from .. import proto
 from ..data.images import load_images
-from ..engine.caffe import TEST, Message
 from ..engine.child import run
 from ..errors import WeightsError
 from ..files import PathLike, listed_paths
@@ -20,6 +19,7 @@ from ..graph.cut import cut, outlets
 from ..graph.feed import fed
 from ..graph.view import NetView
 from ..layers.roles import is_measure, is_open_input
+from ..schema import TEST, Message
 from ..weights.index import index, kind_of
 
 TOLERANCE = 1e-4

@@ -13,12 +13,12 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from .. import proto
 from ..branches.declared import sources_of
-from ..engine.caffe import Message, schema
 from ..engine.child import run
 from ..errors import CaffeError
 from ..files import PathLike, existing_file
 from ..graph.view import NetView
 from ..layers.roles import cuts_images, is_input
+from ..schema import Message, schema
 from .samples import choices, reading
 
 

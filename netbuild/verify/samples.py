@@ -12,11 +12,11 @@ from .. import proto
 from ..branches.declared import resize_of
 from ..data.listing import first_paths
 from ..data.means import read_mean
-from ..engine.caffe import Message
 from ..errors import NetbuildError
 from ..layers.lengths import counted
 from ..layers.roles import reads, reads_list
 from ..layers.row import Reads
+from ..schema import Message
 
 _FROM_LIST, _MADE = 4, 2
 """So many images are taken of a list, or made where there is none."""

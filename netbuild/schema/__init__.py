@@ -1,0 +1,5 @@
+"""Caffe's messages as facts, and the NetSpec that makes nets of them: no engine."""
+
+from .messages import TEST, TRAIN, Message, schema
+
+__all__ = ["TEST", "TRAIN", "Message", "schema"]
