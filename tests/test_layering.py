@@ -35,7 +35,7 @@ INNER = {
         *("copier", "write", "digest", "compare", "figures"),
     ],
     "layers": [
-        *("lengths", "row", "answers", "sources", "windows", "pooling", "pointwise", "arrange", "learned"),
+        *("lengths", "row", "answers", "sources", "windows", "pooling", "pointwise", "arrange", "learned", "norms"),
         *("recurrent", "losses", "table", "arity", "in_place", "fillers", "costs", "roles", "inference", "training"),
     ],
     "graph": [

@@ -54,18 +54,6 @@ def embed(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [top], weight + [(p.num_output,)] * p.bias_term
 
 
-def batch_norm(_layer: Message, bottoms: List[Shape]) -> Shapes:
-    """BatchNorm: mean, variance and the factor of the moving average."""
-    shape = bottoms[0]
-    channels = None if shape is None else shape[canonical(shape, 1)]
-    return [shape], [(channels,), (channels,), (1,)]
-
-
-def batch_norm_kept(use: Use) -> int:
-    """BatchNorm: the variances, replicated, and what it has normalised; in place its gradient too."""
-    return (3 if use.backward and use.in_place else 2) * count(use.bottoms[0])
-
-
 def prelu(layer: Message, bottoms: List[Shape]) -> Shapes:
     """PReLU: one slope for each channel, or one for all."""
     shape = bottoms[0]

@@ -68,7 +68,7 @@ def changes_images(param: str) -> Training:
     def draws(layer: Message) -> bool:
         return bool(layer.transform_param.crop_size) or draws_in_test(layer)
 
-    return Training(draws=draws, draws_in_test=draws_in_test, statistics=False, remembers=False, own_code=False)
+    return Training(draws=draws, draws_in_test=draws_in_test, statistics=None, remembers=False, own_code=False)
 
 
 def shuffles(layer: Message) -> bool:

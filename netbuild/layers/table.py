@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Dict
 
 from ..schema import Message
-from . import arrange, learned, losses, pointwise, pooling, recurrent, sources, windows
+from . import arrange, learned, losses, norms, pointwise, pooling, recurrent, sources, windows
 from .answers import (
     BOTTOMS_OWN,
     COMPUTES,
@@ -30,7 +30,6 @@ from .answers import (
     READS_TOPS,
     REMEMBERING,
     SOME,
-    STATISTICS,
     STILL,
     THREE,
     TWO,
@@ -143,9 +142,9 @@ TYPES: Dict[str, LayerType] = {
 
     # Layers with parameters that are no windows.
     "BatchNorm": LayerType(
-        options="batch_norm_param", arity=ONE_TO_ONE, shapes=learned.batch_norm, weights=NO_WEIGHTS,
-        memory=keeps(learned.batch_norm_kept), in_place=FINE, gradient=READS_NOTHING, role=COMPUTES,
-        training=STATISTICS,
+        options="batch_norm_param", arity=ONE_TO_ONE, shapes=norms.batch_norm, weights=NO_WEIGHTS,
+        memory=keeps(norms.batch_norm_kept), in_place=FINE, gradient=READS_NOTHING, role=COMPUTES,
+        training=norms.BATCH_NORM,
     ),
     "Bias": LayerType(
         options="bias_param", arity=Arity(ONE_OR_TWO, ONE), shapes=learned.bias, weights=Weights(("filler",), no_work),
