@@ -20,11 +20,10 @@ def python(code, path=()):
     "code",
     [
         "from netbuild.schema import schema; m = schema(); import caffe",
-        "import caffe; from netbuild.schema import schema; m = schema()",
         "from netbuild.engine.caffe import caffe as c; from netbuild.schema import schema; m = schema(); caffe = c()",
     ],
 )
-def test_there_is_one_class_for_each_message_in_any_order(code):
+def test_there_is_one_class_for_each_message_of_a_caffe_that_comes_later(code):
     check = "; assert caffe.proto.caffe_pb2 is m; n = caffe.NetSpec(); assert type(n.to_proto()) is m.NetParameter"
     result = python(code + check)
     assert result.returncode == 0, result.stderr
@@ -35,16 +34,16 @@ def test_the_schema_does_not_load_the_engine():
     assert result.returncode == 0, result.stderr
 
 
-def sentence(tmp_path, files, call="caffe"):
+def sentence(tmp_path, files):
     for name, text in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    code = f"""
-        from netbuild.{"schema" if call == "schema" else "engine.caffe"} import {call}
+    code = """
+        from netbuild.engine.caffe import caffe
         from netbuild.errors import CaffeError
         try:
-            {call}()
+            caffe()
         except CaffeError as error:
             print(error)
     """
@@ -54,12 +53,11 @@ def sentence(tmp_path, files, call="caffe"):
     return result.stdout
 
 
-@pytest.mark.parametrize("call", ["caffe", "schema"])
-def test_the_empty_placeholder_and_other_modules_called_caffe(tmp_path, call):
-    said = sentence(tmp_path, {"caffe/__init__.py": "version = '0'"}, call)
+def test_the_empty_placeholder_and_other_modules_called_caffe(tmp_path):
+    said = sentence(tmp_path, {"caffe/__init__.py": "version = '0'"})
     assert "is not pycaffe" in said
     assert "empty placeholder" in said
-    said = sentence(tmp_path, {"caffe.py": ""}, call)
+    said = sentence(tmp_path, {"caffe.py": ""})
     assert "is not pycaffe" in said
 
 
@@ -92,9 +90,3 @@ def test_a_wheel_with_numpy_2(tmp_path, fault):
     said = sentence(tmp_path, files)
     assert "cannot be loaded with numpy" in said
     assert "pip install 'numpy<2' 'protobuf<3.21'" in said
-
-
-def test_a_schema_that_is_older_than_protobuf(tmp_path):
-    fault = "raise TypeError('Descriptors cannot be created directly.')"
-    files = {"caffe/__init__.py": "", "caffe/proto/__init__.py": "", "caffe/proto/caffe_pb2.py": fault}
-    assert "pip install 'numpy<2' 'protobuf<3.21'" in sentence(tmp_path, files, "schema")

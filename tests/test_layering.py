@@ -26,7 +26,7 @@ ROOMS = [
     *("show", "demo_folder", "demo"),
 ]
 INNER = {
-    "schema": ["pycaffe", "messages"],
+    "schema": ["definitions", "forks", "loaded", "pycaffe", "messages"],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "ending", "child"],
     "proto": ["lines", "state", "upgrade", "net", "forms"],

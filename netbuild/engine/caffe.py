@@ -22,6 +22,7 @@ from ..schema.pycaffe import not_caffe, package_folder, unfit
 @lru_cache(maxsize=None)
 def caffe() -> Any:
     """Return pycaffe, its log silenced up to errors unless GLOG_minloglevel says otherwise."""
+    package_folder()  # or the sentence that there is none
     schema()
     # glog reads its level when the library is loaded, at the import.
     os.environ.setdefault("GLOG_minloglevel", "2")

@@ -1,18 +1,22 @@
-"""The message classes of caffe.proto, without Caffe's engine."""
+"""The message classes of Caffe's nets, made of the definitions: no Caffe is needed, and any protobuf will do.
+
+One set of classes takes the text of upstream and of every fork that is known here, and of the Caffe that is installed:
+fields go by their names. What none of them has is carried: each message has a place for the text of such fields.
+"""
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import sys
+from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, List
 
 from ..errors import CaffeError
-from .pycaffe import not_caffe, package_folder, unfit
+from .definitions import PACKAGE, SCALARS, Definitions, Field, joined, overridden
+from .forks import FORKS, Fork, of_fork, upstream
+from .loaded import offer
+from .pycaffe import installed_definitions, package_folder
 
 Message = Any
 """A message of caffe.proto (NetParameter, LayerParameter, SolverParameter); its classes are made at run time."""
@@ -20,46 +24,145 @@ Message = Any
 TRAIN, TEST = 0, 1
 """The values of caffe.proto's enum Phase."""
 
-_PB2 = "caffe.proto.caffe_pb2"
+CARRIED = "netbuild_carried"
+"""The field, in every message of `schema()`, that holds the text of fields which no Caffe known here has."""
+_CARRIED_NUMBER = (1 << 29) - 1
+"""The largest that protobuf allows."""
+MODULE = "caffe.proto.caffe_pb2"
+"""What pycaffe calls the module of its message classes."""
 
 
 @lru_cache(maxsize=None)
 def schema() -> Any:
-    """Return the module caffe_pb2 of the installed Caffe, without loading its engine.
+    """Return a module of message classes and enums, in the place of pycaffe's caffe_pb2.
 
-    A later `import caffe` gets this very module, so that there is one class for each message.
+    Made of upstream's definitions, those of the known forks, and those of an installed Caffe that has more. A later
+    `import caffe` gets this very module, so that there is one class for each message.
     """
-    if _PB2 in sys.modules:
-        return sys.modules[_PB2]
-    path = package_folder() / "proto" / "caffe_pb2.py"
-    if not path.exists():
-        raise CaffeError(not_caffe(path.parent.parent))
-    spec = importlib.util.spec_from_file_location(_PB2, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except TypeError as error:
-        raise CaffeError(unfit(error)) from error
-    sys.meta_path.insert(0, _LoadedSchema(module, path))
+    known, installed = _known(), installed_definitions()
+    everything = joined([installed, known]) if installed and not _covers(known, installed) else known
+    for fields in everything.messages.values():
+        fields[CARRIED] = Field("repeated", "string", _CARRIED_NUMBER)
+    module = _module(everything)
+    if MODULE not in sys.modules:
+        with suppress(CaffeError):  # there is no pycaffe that could be imported later
+            offer(MODULE, module, package_folder() / "proto")
     return module
 
 
-class _LoadedSchema(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives the schema that is loaded already to Caffe's own import of it, and to no other Caffe."""
+def _known() -> Definitions:
+    return joined([upstream(), joined(map(of_fork, FORKS), widened=True)])
 
-    def __init__(self, module: ModuleType, path: Path) -> None:
-        self._module, self._path = module, path
 
-    def find_spec(
-        self, fullname: str, path: Optional[Sequence[str]], _target: Optional[ModuleType] = None
-    ) -> Optional[importlib.machinery.ModuleSpec]:
-        if fullname != _PB2 or str(self._path.parent) not in (path or ()):
-            return None
-        return importlib.util.spec_from_file_location(fullname, self._path, loader=self)
+def _covers(known: Definitions, installed: Definitions) -> bool:
+    """Tell whether all that an installed Caffe has is known, and as it has it, numbers aside."""
+    for message, fields in installed.messages.items():
+        there = known.messages.get(message, {})
+        if any(there.get(name, field)._replace(number=field.number) != field for name, field in fields.items()):
+            return False
+        if not there.keys() >= fields.keys():
+            return False
+    return all(known.enums.get(enum, {}).keys() >= values.keys() for enum, values in installed.enums.items())
 
-    def create_module(self, _spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        return self._module
 
-    def exec_module(self, _module: ModuleType) -> None:
-        """Do nothing: the module has run already."""
+@lru_cache(maxsize=None)
+def schema_of(fork: Fork) -> Any:
+    """Return a module of message classes as one fork has them, field numbers included: for what it wrote as bytes."""
+    return _module(overridden(upstream(), of_fork(fork)))
+
+
+@lru_cache(maxsize=None)
+def upstream_schema() -> Any:
+    """Return a module of message classes as upstream has them."""
+    return _module(upstream())
+
+
+class _Module(ModuleType):
+    """A module whose classes are made when they are asked for: few programs use more than ten of four hundred."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(MODULE, "Messages of caffe.proto, as netbuild knows them.")
+        self.DESCRIPTOR = file
+        for enum in file.enum_types_by_name.values():
+            vars(self).update((value.name, value.number) for value in enum.values)
+
+    def __getattr__(self, name: str) -> Any:
+        file = self.DESCRIPTOR
+        if name in file.message_types_by_name:
+            made: Any = _class_of(file.message_types_by_name[name])
+        elif name in file.enum_types_by_name:
+            from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+
+            made = EnumTypeWrapper(file.enum_types_by_name[name])
+        else:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        setattr(self, name, made)
+        return made
+
+    def __dir__(self) -> List[str]:
+        return sorted({*vars(self), *self.DESCRIPTOR.message_types_by_name, *self.DESCRIPTOR.enum_types_by_name})
+
+
+def _class_of(descriptor: Any) -> Any:
+    from google.protobuf import message_factory
+
+    if hasattr(message_factory, "GetMessageClass"):
+        return message_factory.GetMessageClass(descriptor)
+    return _factory(descriptor.file.pool).GetPrototype(descriptor)
+
+
+@lru_cache(maxsize=None)
+def _factory(pool: Any) -> Any:
+    from google.protobuf.message_factory import MessageFactory
+
+    return MessageFactory(pool)
+
+
+def _module(definitions: Definitions) -> ModuleType:
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+    file = file_descriptor(definitions)
+    # A pool of its own: in the common one Caffe's engine may have put the messages of the same names.
+    pool: Any = DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return _Module(pool.FindFileByName(file.name))
+
+
+def file_descriptor(definitions: Definitions) -> Any:
+    """Return the definitions as protobuf's FileDescriptorProto."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+    file = FileDescriptorProto(name="caffe.proto", package=PACKAGE, syntax="proto2")
+    places: Dict[str, Any] = {}
+    # An outer message comes before what it holds.
+    for name in sorted(definitions.messages):
+        scope, _, short = name.rpartition(".")
+        places[name] = (places[scope].nested_type if scope else file.message_type).add(name=short)
+    for name, values in definitions.enums.items():
+        scope, _, short = name.rpartition(".")
+        enum = (places[scope].enum_type if scope else file.enum_type).add(name=short)
+        for value, number in values.items():
+            enum.value.add(name=value, number=number)
+    for name, fields in definitions.messages.items():
+        for field_name, field in fields.items():
+            _add(places[name].field, field_name, field, definitions)
+    return file
+
+
+def _add(fields: Any, name: str, field: Field, definitions: Definitions) -> None:
+    added = fields.add(name=name, number=field.number, label=_LABELS[field.label])
+    if field.type in _TYPES:
+        added.type = _TYPES[field.type]
+    else:
+        added.type = _MESSAGE if field.type in definitions.messages else _ENUM
+        added.type_name = f".{PACKAGE}.{field.type}"
+    if field.default is not None:
+        added.default_value = field.default[1:-1] if field.default.startswith('"') else field.default
+    if field.packed:
+        added.options.packed = True
+
+
+# As in protobuf's descriptor.proto.
+_LABELS = {"optional": 1, "required": 2, "repeated": 3}
+_TYPES = dict(zip(SCALARS, (1, 2, 3, 5, 8, 9, 12, 13)))
+_MESSAGE, _ENUM = 11, 14

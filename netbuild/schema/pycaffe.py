@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import re
 import sys
 from pathlib import Path
+from typing import Optional
 
 from ..errors import CaffeError
+from .definitions import Definitions, of_descriptor
 
 _GET = (
     "install it with: pip install 'netbuild[caffe]' (Python 3.8 or 3.9 on Linux x86-64), "
     "or put the python folder of your own Caffe build on PYTHONPATH"
 )
+_SERIALIZED = re.compile(
+    r"(?:serialized_pb\s*=\s*(?:_b\()?|AddSerializedFile\()\s*(b?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))"
+)
+"""Where protoc's generated Python has the descriptor, in the notations of its releases since 3.0."""
 _FITTING = "pip install 'numpy<2' 'protobuf<3.21'"
 
 
@@ -48,3 +56,27 @@ def unfit(error: BaseException) -> str:
         f"Caffe is installed but cannot be loaded with {found} ({type(error).__name__}: {_first_line(error)}); "
         f"the wheel needs older ones: {_FITTING}"
     )
+
+
+def installed_definitions() -> Optional[Definitions]:
+    """Return the definitions that the installed pycaffe was made with; None where nothing tells them.
+
+    They are read from the text of its caffe_pb2, which protobuf may be too new to run.
+    """
+    try:
+        generated = package_folder() / "proto" / "caffe_pb2.py"
+        match = _SERIALIZED.search(generated.read_text(encoding="utf-8"))
+    except (CaffeError, OSError, UnicodeDecodeError):
+        return None
+    if match is None:
+        return None
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+    from google.protobuf.message import DecodeError
+
+    literal = ast.literal_eval(match[1])
+    # Made for Python 2 as well, it is text, of letters that stand for bytes.
+    serialized = literal.encode("latin-1") if isinstance(literal, str) else literal
+    try:
+        return of_descriptor(FileDescriptorProto.FromString(serialized))
+    except DecodeError:
+        return None
