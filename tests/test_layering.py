@@ -36,7 +36,19 @@ INNER = {
     ],
     "layers": [
         *("lengths", "row", "answers", "sources", "windows", "pooling", "pointwise", "arrange", "learned", "norms"),
-        *("recurrent", "losses", "table", "arity", "in_place", "fillers", "costs", "roles", "inference", "training"),
+        *(
+            "recurrent",
+            "losses",
+            "table",
+            "fields",
+            "arity",
+            "in_place",
+            "fillers",
+            "costs",
+            "roles",
+            "inference",
+            "training",
+        ),
     ],
     "graph": [
         *("flow", "backward", "view", "dominators", "overwriting", "definition", "apart", "check", "feed", "judges"),

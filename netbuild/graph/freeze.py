@@ -8,7 +8,8 @@ from typing import Collection, Dict, Iterator, Optional, Set, Tuple
 
 from ..errors import GraphError, NetbuildWarning
 from ..layers import infer
-from ..layers.roles import is_input, is_loss_layer
+from ..layers.fields import unclear
+from ..layers.roles import is_filled, is_input, is_loss_layer
 from ..layers.training import (
     draws,
     has_own_code,
@@ -146,7 +147,7 @@ def _freeze(layer: Message, blobs: Optional[int]) -> None:
     work_on_stored_statistics(layer)
     if blobs is None:
         warnings.warn(
-            f"layer {layer.name!r}: the type {layer.type!r} is not known here; its {len(layer.param)} param entries "
+            f"layer {layer.name!r}: {_unknown_here(layer)} not known here; its {len(layer.param)} param entries "
             "are set to 0, but a parameter without an entry would learn: give the layer one entry for each",
             NetbuildWarning,
             stacklevel=2,
@@ -157,6 +158,11 @@ def _freeze(layer: Message, blobs: Optional[int]) -> None:
     layer.ClearField("propagate_down")
     count_as_no_loss(layer)
     _quieten(layer)
+
+
+def _unknown_here(layer: Message) -> str:
+    options = unclear(layer)
+    return f"what {' and '.join(options)} does is" if options else f"the type {layer.type!r} is"
 
 
 def count_as_no_loss(layer: Message) -> None:
@@ -189,10 +195,16 @@ def _quieten(layer: Message) -> None:
         return
     layer.phase = TEST
     if draws(layer, TRAIN):
-        raise GraphError(
-            f"layer {layer.name!r} ({layer.type}): fills its tops at random before each pass, so that it cannot be "
-            "frozen; let it fill them with a constant, or put an Input layer in its place"
+        raise GraphError(f"layer {layer.name!r} ({layer.type}): {_why_it_draws(layer)}")
+
+
+def _why_it_draws(layer: Message) -> str:
+    if is_filled(layer):
+        return (
+            "fills its tops at random before each pass, so that it cannot be frozen; let it fill them with a constant, "
+            "or put an Input layer in its place"
         )
+    return "draws at random in TEST phase too, so that it cannot be frozen; leave it out, or take that option from it"
 
 
 def _complete(layer: Message, blobs: Optional[int]) -> None:

@@ -157,6 +157,17 @@ def no_tops(_layer: Message, _bottoms: List[Shape]) -> Shapes:
     return [], []
 
 
+def dropout_draws_in_test(layer: Message) -> bool:
+    """SegNet's Dropout does, where it is to sample weights in TEST too (dropout_layer.cpp)."""
+    return bool(layer.dropout_param.sample_weights_test)
+
+
+def eltwise_draws(layer: Message) -> bool:
+    """TSN's STOCHASTIC_SUM draws in TRAIN which bottoms it adds up (eltwise_layer.cpp)."""
+    p = layer.eltwise_param
+    return bool(p.operation == p.STOCHASTIC_SUM)
+
+
 def eltwise(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Eltwise: all bottoms alike; coefficients for a sum only."""
     p = layer.eltwise_param

@@ -215,7 +215,7 @@ TYPES: Dict[str, LayerType] = {
         options="dropout_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
         memory=keeps(pointwise.dropout_kept), in_place=FINE,
         gradient=Gradient(bottoms=False, tops=False, needs=Left.NOTHING, leaves=Left.SIGNS), role=PASSES_SCORES,
-        training=draws_in_train(True),
+        training=draws_in_train(True)._replace(draws_in_test=pointwise.dropout_draws_in_test),
     ),
     "ELU": LayerType(
         options="elu_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
@@ -271,7 +271,7 @@ TYPES: Dict[str, LayerType] = {
         options="eltwise_param", arity=Arity((2, ANY), ONE), shapes=pointwise.eltwise, weights=NO_WEIGHTS,
         memory=keeps(pointwise.eltwise_kept), in_place=pointwise.eltwise_in_place,
         gradient=Gradient(bottoms=pointwise.multiplies, tops=pointwise.eltwise_reads_tops, needs=Left.VALUES),
-        role=COMPUTES, training=STILL,
+        role=COMPUTES, training=draws_in_train(pointwise.eltwise_draws),
     ),
     "LRN": LayerType(
         options="lrn_param", arity=ONE_TO_ONE, shapes=pointwise.lrn, weights=NO_WEIGHTS,

@@ -12,9 +12,11 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from ..errors import GraphError
 from ..schema import TRAIN, Message
+from .fields import unclear
 from .inference import Layers
 from .lengths import Shape, UnfitError
 from .row import Statistics, Training, answer
+from .sources import crops
 from .table import UNKNOWN, of
 
 
@@ -207,7 +209,7 @@ def draws(layer: Message, phase: int) -> Optional[bool]:
 
 def crops_at_random(layer: Message, phase: int) -> bool:
     """Tell whether a data layer cuts each image out where chance says; in TEST it takes the middle."""
-    return bool(layer.transform_param.crop_size) and phase_of(layer, phase) == TRAIN
+    return crops(layer.transform_param) and phase_of(layer, phase) == TRAIN
 
 
 def remembers(layer: Message) -> Optional[bool]:
@@ -220,9 +222,9 @@ def remembers(layer: Message) -> Optional[bool]:
 
 
 def _facts(layer: Message) -> Optional[Training]:
-    """Return what training does to the layer's type, None where that is not known here."""
+    """Return what training does to the layer's type, None where that is not known here, or not with its options."""
     row = of(layer)
-    return None if row is UNKNOWN or row.training.own_code else row.training
+    return None if row is UNKNOWN or row.training.own_code or unclear(layer) else row.training
 
 
 def _shared_statistics(layer: Message) -> List[str]:

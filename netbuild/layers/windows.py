@@ -22,6 +22,8 @@ from .lengths import (
 )
 from .row import ELSE, GRADIENT, Use
 
+_SIDES = "hw"
+
 
 class Window(NamedTuple):
     """A window, with one value for each spatial axis: the only form in which its options are read."""
@@ -45,7 +47,7 @@ class Window(NamedTuple):
 def _stated(param: Message, name: str) -> Tuple[List[int], List[int]]:
     """Return the values of an option as they are written: of `kernel_size`, and of `kernel_h` and `kernel_w`."""
     stem = name.partition("_")[0]
-    sides = [f"{stem}_{side}" for side in "hw"]
+    sides = [f"{stem}_{side}" for side in _SIDES]
     sided = sides[0] in param.DESCRIPTOR.fields_by_name and any(map(param.HasField, sides))
     return list(getattr(param, name)), [getattr(param, side) for side in sides] if sided else []
 
@@ -87,8 +89,27 @@ def _slid_window(param: Message, axes: int) -> Window:
     kernel, stride = _per_axis(param, "kernel_size", 0, axes), _per_axis(param, "stride", 1, axes)
     require_positive("kernel_size", kernel)
     require_positive("stride", stride)
-    dilation = _per_axis(param, "dilation", 1, axes)
+    dilation = _dilation(param, axes)
     return Window(kernel, stride, _per_axis(param, "pad", 0, axes), dilation)
+
+
+def _dilation(param: Message, axes: int) -> List[int]:
+    """Return how far the values of a window lie apart: `dilation`, TSN's `dilation_h` and `dilation_w`, or DeepLab's
+    older `hole`, which means the same (conv_layer.cpp of each)."""
+    listed, sided = _stated(param, "dilation")
+    holes = [name for name in ("hole", "hole_h", "hole_w") if param.HasField(name)]
+    if not holes:
+        dilation = _per_axis(param, "dilation", 1, axes)
+        if sided:
+            require_positive("dilation_h and dilation_w", dilation)
+        return dilation
+    if listed or sided or len(holes) > 2 or (len(holes) == 2) == ("hole" in holes):
+        raise UnfitError("give dilation, or hole, or both hole_h and hole_w")
+    if axes != len(_SIDES):
+        raise UnfitError(f"hole is for images, of 2 spatial axes; there are {axes}")
+    values = [param.hole] * axes if holes == ["hole"] else [param.hole_h, param.hole_w]
+    require_positive("hole", values)
+    return values
 
 
 def _of_kernel(shape: Shape, param: Message) -> Shape:
