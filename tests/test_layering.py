@@ -36,19 +36,9 @@ INNER = {
     ],
     "layers": [
         *("lengths", "row", "answers", "sources", "windows", "pooling", "pointwise", "arrange", "learned", "norms"),
-        *(
-            "recurrent",
-            "losses",
-            "table",
-            "fields",
-            "arity",
-            "in_place",
-            "fillers",
-            "costs",
-            "roles",
-            "inference",
-            "training",
-        ),
+        *("detection", "segmentation", "mixing", "motion", "footage"),
+        *("recurrent", "losses", "fork_table", "table", "fields", "arity", "in_place", "fillers", "costs", "roles"),
+        *("inference", "training"),
     ],
     "graph": [
         *("flow", "backward", "view", "dominators", "overwriting", "definition", "apart", "check", "feed", "judges"),

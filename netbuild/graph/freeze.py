@@ -9,7 +9,7 @@ from typing import Collection, Dict, Iterator, Optional, Set, Tuple
 from ..errors import GraphError, NetbuildWarning
 from ..layers import infer
 from ..layers.fields import unclear
-from ..layers.roles import is_filled, is_input, is_loss_layer
+from ..layers.roles import is_filled, is_input, is_loss_layer, is_unknown
 from ..layers.training import (
     draws,
     has_own_code,
@@ -162,7 +162,9 @@ def _freeze(layer: Message, blobs: Optional[int]) -> None:
 
 def _unknown_here(layer: Message) -> str:
     options = unclear(layer)
-    return f"what {' and '.join(options)} does is" if options else f"the type {layer.type!r} is"
+    if options:
+        return f"what {' and '.join(options)} does is"
+    return f"the type {layer.type!r} is" if is_unknown(layer) else f"how many parameters this {layer.type} has is"
 
 
 def count_as_no_loss(layer: Message) -> None:

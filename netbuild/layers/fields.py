@@ -14,6 +14,7 @@ from typing import Dict, Iterator, List, Tuple
 from ..schema import Message
 from ..schema.forks import forks_of, upstream
 from ..schema.messages import CARRIED
+from .fork_table import FORK_TYPES
 from .table import TYPES, UNKNOWN, of
 
 READ: Dict[str, Tuple[str, ...]] = {
@@ -143,7 +144,7 @@ def _is_clear(kind: str, name: str, own: str) -> bool:
 
 
 def _all_options() -> List[str]:
-    return [row.options for row in TYPES.values()]
+    return [row.options for row in (*TYPES.values(), *FORK_TYPES.values())]
 
 
 def _unclear_value(field: Message, value: int, path: str) -> Iterator[str]:

@@ -6,12 +6,12 @@ gives, each of which only some forks have; where they do not tell, the parameter
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 from ..schema import TEST, Message
 from .answers import STILL
 from .lengths import Length, Shape, Shapes, UnfitError, canonical, count, legacy
-from .row import Statistics, Use
+from .row import Filled, Statistics, Use
 
 _OF_FORKS = ("scale_filler", "bias_filler", "filler", "bias_term", "engine")
 """Options of a BatchNorm that two forks or more have, with other parameters in each."""
@@ -153,6 +153,12 @@ def sync_bn(_layer: Message, bottoms: List[Shape]) -> Shapes:
 def bn_kept(use: Use) -> int:
     """BN: what it has normalised, and room to spread statistics over the values."""
     return 2 * count(use.bottoms[0])
+
+
+def bn_fillers(layer: Message, params: List[Shape], _tops: List[Shape]) -> Iterator[Filled]:
+    """BN: its first two blobs are filled, under other names in each fork."""
+    fields = ("scale_filler", "shift_filler") if _is_segnets(layer) else ("slope_filler", "bias_filler")
+    return (Filled(field, getattr(layer.bn_param, field), shape) for field, shape in zip(fields, params))
 
 
 def _bn_blobs(layer: Message) -> Optional[Sequence[int]]:

@@ -78,6 +78,11 @@ def relu_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> 
     return GRADIENT if layer.relu_param.negative_slope < 0 else None
 
 
+def relu6_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
+    """As ReLU; a value that it has cut to 6 has no gradient, as one above 6 has none (relu6_layer.cpp)."""
+    return GRADIENT if layer.relu6_param.negative_slope < 0 else None
+
+
 def relu_leaves(layer: Message) -> Left:
     """Without a slope it changes only values for which no gradient comes back."""
     return Left.NOTHING if layer.relu_param.negative_slope else Left.VALUES

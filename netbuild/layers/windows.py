@@ -84,7 +84,7 @@ def pool_window(param: Message) -> Window:
     return Window(kernel, stride, _pool_sides(param, "pad", "pad", 0), (1, 1))
 
 
-def _slid_window(param: Message, axes: int) -> Window:
+def slid_window(param: Message, axes: int) -> Window:
     """Return the window of a convolution or Im2col."""
     kernel, stride = _per_axis(param, "kernel_size", 0, axes), _per_axis(param, "stride", 1, axes)
     require_positive("kernel_size", kernel)
@@ -127,7 +127,7 @@ def sides_text(lengths: Sequence[int]) -> str:
     return " x ".join(map(str, lengths))
 
 
-def _slid(lengths: Known, window: Window) -> List[Length]:
+def slid(lengths: Known, window: Window) -> List[Length]:
     """Return how often a window fits into each length."""
     return [
         _fits(length, extent, step, pad, window)
@@ -176,8 +176,8 @@ def _convolved(layer: Message, bottoms: List[Shape], *, backwards: bool) -> Shap
     if shape is None:
         return [None] * len(layer.top), [None, *biases]
     axis = canonical(shape, p.axis)
-    window = _slid_window(p, len(shape) - axis - 1)
-    size = (_unslid if backwards else _slid)(shape[axis + 1 :], window)
+    window = slid_window(p, len(shape) - axis - 1)
+    size = (_unslid if backwards else slid)(shape[axis + 1 :], window)
     channels = shape[axis]
     _require_groups(channels, p)
     outer, inner = (channels, p.num_output) if backwards else (p.num_output, channels)
@@ -224,7 +224,7 @@ def _columns(param: Message, image: Shape, slid: Shape) -> int:
     assert image is not None
     assert slid is not None
     axis = canonical(image, param.axis)
-    window = _slid_window(param, len(image) - axis - 1)
+    window = slid_window(param, len(image) - axis - 1)
     return 0 if window.is_plain else count((*window.kernel, image[axis], *slid[axis + 1 :]))
 
 
@@ -245,5 +245,5 @@ def im2col(layer: Message, bottoms: List[Shape]) -> Shapes:
     axes = len(shape) - axis - 1
     if axes < 1:
         raise UnfitError("a bottom with at least one spatial axis is needed")
-    window = _slid_window(p, axes)
-    return [(*shape[:axis], product([shape[axis], *window.kernel]), *_slid(shape[axis + 1 :], window))], []
+    window = slid_window(p, axes)
+    return [(*shape[:axis], product([shape[axis], *window.kernel]), *slid(shape[axis + 1 :], window))], []
