@@ -68,7 +68,7 @@ def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
     return _Report(
         name,
         wrong,
-        notes=[*remarks(net, of_phases), *data_notes],
+        notes=[*filter(None, [proto.needs(net).sentence]), *remarks(net, of_phases), *data_notes],
         unknown_types=_unknown_types(of_phases),
         seams=seams(of_phases.get(TEST) or of_phases[TRAIN]) if list_seams else None,
         # A builder declares how its images are prepared by other means than a data layer.

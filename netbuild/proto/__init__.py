@@ -1,8 +1,10 @@
 """Prototxt: text to message and back, and which layers a phase has."""
 
 from .forms import Net, name_of_net, net_of
+from .needs import needs
 from .net import (
     copied,
+    file_text,
     fillers,
     in_phase,
     of_phase,
@@ -23,9 +25,11 @@ __all__ = [
     "Net",
     "NetState",
     "copied",
+    "file_text",
     "fillers",
     "in_phase",
     "name_of_net",
+    "needs",
     "net_of",
     "of_phase",
     "only_phase",

@@ -11,6 +11,7 @@ from ..errors import GraphError, NetbuildWarning, did_you_mean
 from ..files import PathLike, existing_file, write_text
 from ..schema import TEST, TRAIN, Message, is_repeated, schema
 from .lines import read_lines
+from .needs import needs
 from .state import NetState
 from .unknown import NoFormError, Unknown, carry, unknown_fields, without, written_out
 from .upgrade import upgraded
@@ -86,9 +87,15 @@ def to_text(message: Message) -> str:
     return written_out(str(text_format.MessageToString(message)))
 
 
+def file_text(message: Message) -> str:
+    """Return a message as the prototxt of a file, whose first line says which Caffe it needs if upstream will not do."""
+    sentence = needs(message).sentence
+    return f"# {sentence}\n{to_text(message)}" if sentence else to_text(message)
+
+
 def write(path: PathLike, message: Message) -> None:
     """Write a message as prototxt, replacing the file only when the new one is complete."""
-    write_text(path, to_text(message))
+    write_text(path, file_text(message))
 
 
 def copied(message: Message) -> Message:
