@@ -72,7 +72,7 @@ def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
     return _Report(
         name,
         wrong,
-        notes=[*remarks(net, of_phases), *data_notes],
+        notes=[*filter(None, [proto.needs(net).sentence]), *remarks(net, of_phases), *data_notes],
         unknown_types=_merged(view.unknown_types for view in of_phases.values()),
         unclear_options=_merged(view.unclear_options for view in of_phases.values()),
         seams=seams(of_phases.get(TEST) or of_phases[TRAIN]) if list_seams else None,

@@ -2,6 +2,8 @@
 
 from netbuild.layers.table import TYPES
 from netbuild.proto import copied
+from netbuild.schema import is_repeated
+from netbuild.schema.forks import upstream
 
 WHOLE = (0, 1, 2, 3, 5, 7, 64, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**62)
 NUMBERS = (*WHOLE, *(-number for number in WHOLE[1:]))
@@ -37,17 +39,17 @@ def _change_value(net, _others, random):
         if not inner or random.random() < 0.4:
             break
         field, value = random.choice(inner)
-        message = random.choice(value) if field.label == field.LABEL_REPEATED else value
+        message = random.choice(value) if is_repeated(field) else value
     _change_field(message, random)
 
 
 def _change_field(message, random):
     there = [field for field, _ in message.ListFields()]
-    field = random.choice(there if there and random.random() < 0.7 else message.DESCRIPTOR.fields)
+    field = random.choice(there if there and random.random() < 0.7 else _upstreams(message.DESCRIPTOR))
     if field.name == "blobs":
         # Values belong into weight files; those of a prototxt are not looked at.
         return
-    if field.label == field.LABEL_REPEATED:
+    if is_repeated(field):
         _change_list(message, field, random)
     elif random.random() < 0.2:
         message.ClearField(field.name)
@@ -56,6 +58,12 @@ def _change_field(message, random):
         getattr(message, field.name).SetInParent()
     else:
         setattr(message, field.name, _value(field, random))
+
+
+def _upstreams(descriptor):
+    """The fields that any Caffe has: it is asked about these nets."""
+    known = upstream().messages[descriptor.name]
+    return [field for field in descriptor.fields if field.name in known]
 
 
 def _change_list(message, field, random):
@@ -76,7 +84,8 @@ def _change_list(message, field, random):
 
 def _value(field, random):
     if field.enum_type is not None:
-        return random.choice(field.enum_type.values).number
+        known = upstream().enums[field.enum_type.full_name[len("caffe.") :]]
+        return random.choice([value.number for value in field.enum_type.values if value.name in known])
     if field.cpp_type == field.CPPTYPE_STRING:
         name = random.choice(NAMES)
         return name if field.type != field.TYPE_BYTES else name.encode()
@@ -100,7 +109,7 @@ def _on_a_layer(change):
 
 def _change_options(_net, layer, _others, random):
     wanted = OWN_OPTIONS.get(layer.type, f"{layer.type.lower()}param").replace("_", "")
-    own = [field for field in layer.DESCRIPTOR.fields if field.name.replace("_", "") == wanted]
+    own = [field for field in _upstreams(layer.DESCRIPTOR) if field.name.replace("_", "") == wanted]
     for field in own[: len(layer.type)]:
         _change_field(getattr(layer, field.name), random)
 

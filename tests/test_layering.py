@@ -29,7 +29,7 @@ INNER = {
     "schema": ["definitions", "forks", "loaded", "pycaffe", "messages"],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "ending", "child"],
-    "proto": ["lines", "state", "upgrade", "net", "forms"],
+    "proto": ["lines", "unknown", "needs", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
         *("copier", "write", "digest", "compare", "figures"),

@@ -255,7 +255,7 @@ def _by_phase(wanted: _Request, of_phases: Views) -> Dict[str, Message]:
 
 
 def _write(messages: Mapping[str, Message], folder: Path) -> None:
-    texts = {name: proto.to_text(message) for name, message in messages.items()}
+    texts = {name: proto.file_text(message) for name, message in messages.items()}
     if _SOLVER_FILE in texts:
         texts[_SOLVER_FILE] = stamped(texts[_SOLVER_FILE])
     write_all({folder / name: text.encode() for name, text in texts.items()})

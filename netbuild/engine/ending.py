@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import IO, Optional
 
 from ..errors import CaffeError, printable
+from ..schema.forks import forks_of, forks_with
 
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
+_UNKNOWN_FIELD = re.compile(r'Message type "caffe\.(\w+)" has no field named "(\w+)"')
+_UNKNOWN_TYPE = re.compile(r"Unknown layer type: (\S+) \(known types: ")
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux keeps what a container may take (control groups 2 and 1)."""
 
@@ -33,6 +36,9 @@ def ended_early(log: IO[bytes], code: int) -> CaffeError:
     """Return the error for a process with this exit status (-9: killed by signal 9) and log."""
     log.seek(0)
     text = log.read().decode("utf-8", "replace")
+    lacking = _lacking(text)
+    if lacking:
+        return CaffeError(lacking)
     fatal = _FATAL.findall(text)
     if fatal:
         where, said = fatal[-1]
@@ -45,6 +51,19 @@ def ended_early(log: IO[bytes], code: int) -> CaffeError:
             + ("" if last is None else f"; its log ends with: {printable(last)}")
         )
     return CaffeError(f"Caffe's process ended early: {_how(code, last)}")
+
+
+def _lacking(text: str) -> str:
+    """Return what this Caffe lacks that a net has, where its log says so, and which Caffe has it; else ''."""
+    field, kind = _UNKNOWN_FIELD.search(text), _UNKNOWN_TYPE.search(text)
+    if field:
+        what, forks = f"the field {field[2]!r} of {field[1]}", forks_of(field[1], field[2])
+    elif kind:
+        what, forks = f"the layer type {printable(kind[1])!r}", forks_with(kind[1])
+    else:
+        return ""
+    have = f"; the Caffe of {' or '.join(fork.name for fork in forks)} has it" if forks else ""
+    return f"this Caffe does not know {what}, which the net has{have}: run it with a Caffe that does (netbuild doctor)"
 
 
 def _how(code: int, last: Optional[str]) -> str:

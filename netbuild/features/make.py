@@ -165,7 +165,7 @@ def keep(
         work.require_same(key)
     for store in stores:
         store.finish()
-        write_text(work.target / f"head_{store.part}.prototxt", proto.to_text(kept[store.part].head))
+        write_text(work.target / f"head_{store.part}.prototxt", proto.file_text(kept[store.part].head))
     return kept
 
 

@@ -93,7 +93,7 @@ def extract_branch(prefix: str, target: proto.Net, weights: PathLike, folder: Pa
     require_writable(written, weights_path, net=fields)
     with replacing_together([weights_path, net_path]) as (model_file, net_file):
         write_into(model_file, written, weights_path, net=fields)
-        net_file.write(proto.to_text(net).encode())
+        net_file.write(proto.file_text(net).encode())
     return Extracted(os.fspath(net_path), os.fspath(weights_path), inputs, len(plan.copies), plan.blob_count())
 
 

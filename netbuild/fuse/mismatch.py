@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Collection, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
-from ..schema import Message
+from ..schema import Message, is_repeated
 from ..weights.model import Model
 from .decision import Copy
 from .definitions import stored_layers
@@ -103,7 +103,7 @@ def _parameters(layer: Message) -> List[str]:
         for descriptor, _ in layer.ListFields()
         if descriptor.name.endswith("_param")
         and descriptor.name not in ("transform_param", "loss_param")
-        and descriptor.label != descriptor.LABEL_REPEATED
+        and not is_repeated(descriptor)
     ]
 
 

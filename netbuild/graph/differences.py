@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Deque, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..proto import Net, in_phase, net_of, phase_name
-from ..schema import TEST, TRAIN, Message
+from ..schema import TEST, TRAIN, Message, is_repeated
 from .makers import Bottom, Source, Wires, carried, makers, rewired
 
 _OWN = ("name", "bottom", "top", "include", "exclude")
@@ -202,7 +202,7 @@ def _fields(message: Message, without: Tuple[str, ...] = ()) -> Dict[str, Any]:
     for field, value in message.ListFields():
         if field.name in without:
             continue
-        several = field.label == field.LABEL_REPEATED
+        several = is_repeated(field)
         if field.message_type is not None:
             messages = {f"{field.name}[{at}]": one for at, one in enumerate(value)} if several else {field.name: value}
             found.update(_fields_inside(messages))

@@ -7,7 +7,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import GraphError, printable
 from ..proto import of_phase
-from ..schema import Message
+from ..schema import Message, is_repeated
 from .arity import misfit
 from .fields import unclear
 from .lengths import MAX_NUMBER, Length, Shape, Shapes, UnfitError, require_possible, shape_text
@@ -96,7 +96,7 @@ def _require_possible(layer: Message, tops: List[Shape], params: List[Shape]) ->
 def _require_small_numbers(layer: Message) -> None:
     """Raise UnfitError for an option that Caffe would take for a negative number: it counts in C++ ints."""
     for options, value in layer.ListFields():
-        if options.name.endswith("_param") and options.label != options.LABEL_REPEATED:
+        if options.name.endswith("_param") and not is_repeated(options):
             _require_small_fields(value)
 
 
@@ -104,7 +104,7 @@ def _require_small_fields(options: Message) -> None:
     for field, value in options.ListFields():
         if field.type != field.TYPE_UINT32:
             continue
-        if max(value if field.label == field.LABEL_REPEATED else [value]) > MAX_NUMBER:
+        if max(value if is_repeated(field) else [value]) > MAX_NUMBER:
             raise UnfitError(f"{field.name} is more than {MAX_NUMBER}, the largest number that Caffe counts with")
 
 

@@ -1,13 +1,16 @@
 """Prototxt: text to message and back, and which layers a phase has."""
 
 from .forms import Net, name_of_net, net_of
+from .needs import needs
 from .net import (
     copied,
+    file_text,
     fillers,
     in_phase,
     of_phase,
     only_phase,
     parsed,
+    parsed_solver,
     phase_name,
     phases,
     read_net,
@@ -22,13 +25,16 @@ __all__ = [
     "Net",
     "NetState",
     "copied",
+    "file_text",
     "fillers",
     "in_phase",
     "name_of_net",
+    "needs",
     "net_of",
     "of_phase",
     "only_phase",
     "parsed",
+    "parsed_solver",
     "phase_name",
     "phases",
     "read_net",

@@ -11,6 +11,8 @@ import re
 from functools import lru_cache
 from typing import Any, Callable, Dict, NamedTuple, Optional, Pattern
 
+from ..schema import is_repeated
+
 _LINE = re.compile(r'(\w+)\s*(?:(\{)|:\s*("[^"\\]*"|[\w.+-]+))$', re.ASCII)
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)$")
 _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$")
@@ -66,10 +68,7 @@ def _read_line(line: str, stack: Any) -> None:
 
 @lru_cache(maxsize=None)
 def _fields(descriptor: Any) -> Dict[str, _Field]:
-    return {
-        name: _Field(field.label == field.LABEL_REPEATED, _converter(field))
-        for name, field in descriptor.fields_by_name.items()
-    }
+    return {name: _Field(is_repeated(field), _converter(field)) for name, field in descriptor.fields_by_name.items()}
 
 
 def _converter(field: Any) -> Optional[Callable[[str], Any]]:

@@ -11,7 +11,7 @@ import warnings
 from typing import Any, Dict, Mapping, Tuple
 
 from ..errors import GraphError, NetbuildWarning
-from ..schema import Message, schema
+from ..schema import CARRIED, Message, is_repeated, schema
 
 _V0_TYPES: Mapping[str, str] = {
     "conv": "CONVOLUTION",
@@ -57,7 +57,7 @@ _V0_FIELDS: Mapping[str, Tuple[str, Mapping[str, str]]] = {
 }
 """A V0 field -> its new name, and by V0 type the message that holds it now."""
 _V0_TRANSFORM = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
-_V0_ELSEWHERE = ("name", "type", "blobs", "blobs_lr", "weight_decay", "hdf5_output_param")
+_V0_ELSEWHERE = ("name", "type", "blobs", "blobs_lr", "weight_decay", "hdf5_output_param", CARRIED)
 
 _V1_OWN_WAY = {
     "ARGMAX": "ArgMax",
@@ -164,6 +164,7 @@ def _from_v0(old: Message, source: str) -> Message:
     new.type = type(old).LayerType.Value(_V0_TYPES[v0.type])
     for repeated in ("blobs", "blobs_lr", "weight_decay"):
         getattr(new, repeated).extend(getattr(v0, repeated))
+    getattr(new, CARRIED).extend([*getattr(old, CARRIED), *getattr(v0, CARRIED)])
     if v0.HasField("hdf5_output_param"):
         new.hdf5_output_param.CopyFrom(v0.hdf5_output_param)
     for field, value in v0.ListFields():
@@ -187,7 +188,7 @@ def _from_v0(old: Message, source: str) -> Message:
 
 
 def _from_v1(old: Message, source: str) -> Message:
-    kind = type(old).LayerType.Name(old.type)
+    kind = _v1_type(old)
     _take_out_transform(old, kind)
     words = _V1_OWN_WAY.get(kind, "".join(word.capitalize() for word in kind.split("_")))
     new = schema().LayerParameter(type=words)
@@ -205,6 +206,16 @@ def _from_v1(old: Message, source: str) -> Message:
     return new
 
 
+def _v1_type(layer: Message) -> str:
+    """Return the word of a V1 layer's type: that which it carries where no Caffe known here has it."""
+    prefix = "type: "
+    for text in getattr(layer, CARRIED):
+        if text.startswith(prefix):
+            getattr(layer, CARRIED).remove(text)
+            return str(text[len(prefix) :])
+    return str(type(layer).LayerType.Name(layer.type))
+
+
 def _take_out_transform(layer: Message, kind: str) -> None:
     """Move scale, mean file, crop size and mirroring of a V1 data layer to where they are now."""
     if kind not in _TRANSFORMED or not layer.HasField(_TRANSFORMED[kind]):
@@ -219,7 +230,7 @@ def _take_out_transform(layer: Message, kind: str) -> None:
 def _set(message: Message, name: str, value: Any) -> None:
     """Set a field of any kind; a single value becomes the first of a repeated field."""
     field = message.DESCRIPTOR.fields_by_name[name]
-    if field.label == field.LABEL_REPEATED:
+    if is_repeated(field):
         getattr(message, name).extend(value if hasattr(value, "__len__") else [value])
     elif field.message_type is not None:
         getattr(message, name).CopyFrom(value)

@@ -1,5 +1,5 @@
 """Caffe's messages as facts, and the NetSpec that makes nets of them: no engine."""
 
-from .messages import TEST, TRAIN, Message, schema
+from .messages import CARRIED, TEST, TRAIN, Message, is_repeated, schema
 
-__all__ = ["TEST", "TRAIN", "Message", "schema"]
+__all__ = ["CARRIED", "TEST", "TRAIN", "Message", "is_repeated", "schema"]

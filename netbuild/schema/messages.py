@@ -77,6 +77,12 @@ def upstream_schema() -> Any:
     return _module(upstream())
 
 
+def is_repeated(field: Any) -> bool:
+    """Tell whether a message has a list of a field's values; `field` is a FieldDescriptor of any protobuf."""
+    # protobuf 7 has no `label` any more, and those before 6 have nothing else.
+    return bool(field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED)
+
+
 class _Module(ModuleType):
     """A module whose classes are made when they are asked for: few programs use more than ten of four hundred."""
 

@@ -6,7 +6,7 @@ import math
 from typing import Iterable, Mapping, Optional, Sequence
 
 from ..errors import GraphError, did_you_mean
-from ..schema import Message
+from ..schema import Message, is_repeated
 
 TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 _DIVIDING = ("AdaGrad", "RMSProp", "AdaDelta", "Adam")
@@ -90,7 +90,7 @@ def _require_iterations(solver: Message) -> None:
 
 def _require_at_least(solver: Message, name: str, least: int) -> None:
     field = solver.DESCRIPTOR.fields_by_name[name]
-    repeated = field.label == field.LABEL_REPEATED
+    repeated = is_repeated(field)
     values = getattr(solver, name) if repeated else [getattr(solver, name)] * solver.HasField(name)
     for value in values:
         if value < least:

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Generator, Iterator, Optional
 
 import numpy as np
-from google.protobuf import text_format
 
 from .. import proto
 from ..engine.child import run
 from ..features.make import blas_threads
 from ..files import PathLike
-from ..schema import schema
 from ..weights.index import read_state
 from ..weights.wire import encode_bytes
 from .events import Event
@@ -61,7 +59,7 @@ def _plain_folder() -> Iterator[Path]:
 
 def _reading(solver: str, features: Path, place: Path) -> str:
     """Return a solver whose nets read their features by lists in `place`."""
-    message = text_format.Parse(solver, schema().SolverParameter())
+    message = proto.parsed_solver(solver)
     link = place / "features"
     link.symlink_to(features.resolve(), target_is_directory=True)
     for net in (message.train_net_param, *message.test_net_param):

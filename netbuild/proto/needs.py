@@ -1,0 +1,85 @@
+"""Which Caffe a net needs: what it has that upstream lacks, and the forks that have it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+
+from ..errors import some
+from ..schema import CARRIED, Message, is_repeated
+from ..schema.definitions import PACKAGE
+from ..schema.forks import forks_of, forks_with
+
+
+class Needs(NamedTuple):
+    """What of a net upstream Caffe does not have."""
+
+    known: Mapping[str, Tuple[str, ...]]
+    """The layer types, 'PriorBox', and fields, 'PoolingParameter.ceil_mode', each with the names of its forks."""
+    unknown: Sequence[str]
+    """The fields that no Caffe known here has, such as 'ConvolutionParameter.twist'."""
+
+    @property
+    def forks(self) -> Tuple[str, ...]:
+        """The forks that have all of it; none where no single one has."""
+        if self.unknown or not self.known:
+            return ()
+        first, *others = self.known.values()
+        return tuple(fork for fork in first if all(fork in other for other in others))
+
+    @property
+    def sentence(self) -> str:
+        """What Caffe the net needs, in words; empty where upstream will do."""
+        if not (self.known or self.unknown):
+            return ""
+        what = some([*self.known, *self.unknown], 6)
+        if self.forks:
+            return f"needs the Caffe of {' or '.join(self.forks)}, for {what}"
+        if not self.known:
+            return f"needs a Caffe that is not known here, for {what}"
+        told = [f"{one} ({' or '.join(forks)})" for one, forks in self.known.items()]
+        more = [f"{one} (not known here)" for one in self.unknown]
+        return f"needs a Caffe that has all of {some([*told, *more], 6)}"
+
+
+def needs(net: Message) -> Needs:
+    """Return what of a net, or of a solver, upstream Caffe does not have."""
+    known: Dict[str, Tuple[str, ...]] = {}
+    unknown: List[str] = []
+    _look_into(net, known, unknown)
+    for layer in getattr(net, "layer", ()):
+        forks = forks_with(layer.type)
+        if forks:
+            known[layer.type] = tuple(fork.name for fork in forks)
+    return Needs(known, tuple(dict.fromkeys(unknown)))
+
+
+def _look_into(message: Message, known: Dict[str, Tuple[str, ...]], unknown: List[str]) -> None:
+    owner = message.DESCRIPTOR.name
+    of_forks = _forks_fields(message.DESCRIPTOR)
+    for field, value in message.ListFields():
+        name = f"{owner}.{field.name}"
+        if field.name == CARRIED:
+            unknown.extend(f"{owner}.{_name(text)}" for text in value)
+        elif field.name in of_forks:
+            known[name] = of_forks[field.name]
+        elif field.message_type is not None:
+            for inner in value if is_repeated(field) else [value]:
+                _look_into(inner, known, unknown)
+        elif field.enum_type is not None:
+            for number in value if is_repeated(field) else [value]:
+                word = field.enum_type.values_by_number[number].name
+                forks = forks_of(field.enum_type.full_name[len(PACKAGE) + 1 :], word)
+                if forks:
+                    known[f"{name} {word}"] = tuple(fork.name for fork in forks)
+
+
+def _name(carried: str) -> str:
+    return carried.partition(" ")[0].rstrip(":")
+
+
+@lru_cache(maxsize=None)
+def _forks_fields(descriptor: Any) -> Dict[str, Tuple[str, ...]]:
+    """Return the fields of a message that only forks have, and which do."""
+    found = {field.name: forks_of(descriptor.name, field.name) for field in descriptor.fields}
+    return {name: tuple(fork.name for fork in forks) for name, forks in found.items() if forks}

@@ -1,0 +1,150 @@
+"""Fields that no Caffe known here has: carried as written. protobuf's own parser, with a schema that has them, judges."""
+
+import warnings
+
+import pytest
+from google.protobuf import text_format
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netbuild import proto
+from netbuild.errors import GraphError, NetbuildWarning
+from netbuild.proto.net import _parse_text
+from netbuild.proto.unknown import carried, unknown_fields
+from netbuild.schema import CARRIED, schema
+from netbuild.schema.definitions import Definitions, Field
+from netbuild.schema.forks import upstream
+from netbuild.schema.messages import _module, upstream_schema
+
+TEXT = r"""
+name: "n"   # a comment, with "quotes" and {
+input: 'data' input_dim: [1, 3, 20, 20]
+layer {
+  name: "c\"{" type: "Convolution" bottom: "data" top: "c"
+  convolution_param { num_output: 4 kernel_size: 3 kernel_size: 5; stride: [2, 1], weight_filler < type: "xavier" > }
+  param { lr_mult: 1 decay_mult: -1.5e3 } param: { name: "a" "b" share_mode: PERMISSIVE }
+  include [{ phase: TRAIN stage: "x" }, { phase: TEST }]
+}
+layer { name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param { pool: AVE kernel_size: 2 stride: 2 } }
+layer { name: "é" type: "Dropout" bottom: "p" top: "p" loss_weight: 1 loss_weight: 0.5 dropout_param { dropout_ratio: .3 } }
+"""
+NAMES = [
+    ("ConvolutionParameter", ["kernel_size", "stride", "weight_filler", "num_output"]),
+    ("LayerParameter", ["param", "include", "convolution_param", "dropout_param", "loss_weight"]),
+    ("ParamSpec", ["lr_mult", "name", "share_mode"]),
+    ("PoolingParameter", ["pool", "stride"]),
+    ("NetStateRule", ["phase", "stage"]),
+    ("FillerParameter", ["type"]),
+    ("NetParameter", ["input_dim", "name"]),
+]
+FIELDS = [(message, name) for message, names in NAMES for name in names]
+
+
+def knowing_less(lost):
+    """The messages of a Caffe that has not these fields, with the place for what it lacks."""
+    messages = {
+        message: {
+            **{name: field for name, field in fields.items() if (message, name) not in lost},
+            CARRIED: Field("repeated", "string", 1 << 28),
+        }
+        for message, fields in upstream().messages.items()
+    }
+    return _module(Definitions(messages, upstream().enums))
+
+
+@given(st.sets(st.sampled_from(FIELDS)))
+def test_what_is_carried_reads_as_it_was(lost):
+    """Without its knowing them, fields come through: read by a Caffe that has them, the text written is the same net."""
+    net = _parse_text(TEXT, knowing_less(lost).NetParameter(), "it", tell=False)
+    again = text_format.Parse(proto.to_text(net), upstream_schema().NetParameter())
+    assert again == text_format.Parse(TEXT, upstream_schema().NetParameter())
+
+
+UNKNOWN = """
+force_x: true
+layer { name: "data" type: "Input" top: "data" }
+layer {
+  name: "c" type: "Convolution" bottom: "data" top: "c"
+  convolution_param { num_output: 4 kernel_size: 3 twist: 5 twist: -1.5e3
+    odd { a: "x\\"y\\n" 'z' b: [1, 2] c < d: FOO > } }
+  weird: { q: true } [ext.x]: 3
+}
+layer { name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param { pool: MEDIAN kernel_size: 2 } }
+layer { name: "q" type: "Pooling" bottom: "p" top: "q" pooling_param: 7 }
+"""
+
+
+def test_values_of_every_form():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        net = _parse_text(UNKNOWN, schema().NetParameter(), "net 'x'")
+    assert list(carried(net)) == [
+        ("ConvolutionParameter", "twist: 5"),
+        ("ConvolutionParameter", "twist: -1.5e3"),
+        ("ConvolutionParameter", 'odd { a: "x\\"y\\n" \'z\' b: [ 1 , 2 ] c < d: FOO > }'),
+        ("LayerParameter", "weird: { q: true }"),
+        ("LayerParameter", "[ ext.x ]: 3"),
+        ("PoolingParameter", "pool: MEDIAN"),
+        ("LayerParameter", "pooling_param: 7"),
+        ("NetParameter", "force_x: true"),
+    ]
+    sentences = [str(one.message) for one in told]
+    assert all(one.category is NetbuildWarning for one in told)
+    assert len(sentences) == 7
+    assert (
+        "no Caffe that is known here has the field 'twist' of ConvolutionParameter (line 6 and 1 more)" in sentences[1]
+    )
+    assert "has the value that 'pool' has in PoolingParameter (line 10)" in sentences[5]
+    assert proto.parsed(proto.to_text(net)) == net
+
+
+def test_a_slip_gets_a_hint():
+    text = 'layer { name: "c" type: "Convolution" convolution_param { kernel_sise: 3 } }'
+    with pytest.warns(NetbuildWarning, match="did you mean 'kernel_size'"):
+        _parse_text(text, schema().NetParameter(), "net 'x'")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('item { name: "cat" label: 1 }', '1:1 : .*no field named "item"'),
+        ("net: 'train_val.prototxt'\nbase_lr: 0.1\ndebug_info: true", "this is a solver, and a net is expected here"),
+        ("<html>\n<body>", "no field|Expected|expected"),
+        (
+            'layer { name: "c" frob: 3 kernel: "x }',
+            "^x: 1:35 : expected a string that is closed, found the end of its line",
+        ),
+        ('layer { name: "c" frob: 3 } }', "^x: 1:29 : expected the name of a field, found '}'"),
+        ('layer { name: "c" frob: 3 ', "^x: 1:27 : expected more, found the end"),
+        ('layer { name: "c"\n frob: 3\n convolution_param { num_output: many } }', "^x: 3:3[45] : .*many"),
+    ],
+)
+def test_what_is_no_net_is_refused_as_before(text, said):
+    with pytest.raises(GraphError, match=said):
+        _parse_text(text, schema().NetParameter(), "x")
+
+
+def test_a_net_where_a_solver_is_wanted():
+    with pytest.raises(GraphError, match="this is a net, and a solver is expected here"):
+        _parse_text('layer { name: "c" }', schema().SolverParameter(), "x")
+
+
+def test_a_solver_carries_too():
+    text = 'net: "n.prototxt" base_lr: 0.1 warm { up: 3 }'
+    solver = _parse_text(text, schema().SolverParameter(), "x", tell=False)
+    assert proto.parsed_solver(proto.to_text(solver)) == solver
+    assert "warm {\n  up: 3\n}\n" in proto.to_text(solver)
+
+
+def test_old_layers_keep_what_they_carry():
+    text = """
+    layers { name: "a" type: FANCY_POOL bottom: "x" top: "y" knob: 3 }
+    layers { layer { name: "b" type: "relu" knob: 4 } bottom: "y" top: "z" }
+    """
+    net = proto.net_of(_parse_text(text, schema().NetParameter(), "x", tell=False))
+    assert [(layer.name, layer.type) for layer in net.layer] == [("a", "FancyPool"), ("b", "ReLU")]
+    assert [text for _, text in carried(net)] == ["knob: 3", "knob: 4"]
+
+
+def test_no_field_of_a_known_net_is_unknown():
+    assert unknown_fields(TEXT, schema().NetParameter.DESCRIPTOR) == []
