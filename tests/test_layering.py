@@ -26,7 +26,7 @@ ROOMS = [
     *("show", "demo_folder", "demo"),
 ]
 INNER = {
-    "schema": ["definitions", "forks", "loaded", "pycaffe", "messages"],
+    "schema": ["layer_types", "definitions", "forks", "loaded", "pycaffe", "messages"],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "ending", "child"],
     "proto": ["lines", "unknown", "needs", "state", "upgrade", "net", "forms"],
