@@ -26,7 +26,7 @@ ROOMS = [
     *("show", "demo_folder", "demo"),
 ]
 INNER = {
-    "schema": ["definitions", "forks", "loaded", "pycaffe", "messages"],
+    "schema": ["definitions", "forks", "loaded", "pycaffe", "messages", "own_netspec", "programs"],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "ending", "child"],
     "proto": ["lines", "unknown", "needs", "state", "upgrade", "net", "forms"],
