@@ -35,8 +35,10 @@ INNER = {
         *("copier", "write", "digest", "compare", "figures"),
     ],
     "layers": [
-        *("lengths", "row", "answers", "sources", "windows", "pooling", "pointwise", "arrange", "learned"),
-        *("recurrent", "losses", "table", "arity", "in_place", "fillers", "costs", "roles", "inference", "training"),
+        *("lengths", "row", "answers", "sources", "windows", "pooling", "pointwise", "arrange", "learned", "norms"),
+        *("detection", "segmentation", "mixing", "motion", "footage"),
+        *("recurrent", "losses", "fork_table", "table", "fields", "arity", "in_place", "fillers", "costs", "roles"),
+        *("inference", "training"),
     ],
     "graph": [
         *("flow", "backward", "view", "dominators", "overwriting", "definition", "apart", "check", "feed", "judges"),
