@@ -4,7 +4,7 @@ A failed check in Caffe aborts the whole process: no exception, no clean-up. In 
 caller nothing, and the last fatal line of Caffe's log becomes the error's text.
 
 The function is a generator, named as `module:function`; what it yields reaches the caller as it comes. Arguments
-and events travel pickled over the child's standard input and output.
+and events travel over the child's standard input and output as plain bytes (`plain`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import pickle
 import selectors
 import signal
 import subprocess
@@ -23,10 +22,11 @@ import traceback
 from itertools import islice
 from pathlib import Path
 from types import GeneratorType
-from typing import IO, Any, Callable, Generator, Iterable, Iterator, List, Optional
+from typing import IO, Any, Callable, Dict, Generator, Iterable, Iterator, List, Optional
 
 from ..errors import CaffeError, NetbuildError
 from ..spelling import flags, spells_flags
+from . import plain
 from .ending import ended_early
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -56,15 +56,16 @@ def run(function: str, *, blas_threads: Optional[int] = None, **arguments: Any) 
     """
     with _Child(function, blas_threads) as child:
         with _passing_on_interrupts(child.process) as interrupts:
-            child.send(arguments)
+            child.begin(arguments)
             child.close_input()
-            for event in _events(child.events):
+            events = _Events(child.events)
+            for event in events:
                 if (yield event) == END:
                     child.ask_to_end()
             code = child.process.wait()
         if code != 0 and interrupts:
             raise KeyboardInterrupt
-        if code != 0:
+        if code != 0 or not events.whole:
             raise child.last_words()
 
 
@@ -85,7 +86,7 @@ def share(
 
         def begin(task: Any, deaths: int = 0) -> None:
             child = stack.enter_context(_Child(function, blas_threads))
-            child.send({"tasks": SENT, **arguments})
+            child.begin(arguments, coming="tasks")
             give(child, task, deaths)
 
         for task in islice(source, workers):
@@ -94,7 +95,7 @@ def share(
             for key, _ in ready.select():
                 child, task, deaths = key.data
                 ready.unregister(child.events)
-                event = next(_events(child.events), _NOTHING)
+                event = next(_Events(child.events), _NOTHING)
                 if event is not _NOTHING:
                     yield event
                     following = next(source, _NOTHING)
@@ -107,8 +108,6 @@ def share(
                     raise child.last_words()
 
 
-SENT = "sent one by one"
-"""Stands for an argument that the child reads from its standard input, one item after the other."""
 _NOTHING = object()
 
 
@@ -159,11 +158,15 @@ class _Child:
         self._end_relay()
         self._log.close()
 
+    def begin(self, arguments: Dict[str, Any], coming: Optional[str] = None) -> None:
+        """Send the function its arguments; of the one called as `coming` says the items follow, by `send`."""
+        self.send((arguments, coming))
+
     def send(self, item: Any) -> None:
         """Send the function an item; where the child has died, its exit status says why."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            pickle.dump(item, self.process.stdin)
+            plain.write(item, self.process.stdin)
             self.process.stdin.flush()
 
     def close_input(self) -> None:
@@ -215,16 +218,25 @@ def _passing_on_interrupts(child: subprocess.Popen[bytes]) -> Iterator[List[int]
             signal.signal(number, handler)
 
 
-def _events(stream: IO[bytes]) -> Iterator[Any]:
-    while True:
+class _Events(Iterator[Any]):
+    """What a process sends, up to its end, or to where it broke off: of a process that died its exit status tells."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.whole = False
+        """Whether it came to its end."""
+
+    def __next__(self) -> Any:
         try:
-            event = pickle.load(stream)
-        except (EOFError, pickle.UnpicklingError):
-            # The end, or a child that died within an event; its exit status tells which.
-            return
+            event = plain.read(self._stream)
+        except plain.BrokenError:
+            raise StopIteration from None
+        if event is plain.END:
+            self.whole = True
+            raise StopIteration
         if isinstance(event, NetbuildError):
             raise event
-        yield event
+        return event
 
 
 def apart(work: Callable[[], Iterable[Any]], patience: Optional[int] = None) -> Iterator[Any]:
@@ -240,8 +252,9 @@ def apart(work: Callable[[], Iterable[Any]], patience: Optional[int] = None) -> 
             _be_the_fork(work, sending, log.fileno(), patience)
         os.close(sending)
         status = None
+        events = _Events(stream)
         try:
-            yield from _events(stream)
+            yield from events
             _, status = os.waitpid(fork, 0)
         finally:
             if status is None:
@@ -249,7 +262,7 @@ def apart(work: Callable[[], Iterable[Any]], patience: Optional[int] = None) -> 
                 os.waitpid(fork, 0)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
             raise CaffeError(f"Caffe did not come to an end within {patience} seconds")
-        if status != 0:
+        if status != 0 or not events.whole:
             raise ended_early(log, -os.WTERMSIG(status) or os.WEXITSTATUS(status))
 
 
@@ -278,8 +291,9 @@ def main(function: str, spelling: str = "") -> None:
     # Whatever prints to standard output, Python or C++, must not land between the events.
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    arguments = pickle.load(sys.stdin.buffer)
-    arguments.update((name, _events(sys.stdin.buffer)) for name, value in arguments.items() if value == SENT)
+    arguments, coming = plain.read(sys.stdin.buffer)
+    if coming is not None:
+        arguments[coming] = _Events(sys.stdin.buffer)
     module, _, name = function.partition(":")
     with flags(spelling == _AS_FLAGS):
         _send(lambda: getattr(importlib.import_module(module), name)(**arguments), events)
@@ -290,10 +304,11 @@ def _send(work: Callable[[], Iterable[Any]], events: IO[bytes]) -> None:
     produced = work()
     try:
         for event in produced:
-            pickle.dump(event, events)
+            plain.write(event, events)
             events.flush()
+        plain.write(plain.END, events)
     except NetbuildError as error:
-        pickle.dump(error, events)
+        plain.write(error, events)
     except BrokenPipeError:
         # The caller is gone, and nobody wants the rest; what a generator keeps in hand it may still put away.
         if isinstance(produced, GeneratorType):
