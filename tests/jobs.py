@@ -246,7 +246,7 @@ def echo(values):
 def talkative():
     """Print among the events, behind the back of what keeps prints away from them."""
     yield 1
-    for place in Path("/proc/self/fd").iterdir():
+    for place in [place for place in Path("/proc/self/fd").iterdir() if place.exists()]:
         if int(place.name) > 2 and os.readlink(place).startswith("pipe:"):
             os.write(int(place.name), b"noise")
     yield 2

@@ -28,7 +28,7 @@ ROOMS = [
 INNER = {
     "schema": ["pycaffe", "messages"],
     "solving": ["sensible", "nets", "snapshots"],
-    "engine": ["caffe", "plain", "ending", "child"],
+    "engine": ["caffe", "plain", "ending", "interpreter", "child", "start"],
     "proto": ["lines", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),

@@ -1,4 +1,4 @@
-"""Run a function that uses Caffe's engine in a process of its own.
+"""Run a function that uses Caffe's engine in a process of its own, by the interpreter that has it (`interpreter`).
 
 A failed check in Caffe aborts the whole process: no exception, no clean-up. In a child process the abort costs the
 caller nothing, and the last fatal line of Caffe's log becomes the error's text.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import selectors
 import signal
@@ -22,12 +23,14 @@ import traceback
 from itertools import islice
 from pathlib import Path
 from types import GeneratorType
-from typing import IO, Any, Callable, Dict, Generator, Iterable, Iterator, List, Optional
+from typing import IO, Any, Callable, Dict, Generator, Iterable, Iterator, List, Mapping, Optional
 
+from .. import __version__
 from ..errors import CaffeError, NetbuildError
 from ..spelling import flags, spells_flags
 from . import plain
 from .ending import ended_early
+from .interpreter import CODE, Interpreter, chosen, not_run, refusal
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end."""
@@ -42,20 +45,34 @@ BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 LOG_LEVEL = "GLOG_minloglevel"
 _SHOWN = ("0", "1")
 """Levels of Caffe's log, from which on the caller wants to read along."""
-_AS_FLAGS = "flags"
+WORD = f"netbuild {__version__} plain {plain.VERSION}"
+"""The first line that a child sends: both sides have to be of one version."""
+_LONGEST_WORD = 300
+_PASSED_ON = (*BLAS_THREADS, "GOTO_NUM_THREADS", LOG_LEVEL, "CUDA_VISIBLE_DEVICES")
+"""Variables that reach the child also where a command like `docker run` starts it, which passes on none."""
+_OF_THIS_PYTHON = ("PYTHONPATH", "PYTHONHOME", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+"""Variables that would let another Python look for the modules of this one."""
+_NEEDED = ("numpy", "google.protobuf", "caffe")
+"""The modules that another Python has to have."""
+_START = Path(__file__).with_name("start.py")
 _DEATHS = 3
 """So many processes may die on one task before it is given up."""
 
 
-def run(function: str, *, blas_threads: Optional[int] = None, **arguments: Any) -> Generator[Any, Optional[str], None]:
+def run(
+    function: str, *, blas_threads: Optional[int] = None, interpreter: Optional[Interpreter] = None, **arguments: Any
+) -> Generator[Any, Optional[str], None]:
     """Yield what `function(**arguments)` yields in a child process.
+
+    By default it runs in the interpreter whose Caffe is to compute; CaffeError where there is none.
 
     Ctrl-C and the like are passed on to the child, which may end its work cleanly; a NetbuildError there is raised
     here; an abort of Caffe becomes a CaffeError. `blas_threads` is None for the library's own choice. Closed before
     its end, this kills the child; sent END, it asks the child to end, as Ctrl-C does, and goes on with what comes.
     """
-    with _Child(function, blas_threads) as child:
+    with _Child(function, blas_threads, interpreter) as child:
         with _passing_on_interrupts(child.process) as interrupts:
+            child.hear()
             child.begin(arguments)
             child.close_input()
             events = _Events(child.events)
@@ -77,7 +94,7 @@ def share(
     Each process gets a task when it has done its last. A task whose process dies is given to a new one; the CaffeError
     of that death is raised when it has cost three.
     """
-    source = iter(tasks)
+    source, interpreter = iter(tasks), chosen()
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as ready:
 
         def give(child: _Child, task: Any, deaths: int) -> None:
@@ -85,7 +102,7 @@ def share(
             ready.register(child.events, selectors.EVENT_READ, (child, task, deaths))
 
         def begin(task: Any, deaths: int = 0) -> None:
-            child = stack.enter_context(_Child(function, blas_threads))
+            child = stack.enter_context(_Child(function, blas_threads, interpreter))
             child.begin(arguments, coming="tasks")
             give(child, task, deaths)
 
@@ -94,6 +111,10 @@ def share(
         while ready.get_map():
             for key, _ in ready.select():
                 child, task, deaths = key.data
+                if not child.heard:
+                    # Its first event may be long in coming, and others wait.
+                    child.hear()
+                    continue
                 ready.unregister(child.events)
                 event = next(_Events(child.events), _NOTHING)
                 if event is not _NOTHING:
@@ -114,23 +135,32 @@ _NOTHING = object()
 class _Child:
     """A process that runs one function; it is gone when the block ends."""
 
-    def __init__(self, function: str, blas_threads: Optional[int]) -> None:
-        # The child finds the modules that we find, in our order; by itself it would look in the current folder first.
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or str(Path.cwd()) for path in sys.path))
-        if blas_threads is not None:
-            environment.update(dict.fromkeys(BLAS_THREADS, str(blas_threads)))
-        start = "import sys; del sys.path[0]; from netbuild.engine.child import main; main(*sys.argv[1:])"
+    def __init__(self, function: str, blas_threads: Optional[int], interpreter: Optional[Interpreter]) -> None:
+        self._interpreter = interpreter or chosen()
+        self.heard = False
+        """Whether it has said who it is, or ended."""
+        self._speaks = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         shown = os.environ.get(LOG_LEVEL) in _SHOWN
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", start, function, *([_AS_FLAGS] if spells_flags() else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if shown else self._log,
-            env=environment,
-            # A session of its own: the terminal's Ctrl-C reaches the child once, through us.
-            start_new_session=True,
-        )
+        environment = _environment(self._interpreter, blas_threads)
+        try:
+            self.process = subprocess.Popen(
+                [
+                    *self._interpreter.command,
+                    "-c",
+                    _START.read_text("utf-8"),
+                    _job(function, self._interpreter, environment),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if shown else self._log,
+                env=environment,
+                # A session of its own: the terminal's Ctrl-C reaches the child once, through us.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._log.close()
+            raise not_run(self._interpreter, error) from error
         assert self.process.stdout is not None
         self.events: IO[bytes] = self.process.stdout
         self._impatient: Optional[threading.Timer] = None
@@ -157,6 +187,16 @@ class _Child:
         self.process.wait()
         self._end_relay()
         self._log.close()
+
+    def hear(self) -> None:
+        """Wait for the child's first line; raise CaffeError where it is not that of a netbuild like this one.
+
+        Of a child that ends before there is none: its exit status tells.
+        """
+        line = _line(self.events.fileno())
+        self.heard, self._speaks = True, line == WORD
+        if line and not self._speaks:
+            raise refusal(self._interpreter, line)
 
     def begin(self, arguments: Dict[str, Any], coming: Optional[str] = None) -> None:
         """Send the function its arguments; of the one called as `coming` says the items follow, by `send`."""
@@ -190,7 +230,48 @@ class _Child:
     def last_words(self) -> CaffeError:
         """Return why a child that has ended did so."""
         self._end_relay()
-        return ended_early(self._log, self.process.returncode)
+        error = ended_early(self._log, self.process.returncode)
+        if self._speaks or self._interpreter.is_this:
+            return error
+        return CaffeError(f"{self._interpreter.title}: {error}")
+
+
+def _environment(interpreter: Interpreter, blas_threads: Optional[int]) -> Dict[str, str]:
+    """Return the child's environment."""
+    environment = dict(os.environ)
+    for name in () if interpreter.is_this else _OF_THIS_PYTHON:
+        environment.pop(name, None)
+    if interpreter.is_this:
+        # The child finds the modules that we find, in our order; by itself it would look in the current folder first.
+        environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    if blas_threads is not None:
+        environment.update(dict.fromkeys(BLAS_THREADS, str(blas_threads)))
+    return environment
+
+
+def _job(function: str, interpreter: Interpreter, environment: Mapping[str, str]) -> str:
+    """Return what `start` needs to run a function, as JSON."""
+    return json.dumps(
+        {
+            "function": function,
+            "flags": spells_flags(),
+            "code": str(CODE),
+            "folder": None if interpreter.is_this else str(Path.cwd()),
+            "modules": [] if interpreter.is_this else _NEEDED,
+            "environment": {name: environment[name] for name in _PASSED_ON if name in environment},
+        }
+    )
+
+
+def _line(descriptor: int) -> str:
+    """Return the line that comes first, and take no byte of what follows."""
+    line = b""
+    while len(line) < _LONGEST_WORD:
+        byte = os.read(descriptor, 1)
+        if byte in (b"", b"\n"):
+            break
+        line += byte
+    return line.decode("utf-8", "replace")
 
 
 @contextlib.contextmanager
@@ -283,7 +364,7 @@ def _be_the_fork(work: Callable[[], Iterable[Any]], sending: int, log: int, pati
         os._exit(code)
 
 
-def main(function: str, spelling: str = "") -> None:
+def main(function: str, *, spells_flags: bool) -> None:
     """Run, in the child, the function that the parent names with the arguments that it sends.
 
     Its messages spell options as the parent's do.
@@ -295,7 +376,7 @@ def main(function: str, spelling: str = "") -> None:
     if coming is not None:
         arguments[coming] = _Events(sys.stdin.buffer)
     module, _, name = function.partition(":")
-    with flags(spelling == _AS_FLAGS):
+    with flags(spells_flags):
         _send(lambda: getattr(importlib.import_module(module), name)(**arguments), events)
     events.close()
 

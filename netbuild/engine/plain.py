@@ -26,6 +26,8 @@ from typing import IO, Any, Callable, Dict, List, Mapping, Set, Tuple, Type
 
 from ..errors import NetbuildError
 
+VERSION = 1
+"""Another number for another form of these bytes."""
 _ARRAYS = "biufcSUMm"
 """The kinds of numpy's types whose values are plain bytes."""
 _PACKAGE = __name__.partition(".")[0] + "."
