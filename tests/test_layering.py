@@ -28,7 +28,7 @@ ROOMS = [
 INNER = {
     "schema": ["definitions", "forks", "loaded", "pycaffe", "messages", "own_netspec", "programs"],
     "solving": ["sensible", "nets", "snapshots"],
-    "engine": ["caffe", "ending", "child"],
+    "engine": ["caffe", "plain", "ending", "interpreter", "child", "start"],
     "proto": ["lines", "unknown", "needs", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
