@@ -13,7 +13,7 @@ from .errors import NetbuildError
 
 _PACKAGES = {
     "PIL": "pillow",
-    # OpenCV 5 no longer reads Caffe's nets. From 4.12 on it wants numpy 2, which the Caffe of old Pythons does not bear.
+    # OpenCV 5 no longer reads Caffe's nets. From 4.12 on it wants numpy 2, which old Pythons' Caffe does not bear.
     "cv2": f"'opencv-python-headless<{'4.12' if sys.version_info < (3, 10) else '5'}'",
     "distributed": "distributed",
     "graphviz": "graphviz",
