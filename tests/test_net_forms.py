@@ -34,7 +34,6 @@ from netbuild import (
     train_solver,
     verify_branches,
 )
-from netbuild.engine.caffe import caffe as open_caffe
 from netbuild.errors import GraphError, NetbuildError
 from netbuild.schema import schema
 
@@ -108,7 +107,6 @@ def test_what_only_the_other_schema_knows_is_refused():
         (3, "int"),
         (None, "NoneType"),
         (lenet, "function"),
-        (open_caffe().layers.Input(), "Top"),
         (schema().SolverParameter(), "a SolverParameter"),
         (small(), "the text of a prototxt"),
         (small() * 50, "the text of a prototxt"),
@@ -117,6 +115,11 @@ def test_what_only_the_other_schema_knows_is_refused():
 def test_anything_else_is_refused_in_words(what, found):
     with pytest.raises(GraphError, match=f"a NetParameter or a NetSpec, found {found}"):
         proto.net_of(what)
+
+
+def test_a_top_of_a_netspec_is_no_net(caffe):
+    with pytest.raises(GraphError, match="a NetParameter or a NetSpec, found Top"):
+        proto.net_of(caffe.layers.Input())
 
 
 def test_a_netspec_with_a_wrong_argument_is_refused_in_words(caffe):
