@@ -13,6 +13,9 @@ from source_code import path_of, sources
 REST = "*"
 """Stands for all modules of a room that are not named: they import nothing of each other."""
 
+ENTRY = "__main__"
+"""What `python -m netbuild` runs: it starts the command line, and is no part of the library."""
+
 ROOMS = [
     *("errors", "extras", "spelling", "names", "files", "pictures"),
     *("schema", "weights"),
@@ -24,6 +27,7 @@ ROOMS = [
     *("emit", "fuse"),
     *("verify", "evaluation", "doctor", "features", "train"),
     *("show", "demo_folder", "demo"),
+    ENTRY,
 ]
 INNER = {
     "schema": ["pycaffe", "messages"],
@@ -200,6 +204,14 @@ def test_the_library_imports_itself_relatively():
 
 def test_the_library_does_not_know_the_command_line():
     for module, text in sources("netbuild").items():
+        if module == ENTRY:
+            assert text.splitlines()[2:] == [
+                "from netbuild_cli.main import main",
+                "",
+                'if __name__ == "__main__":',
+                "    main()",
+            ]
+            continue
         assert "netbuild_cli" not in text, module
         assert "click" not in text, module
 
