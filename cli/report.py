@@ -9,6 +9,7 @@ import click
 
 from netbuild.branches.source import split_seam
 from netbuild.errors import NetbuildError
+from netbuild.extras import require
 from netbuild.files import require_output
 
 from .console import say
@@ -53,6 +54,7 @@ def command(
     if labels and not (source and set(labels) <= set(branches)):
         raise click.UsageError("--labels PREFIX=L,L,... goes with --source, and with --branch for the same prefix")
     require_output(output, [])
+    require("reports need", "jinja2")
     found = gather_report(folder, prefixes)
     originals = _originals(found, branches, weights) if branches else {}
     comparisons = _compared(found, originals) if originals else []

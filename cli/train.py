@@ -11,7 +11,7 @@ import click
 
 from netbuild.errors import NetbuildError
 
-from .console import note, say, wrote
+from .console import can_draw, note, say, wrote
 from .options import gpu_option, output_folder_option, workers_options
 from .progress import FeatureReporter, progress
 from .values import pairs
@@ -85,6 +85,7 @@ def command(
     if where == "off" and (shuffle or head_only):
         raise click.UsageError("--shuffle and --head-only are for training on features, which --features off forbids")
     options["features"] = Features(where, execution=Execution(workers, scheduler), shuffle=shuffle, head_only=head_only)
+    plot = plot and can_draw("curves")
     interrupted = _train_grid(solver, output, grid, plot, options) if grid else _train(solver, output, plot, options)
     if interrupted:
         sys.exit(_INTERRUPTED)

@@ -118,6 +118,11 @@ def test_anything_else_is_refused_in_words(what, found):
         proto.net_of(what)
 
 
+def test_a_top_of_a_netspec_is_no_net(caffe):
+    with pytest.raises(GraphError, match="a NetParameter or a NetSpec, found Top"):
+        proto.net_of(caffe.layers.Input())
+
+
 def test_a_netspec_with_a_wrong_argument_is_refused_in_words(caffe):
     spec = caffe.NetSpec()
     spec.data = caffe.layers.Input(shap={"dim": [1]})

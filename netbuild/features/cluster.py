@@ -15,6 +15,7 @@ from typing import Any, Dict, Generator, Iterator, Mapping
 from ..engine.child import share
 from ..engine.plain import packed, unpacked
 from ..errors import NetbuildError
+from ..extras import optional
 from .part import Task
 
 _LOCK = Lock()
@@ -30,7 +31,7 @@ def share_in_cluster(
 
     Raises NetbuildError where no scheduler answers, where it has no workers, and for a task that kills them.
     """
-    distributed = _distributed()
+    distributed = optional("distributed", "a cluster needs")
     job = packed(dict(arguments, function=function))
     with contextlib.ExitStack() as stack:
         try:
@@ -94,11 +95,3 @@ class _Process:
 def _process(job: bytes) -> _Process:
     arguments: Dict[str, Any] = unpacked(job)
     return _Process(arguments.pop("function"), arguments)
-
-
-def _distributed() -> Any:
-    try:
-        import distributed
-    except ImportError:
-        raise NetbuildError("a cluster needs Dask: pip install 'netbuild[dask]'") from None
-    return distributed

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Name
 from .. import proto
 from ..engine.child import BLAS_THREADS, run, share
 from ..errors import NetbuildError
+from ..extras import require
 from ..files import PathLike, listed_paths, write_text
 from ..graph.check import require_sound
 from ..graph.view import views
@@ -23,7 +24,7 @@ from .cluster import share_in_cluster
 from .part import PhaseFeatures, Task, parts_of, row_shapes, weights_key
 from .record import begin, usable_record
 from .split import reading_files
-from .store import Shape, Store, h5py
+from .store import Shape, Store
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,9 @@ def keep(
     told: OnEvent = lambda _event: None,
 ) -> Dict[str, Kept]:
     """Compute and keep the features of some parts, by name, as `make_features` does."""
-    h5py("features")
+    require("features need", "h5py")
+    if execution.scheduler is not None:
+        require("a cluster needs", "distributed")
     work = _Work(parts, weights, Path(folder), execution, told)
     key = work.key()
     record = usable_record(work.target, key, work.blobs(), force=force)

@@ -11,6 +11,7 @@ from .. import proto
 from ..data.images import load_images
 from ..engine.child import run
 from ..errors import WeightsError
+from ..extras import require
 from ..files import PathLike, listed_paths
 from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.branches import prefixes
@@ -83,6 +84,8 @@ def compare_engines(
     """
     if kind_of(weights) != "caffemodel":
         raise WeightsError(f"weights {str(weights)!r}: OpenCV reads a .caffemodel; netbuild convert makes one of it")
+    # Before Caffe computes all of it.
+    require("the second engine needs", "cv2")
     files = listed_paths(images, "images")
     whole, name = proto.net_of(net), proto.name_of_net(net)
     require_sound(whole, name)
