@@ -30,7 +30,7 @@ ROOMS = [
     ENTRY,
 ]
 INNER = {
-    "schema": ["definitions", "forks", "loaded", "pycaffe", "messages", "own_netspec", "programs"],
+    "schema": ["layer_types", "definitions", "forks", "loaded", "pycaffe", "messages", "own_netspec", "programs"],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "plain", "ending", "interpreter", "child", "start"],
     "proto": ["lines", "unknown", "needs", "state", "upgrade", "net", "forms"],

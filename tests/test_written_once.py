@@ -9,10 +9,11 @@ import re
 import pytest
 from source_code import path_of, sources, strings
 
+from netbuild.layers.fork_table import FORK_TYPES
 from netbuild.layers.table import TYPES
 
 BUILDERS = re.compile(
-    r"netbuild/(layers/(fork_)?table|blocks|fusion/(heads|joins|preparation)|branches/(?!prototxt|declared|written|source)\w+)\.py"
+    r"netbuild/(layers/(fork_)?table|schema/layer_types|blocks|fusion/(heads|joins|preparation)|branches/(?!prototxt|declared|written|source)\w+)\.py"
 )
 """The table, and what writes layers."""
 
@@ -25,6 +26,7 @@ TYPES_ALLOWED = {
     ),
     "netbuild/doctor/report.py": ({"Python"}, "the language"),
     "netbuild/doctor/training.py": ({"HDF5Data"}, "self-tests are of types"),
+    "netbuild/schema/own_netspec.py": ({"Parameter"}, "the end of a message's name"),
     "netbuild/evaluation/scorer.py": ({"Eltwise"}, "what an ensemble mixes probabilities with"),
     "netbuild/features/split.py": ({"HDF5Data"}, "writes the layer that reads features"),
     "netbuild/fuse/contents.py": ({"Convolution", "Deconvolution", "InnerProduct"}, "numbers of old files' types"),
@@ -114,7 +116,7 @@ def all_sources(*packages):
 
 
 def test_layer_types_are_named_in_their_table(caffe):
-    known = set(caffe.layer_type_list()) | set(TYPES)
+    known = set(caffe.layer_type_list()) | set(TYPES) | set(FORK_TYPES)
     named = types_named(all_sources("netbuild", "netbuild_cli"), known)
     allowed = {path: types for path, (types, _) in TYPES_ALLOWED.items()}
     new = {path: sorted(types - allowed.get(path, set())) for path, types in named.items()}

@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 from typing import Dict, Iterator, List, Tuple
 
-from ..schema import Message
+from ..schema import CARRIED, Message, is_repeated
 from ..schema.forks import forks_of, upstream
-from ..schema.messages import CARRIED
 from .fork_table import FORK_TYPES
 from .table import TYPES, UNKNOWN, of
 
@@ -125,10 +124,11 @@ def _unclear(message: Message, path: str, own: str) -> Iterator[str]:
         elif of_upstream and forks_of(kind, field.name) and not _is_clear(kind, field.name, own):
             yield path + field.name
         elif field.message_type is not None:
-            for one in [value] if hasattr(value, "DESCRIPTOR") else value:
+            for one in value if is_repeated(field) else [value]:
                 yield from _unclear(one, f"{path}{field.name}.", "")
-        elif isinstance(value, int) and field.enum_type is not None:
-            yield from _unclear_value(field, value, path)
+        elif field.enum_type is not None:
+            for number in value if is_repeated(field) else [value]:
+                yield from _unclear_value(field, number, path)
 
 
 def _carried_name(text: str) -> str:

@@ -236,11 +236,3 @@ class LayerType:
     """Whether it brings data, judges, answers, or passes on."""
     training: Training
     """What it does in TRAIN that it does not do in TEST."""
-
-
-@dataclass(frozen=True)
-class ForkType(LayerType):
-    """A layer type that upstream Caffe lacks."""
-
-    forks: Tuple[str, ...]
-    """The forks that have it, as `schema.forks` names them: first the one whose source the row follows."""

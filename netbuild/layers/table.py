@@ -7,7 +7,7 @@ of its own; memory is what each layer's Reshape and Forward_cpu touch.
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Dict
 
 from ..schema import Message
 from . import arrange, learned, losses, norms, pointwise, pooling, recurrent, sources, windows
@@ -43,7 +43,7 @@ from .answers import (
     no_work,
     where_shapes_agree,
 )
-from .fork_table import FORK_TYPES, FORKS_WITHOUT_ROW
+from .fork_table import FORK_TYPES
 from .row import (
     ABORTS,
     ANY,
@@ -53,7 +53,6 @@ from .row import (
     NEVER,
     NOT_SEEN,
     Arity,
-    ForkType,
     Gradient,
     Kind,
     Labels,
@@ -315,8 +314,7 @@ TYPES: Dict[str, LayerType] = {
         options="flatten_param", arity=ONE_TO_ONE, shapes=arrange.flatten, weights=NO_WEIGHTS,
         memory=BOTTOMS_OWN, in_place=ABORTS, gradient=READS_NOTHING, role=PASSES_SCORES, training=STILL,
     ),
-    "Permute": ForkType(
-        forks=("SSD", "RefineDet", "MobileNet-YOLO", "NVIDIA 0.17", "Intel", "kendryte-caffe"),
+    "Permute": LayerType(
         options="permute_param", arity=ONE_TO_ONE, shapes=arrange.permute, weights=NO_WEIGHTS,
         memory=OWN_TOPS._replace(hands_on=arrange.keeps_order),
         in_place=arrange.permute_in_place, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
@@ -325,8 +323,8 @@ TYPES: Dict[str, LayerType] = {
         options="reshape_param", arity=ONE_TO_ONE, shapes=arrange.reshape, weights=NO_WEIGHTS,
         memory=BOTTOMS_OWN, in_place=ABORTS, gradient=READS_NOTHING, role=PASSES_SCORES, training=STILL,
     ),
-    "Reverse": ForkType(
-        forks=("kendryte-caffe",), options="reverse_param", arity=ONE_TO_ONE, shapes=arrange.reverse,
+    "Reverse": LayerType(
+        options="reverse_param", arity=ONE_TO_ONE, shapes=arrange.reverse,
         weights=NO_WEIGHTS,
         memory=OWN_TOPS, in_place=ABORTS, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
     ),
@@ -427,13 +425,6 @@ WITHOUT_ROW: Dict[str, str] = {
 def of_type(name: str) -> LayerType:
     """Return the row of a type by its name, UNKNOWN for one that has none."""
     return TYPES[name] if name in TYPES else FORK_TYPES.get(name, UNKNOWN)
-
-
-def forks_with(name: str) -> Tuple[str, ...]:
-    """Return the forks that have a type which upstream lacks, as `schema.forks` names them; none for upstream's types
-    and for those that nobody knows."""
-    row = of_type(name)
-    return row.forks if isinstance(row, ForkType) else FORKS_WITHOUT_ROW.get(name, ())
 
 
 def options(layer: Message) -> Message:

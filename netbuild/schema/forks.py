@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
 from .definitions import Definitions, read
+from .layer_types import TYPES_OF
 
 _HERE = Path(__file__).parent
 
@@ -84,4 +85,4 @@ def forks_of(kind: str, name: str) -> Tuple[Fork, ...]:
 
 def forks_with(layer_type: str) -> Tuple[Fork, ...]:
     """Return the forks that have a layer type; none for upstream's, and for those that nobody has."""
-    return ()
+    return tuple(fork for fork in FORKS if layer_type in TYPES_OF.get(fork.name, ()))
