@@ -12,6 +12,8 @@ from typing import IO, Optional
 from ..errors import CaffeError, printable
 
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
+_LINES = 4
+"""Of what runs a Python elsewhere so many lines are told."""
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux keeps what a container may take (control groups 2 and 1)."""
 
@@ -44,7 +46,16 @@ def ended_early(log: IO[bytes], code: int) -> CaffeError:
             f"are {machine_memory() / 2**30:.1f} GiB); a smaller batch takes less"
             + ("" if last is None else f"; its log ends with: {printable(last)}")
         )
+    if code > 0 and last is not None:
+        return CaffeError(f"Caffe's process ended early: {printable(last)}")
     return CaffeError(f"Caffe's process ended early: {_how(code, last)}")
+
+
+def ended_before(log: IO[bytes], code: int) -> str:
+    """Return how a process ended that never began its work, with what its log has: whatever ran it says why."""
+    log.seek(0)
+    lines = [line.strip() for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    return f"it ended before it began, with {_how(code, ' / '.join(lines[-_LINES:]) or None)}"
 
 
 def _how(code: int, last: Optional[str]) -> str:
@@ -53,7 +64,7 @@ def _how(code: int, last: Optional[str]) -> str:
         status = f"signal {-code} ({_name(-code)})"
     if last is None:
         return f"{status}, and nothing in its log"
-    return printable(last) if code > 0 else f"{status}: {printable(last)}"
+    return f"{status}: {printable(last)}"
 
 
 def _name(number: int) -> str:
