@@ -10,7 +10,7 @@ import click
 from netbuild.errors import CaffeError, printable
 
 from .console import BAD, GOOD, ODD, say_json
-from .options import gpu_option, json_option
+from .options import caffe_option, gpu_option, json_option
 from .words import counted
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.command("doctor")
 @gpu_option
 @json_option
+@caffe_option
 def command(gpu: Optional[int], as_json: bool) -> None:
     """Show which Caffe is installed, and test that it computes what netbuild relies on.
 

@@ -12,6 +12,7 @@ from netbuild.errors import NetbuildError
 from .console import can_draw, note, say, say_json, wrote
 from .options import (
     branch_option,
+    caffe_option,
     gpu_option,
     json_option,
     labels_option,
@@ -82,6 +83,7 @@ _PREPARING = ("mean", "scale", "mean_file", "crop", "resize")
 )
 @click.option("--force", is_flag=True, help="Overwrite an earlier evaluation in DIR.")
 @json_option
+@caffe_option
 def command(
     net: str,
     caffemodel: str,

@@ -13,7 +13,7 @@ from netbuild.extras import require
 from netbuild.files import require_output
 
 from .console import say
-from .options import branch_option, gpu_option, labels_option, prefixes_option, weights_option
+from .options import branch_option, caffe_option, gpu_option, labels_option, prefixes_option, weights_option
 
 if TYPE_CHECKING:
     from netbuild.evaluation.score import Evaluation
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @labels_option("Evaluate this --branch alone too; the labels in LIST that its outputs stand for: odd=1,3,5,7,9.")
 @prefixes_option("Prefix of a branch, if neither the names nor the files show it")
 @gpu_option
+@caffe_option
 def command(
     folder: str,
     output: str,

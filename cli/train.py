@@ -12,7 +12,7 @@ import click
 from netbuild.errors import NetbuildError
 
 from .console import can_draw, note, say, wrote
-from .options import gpu_option, output_folder_option, workers_options
+from .options import caffe_option, gpu_option, output_folder_option, workers_options
 from .progress import FeatureReporter, progress
 from .values import pairs
 from .words import aligned
@@ -59,6 +59,7 @@ _INTERRUPTED = 130
     help="Train even if this Caffe computes a layer wrong (netbuild doctor), or a frozen layer has no weights.",
 )
 @click.option("--plot/--no-plot", default=True, help="Draw the curves at the end.  [default: plot]")
+@caffe_option
 def command(
     solver: str,
     output: str,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from ..engine.caffe import caffe
+from ..engine.child import cores
 
 _BLAS = re.compile(r"/lib\w*(blas|atlas|mkl|blis)[^/]*\.so[^/]*$")
 _OTHERS = re.compile(r"/(numpy|scipy)(\.libs)?/")
@@ -49,7 +50,7 @@ def gathered() -> Facts:
         blas=tuple(_loaded_blas()),
         blas_threads=_blas_threads(module._caffe.__file__),
         thread_limits={name: os.environ[name] for name in _LIMITS if name in os.environ},
-        cpus=len(os.sched_getaffinity(0)),
+        cpus=cores(),
     )
 
 

@@ -29,7 +29,7 @@ from .. import __version__
 from ..errors import CaffeError, NetbuildError
 from ..spelling import flags, spells_flags
 from . import plain
-from .ending import ended_early
+from .ending import ended_before, ended_early
 from .interpreter import CODE, Interpreter, chosen, not_run, refusal
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -230,10 +230,9 @@ class _Child:
     def last_words(self) -> CaffeError:
         """Return why a child that has ended did so."""
         self._end_relay()
-        error = ended_early(self._log, self.process.returncode)
         if self._speaks or self._interpreter.is_this:
-            return error
-        return CaffeError(f"{self._interpreter.title}: {error}")
+            return ended_early(self._log, self.process.returncode)
+        return CaffeError(f"{self._interpreter.title}: {ended_before(self._log, self.process.returncode)}")
 
 
 def _environment(interpreter: Interpreter, blas_threads: Optional[int]) -> Dict[str, str]:
@@ -362,6 +361,12 @@ def _be_the_fork(work: Callable[[], Iterable[Any]], sending: int, log: int, pati
         os.write(log, traceback.format_exc().encode())
     finally:
         os._exit(code)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    # Only Linux tells what a process may use of what there is.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main(function: str, *, spells_flags: bool) -> None:

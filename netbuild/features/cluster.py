@@ -10,9 +10,10 @@ from functools import lru_cache
 from itertools import islice
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any, Dict, Generator, Iterator, Mapping
+from typing import Any, Generator, Iterator, Mapping, Optional
 
 from ..engine.child import share
+from ..engine.interpreter import using_caffe
 from ..engine.plain import packed, unpacked
 from ..errors import NetbuildError
 from ..extras import optional
@@ -25,14 +26,16 @@ _CONNECT = 10
 
 
 def share_in_cluster(
-    scheduler: str, function: str, tasks: Iterator[Task], **arguments: Any
+    scheduler: str, function: str, tasks: Iterator[Task], *, caffe: Optional[str], **arguments: Any
 ) -> Generator[Any, None, None]:
-    """Yield what `_child.share` yields, computed by the workers of a cluster; Dask gives a dead one's task to another.
+    """Yield what `child.share` yields, computed by the workers of a cluster; Dask gives a dead one's task to another.
+
+    The workers compute with the Caffe that `caffe` names (see `using_caffe`); None leaves the choice to each of them.
 
     Raises NetbuildError where no scheduler answers, where it has no workers, and for a task that kills them.
     """
     distributed = optional("distributed", "a cluster needs")
-    job = packed(dict(arguments, function=function))
+    job = packed({"function": function, "caffe": caffe, "arguments": arguments})
     with contextlib.ExitStack() as stack:
         try:
             client = stack.enter_context(distributed.Client(scheduler, timeout=_CONNECT, set_as_default=False))
@@ -81,17 +84,18 @@ def _compute(task: bytes, job: bytes) -> bytes:
 class _Process:
     """A process that is kept between tasks."""
 
-    def __init__(self, function: str, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, function: str, caffe: Optional[str], arguments: Mapping[str, Any]) -> None:
         self._tasks: SimpleQueue[Task] = SimpleQueue()
+        self._caffe = caffe
         self._results = share(function, iter(self._tasks.get, None), 1, **arguments)
 
     def compute(self, task: Task) -> Any:
         """Return the event of one task."""
         self._tasks.put(task)
-        return next(self._results)
+        with using_caffe(self._caffe):
+            return next(self._results)
 
 
 @lru_cache(maxsize=1)
 def _process(job: bytes) -> _Process:
-    arguments: Dict[str, Any] = unpacked(job)
-    return _Process(arguments.pop("function"), arguments)
+    return _Process(**unpacked(job))

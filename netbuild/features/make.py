@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .. import proto
-from ..engine.child import BLAS_THREADS, run, share
+from ..engine.child import BLAS_THREADS, cores, run, share
+from ..engine.interpreter import named
 from ..errors import NetbuildError
 from ..extras import require
 from ..files import PathLike, listed_paths, write_text
@@ -264,7 +265,8 @@ def _shared(work: _Work, tasks: Iterator[Task]) -> Generator[Any, None, None]:
         "gpu": execution.gpu,
     }
     if execution.scheduler is not None:
-        return share_in_cluster(execution.scheduler, function, tasks, blas_threads=blas_threads(), **job)
+        threads = blas_threads()
+        return share_in_cluster(execution.scheduler, function, tasks, caffe=named(), blas_threads=threads, **job)
     # Several processes on one GPU would only wait for each other.
-    workers = 1 if execution.gpu is not None else execution.workers or len(os.sched_getaffinity(0))
+    workers = 1 if execution.gpu is not None else execution.workers or cores()
     return share(function, tasks, workers, blas_threads=blas_threads(), **job)

@@ -10,6 +10,7 @@ import numpy as np
 from .. import proto
 from ..data.images import load_images
 from ..engine.child import run
+from ..engine.interpreter import this
 from ..errors import WeightsError
 from ..extras import require
 from ..files import PathLike, listed_paths
@@ -107,7 +108,8 @@ def compare_engines(
     caffe = dict(run("netbuild.verify.child:outputs", **job, blobs=blobs))
     layers = {blob: part.by_index[part.flow.writer[blob]].name for blob in blobs}
     types = {layer.name: layer.type for _, layer in part.layers}
-    opencv = dict(run("netbuild.verify.opencv:outputs", **job, layers=layers, types=types))
+    # OpenCV is a package beside netbuild itself, wherever Caffe may be.
+    opencv = dict(run("netbuild.verify.opencv:outputs", interpreter=this(), **job, layers=layers, types=types))
     return [_agreement(blob, caffe[blob], opencv[blob], tolerance) for blob in blobs]
 
 
