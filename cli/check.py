@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, TypeVar
 
 import click
 
@@ -22,6 +22,8 @@ from .complete import complete_net
 from .console import note, say, say_json
 from .options import json_option
 
+Value = TypeVar("Value")
+
 
 class _Report(NamedTuple):
     """What there is to say of one net; the names of the fields are those of the JSON."""
@@ -32,6 +34,8 @@ class _Report(NamedTuple):
     """What Caffe accepts, and its user may not mean."""
     unknown_types: Dict[str, str]
     """Layers whose type is not known, and the type."""
+    unclear_options: Dict[str, List[str]]
+    """Layers with options of which it is not known what they do, and these options."""
     seams: Optional[List[str]]
     untold_inputs: List[str]
     """Inputs of images whose preparation no data layer declares."""
@@ -69,7 +73,8 @@ def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
         name,
         wrong,
         notes=[*filter(None, [proto.needs(net).sentence]), *remarks(net, of_phases), *data_notes],
-        unknown_types=_unknown_types(of_phases),
+        unknown_types=_merged(view.unknown_types for view in of_phases.values()),
+        unclear_options=_merged(view.unclear_options for view in of_phases.values()),
         seams=seams(of_phases.get(TEST) or of_phases[TRAIN]) if list_seams else None,
         # A builder declares how its images are prepared by other means than a data layer.
         untold_inputs=_unprepared(of_phases) if prototxts(name) and not wrong else [],
@@ -83,11 +88,8 @@ def _data_faults(of_phases: Views) -> Tuple[List[str], List[str]]:
     return wrong, [fault.sentence for fault in faults if fault.severity < Severity.ABSENT]
 
 
-def _unknown_types(of_phases: Views) -> Dict[str, str]:
-    types: Dict[str, str] = {}
-    for view in of_phases.values():
-        types.update(view.unknown_types)
-    return types
+def _merged(of_views: Iterable[Dict[str, Value]]) -> Dict[str, Value]:
+    return {name: value for found in of_views for name, value in found.items()}
 
 
 def _unprepared(of_phases: Views) -> List[str]:
@@ -102,6 +104,9 @@ def _print(report: _Report, net: Message) -> None:
         say(f"{name}: note: {sentence}")
     for layer, kind in report.unknown_types.items():
         say(f"{name}: note: layer {layer!r}: the type {kind!r} is not known here; shapes after it are unknown")
+    for layer, options in report.unclear_options.items():
+        what = f"what {' and '.join(options)} does is not known here"
+        say(f"{name}: note: layer {layer!r}: {what}; shapes after it are unknown")
     for line in report.seams or ():
         say(line)
     if not report.problems and report.seams is None:

@@ -38,7 +38,7 @@ def test_recurrent_layers_too(caffe, tmp_path, kind, count):
 
 def test_the_one_blob_of_ssds_normalize():
     """The wheel does not have the layer: its blob was counted in SSD's normalize_layer.cpp."""
-    (_, found) = frozen(net(data() + layer("x", "Normalize", "data"))).layer
+    (_, found) = frozen(net(data() + layer("x", "Normalize", "data", more="norm_param { }"))).layer
     assert [(spec.lr_mult, spec.decay_mult) for spec in found.param] == [(0, 0)]
 
 

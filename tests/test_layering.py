@@ -26,17 +26,19 @@ ROOMS = [
     *("show", "demo_folder", "demo"),
 ]
 INNER = {
-    "schema": ["definitions", "forks", "loaded", "pycaffe", "messages"],
+    "schema": ["definitions", "forks", "loaded", "pycaffe", "messages", "own_netspec", "programs"],
     "solving": ["sensible", "nets", "snapshots"],
-    "engine": ["caffe", "ending", "child"],
+    "engine": ["caffe", "plain", "ending", "interpreter", "child", "start"],
     "proto": ["lines", "unknown", "needs", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
         *("copier", "write", "digest", "compare", "figures"),
     ],
     "layers": [
-        *("lengths", "row", "answers", "sources", "windows", "pooling", "pointwise", "arrange", "learned"),
-        *("recurrent", "losses", "table", "arity", "in_place", "fillers", "costs", "roles", "inference", "training"),
+        *("lengths", "row", "answers", "sources", "windows", "pooling", "pointwise", "arrange", "learned", "norms"),
+        *("detection", "segmentation", "mixing", "motion", "footage"),
+        *("recurrent", "losses", "fork_table", "table", "fields", "arity", "in_place", "fillers", "costs", "roles"),
+        *("inference", "training"),
     ],
     "graph": [
         *("flow", "backward", "view", "dominators", "overwriting", "definition", "apart", "check", "feed", "judges"),

@@ -34,9 +34,8 @@ from netbuild import (
     train_solver,
     verify_branches,
 )
-from netbuild.engine.caffe import caffe as open_caffe
 from netbuild.errors import GraphError, NetbuildError
-from netbuild.schema import schema
+from netbuild.schema import netspec, schema
 
 
 def test_a_message_that_is_current_is_itself():
@@ -108,7 +107,7 @@ def test_what_only_the_other_schema_knows_is_refused():
         (3, "int"),
         (None, "NoneType"),
         (lenet, "function"),
-        (open_caffe().layers.Input(), "Top"),
+        (netspec().layers.Input(), "Top"),
         (schema().SolverParameter(), "a SolverParameter"),
         (small(), "the text of a prototxt"),
         (small() * 50, "the text of a prototxt"),

@@ -12,7 +12,7 @@ from source_code import path_of, sources, strings
 from netbuild.layers.table import TYPES
 
 BUILDERS = re.compile(
-    r"netbuild/(layers/table|blocks|fusion/(heads|joins|preparation)|branches/(?!prototxt|declared|written|source)\w+)\.py"
+    r"netbuild/(layers/(fork_)?table|blocks|fusion/(heads|joins|preparation)|branches/(?!prototxt|declared|written|source)\w+)\.py"
 )
 """The table, and what writes layers."""
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .. import names, proto
-from ..engine.caffe import caffe
 from ..errors import GraphError, NetbuildWarning, did_you_mean
 from ..files import PathLike
 from ..graph.check import require_sound
@@ -20,7 +19,7 @@ from ..graph.view import NetView
 from ..layers import any_batch_text
 from ..layers.table import options
 from ..names import qualify
-from ..schema import TEST, TRAIN, Message
+from ..schema import TEST, TRAIN, Message, netspec
 from ..spelling import either
 from .branch import Branch, Builder, Input, OwnHead
 from .declared import declared_by, in_training_too, of_both_files, sources_of
@@ -270,7 +269,7 @@ def _input_name(source: _Source, blob: str) -> Dict[str, str]:
 
 def _open_input(source: _Source, net: Any, blob: str) -> Top:
     if blob not in net.tops:
-        net[blob] = caffe().layers.Input(**_input_name(source, blob))
+        net[blob] = netspec().layers.Input(**_input_name(source, blob))
     return net.tops[blob]
 
 

@@ -67,12 +67,12 @@ def _lacking(text: str) -> str:
 
 
 def _how(code: int, last: Optional[str]) -> str:
-    status = f"exit status {code}"
+    status = f"exit status {code}" if code else "what it sent breaks off, or something else was printed in between"
     if code < 0:
         status = f"signal {-code} ({_name(-code)})"
     if last is None:
         return f"{status}, and nothing in its log"
-    return f"{status}: {printable(last)}" if code < 0 else printable(last)
+    return printable(last) if code > 0 else f"{status}: {printable(last)}"
 
 
 def _name(number: int) -> str:

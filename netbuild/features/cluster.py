@@ -1,9 +1,11 @@
-"""Compute features on a Dask cluster, whose workers have netbuild and Caffe, and the files under the same paths."""
+"""Compute features on a Dask cluster, whose workers have netbuild and Caffe, and the files under the same paths.
+
+Jobs, tasks and results travel as plain bytes: a worker may run another Python and another numpy.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import pickle
 from functools import lru_cache
 from itertools import islice
 from queue import SimpleQueue
@@ -11,6 +13,7 @@ from threading import Lock
 from typing import Any, Dict, Generator, Iterator, Mapping
 
 from ..engine.child import share
+from ..engine.plain import packed, unpacked
 from ..errors import NetbuildError
 from .part import Task
 
@@ -28,7 +31,7 @@ def share_in_cluster(
     Raises NetbuildError where no scheduler answers, where it has no workers, and for a task that kills them.
     """
     distributed = _distributed()
-    job = pickle.dumps(dict(arguments, function=function))
+    job = packed(dict(arguments, function=function))
     with contextlib.ExitStack() as stack:
         try:
             client = stack.enter_context(distributed.Client(scheduler, timeout=_CONNECT, set_as_default=False))
@@ -39,7 +42,7 @@ def share_in_cluster(
             raise NetbuildError(f"scheduler {scheduler!r}: has no workers; start some with: dask worker {scheduler}")
 
         def submit(task: Task) -> Any:
-            return client.submit(_compute, task, job, pure=False)
+            return client.submit(_compute, packed(task), job, pure=False)
 
         # Two for each thread: while one result travels, the next is computed; the list of all may be long.
         going = distributed.as_completed([submit(task) for task in islice(tasks, 2 * threads)], loop=client.loop)
@@ -51,20 +54,27 @@ def share_in_cluster(
 
 def _result(future: Any) -> Any:
     try:
-        return future.result()
-    except NetbuildError:
-        raise
+        found = unpacked(future.result())
     except Exception as error:
         raise NetbuildError(
             f"the cluster could not compute a part of the features ({type(error).__name__}: {error}); its workers need "
             "netbuild and Caffe, and the list's images and the weights under the same paths as here"
         ) from error
+    if isinstance(found, NetbuildError):
+        raise found
+    return found
 
 
-def _compute(task: Task, job: bytes) -> Any:
-    """Run a task in a process of the Dask worker's own: that has as many BLAS threads as any other, and may abort."""
+def _compute(task: bytes, job: bytes) -> bytes:
+    """Run a task in a process of the Dask worker's own: that has as many BLAS threads as any other, and may abort.
+
+    Returns what it computed, or the error.
+    """
     with _LOCK:
-        return _process(job).compute(task)
+        try:
+            return packed(_process(job).compute(unpacked(task)))
+        except NetbuildError as error:
+            return packed(error)
 
 
 class _Process:
@@ -82,7 +92,7 @@ class _Process:
 
 @lru_cache(maxsize=1)
 def _process(job: bytes) -> _Process:
-    arguments: Dict[str, Any] = pickle.loads(job)
+    arguments: Dict[str, Any] = unpacked(job)
     return _Process(arguments.pop("function"), arguments)
 
 

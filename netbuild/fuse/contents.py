@@ -105,7 +105,7 @@ def _not_finite(blobs: Sequence[BlobFigures]) -> Iterator[str]:
 def _factors_of_zero(by_layer: Sequence[Sequence[BlobFigures]]) -> Iterator[str]:
     """Yield which layers are BatchNorms, or look like one, whose moving-average factor is 0."""
     zero = [own for own in by_layer if _has_factor_of_zero(own)]
-    surely = [own[2] for own in zero if of_type(own[2].type).training.statistics]
+    surely = [own[2] for own in zero if of_type(own[2].type).training.statistics is not None]
     perhaps = [own[2] for own in zero if not own[2].type and _looks_like_statistics(own)]
     if surely:
         yield (

@@ -12,7 +12,7 @@ from ..files import PathLike, listed_paths
 from ..graph.check import require_sound
 from ..graph.filled import unfilled
 from ..graph.view import NetView, Views, parameter_shapes
-from ..layers.training import has_statistics
+from ..layers.training import moving_average_factor
 from ..schema import TEST, Message
 from ..spelling import name_of, option, spells_flags
 from ..weights.entry import Entry
@@ -142,12 +142,16 @@ def _require_filled(target: _Target, filled: Sequence[str]) -> None:
 
 def _untrained(net: Message, plan: Plan) -> Tuple[str, ...]:
     """Return the BatchNorm layers that get a factor of 0: never trained, or never loaded."""
-    statistics = {layer.name for layer in net.layer if has_statistics(layer)}
+    factors = {layer.name: moving_average_factor(layer) for layer in net.layer}
     untrained: List[str] = []
     for path in dict.fromkeys(copy.path for copy in plan.copies):
-        own = [copy for copy in plan.copies if copy.path == path and copy.target in statistics]
+        own = [(copy, factors.get(copy.target)) for copy in plan.copies if copy.path == path]
         with WireFile(path) as file:
-            untrained += [copy.target for copy in own if not any(read_floats(file, copy.blobs[2]))]
+            untrained += [
+                copy.target
+                for copy, factor in own
+                if factor is not None and not any(read_floats(file, copy.blobs[factor]))
+            ]
     return tuple(untrained)
 
 

@@ -12,7 +12,7 @@ from ..layers import Inferred, Layers, Shape
 from ..layers.fillers import filler_faults
 from ..layers.lengths import counted, differ, product, shape_text
 from ..layers.roles import has_more_than_a_loss, is_loss_layer
-from ..layers.training import has_statistics
+from ..layers.training import has_statistics_alone
 from ..schema import Message, schema
 
 Params = Mapping[int, Optional[List[Shape]]]
@@ -90,7 +90,7 @@ def _too_many_params(layer: Message, blobs: Optional[List[Shape]]) -> Optional[s
 
 def _statistics(layer: Message) -> Optional[str]:
     # Of a file with exactly three entries Caffe sets lr_mult to 0 itself (UpgradeNetBatchNorm).
-    if has_statistics(layer) and len(layer.param) in (1, 2) and any(spec.lr_mult for spec in layer.param):
+    if has_statistics_alone(layer) and len(layer.param) in (1, 2) and any(spec.lr_mult for spec in layer.param):
         return "its statistics are not learned: give three param entries with lr_mult 0, or none"
     return None
 

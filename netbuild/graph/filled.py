@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Collection, Dict, List, Optional, Set
 
 from ..layers.roles import is_loss
-from ..layers.training import has_statistics
+from ..layers.training import has_statistics_alone
 from ..proto import fillers
 from ..schema import TEST, TRAIN, Message
 from .view import NetView, Views, views
@@ -22,7 +22,7 @@ _FIXED = ("bilinear", "constant")
 
 def has_frozen_part(net: Message) -> bool:
     """Tell whether a layer is frozen that is more than the statistics of one that learns."""
-    statistics = {layer.name for layer in net.layer if has_statistics(layer)}
+    statistics = {layer.name for layer in net.layer if has_statistics_alone(layer)}
     return bool(_frozen(_and_train(_fitting(net))) - statistics)
 
 

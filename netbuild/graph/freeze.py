@@ -8,8 +8,18 @@ from typing import Collection, Dict, Iterator, Optional, Set, Tuple
 
 from ..errors import GraphError, NetbuildWarning
 from ..layers import infer
-from ..layers.roles import is_input, is_loss_layer
-from ..layers.training import draws, has_own_code, has_statistics
+from ..layers.fields import unclear
+from ..layers.roles import is_filled, is_input, is_loss_layer, is_unknown
+from ..layers.training import (
+    draws,
+    has_own_code,
+    has_own_rates,
+    has_statistics_alone,
+    normalises,
+    statistics,
+    work_on_each_batch,
+    work_on_stored_statistics,
+)
 from ..proto import copied
 from ..schema import TEST, TRAIN, Message
 from .flow import Flow
@@ -55,19 +65,22 @@ class Edit:
         """Do what `slowed` does."""
         for layer, blobs in self._of(layers):
             # Statistics never learn, and Caffe takes no other rate for them than 0.
-            if not has_statistics(layer):
+            if not has_statistics_alone(layer):
+                _require_heeded_rates(layer)
                 _complete(layer, blobs)
                 self._multiply(layer, factor)
+                for blob in statistics(layer):
+                    layer.param[blob].lr_mult = layer.param[blob].decay_mult = 0
 
-    def normalise(self, statistics: str, layers: Optional[Collection[int]] = None) -> None:
+    def normalise(self, by: str, layers: Optional[Collection[int]] = None) -> None:
         """Do what `normalised_by` does."""
-        if statistics not in BATCH_NORM:
-            raise GraphError(f"no BatchNorm statistics {statistics!r}; known are {' and '.join(BATCH_NORM)}")
+        if by not in BATCH_NORM:
+            raise GraphError(f"no BatchNorm statistics {by!r}; known are {' and '.join(BATCH_NORM)}")
         for layer, _ in self._of(layers):
-            if has_statistics(layer):
-                layer.batch_norm_param.ClearField("use_global_stats")
-                if statistics == "global":
-                    layer.batch_norm_param.use_global_stats = True
+            if normalises(layer):
+                work_on_each_batch(layer)
+                if by == "global":
+                    work_on_stored_statistics(layer)
 
     def rates_changed(self, layer: Message) -> None:
         """Take note of the rates that a layer gives now."""
@@ -130,9 +143,11 @@ def _rated_by(layer: Message) -> Iterator[str]:
 
 def _freeze(layer: Message, blobs: Optional[int]) -> None:
     _require_no_own_parameters(layer)
+    _require_heeded_rates(layer)
+    work_on_stored_statistics(layer)
     if blobs is None:
         warnings.warn(
-            f"layer {layer.name!r}: the type {layer.type!r} is not known here; its {len(layer.param)} param entries "
+            f"layer {layer.name!r}: {_unknown_here(layer)} not known here; its {len(layer.param)} param entries "
             "are set to 0, but a parameter without an entry would learn: give the layer one entry for each",
             NetbuildWarning,
             stacklevel=2,
@@ -142,9 +157,14 @@ def _freeze(layer: Message, blobs: Optional[int]) -> None:
         spec.lr_mult = spec.decay_mult = 0
     layer.ClearField("propagate_down")
     count_as_no_loss(layer)
-    if has_statistics(layer):
-        layer.batch_norm_param.use_global_stats = True
     _quieten(layer)
+
+
+def _unknown_here(layer: Message) -> str:
+    options = unclear(layer)
+    if options:
+        return f"what {' and '.join(options)} does is"
+    return f"the type {layer.type!r} is" if is_unknown(layer) else f"how many parameters this {layer.type} has is"
 
 
 def count_as_no_loss(layer: Message) -> None:
@@ -161,16 +181,32 @@ def _require_no_own_parameters(layer: Message) -> None:
         )
 
 
+def _require_heeded_rates(layer: Message) -> None:
+    """Raise GraphError where a layer learns as fast as it likes."""
+    if has_own_rates(layer):
+        raise GraphError(
+            f"layer {layer.name!r} ({layer.type}): learns its scale and bias at a rate of its own, whatever its param "
+            "entries say (NVIDIA's Caffe sets them to 1), so that it cannot be held fixed or slowed; put scale and "
+            "bias into a Scale layer, and leave scale_bias and their fillers out"
+        )
+
+
 def _quieten(layer: Message) -> None:
     """Take chance out of the layer; what data layers read is not theirs to fix."""
     if is_input(layer) or not draws(layer, TRAIN):
         return
     layer.phase = TEST
     if draws(layer, TRAIN):
-        raise GraphError(
-            f"layer {layer.name!r} ({layer.type}): fills its tops at random before each pass, so that it cannot be "
-            "frozen; let it fill them with a constant, or put an Input layer in its place"
+        raise GraphError(f"layer {layer.name!r} ({layer.type}): {_why_it_draws(layer)}")
+
+
+def _why_it_draws(layer: Message) -> str:
+    if is_filled(layer):
+        return (
+            "fills its tops at random before each pass, so that it cannot be frozen; let it fill them with a constant, "
+            "or put an Input layer in its place"
         )
+    return "draws at random in TEST phase too, so that it cannot be frozen; leave it out, or take that option from it"
 
 
 def _complete(layer: Message, blobs: Optional[int]) -> None:

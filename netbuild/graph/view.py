@@ -7,7 +7,7 @@ from typing import Collection, Dict, List, Mapping, Optional, Sequence, Set, Tup
 
 from .. import names
 from ..errors import GraphError
-from ..layers import Fault, Inferred, Layers, Shape, survey_layers, unknown_types
+from ..layers import Fault, Inferred, Layers, Shape, survey_layers, unclear_options, unknown_types
 from ..layers.lengths import Length
 from ..layers.training import Effect, effects
 from ..proto import NetState, phases
@@ -107,6 +107,11 @@ class NetView:
     def unknown_types(self) -> Dict[str, str]:
         """The layers whose type is not known here, name to type."""
         return unknown_types(self.layers)
+
+    @cached_property
+    def unclear_options(self) -> Dict[str, List[str]]:
+        """The options of which it is not known what they do to a layer's shapes, by the layer's name."""
+        return unclear_options(self.layers)
 
     @cached_property
     def backward(self) -> Set[int]:

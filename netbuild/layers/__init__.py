@@ -15,6 +15,7 @@ from .inference import (
     Layers,
     infer,
     survey_layers,
+    unclear_options,
     unknown_types,
 )
 from .lengths import Shape, any_batch_text
@@ -31,5 +32,6 @@ __all__ = [
     "any_batch_text",
     "of",
     "survey_layers",
+    "unclear_options",
     "unknown_types",
 ]

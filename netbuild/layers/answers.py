@@ -78,9 +78,8 @@ READS_BOTH = Gradient(bottoms=True, tops=True, needs=Left.VALUES)
 COMPUTES = Role(Kind.OTHER)
 PASSES_SCORES = Role(Kind.OTHER, Scores.PASSES)
 
-STILL = Training(draws=False, draws_in_test=False, statistics=False, remembers=False, own_code=False)
+STILL = Training(draws=False, draws_in_test=False, statistics=None, remembers=False, own_code=False)
 """In TRAIN the layer computes as it does in TEST."""
-STATISTICS = STILL._replace(statistics=True)
 REMEMBERING = STILL._replace(remembers=True)
 OWN_CODE = STILL._replace(own_code=True)
 """The user's own code, or program, decides what the layer gives."""

@@ -9,6 +9,7 @@ from ..errors import GraphError, printable
 from ..proto import of_phase
 from ..schema import Message, is_repeated
 from .arity import misfit
+from .fields import unclear
 from .lengths import MAX_NUMBER, Length, Shape, Shapes, UnfitError, require_possible, shape_text
 from .table import UNKNOWN, of
 
@@ -21,7 +22,7 @@ class Inferred:
     """Each blob's shape by name; of blobs that in-place layers rewrite, the last."""
     params: Mapping[int, Optional[List[Shape]]]
     """Per layer index the shapes of its parameter blobs; None where not even their number is known: for Python
-    layers, for layer types not known here, and in a `survey` for layers that do not fit."""
+    layers, for layer types and options not known here, and in a `survey` for layers that do not fit."""
     bottoms: Mapping[int, List[Shape]]
     """Per layer index the shapes that the layer reads."""
     tops: Mapping[int, List[Shape]]
@@ -66,6 +67,8 @@ def survey_layers(
 
 def _shapes(layer: Message, bottoms: List[Shape], inputs: Mapping[str, Sequence[Length]]) -> Shapes:
     """Return what a layer makes of its bottoms; raise UnfitError, with its bottoms, where it cannot take them."""
+    if unclear(layer):
+        return [None] * len(layer.top), None
     wrong_count = misfit(layer)
     if wrong_count:
         raise UnfitError(wrong_count)
@@ -123,3 +126,10 @@ def unknown_types(layers: Layers) -> Dict[str, str]:
     Python layers are not among them: that their shapes are open is known.
     """
     return {layer.name: layer.type for _, layer in layers if of(layer) is UNKNOWN}
+
+
+def unclear_options(layers: Layers) -> Dict[str, List[str]]:
+    """Return the layers with options of which it is not known what they do, and these options: what such a layer
+    makes, and what follows, stays unknown."""
+    found = {layer.name: unclear(layer) for _, layer in layers}
+    return {name: options for name, options in found.items() if options}

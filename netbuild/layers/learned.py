@@ -54,18 +54,6 @@ def embed(layer: Message, bottoms: List[Shape]) -> Shapes:
     return [top], weight + [(p.num_output,)] * p.bias_term
 
 
-def batch_norm(_layer: Message, bottoms: List[Shape]) -> Shapes:
-    """BatchNorm: mean, variance and the factor of the moving average."""
-    shape = bottoms[0]
-    channels = None if shape is None else shape[canonical(shape, 1)]
-    return [shape], [(channels,), (channels,), (1,)]
-
-
-def batch_norm_kept(use: Use) -> int:
-    """BatchNorm: the variances, replicated, and what it has normalised; in place its gradient too."""
-    return (3 if use.backward and use.in_place else 2) * count(use.bottoms[0])
-
-
 def prelu(layer: Message, bottoms: List[Shape]) -> Shapes:
     """PReLU: one slope for each channel, or one for all."""
     shape = bottoms[0]
@@ -80,12 +68,22 @@ def prelu_columns(use: Use) -> int:
 
 
 def normalize(layer: Message, bottoms: List[Shape]) -> Shapes:
-    """Normalize of SSD's fork (normalize_layer.cpp): one factor for each channel, or one for all."""
+    """Normalize: SSD's has a factor for each channel, or one for all (normalize_layer.cpp); TSN's, without any options,
+    has no parameters, so that without `norm_param` it is not known whether there are any."""
     shape = bottoms[0]
-    options = getattr(layer, "norm_param", None)
-    if options is not None and options.channel_shared:
+    if not layer.HasField("norm_param"):
+        return [shape], None
+    if shape is not None and len(shape) < 2:
+        raise UnfitError("a bottom of at least 2 axes is needed")
+    if layer.norm_param.channel_shared:
         return [shape], [()]
-    return [shape], [None if shape is None else (legacy(shape)[1],)]
+    return [shape], [(None if shape is None else legacy(shape)[1],)]
+
+
+def normalize_kept(use: Use) -> int:
+    """Normalize: what it works in for one image; norms are few."""
+    shape = use.bottoms[0]
+    return count(shape[1:]) if shape else 0
 
 
 def scale(layer: Message, bottoms: List[Shape]) -> Shapes:
@@ -128,3 +126,19 @@ def _require_fitting(axis: int, shape: Shape, factors: Shape) -> None:
     start = canonical(shape, axis)
     if start + len(factors) > len(shape) or any(map(differ, shape[start:], factors)):
         raise UnfitError(f"the second bottom must have the lengths of the first from axis {start} on")
+
+
+def margin_inner_product(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """MarginInnerProduct of SphereFace: inner products with weights (num_output, K) by angle, those of labels with a
+    margin; as a second top how much the margin counts."""
+    p, shape = layer.margin_inner_product_param, bottoms[0]
+    require_positive("num_output", [p.num_output])
+    length: Length = None
+    top: Shape = None if p.axis < 0 else (*open_axes(p.axis), p.num_output)
+    if shape is not None:
+        axis = canonical(shape, p.axis)
+        top, length = (*shape[:axis], p.num_output), product(shape[axis:])
+    if bottoms[1] and shape and differ(shape[0], bottoms[1][0]):
+        raise UnfitError("both bottoms must have the same number of items")
+    tops: List[Shape] = [top, (1,)]
+    return tops[: len(layer.top)], [(p.num_output, length)]

@@ -146,3 +146,61 @@ def accuracy(layer: Message, bottoms: List[Shape]) -> Shapes:
         raise UnfitError(f"top_k {p.top_k} is more than the {classes} classes")
     tops: List[Shape] = [(), (classes,)]
     return tops[: len(layer.top)], []
+
+
+def smooth_l1_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """SmoothL1Loss of Fast R-CNN, with weights as further bottoms; in R-FCN the loss of each place as a second top."""
+    _require_one_batch(bottoms)
+    shapes = [None if shape is None else legacy(shape) for shape in bottoms]
+    first = shapes[0]
+    for shape in shapes[1:]:
+        if first is not None and shape is not None and any(map(differ, first[1:], shape[1:])):
+            raise UnfitError("all bottoms must have the same channels, height and width")
+    each: Shape = None if first is None else (first[0], 1, *first[2:])
+    return [(), each][: len(layer.top)], []
+
+
+def smooth_l1_kept(use: Use) -> int:
+    """SmoothL1Loss: differences, and what each counts."""
+    return 2 * count(use.bottoms[0])
+
+
+def softmax_loss_ohem(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """SoftmaxWithLossOHEM of R-FCN: the loss, the probabilities, and the loss of each label."""
+    _, params = softmax_loss(layer, bottoms)
+    tops: List[Shape] = [(), bottoms[0], bottoms[1]]
+    return tops[: len(layer.top)], params
+
+
+def center_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """CenterLoss of caffe-face: how far features are from their class's centre, (num_output, K), which it learns."""
+    p, shape = layer.center_loss_param, bottoms[0]
+    if p.num_output < 1:
+        raise UnfitError("num_output must be given, and at least 1")
+    _require_one_batch(bottoms)
+    if not _are_ones(None if bottoms[1] is None else legacy(bottoms[1]), 1):
+        raise UnfitError("the second bottom must have one label for each item")
+    length = None if shape is None else product(shape[canonical(shape, p.axis) :])
+    return [()] * len(layer.top), [(p.num_output, length)]
+
+
+def center_classes(layer: Message, _scores: Known) -> Length:
+    """CenterLoss: as many as it has centres."""
+    number: int = layer.center_loss_param.num_output
+    return number
+
+
+def center_kept(use: Use) -> int:
+    """CenterLoss: distances from the centres, and how the centres move."""
+    p, shape = use.layer.center_loss_param, use.bottoms[0]
+    assert shape is not None
+    return count(shape) + int(p.num_output) * count(shape[canonical(shape, p.axis) :])
+
+
+def distance_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
+    """L1Loss and LpqLoss: one number, of two bottoms or, in FlowNet2, of one that is a difference already."""
+    if len(bottoms) > 1:
+        first, second = bottoms
+        if first is not None and second is not None and differ(product(first), product(second)):
+            raise UnfitError("both bottoms must have equally many values")
+    return [()] * len(layer.top), []

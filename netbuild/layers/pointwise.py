@@ -78,6 +78,11 @@ def relu_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> 
     return GRADIENT if layer.relu_param.negative_slope < 0 else None
 
 
+def relu6_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> Optional[str]:
+    """As ReLU; a value that it has cut to 6 has no gradient, as one above 6 has none (relu6_layer.cpp)."""
+    return GRADIENT if layer.relu6_param.negative_slope < 0 else None
+
+
 def relu_leaves(layer: Message) -> Left:
     """Without a slope it changes only values for which no gradient comes back."""
     return Left.NOTHING if layer.relu_param.negative_slope else Left.VALUES
@@ -155,6 +160,17 @@ def mvn_in_place(layer: Message, _bottoms: List[Shape], _tops: List[Shape]) -> O
 def no_tops(_layer: Message, _bottoms: List[Shape]) -> Shapes:
     """Silence and HDF5Output."""
     return [], []
+
+
+def dropout_draws_in_test(layer: Message) -> bool:
+    """SegNet's Dropout does, where it is to sample weights in TEST too (dropout_layer.cpp)."""
+    return bool(layer.dropout_param.sample_weights_test)
+
+
+def eltwise_draws(layer: Message) -> bool:
+    """TSN's STOCHASTIC_SUM draws in TRAIN which bottoms it adds up (eltwise_layer.cpp)."""
+    p = layer.eltwise_param
+    return bool(p.operation == p.STOCHASTIC_SUM)
 
 
 def eltwise(layer: Message, bottoms: List[Shape]) -> Shapes:

@@ -32,9 +32,12 @@ def pooling(layer: Message, bottoms: List[Shape]) -> Shapes:
     require_positive("kernel_size", window.kernel)
     require_positive("stride", window.stride)
     _require_unpadded(window.pad, random=pooling_draws(layer))
-    # Forks of Caffe have round_mode; upstream always rounds up.
-    floor = "round_mode" in p.DESCRIPTOR.fields_by_name and p.round_mode == 1
-    return [(*shape[:2], *_pooled(shape[2:], window, floor=floor))] * len(layer.top), []
+    return [(*shape[:2], *_pooled(shape[2:], window, floor=_rounds_down(p)))] * len(layer.top), []
+
+
+def _rounds_down(param: Message) -> bool:
+    """Tell whether a Pooling rounds its size down: by `round_mode`, or by `ceil_mode` where a fork goes by that."""
+    return bool(param.round_mode == param.FLOOR or not param.ceil_mode)
 
 
 def _require_no_window(param: Message) -> None:

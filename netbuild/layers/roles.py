@@ -14,6 +14,11 @@ _NOT_FED = (Kind.FILLED, Kind.LEARNED)
 """Layers without bottoms that need neither a caller nor a file."""
 
 
+def is_unknown(layer: Message) -> bool:
+    """Tell whether the layer's type is not known here."""
+    return of(layer) is UNKNOWN
+
+
 def is_input(layer: Message) -> bool:
     """Tell whether the layer brings in what a caller or a file gives: data, or an Input."""
     return _is_source(layer) and of(layer).role.kind not in _NOT_FED

@@ -181,6 +181,22 @@ class Role(NamedTuple):
     reads: Reads = Reads.NOTHING
 
 
+class Statistics(NamedTuple):
+    """What normalises by means and variances: those that a layer has stored, or those of each batch."""
+
+    blobs: Callable[[Message], Optional[Sequence[int]]]
+    """Which parameter blobs are statistics: they follow the batches, and have no learning rate. None where that is not
+    known."""
+    factor: Callable[[Message], Optional[int]]
+    """Which of them is the factor of the moving average, by which the others are divided; None without one."""
+    stored: Callable[[Message, bool], Optional[bool]]
+    """Whether a layer works on stored statistics, in training or not; None for one that does not normalise."""
+    store: Callable[[Message], None]
+    """Make a layer work on its stored statistics in training too; raises UnfitError where nothing does that."""
+    release: Callable[[Message], None]
+    """Make a layer work on each batch's own in training; raises UnfitError where nothing does that."""
+
+
 class Training(NamedTuple):
     """What training does to a type, apart from learning rates."""
 
@@ -188,12 +204,14 @@ class Training(NamedTuple):
     """Whether in TRAIN it draws at random, anew in each pass."""
     draws_in_test: Fact
     """Whether in TEST it does."""
-    statistics: bool
-    """Whether its parameter blobs are statistics, which follow the batches and have no learning rate."""
+    statistics: Optional[Statistics]
+    """What it normalises by; None for what does not normalise."""
     remembers: bool
     """Whether it begins a pass with what the last pass left."""
     own_code: bool
     """Whether a user's code decides all this."""
+    own_rates: Fact = False
+    """Whether it learns at a rate of its own, whatever its `param` entries say."""
 
 
 @dataclass(frozen=True)
@@ -218,3 +236,11 @@ class LayerType:
     """Whether it brings data, judges, answers, or passes on."""
     training: Training
     """What it does in TRAIN that it does not do in TEST."""
+
+
+@dataclass(frozen=True)
+class ForkType(LayerType):
+    """A layer type that upstream Caffe lacks."""
+
+    forks: Tuple[str, ...]
+    """The forks that have it, as `schema.forks` names them: first the one whose source the row follows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, TypeVar
+from typing import Iterator, List, Sequence, Tuple, TypeVar
 
 from ..schema import Message
 from .lengths import Length, Rule, Shape, Shapes, UnfitError, count, counted, require_positive
@@ -35,20 +35,54 @@ def images(param: str) -> Rule:
 
     def rule(layer: Message, _bottoms: List[Shape]) -> Shapes:
         options = getattr(layer, param)
-        transform = layer.transform_param
         batch: Length = options.batch_size or None
         channels: Length = None
         if param == "image_data_param":
             require_positive("batch_size", [options.batch_size])
             channels = 3 if options.is_color else 1
-        height, width = getattr(options, "new_height", 0) or None, getattr(options, "new_width", 0) or None
-        if (height is None) != (width is None):
-            raise UnfitError("new_height and new_width must be given together")
-        if transform.crop_size:
-            height = width = transform.crop_size
-        return [(batch, channels, height, width), (batch,)], []
+        height, width = _resized(getattr(options, "new_height", 0), getattr(options, "new_width", 0))
+        return [(batch, channels, *cut_size(layer.transform_param, height, width)), (batch,)], []
 
     return rule
+
+
+def _resized(height: int, width: int) -> Tuple[Length, Length]:
+    """Return the size that images are resized to; None for both where they are not."""
+    if (not height) != (not width):
+        raise UnfitError("new_height and new_width must be given together")
+    return height or None, width or None
+
+
+def cut_size(transform: Message, height: Length = None, width: Length = None) -> Tuple[Length, Length]:
+    """Return the size of an image of this height and width after the data layer's transform_param.
+
+    `crop_size` wins; without it the forks go by `crop_h` and `crop_w` (SSD and what came of it: data_transformer.cpp)
+    or `crop_height` and `crop_width` (PSPNet), and SSD's resize images to the size of `resize_param` before.
+    """
+    if transform.crop_size:
+        return transform.crop_size, transform.crop_size
+    if transform.resize_param:
+        height, width = _resized_by(transform.resize_param)
+    return (
+        transform.crop_h or transform.crop_height or height,
+        transform.crop_w or transform.crop_width or width,
+    )
+
+
+def crops(transform: Message) -> bool:
+    """Tell whether a data layer cuts a part out of each image: in TRAIN where chance says, in TEST the middle."""
+    return any(transform.HasField(name) and getattr(transform, name) for name in _CROPS)
+
+
+_CROPS = ("crop_size", "crop_h", "crop_w", "crop_height", "crop_width")
+
+
+def _resized_by(resizes: Sequence[Message]) -> Tuple[Length, Length]:
+    """Return the size that SSD's resize gives (InferNewSize); where the smaller side counts, the image tells it."""
+    (first, *others) = resizes
+    if others or first.resize_mode == first.FIT_SMALL_SIZE:
+        return None, None
+    return first.height or None, first.width or None
 
 
 def batches_ahead(use: Use) -> int:
@@ -63,12 +97,26 @@ def changes_images(param: str) -> Training:
     def draws_in_test(layer: Message) -> bool:
         options = getattr(layer, param)
         ordered = getattr(options, "shuffle", False) or getattr(options, "rand_skip", 0)
-        return bool(ordered or layer.transform_param.mirror)
+        return bool(ordered or changes_at_random(layer.transform_param))
 
     def draws(layer: Message) -> bool:
-        return bool(layer.transform_param.crop_size) or draws_in_test(layer)
+        return crops(layer.transform_param) or draws_in_test(layer)
 
-    return Training(draws=draws, draws_in_test=draws_in_test, statistics=False, remembers=False, own_code=False)
+    return Training(draws=draws, draws_in_test=draws_in_test, statistics=None, remembers=False, own_code=False)
+
+
+_DRAWN = (
+    *("distort_param", "expand_param", "noise_param", "emit_constraint"),
+    *("multi_scale", "scale_ratios", "max_distort", "scale_factors"),
+    *("contrast_brightness_adjustment", "smooth_filtering", "apply_probability", "max_smooth"),
+    *("min_contrast", "max_contrast", "max_brightness_shift", "max_color_shift"),
+)
+"""The forks' options of transform_param that change images at random: SSD's, TSN's, PSPNet's and MobileNet-YOLO's."""
+
+
+def changes_at_random(transform: Message) -> bool:
+    """Tell whether a data layer changes its images at random in any phase, the place of a crop left aside."""
+    return bool(transform.mirror) or any(field.name in _DRAWN for field, _ in transform.ListFields())
 
 
 def shuffles(layer: Message) -> bool:

@@ -1,4 +1,4 @@
-"""The layer types: one row each, of BVLC Caffe 1.0 and of a few of its forks.
+"""The layer types: one row each, those of BVLC Caffe 1.0 and of the Caffe on PyPI; `fork_table` has those of forks.
 
 A new type is a row here, and the functions that the row names, in the module of its family; what each field asks is
 said in `row.LayerType`. In-place deeds and gradients were seen in real Caffe, each layer against its twin with a top
@@ -7,10 +7,10 @@ of its own; memory is what each layer's Reshape and Forward_cpu touch.
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Dict, Tuple
 
 from ..schema import Message
-from . import arrange, learned, losses, pointwise, pooling, recurrent, sources, windows
+from . import arrange, learned, losses, norms, pointwise, pooling, recurrent, sources, windows
 from .answers import (
     BOTTOMS_OWN,
     COMPUTES,
@@ -30,7 +30,6 @@ from .answers import (
     READS_TOPS,
     REMEMBERING,
     SOME,
-    STATISTICS,
     STILL,
     THREE,
     TWO,
@@ -44,6 +43,7 @@ from .answers import (
     no_work,
     where_shapes_agree,
 )
+from .fork_table import FORK_TYPES, FORKS_WITHOUT_ROW
 from .row import (
     ABORTS,
     ANY,
@@ -53,6 +53,7 @@ from .row import (
     NEVER,
     NOT_SEEN,
     Arity,
+    ForkType,
     Gradient,
     Kind,
     Labels,
@@ -143,9 +144,9 @@ TYPES: Dict[str, LayerType] = {
 
     # Layers with parameters that are no windows.
     "BatchNorm": LayerType(
-        options="batch_norm_param", arity=ONE_TO_ONE, shapes=learned.batch_norm, weights=NO_WEIGHTS,
-        memory=keeps(learned.batch_norm_kept), in_place=FINE, gradient=READS_NOTHING, role=COMPUTES,
-        training=STATISTICS,
+        options="batch_norm_param", arity=ONE_TO_ONE, shapes=norms.batch_norm, weights=NO_WEIGHTS,
+        memory=keeps(norms.batch_norm_kept), in_place=FINE, gradient=READS_NOTHING, role=COMPUTES,
+        training=norms.BATCH_NORM,
     ),
     "Bias": LayerType(
         options="bias_param", arity=Arity(ONE_OR_TWO, ONE), shapes=learned.bias, weights=Weights(("filler",), no_work),
@@ -160,10 +161,6 @@ TYPES: Dict[str, LayerType] = {
         weights=Weights(WEIGHT_AND_BIAS, learned.inner_product_work),
         memory=OWN_TOPS, in_place=ELSE, gradient=READS_BOTTOMS,
         role=Role(Kind.OTHER, Scores.MAKES), training=STILL,
-    ),
-    "Normalize": LayerType(
-        options="norm_param", arity=ONE_TO_ONE, shapes=learned.normalize, weights=NO_WEIGHTS,
-        memory=OWN_TOPS, in_place=NOT_SEEN, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
     ),
     "PReLU": LayerType(
         options="prelu_param", arity=ONE_TO_ONE, shapes=learned.prelu, weights=Weights(("filler",), no_work),
@@ -216,7 +213,7 @@ TYPES: Dict[str, LayerType] = {
         options="dropout_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
         memory=keeps(pointwise.dropout_kept), in_place=FINE,
         gradient=Gradient(bottoms=False, tops=False, needs=Left.NOTHING, leaves=Left.SIGNS), role=PASSES_SCORES,
-        training=draws_in_train(True),
+        training=draws_in_train(True)._replace(draws_in_test=pointwise.dropout_draws_in_test),
     ),
     "ELU": LayerType(
         options="elu_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
@@ -272,7 +269,7 @@ TYPES: Dict[str, LayerType] = {
         options="eltwise_param", arity=Arity((2, ANY), ONE), shapes=pointwise.eltwise, weights=NO_WEIGHTS,
         memory=keeps(pointwise.eltwise_kept), in_place=pointwise.eltwise_in_place,
         gradient=Gradient(bottoms=pointwise.multiplies, tops=pointwise.eltwise_reads_tops, needs=Left.VALUES),
-        role=COMPUTES, training=STILL,
+        role=COMPUTES, training=draws_in_train(pointwise.eltwise_draws),
     ),
     "LRN": LayerType(
         options="lrn_param", arity=ONE_TO_ONE, shapes=pointwise.lrn, weights=NO_WEIGHTS,
@@ -318,7 +315,8 @@ TYPES: Dict[str, LayerType] = {
         options="flatten_param", arity=ONE_TO_ONE, shapes=arrange.flatten, weights=NO_WEIGHTS,
         memory=BOTTOMS_OWN, in_place=ABORTS, gradient=READS_NOTHING, role=PASSES_SCORES, training=STILL,
     ),
-    "Permute": LayerType(
+    "Permute": ForkType(
+        forks=("SSD", "RefineDet", "MobileNet-YOLO", "NVIDIA 0.17", "Intel", "kendryte-caffe"),
         options="permute_param", arity=ONE_TO_ONE, shapes=arrange.permute, weights=NO_WEIGHTS,
         memory=OWN_TOPS._replace(hands_on=arrange.keeps_order),
         in_place=arrange.permute_in_place, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
@@ -327,8 +325,9 @@ TYPES: Dict[str, LayerType] = {
         options="reshape_param", arity=ONE_TO_ONE, shapes=arrange.reshape, weights=NO_WEIGHTS,
         memory=BOTTOMS_OWN, in_place=ABORTS, gradient=READS_NOTHING, role=PASSES_SCORES, training=STILL,
     ),
-    "Reverse": LayerType(
-        options="reverse_param", arity=ONE_TO_ONE, shapes=arrange.reverse, weights=NO_WEIGHTS,
+    "Reverse": ForkType(
+        forks=("kendryte-caffe",), options="reverse_param", arity=ONE_TO_ONE, shapes=arrange.reverse,
+        weights=NO_WEIGHTS,
         memory=OWN_TOPS, in_place=ABORTS, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
     ),
     "Silence": LayerType(
@@ -427,7 +426,14 @@ WITHOUT_ROW: Dict[str, str] = {
 
 def of_type(name: str) -> LayerType:
     """Return the row of a type by its name, UNKNOWN for one that has none."""
-    return TYPES.get(name, UNKNOWN)
+    return TYPES[name] if name in TYPES else FORK_TYPES.get(name, UNKNOWN)
+
+
+def forks_with(name: str) -> Tuple[str, ...]:
+    """Return the forks that have a type which upstream lacks, as `schema.forks` names them; none for upstream's types
+    and for those that nobody knows."""
+    row = of_type(name)
+    return row.forks if isinstance(row, ForkType) else FORKS_WITHOUT_ROW.get(name, ())
 
 
 def options(layer: Message) -> Message:

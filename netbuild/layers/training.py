@@ -1,19 +1,22 @@
 """What training does to a layer: the one answer, for all that freezes, checks, caches or counts layers.
 
 Four things may happen to a layer while a net is trained. The solver *learns* its parameters. Its statistics *drift*:
-BatchNorm's follow the batches in each forward pass, whatever its learning rates say. It *draws*: chance decides what
-it computes. It *remembers*: what it computes depends on the batch before. A frozen layer does none of it.
+those of a BatchNorm follow the batches in each forward pass, whatever its learning rates say. It *draws*: chance
+decides what it computes. It *remembers*: what it computes depends on the batch before. A frozen layer does none of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
+from ..errors import GraphError
 from ..schema import TRAIN, Message
+from .fields import unclear
 from .inference import Layers
-from .lengths import Shape
-from .row import Training, answer
+from .lengths import Shape, UnfitError
+from .row import Statistics, Training, answer
+from .sources import crops
 from .table import UNKNOWN, of
 
 
@@ -65,7 +68,7 @@ def effects(layers: Layers, phase: int, params: Mapping[int, Optional[List[Shape
     parameter share its learning rate, and its drift.
     """
     rates = _shared_rates(layers)
-    drifting = {spec.name for _, layer in layers if drifts(layer, phase) for spec in layer.param} - {""}
+    drifting = {name for _, layer in layers if drifts(layer, phase) for name in _shared_statistics(layer)}
     found: Dict[int, Effect] = {}
     for index, layer in layers:
         shapes = params[index]
@@ -77,7 +80,7 @@ def effects(layers: Layers, phase: int, params: Mapping[int, Optional[List[Shape
             phase=phase_of(layer, phase),
             parameters=blobs,
             learns=learns(layer, blobs, rates),
-            drifts=stored is False or drifted,
+            drifts=drifts(layer, phase) or drifted,
             draws=draws(layer, phase),
             remembers=True if stored and drifted else remembers(layer),
             on_stored_statistics=stored,
@@ -99,13 +102,18 @@ def learns(layer: Message, blobs: Optional[int], rates: Mapping[str, float] = {}
     (BatchNormLayer::LayerSetUp). With lr_mult 0 a blob stays whatever its decay_mult says. `rates` are those of
     shared parameters, by name: a layer that shares one may leave its rate to another.
     """
-    if has_statistics(layer):
-        return False
-    if blobs is None and not layer.param:
-        return None
-    if _lacks_entries(layer, blobs):
+    if has_own_rates(layer):
         return True
-    return any(rates.get(spec.name, spec.lr_mult) != 0 for spec in layer.param[:blobs])
+    if blobs is None:
+        return any(rates.get(spec.name, spec.lr_mult) != 0 for spec in layer.param) if layer.param else None
+    return any(_learns_blob(layer, blob, rates) for blob in range(blobs) if blob not in statistics(layer))
+
+
+def _learns_blob(layer: Message, blob: int, rates: Mapping[str, float]) -> bool:
+    if blob >= len(layer.param):
+        return True
+    spec = layer.param[blob]
+    return bool(rates.get(spec.name, spec.lr_mult) != 0)
 
 
 def wants_backward(layer: Message, blobs: Optional[int]) -> bool:
@@ -115,18 +123,39 @@ def wants_backward(layer: Message, blobs: Optional[int]) -> bool:
     statistics never learn, and of a shared parameter whose rate another layer gives as 0. Where a BatchNorm has all
     its entries Caffe sets them to 0 itself (UpgradeNetBatchNorm).
     """
-    if _lacks_entries(layer, blobs):
+    if blobs is not None and len(layer.param) < blobs:
         return True
-    return not has_statistics(layer) and any(spec.lr_mult != 0 for spec in layer.param[:blobs])
+    return not has_statistics_alone(layer) and any(spec.lr_mult != 0 for spec in layer.param[:blobs])
 
 
-def _lacks_entries(layer: Message, blobs: Optional[int]) -> bool:
-    """Tell whether a parameter blob has no `param` entry of its own."""
-    return blobs is not None and len(layer.param) < blobs
+def normalises(layer: Message) -> bool:
+    """Tell whether the layer normalises by means and variances, stored ones or each batch's."""
+    return of(layer).training.statistics is not None
 
 
-def has_statistics(layer: Message) -> bool:
-    """Tell whether the layer's parameter blobs are statistics."""
+def statistics(layer: Message) -> Sequence[int]:
+    """Return which of the layer's parameter blobs are known to be statistics."""
+    facts = _statistics(layer)
+    return () if facts is None else facts.blobs(layer) or ()
+
+
+def moving_average_factor(layer: Message) -> Optional[int]:
+    """Return which parameter blob divides the layer's statistics; None where there is none, or none is known."""
+    facts = _statistics(layer)
+    return None if facts is None else facts.factor(layer)
+
+
+def has_statistics_alone(layer: Message) -> bool:
+    """Tell whether the layer's parameter blobs are statistics, as those of upstream's BatchNorm are."""
+    return moving_average_factor(layer) is not None and not has_own_rates(layer)
+
+
+def has_own_rates(layer: Message) -> bool:
+    """Tell whether the layer learns at a rate of its own, whatever its entries say."""
+    return answer(of(layer).training.own_rates, layer)
+
+
+def _statistics(layer: Message) -> Optional[Statistics]:
     return of(layer).training.statistics
 
 
@@ -136,21 +165,38 @@ def has_own_code(layer: Message) -> bool:
 
 
 def on_stored_statistics(layer: Message, phase: int) -> Optional[bool]:
-    """Tell whether the layer works on stored statistics and not on each batch's; None where it has no statistics.
-
-    `use_global_stats`, where it is written, wins over the phase (BatchNormLayer::LayerSetUp).
-    """
-    if not has_statistics(layer):
-        return None
-    options = layer.batch_norm_param
-    if options.HasField("use_global_stats"):
-        return bool(options.use_global_stats)
-    return phase_of(layer, phase) != TRAIN
+    """Tell whether the layer works on stored statistics and not on each batch's; None where it has no statistics."""
+    facts = _statistics(layer)
+    return None if facts is None else facts.stored(layer, phase_of(layer, phase) == TRAIN)
 
 
 def drifts(layer: Message, phase: int) -> bool:
-    """Tell whether forward passes change the layer's statistics: in every phase in which it works on each batch's."""
-    return on_stored_statistics(layer, phase) is False
+    """Tell whether forward passes may change the layer's statistics: in every phase in which it works on each batch's.
+
+    What normalises by each batch and stores nothing has none to change.
+    """
+    facts = _statistics(layer)
+    return facts is not None and facts.blobs(layer) != () and on_stored_statistics(layer, phase) is False
+
+
+def work_on_stored_statistics(layer: Message) -> None:
+    """Make a layer that normalises work on its stored statistics in training too; GraphError where nothing does."""
+    _change(layer, lambda facts: facts.store(layer))
+
+
+def work_on_each_batch(layer: Message) -> None:
+    """Make a layer that normalises work on each batch's statistics in training; GraphError where nothing does."""
+    _change(layer, lambda facts: facts.release(layer))
+
+
+def _change(layer: Message, edit: Callable[[Statistics], None]) -> None:
+    facts = _statistics(layer)
+    if facts is None:
+        return
+    try:
+        edit(facts)
+    except UnfitError as error:
+        raise GraphError(f"layer {layer.name!r} ({layer.type}): {error}") from None
 
 
 def draws(layer: Message, phase: int) -> Optional[bool]:
@@ -163,7 +209,7 @@ def draws(layer: Message, phase: int) -> Optional[bool]:
 
 def crops_at_random(layer: Message, phase: int) -> bool:
     """Tell whether a data layer cuts each image out where chance says; in TEST it takes the middle."""
-    return bool(layer.transform_param.crop_size) and phase_of(layer, phase) == TRAIN
+    return crops(layer.transform_param) and phase_of(layer, phase) == TRAIN
 
 
 def remembers(layer: Message) -> Optional[bool]:
@@ -176,9 +222,14 @@ def remembers(layer: Message) -> Optional[bool]:
 
 
 def _facts(layer: Message) -> Optional[Training]:
-    """Return what training does to the layer's type, None where that is not known here."""
+    """Return what training does to the layer's type, None where that is not known here, or not with its options."""
     row = of(layer)
-    return None if row is UNKNOWN or row.training.own_code else row.training
+    return None if row is UNKNOWN or row.training.own_code or unclear(layer) else row.training
+
+
+def _shared_statistics(layer: Message) -> List[str]:
+    """Return the names under which the layer shares its statistics."""
+    return [layer.param[blob].name for blob in statistics(layer) if blob < len(layer.param) and layer.param[blob].name]
 
 
 def _shared_rates(layers: Layers) -> Dict[str, float]:

@@ -22,6 +22,8 @@ from .lengths import (
 )
 from .row import ELSE, GRADIENT, Use
 
+_SIDES = "hw"
+
 
 class Window(NamedTuple):
     """A window, with one value for each spatial axis: the only form in which its options are read."""
@@ -45,7 +47,7 @@ class Window(NamedTuple):
 def _stated(param: Message, name: str) -> Tuple[List[int], List[int]]:
     """Return the values of an option as they are written: of `kernel_size`, and of `kernel_h` and `kernel_w`."""
     stem = name.partition("_")[0]
-    sides = [f"{stem}_{side}" for side in "hw"]
+    sides = [f"{stem}_{side}" for side in _SIDES]
     sided = sides[0] in param.DESCRIPTOR.fields_by_name and any(map(param.HasField, sides))
     return list(getattr(param, name)), [getattr(param, side) for side in sides] if sided else []
 
@@ -82,13 +84,32 @@ def pool_window(param: Message) -> Window:
     return Window(kernel, stride, _pool_sides(param, "pad", "pad", 0), (1, 1))
 
 
-def _slid_window(param: Message, axes: int) -> Window:
+def slid_window(param: Message, axes: int) -> Window:
     """Return the window of a convolution or Im2col."""
     kernel, stride = _per_axis(param, "kernel_size", 0, axes), _per_axis(param, "stride", 1, axes)
     require_positive("kernel_size", kernel)
     require_positive("stride", stride)
-    dilation = _per_axis(param, "dilation", 1, axes)
+    dilation = _dilation(param, axes)
     return Window(kernel, stride, _per_axis(param, "pad", 0, axes), dilation)
+
+
+def _dilation(param: Message, axes: int) -> List[int]:
+    """Return how far the values of a window lie apart: `dilation`, TSN's `dilation_h` and `dilation_w`, or DeepLab's
+    older `hole`, which means the same (conv_layer.cpp of each)."""
+    listed, sided = _stated(param, "dilation")
+    holes = [name for name in ("hole", "hole_h", "hole_w") if param.HasField(name)]
+    if not holes:
+        dilation = _per_axis(param, "dilation", 1, axes)
+        if sided:
+            require_positive("dilation_h and dilation_w", dilation)
+        return dilation
+    if listed or sided or len(holes) > 2 or (len(holes) == 2) == ("hole" in holes):
+        raise UnfitError("give dilation, or hole, or both hole_h and hole_w")
+    if axes != len(_SIDES):
+        raise UnfitError(f"hole is for images, of 2 spatial axes; there are {axes}")
+    values = [param.hole] * axes if holes == ["hole"] else [param.hole_h, param.hole_w]
+    require_positive("hole", values)
+    return values
 
 
 def _of_kernel(shape: Shape, param: Message) -> Shape:
@@ -106,7 +127,7 @@ def sides_text(lengths: Sequence[int]) -> str:
     return " x ".join(map(str, lengths))
 
 
-def _slid(lengths: Known, window: Window) -> List[Length]:
+def slid(lengths: Known, window: Window) -> List[Length]:
     """Return how often a window fits into each length."""
     return [
         _fits(length, extent, step, pad, window)
@@ -155,8 +176,8 @@ def _convolved(layer: Message, bottoms: List[Shape], *, backwards: bool) -> Shap
     if shape is None:
         return [None] * len(layer.top), [None, *biases]
     axis = canonical(shape, p.axis)
-    window = _slid_window(p, len(shape) - axis - 1)
-    size = (_unslid if backwards else _slid)(shape[axis + 1 :], window)
+    window = slid_window(p, len(shape) - axis - 1)
+    size = (_unslid if backwards else slid)(shape[axis + 1 :], window)
     channels = shape[axis]
     _require_groups(channels, p)
     outer, inner = (channels, p.num_output) if backwards else (p.num_output, channels)
@@ -203,7 +224,7 @@ def _columns(param: Message, image: Shape, slid: Shape) -> int:
     assert image is not None
     assert slid is not None
     axis = canonical(image, param.axis)
-    window = _slid_window(param, len(image) - axis - 1)
+    window = slid_window(param, len(image) - axis - 1)
     return 0 if window.is_plain else count((*window.kernel, image[axis], *slid[axis + 1 :]))
 
 
@@ -224,5 +245,5 @@ def im2col(layer: Message, bottoms: List[Shape]) -> Shapes:
     axes = len(shape) - axis - 1
     if axes < 1:
         raise UnfitError("a bottom with at least one spatial axis is needed")
-    window = _slid_window(p, axes)
-    return [(*shape[:axis], product([shape[axis], *window.kernel]), *_slid(shape[axis + 1 :], window))], []
+    window = slid_window(p, axes)
+    return [(*shape[:axis], product([shape[axis], *window.kernel]), *slid(shape[axis + 1 :], window))], []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from ..errors import GraphError
 from ..files import PathLike
 from ..schema import Message, schema
+from ..schema.programs import net_written
 from .net import read_net
 from .upgrade import is_current, upgraded
 
@@ -75,7 +76,7 @@ def _message(net: Any) -> Message:
     if not hasattr(type(net), "to_proto") or type(net).__name__ == "Top":
         raise GraphError(f"a net: {_FORMS}, found {type(net).__name__}")
     try:
-        return net.to_proto()
+        return net_written(net)
     except Exception as error:
         # NetSpec looks at a layer's arguments only now.
         raise GraphError(f"a NetSpec gave a layer an argument that it does not take: {error}") from error

@@ -88,7 +88,7 @@ def to_text(message: Message) -> str:
 
 
 def file_text(message: Message) -> str:
-    """Return a message as the prototxt of a file, whose first line says which Caffe it needs if upstream will not do."""
+    """Return a message as the prototxt of a file, whose first line says what Caffe it needs if upstream will not do."""
     sentence = needs(message).sentence
     return f"# {sentence}\n{to_text(message)}" if sentence else to_text(message)
 

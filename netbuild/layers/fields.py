@@ -1,0 +1,157 @@
+"""What the options do that forks add to upstream's messages: whether shapes, parameters and freezing depend on them.
+
+Each option of a fork is in one of two lists, or in none. `READ` has those that the rows go by. `HARMLESS` has those of
+which the fork's source says that shapes, parameters and what training does to a layer stay the same, with the reason.
+Of an option in neither list, and of one that no Caffe known here has, nobody has looked at what it does: a layer that
+gives one has shapes that are not known.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Iterator, List, Tuple
+
+from ..schema import Message
+from ..schema.forks import forks_of, upstream
+from ..schema.messages import CARRIED
+from .fork_table import FORK_TYPES
+from .table import TYPES, UNKNOWN, of
+
+READ: Dict[str, Tuple[str, ...]] = {
+    "BatchNormParameter": (
+        *("scale_bias", "scale_filler", "bias_filler", "filler", "bias_term", "use_weight_bias", "engine"),
+        "update_global_stats",
+    ),
+    "ConvolutionParameter": ("dilation_h", "dilation_w", "hole", "hole_h", "hole_w"),
+    "DataParameter": ("shuffle",),
+    "DropoutParameter": ("sample_weights_test",),
+    "ImageDataParameter": ("label_type",),
+    "LayerParameter": ("engine",),
+    "PoolingParameter": ("ceil_mode",),
+    "TransformationParameter": (
+        *("crop_h", "crop_w", "crop_height", "crop_width", "resize_param", "stride"),
+        *("upper_size", "upper_height", "upper_width"),
+        *("distort_param", "expand_param", "noise_param", "emit_constraint"),
+        *("multi_scale", "scale_ratios", "max_distort", "fix_crop", "more_fix_crop", "scale_factors"),
+        *("contrast_brightness_adjustment", "smooth_filtering", "apply_probability", "max_smooth"),
+        *("min_contrast", "max_contrast", "max_brightness_shift", "max_color_shift"),
+    ),
+}
+"""The forks' options that the rows go by, by message."""
+
+_SPEED = "how fast it is computed, not what"
+_NUMBERS = "other numbers of the same shape"
+_LOADING = "how fast and from where data comes, not which"
+_PRECISION = "the precision of values, and so their bytes, not their number"
+_LOSS = "the value of the loss"
+
+HARMLESS: Dict[str, Dict[str, str]] = {
+    "BatchNormParameter": {
+        "relu": "a ReLU at once with it",
+        "stats_batch_size": "how many items of a batch have statistics in common",
+    },
+    "ConvolutionParameter": {
+        "conv_algorithm": _SPEED,
+        "conv_algos_override": _SPEED,
+        "cudnn_convolution_algo_seeker": _SPEED,
+        "negative_slope": "of the ReLU at once with it",
+        "relu": "a ReLU at once with it",
+    },
+    "ConcatParameter": {"engine": _SPEED},
+    "DataParameter": {
+        **dict.fromkeys(("cache", "parser_threads", "precache", "threads", "disk_reader_threads"), _LOADING),
+        "verbose": "what is logged",
+    },
+    "DropoutParameter": {"engine": _SPEED, "random_seed": "which values are dropped; it drops them all the same"},
+    "ELUParameter": {"lambda": _NUMBERS},
+    "EltwiseParameter": {"engine": _SPEED},
+    "FillerParameter": {"diag_val": _NUMBERS, "scale": _NUMBERS},
+    "ImageDataParameter": {
+        **dict.fromkeys(("cache", "dataset_share_per_node", "precache", "threads"), _LOADING),
+        "ignore_label": "what stands where there is no label",
+    },
+    "InnerProductParameter": {
+        "engine": _SPEED,
+        "negative_slope": "of the ReLU at once with it",
+        "relu": "a ReLU at once with it",
+    },
+    "LayerParameter": {
+        **dict.fromkeys(("forward_type", "backward_type", "forward_math", "backward_math"), _PRECISION),
+        "cudnn_math_override": _SPEED,
+        "debug": "what is logged",
+        "mn_activation_param": "how several machines share the work",
+        "mn_grad_compress_param": "how gradients travel between machines",
+        "multinode": "how several machines share the work",
+        "quantization_param": _PRECISION,
+        "reshape_every_iter": "when shapes are looked at again, not which they are",
+    },
+    "LossParameter": dict.fromkeys(
+        ("class_weighting", "label_smoothing", "pre_fixed_normalizer", "weight_by_label_freqs"), _LOSS
+    ),
+    "PoolingParameter": {
+        "avg_include_pad": _NUMBERS,
+        "torch_pooling": "nothing in the fork's source reads it",
+    },
+    "ReLUParameter": {"fuse": _SPEED},
+    "ReductionParameter": {"k": "how many of the largest values a TOPK adds up"},
+    "TransformationParameter": {
+        **dict.fromkeys(("bgr2rgb", "cvt_bgr2rgb"), "the order of an image's colours"),
+        **dict.fromkeys(("debug_params", "display"), "what is shown"),
+        **dict.fromkeys(("interpolation_algo_down", "interpolation_algo_up", "flow", "is_flow"), _NUMBERS),
+        "random_seed": "which values are drawn; they are drawn all the same",
+        "use_gpu_transform": _SPEED,
+    },
+}
+"""The forks' options that change neither shapes nor parameters nor what training does to a layer, and why."""
+
+_READ_VALUES = {"EltwiseParameter.EltwiseOp": ("STOCHASTIC_SUM",), "ReductionParameter.ReductionOp": ("TOPK",)}
+"""The forks' values of upstream's enums that the rows go by, or that keep the shapes."""
+
+
+def unclear(layer: Message) -> List[str]:
+    """Return the options, such as 'pooling_param.kernel_size_3d', that a layer of a known type gives and of which it is
+    not known what they do to its shapes."""
+    return [] if of(layer) is UNKNOWN else sorted(set(_unclear(layer, "", of(layer).options)))
+
+
+def _unclear(message: Message, path: str, own: str) -> Iterator[str]:
+    kind = message.DESCRIPTOR.full_name.partition(".")[2]
+    of_upstream = kind in upstream().messages
+    for field, value in message.ListFields():
+        if field.name == CARRIED:
+            yield from (path + name for name in map(_carried_name, value) if name != own)
+        elif field.name == "blobs":
+            continue
+        elif of_upstream and forks_of(kind, field.name) and not _is_clear(kind, field.name, own):
+            yield path + field.name
+        elif field.message_type is not None:
+            for one in [value] if hasattr(value, "DESCRIPTOR") else value:
+                yield from _unclear(one, f"{path}{field.name}.", "")
+        elif isinstance(value, int) and field.enum_type is not None:
+            yield from _unclear_value(field, value, path)
+
+
+def _carried_name(text: str) -> str:
+    match = re.match(r"\s*(\w+)", text)
+    return match[1] if match else text
+
+
+def _is_clear(kind: str, name: str, own: str) -> bool:
+    """Tell whether it is known what an option does; those of other types nobody reads."""
+    if name in READ.get(kind, ()) or name in HARMLESS.get(kind, {}):
+        return True
+    return kind == "LayerParameter" and (name == own or name in _all_options())
+
+
+def _all_options() -> List[str]:
+    return [row.options for row in (*TYPES.values(), *FORK_TYPES.values())]
+
+
+def _unclear_value(field: Message, value: int, path: str) -> Iterator[str]:
+    enum = field.enum_type
+    kind = enum.full_name.partition(".")[2]
+    if enum.name == "Engine" or kind not in upstream().enums:
+        return
+    known = enum.values_by_number.get(value)
+    if known is not None and forks_of(kind, known.name) and known.name not in _READ_VALUES.get(kind, ()):
+        yield f"{path}{field.name}: {known.name}"
