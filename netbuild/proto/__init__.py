@@ -19,7 +19,7 @@ from .net import (
     without_fillers,
     write,
 )
-from .state import NetState
+from .state import NetState, with_layers
 
 __all__ = [
     "Net",
@@ -40,6 +40,7 @@ __all__ = [
     "read_net",
     "read_solver",
     "to_text",
+    "with_layers",
     "without_fillers",
     "write",
 ]
