@@ -37,6 +37,7 @@ $(VENV)/docs-installed: $(VENV)/installed
 	touch $@
 
 bench: install
+	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/nets.py
 	$(BIN)/python bench/fuse.py
 	$(BIN)/python bench/train.py
