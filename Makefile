@@ -42,6 +42,7 @@ dist: install
 	sh .ci/dist $(BIN)/python dist
 
 bench: install
+	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/nets.py
 	$(BIN)/python bench/fuse.py
 	$(BIN)/python bench/train.py
