@@ -56,8 +56,8 @@ def using_caffe(command: Optional[str]) -> Iterator[None]:
         command: The path of a Python that has Caffe, numpy and protobuf, as in a virtual environment; or a command line
             that runs one, as `docker run --rm -i -v /work:/work IMAGE python3`. None leaves the choice to netbuild.
 
-    Yields:
-        Nothing.
+    Returns:
+        A context, for `with`.
 
     Raises:
         CaffeError: When something is computed: there is no such Python, or it has no Caffe.
