@@ -24,6 +24,7 @@ VARIABLE = "NETBUILD_CAFFE"
 INSTALL = "netbuild doctor --install"
 CODE = Path(__file__).parent.parent
 """The folder of netbuild's own code, which a child process reads it from."""
+_HERE = "this process"
 _NAMED: ContextVar[Optional[str]] = ContextVar("caffe", default=None)
 
 
@@ -36,6 +37,15 @@ class Interpreter(NamedTuple):
     """Who chose it, in words: 'NETBUILD_CAFFE'."""
     is_this: bool = False
     """Whether it is the interpreter that runs now."""
+
+    @property
+    def reason(self) -> str:
+        """Why it is this one."""
+        if self.is_this and self.source == _HERE:
+            return "this Python has a Caffe"
+        if self.source == INSTALL:
+            return f"this Python has none, and {INSTALL} made one"
+        return f"{self.source} names it"
 
     @property
     def line(self) -> str:
@@ -107,7 +117,7 @@ def chosen() -> Interpreter:
 
 def this() -> Interpreter:
     """Return the interpreter that runs now."""
-    return Interpreter((sys.executable,), "this process", is_this=True)
+    return Interpreter((sys.executable,), _HERE, is_this=True)
 
 
 def lack_here() -> str:
