@@ -64,9 +64,10 @@ def install(on_step: OnStep = lambda _line: None) -> Installed:
 
 def _require_platform() -> None:
     machine = platform.machine().lower()
-    if sys.platform == "linux" and machine in ("x86_64", "amd64") and platform.libc_ver()[0] == "glibc":
+    fits = sys.platform == "linux" and machine in ("x86_64", "amd64")
+    if fits and platform.libc_ver()[0] == "glibc":
         return
-    here = f"{platform.system()} on {machine}" + (" without glibc" if sys.platform == "linux" else "")
+    here = f"{platform.system()} on {machine}" + (" without glibc" if fits else "")
     raise CaffeError(
         f"the Caffe wheel is for Linux on x86-64 (glibc), and this is {here}: name a Python that has your own Caffe in "
         f"{VARIABLE}, or a command line that runs one elsewhere ('docker run --rm -i -v FOLDER:FOLDER IMAGE python3')"

@@ -183,7 +183,7 @@ def refusal(interpreter: Interpreter, answer: str) -> CaffeError:
     if word == "netbuild":
         return _sentence(interpreter, f"it runs another version of netbuild ({answer}): let both have the same code")
     if word != "no":
-        return _sentence(interpreter, f"it printed {printable(answer)!r} where nothing but netbuild may print")
+        return _sentence(interpreter, f"it printed {answer!r} where nothing but netbuild may print")
     if kind == "python":
         return _sentence(interpreter, f"it is a Python {detail}; 3.8 or newer is needed, with a Caffe built for it")
     if kind == "code":
