@@ -65,7 +65,7 @@ INNER = {
     # The engine is named, not imported, by what starts its process.
     "verify": ["samples", "images", "branches", "child", "engines", "opencv"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "child"],
-    "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "child", "gate", "report"],
+    "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "child", "gate", "report", "install"],
     "features": ["split", "listing", "part", "child", "cluster", "store", "record", "make"],
     "show": ["words", "modules", "picture", "drawing", "findings", "report"],
     "train": [
