@@ -136,6 +136,16 @@ def test_a_solver_carries_too():
     assert "warm {\n  up: 3\n}\n" in proto.to_text(solver)
 
 
+def test_a_list_for_a_single_value_is_carried():
+    """Of a fork that takes several where upstream takes one."""
+    solver = _parse_text("device_id: [0, 1]\nbase_lr: 0.1", schema().SolverParameter(), "x", tell=False)
+    assert (list(carried(solver)), solver.HasField("device_id")) == (
+        [("SolverParameter", "device_id: [ 0 , 1 ]")],
+        False,
+    )
+    assert proto.parsed_solver(proto.to_text(solver)) == solver
+
+
 def test_old_layers_keep_what_they_carry():
     text = """
     layers { name: "a" type: FANCY_POOL bottom: "x" top: "y" knob: 3 }

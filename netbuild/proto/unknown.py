@@ -118,7 +118,10 @@ class _Reader:
     def _fits(self, field: Any) -> bool:
         """Tell whether the value that comes next has the form of the field's."""
         value, after = self._next(), self._tokens[min(self._at + 1, len(self._tokens) - 1)]
-        sample = after if value.text == "[" and value.kind == "mark" else value
+        listed = value.text == "[" and value.kind == "mark"
+        if listed and not is_repeated(field):
+            return False
+        sample = after if listed else value
         if sample.text == "]":
             return True
         if (field.message_type is not None) != (sample.kind == "mark"):
