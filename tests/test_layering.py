@@ -26,10 +26,10 @@ ROOMS = [
     *("show", "demo_folder", "demo"),
 ]
 INNER = {
-    "schema": ["definitions", "forks", "loaded", "pycaffe", "messages"],
+    "schema": ["definitions", "forks", "loaded", "pycaffe", "messages", "dialects"],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "ending", "child"],
-    "proto": ["lines", "unknown", "needs", "state", "upgrade", "net", "forms"],
+    "proto": ["lines", "unknown", "needs", "binary", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
         *("copier", "write", "digest", "compare", "figures"),
@@ -51,7 +51,8 @@ INNER = {
     ],
     "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
     "fuse": [
-        *("fit", "problem", "declared", "options", "decision", "plan", "entries", "definitions", "mismatch", "sharing"),
+        *("fit", "problem", "declared", "options", "decision", "plan", "entries", "writer", "definitions"),
+        *("mismatch", "sharing"),
         *("head", "planned", "sidecar", "origin", "provenance", "fuse", "convert", "inputs", "extract", "live"),
         "contents",
     ],
