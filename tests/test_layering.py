@@ -30,10 +30,13 @@ ROOMS = [
     ENTRY,
 ]
 INNER = {
-    "schema": ["layer_types", "definitions", "forks", "loaded", "pycaffe", "messages", "own_netspec", "programs"],
+    "schema": [
+        *("layer_types", "definitions", "forks", "loaded", "pycaffe", "messages", "dialects", "own_netspec"),
+        "programs",
+    ],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "plain", "ending", "interpreter", "child", "start"],
-    "proto": ["lines", "unknown", "needs", "state", "upgrade", "net", "forms"],
+    "proto": ["lines", "unknown", "needs", "binary", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
         *("copier", "write", "digest", "compare", "figures"),
@@ -57,7 +60,8 @@ INNER = {
     ],
     "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
     "fuse": [
-        *("fit", "problem", "declared", "options", "decision", "plan", "entries", "definitions", "mismatch", "sharing"),
+        *("fit", "problem", "declared", "options", "decision", "plan", "entries", "writer", "definitions"),
+        *("mismatch", "sharing"),
         *("head", "planned", "sidecar", "origin", "provenance", "fuse", "convert", "inputs", "extract", "live"),
         "contents",
     ],
