@@ -1,12 +1,13 @@
 # Every target works first in a fresh clone: each makes the environment it needs.
-.PHONY: install demo test test-upstream lint docs bench fuzz fuzz-nets fuzz-weights clean
-VENV := .venv
+# make TARGET PYTHON=/path/to/python3.13 works with that Python, in .venv-3.13.
+.PHONY: install demo test test-upstream lint docs dist bench fuzz fuzz-nets fuzz-weights clean
+VENV := .venv$(if $(PYTHON),-$(or $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),unknown))
 BIN := $(VENV)/bin
 
 install: $(VENV)/installed
 
 $(VENV)/installed: setup.cfg pyproject.toml .ci/venv
-	sh .ci/venv $(VENV) '.[caffe,dask,demo,draw,hdf5,opencv,plot,report,view,dev]'
+	PYTHON=$(PYTHON) sh .ci/venv $(VENV) '.[all,dev]'
 	touch $@
 
 demo: install
@@ -36,7 +37,12 @@ $(VENV)/docs-installed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
+# Wheel and sdist, in dist/, tried in clean environments outside of the repository; needs a network, as pip does.
+dist: install
+	sh .ci/dist $(BIN)/python dist
+
 bench: install
+	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/nets.py
 	$(BIN)/python bench/fuse.py
 	$(BIN)/python bench/train.py
@@ -60,4 +66,4 @@ $(VENV)/fuzz-installed: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) .upstream demo-out site build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .upstream demo-out site build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

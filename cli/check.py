@@ -20,7 +20,7 @@ from netbuild.soundness.data_fault import Severity
 
 from .complete import complete_net
 from .console import note, say, say_json
-from .options import json_option
+from .options import caffe_option, json_option
 
 Value = TypeVar("Value")
 
@@ -45,6 +45,7 @@ class _Report(NamedTuple):
 @click.argument("net", metavar="NET", shell_complete=complete_net)
 @click.option("--seams", "list_seams", is_flag=True, help="List the blobs where the net can be cut, with their shapes.")
 @json_option
+@caffe_option
 def command(net: str, list_seams: bool, as_json: bool) -> None:
     """List everything in NET, a prototxt or a builder, that Caffe would refuse or misread.
 

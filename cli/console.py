@@ -13,6 +13,7 @@ from typing import Any, Callable, List, Optional
 import click
 
 from netbuild.errors import printable
+from netbuild.extras import getting, have
 
 GOOD, ODD, BAD = "green", "yellow", "red"
 COMPLETING = "_NETBUILD_COMPLETE"
@@ -84,6 +85,13 @@ def note(text: Any) -> None:
     """Say on stderr what deserves a look."""
     if not is_quiet():
         say(f"note: {text}", colour=ODD, err=True)
+
+
+def can_draw(what: str) -> bool:
+    """Tell whether pictures can be drawn; where not, a note says why, before the work whose result they would show."""
+    if not have("matplotlib"):
+        note(f"no {what}: they need matplotlib: {getting('matplotlib')}")
+    return have("matplotlib")
 
 
 def wrote(path: Any) -> None:

@@ -9,6 +9,7 @@ import click
 
 from netbuild.data.images import FORMATS
 from netbuild.data.lists import Digits, total, write_images
+from netbuild.extras import require
 
 from .console import say
 from .options import Function
@@ -39,6 +40,7 @@ def mnist(folder: str, source: Optional[str], image_format: str) -> None:
     """Write MNIST: 50,000 images to train, 10,000 to validate, 10,000 to test."""
     from netbuild.data.mnist import load_mnist
 
+    require("images need", "PIL")
     splits = load_mnist(source, Path(folder) / "download", progress=byte_progress("downloading"))
     _write(splits, folder, image_format)
 

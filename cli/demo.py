@@ -8,7 +8,7 @@ from typing import Dict, Optional
 import click
 
 from .console import is_quiet, say
-from .options import output_folder_option, weights_option
+from .options import caffe_option, output_folder_option, weights_option
 
 
 @click.command("demo")
@@ -30,6 +30,7 @@ from .options import output_folder_option, weights_option
     help="Iterations for the head.  [default: digits 500, MNIST 1000]",
 )
 @click.option("--force", is_flag=True, help="Empty DIR first, if everything in it was made by an earlier demo.")
+@caffe_option
 def command(
     output: str,
     data: str,

@@ -15,7 +15,7 @@ from .builders import list_builders
 from .complete import complete_net
 from .console import note, say
 from .fusing import fusion, fusion_options
-from .options import dry_run_option, flag, output_folder_option
+from .options import caffe_option, dry_run_option, flag, output_folder_option
 from .values import keyed, pairs, side, single, size
 
 _LISTS = ("train_source", "test_source")
@@ -104,6 +104,7 @@ def _crop(text: str) -> int:
     help="Replace a solver.prototxt that was edited; else it is kept.",
 )
 @dry_run_option
+@caffe_option
 def command(
     net: str,
     output: str,

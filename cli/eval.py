@@ -9,9 +9,10 @@ import click
 
 from netbuild.errors import NetbuildError
 
-from .console import note, say, say_json, wrote
+from .console import can_draw, note, say, say_json, wrote
 from .options import (
     branch_option,
+    caffe_option,
     gpu_option,
     json_option,
     labels_option,
@@ -82,6 +83,7 @@ _PREPARING = ("mean", "scale", "mean_file", "crop", "resize")
 )
 @click.option("--force", is_flag=True, help="Overwrite an earlier evaluation in DIR.")
 @json_option
+@caffe_option
 def command(
     net: str,
     caffemodel: str,
@@ -108,6 +110,7 @@ def command(
     _require_known(by_prefix, branches)
     if output and not force:
         require_free(output)
+    picture = bool(output) and can_draw("pictures")
     with _Progress(1 + len(branches)) as shown:
         evaluation = score_nets(
             _scorer("", net, caffemodel, by_prefix),
@@ -119,7 +122,7 @@ def command(
             on_progress=shown.show,
         )
     # Written first, for whoever reads what is printed may go away.
-    written = _write(evaluation, output) if output else []
+    written = _write(evaluation, output, picture) if output else []
     if as_json:
         say_json({**_as_dict(evaluation), "written": list(map(str, written))})
         return
@@ -175,10 +178,12 @@ class _Progress:
         self._at = 0 if done == images else done
 
 
-def _write(evaluation: Evaluation, folder: str) -> List[Path]:
+def _write(evaluation: Evaluation, folder: str, draw: bool) -> List[Path]:
     from netbuild.evaluation.results import PICTURE, draw_confusion, write_tables
 
     written = write_tables(evaluation, folder)
+    if not draw:
+        return written
     picture = Path(folder) / PICTURE
     try:
         draw_confusion(evaluation, picture)

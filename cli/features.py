@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Dict, Optional, Sequence
 import click
 
 from .console import say, say_json, wrote
-from .options import dry_run_option, gpu_option, json_option, output_folder_option, workers_options
+from .options import caffe_option, dry_run_option, gpu_option, json_option, output_folder_option, workers_options
 from .progress import FeatureReporter
 from .words import by, mib
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 )
 @dry_run_option
 @json_option
+@caffe_option
 def command(
     net: str,
     weights: Sequence[str],

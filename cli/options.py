@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Mapping, TypeVar
+from typing import Any, Callable, Iterable, Mapping, Optional, TypeVar
 
 import click
 
+from netbuild.engine.interpreter import using_caffe
 from netbuild.errors import did_you_mean
 
 from .complete import complete_file, complete_net, complete_pair
@@ -128,6 +129,23 @@ classes_option = click.option(
     help="For a builder: the net that trains, with N classes.",
 )
 gpu_option = click.option("--gpu", type=int, metavar="N", help="Run Caffe on this GPU.  [default: on the CPU]")
+
+
+def caffe_option(function: Function) -> Function:
+    """--caffe COMMAND: which Python computes, for as long as the command runs."""
+
+    def name(ctx: click.Context, _param: click.Parameter, command: Optional[str]) -> None:
+        if command is not None:
+            ctx.with_resource(using_caffe(command))
+
+    return click.option(
+        "--caffe",
+        metavar="COMMAND",
+        expose_value=False,
+        callback=name,
+        help="Python whose Caffe computes: its path, or a command line that runs it.  [default: NETBUILD_CAFFE, or the "
+        "first that is found]",
+    )(function)
 
 
 def workers_options(function: Function) -> Function:

@@ -9,10 +9,11 @@ import click
 
 from netbuild.branches.source import split_seam
 from netbuild.errors import NetbuildError
+from netbuild.extras import require
 from netbuild.files import require_output
 
 from .console import say
-from .options import branch_option, gpu_option, labels_option, prefixes_option, weights_option
+from .options import branch_option, caffe_option, gpu_option, labels_option, prefixes_option, weights_option
 
 if TYPE_CHECKING:
     from netbuild.evaluation.score import Evaluation
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @labels_option("Evaluate this --branch alone too; the labels in LIST that its outputs stand for: odd=1,3,5,7,9.")
 @prefixes_option("Prefix of a branch, if neither the names nor the files show it")
 @gpu_option
+@caffe_option
 def command(
     folder: str,
     output: str,
@@ -53,6 +55,7 @@ def command(
     if labels and not (source and set(labels) <= set(branches)):
         raise click.UsageError("--labels PREFIX=L,L,... goes with --source, and with --branch for the same prefix")
     require_output(output, [])
+    require("reports need", "jinja2")
     found = gather_report(folder, prefixes)
     originals = _originals(found, branches, weights) if branches else {}
     comparisons = _compared(found, originals) if originals else []

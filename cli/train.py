@@ -11,8 +11,8 @@ import click
 
 from netbuild.errors import NetbuildError
 
-from .console import note, say, wrote
-from .options import gpu_option, output_folder_option, workers_options
+from .console import can_draw, note, say, wrote
+from .options import caffe_option, gpu_option, output_folder_option, workers_options
 from .progress import FeatureReporter, progress
 from .values import pairs
 from .words import aligned
@@ -59,6 +59,7 @@ _INTERRUPTED = 130
     help="Train even if this Caffe computes a layer wrong (netbuild doctor), or a frozen layer has no weights.",
 )
 @click.option("--plot/--no-plot", default=True, help="Draw the curves at the end.  [default: plot]")
+@caffe_option
 def command(
     solver: str,
     output: str,
@@ -85,6 +86,7 @@ def command(
     if where == "off" and (shuffle or head_only):
         raise click.UsageError("--shuffle and --head-only are for training on features, which --features off forbids")
     options["features"] = Features(where, execution=Execution(workers, scheduler), shuffle=shuffle, head_only=head_only)
+    plot = plot and can_draw("curves")
     interrupted = _train_grid(solver, output, grid, plot, options) if grid else _train(solver, output, plot, options)
     if interrupted:
         sys.exit(_INTERRUPTED)

@@ -12,7 +12,7 @@ from netbuild.errors import GraphError, WeightsError
 from netbuild.fuse.sidecar import sidecar
 
 from .console import BAD, GOOD, ODD, note, say, say_json
-from .options import branch_option, json_option, require_weights, shapes_option, weights_option
+from .options import branch_option, caffe_option, json_option, require_weights, shapes_option, weights_option
 from .words import by, whose
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Seed of random input.")
 @json_option
+@caffe_option
 def command(
     files: Sequence[str],
     branches: Dict[str, str],

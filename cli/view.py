@@ -7,6 +7,7 @@ import time
 import click
 
 from netbuild.errors import NetbuildError
+from netbuild.extras import optional
 from netbuild.files import existing_file
 
 from .console import say
@@ -27,10 +28,7 @@ def command(file: str, port: int, browser: bool) -> None:
     path = existing_file(file, "file")
     if path.suffix not in _SUFFIXES:
         raise NetbuildError(f"file {file!r}: Netron knows a Caffe file by its suffix, one of {', '.join(_SUFFIXES)}")
-    try:
-        import netron
-    except ImportError:
-        raise NetbuildError("viewing needs Netron: pip install 'netbuild[view]'") from None
+    netron = optional("netron", "viewing needs")
     try:
         host, number = netron.start(str(path), address=("127.0.0.1", port or 0), browse=browser)
     except OSError as error:

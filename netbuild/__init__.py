@@ -70,6 +70,7 @@ _CONTENTS: Dict[str, str] = {
     "make_features": "features.make",
     "Execution": "features.make",
     "diagnose": "doctor.report",
+    "using_caffe": "engine.interpreter",
     # a fusion on one page, and an example
     "gather_report": "show.findings",
     "write_report": "show.report",

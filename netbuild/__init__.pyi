@@ -29,6 +29,7 @@ from .demo import run_demo as run_demo
 from .doctor.report import diagnose as diagnose
 from .emit.files import emit_files as emit_files
 from .emit.source import DataSource as DataSource
+from .engine.interpreter import using_caffe as using_caffe
 from .errors import CaffeError as CaffeError
 from .errors import GraphError as GraphError
 from .errors import NetbuildError as NetbuildError

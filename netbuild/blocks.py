@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .engine.caffe import caffe
-from .schema import TEST
+from .schema import TEST, netspec
 
 Top = Any
 """A pycaffe Top: one output blob of a layer in a NetSpec."""
@@ -116,7 +115,7 @@ def conv(
     if not bias:
         options["bias_term"] = False
     specs = param_specs(2 if bias else 1, frozen=frozen, lr_mult=lr_mult, decay_mult=decay_mult)
-    net[name] = caffe().layers.Convolution(bottom, **options, **specs)
+    net[name] = netspec().layers.Convolution(bottom, **options, **specs)
     return net[name]
 
 
@@ -189,7 +188,7 @@ def batch_norm_scale(
         >>> [layer.type for layer in net.to_proto().layer]
         ['Input', 'Convolution', 'BatchNorm', 'Scale']
     """
-    layers = caffe().layers
+    layers = netspec().layers
     if global_stats or frozen:
         options["use_global_stats"] = True
     specs = param_specs(3, frozen=frozen or len(scale_decay) > 0)
@@ -218,7 +217,7 @@ def relu(net: Any, name: str, bottom: Top) -> Top:
         >>> top = blocks.fc(net, "fc1", net.data, 16)
         >>> top = blocks.relu(net, "relu1", top)
     """
-    net[name] = caffe().layers.ReLU(bottom, in_place=True)
+    net[name] = netspec().layers.ReLU(bottom, in_place=True)
     return net[name]
 
 
@@ -242,8 +241,8 @@ def pool(net: Any, name: str, bottom: Top, kind: str, **geometry: Any) -> Top:
         >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.pool(net, "pool1", net.data, "MAX", kernel_size=2, stride=2)
     """
-    kinds = caffe().params.Pooling
-    net[name] = caffe().layers.Pooling(bottom, pool=getattr(kinds, kind), **geometry)
+    kinds = netspec().params.Pooling
+    net[name] = netspec().layers.Pooling(bottom, pool=getattr(kinds, kind), **geometry)
     return net[name]
 
 
@@ -265,7 +264,7 @@ def lrn(net: Any, name: str, bottom: Top) -> Top:
         >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.lrn(net, "norm1", net.data)
     """
-    net[name] = caffe().layers.LRN(bottom, local_size=5, alpha=0.0001, beta=0.75)
+    net[name] = netspec().layers.LRN(bottom, local_size=5, alpha=0.0001, beta=0.75)
     return net[name]
 
 
@@ -293,7 +292,7 @@ def dropout(net: Any, name: str, bottom: Top, ratio: float, *, frozen: bool, in_
         True
     """
     phase = {"phase": TEST} if frozen else {}
-    net[name] = caffe().layers.Dropout(bottom, in_place=in_place, dropout_ratio=ratio, **phase)
+    net[name] = netspec().layers.Dropout(bottom, in_place=in_place, dropout_ratio=ratio, **phase)
     return net[name]
 
 
@@ -315,7 +314,7 @@ def concat(net: Any, name: str, bottoms: Sequence[Top]) -> Top:
         >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.concat(net, "twice", [net.data, net.data])
     """
-    net[name] = caffe().layers.Concat(*bottoms)
+    net[name] = netspec().layers.Concat(*bottoms)
     return net[name]
 
 
@@ -337,7 +336,7 @@ def add(net: Any, name: str, bottoms: Sequence[Top]) -> Top:
         >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.add(net, "doubled", [net.data, net.data])
     """
-    net[name] = caffe().layers.Eltwise(*bottoms)
+    net[name] = netspec().layers.Eltwise(*bottoms)
     return net[name]
 
 
@@ -379,5 +378,5 @@ def fc(
     """
     options = options or fillers(XAVIER, 0, frozen=frozen)
     specs = param_specs(2, frozen=frozen, lr_mult=lr_mult, decay_mult=decay_mult)
-    net[name] = caffe().layers.InnerProduct(bottom, num_output=num_output, **options, **specs)
+    net[name] = netspec().layers.InnerProduct(bottom, num_output=num_output, **options, **specs)
     return net[name]

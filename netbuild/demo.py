@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -17,6 +16,7 @@ from .emit.source import DataSource
 from .errors import NetbuildError
 from .evaluation.score import score_nets
 from .evaluation.scorer import Scorer
+from .extras import getting, have, require
 from .files import PathLike
 from .fuse.fuse import fuse_weights
 from .fusion import Fusion
@@ -32,6 +32,8 @@ BRANCHES = {"odd": (1, 3, 5, 7, 9), "even": (0, 2, 4, 6, 8)}
 """The digits that each branch tells apart."""
 ITERATIONS = {"digits": (600, 500), "mnist": (2000, 1000)}
 """For each branch and for the head: the bundled digits are few, and soon learnt."""
+NEEDS = ("PIL", "h5py", "jinja2", "matplotlib")
+"""The modules for images, features, the page and its curves; the bundled digits come with scikit-learn."""
 TESTS = 5
 """How often a training is tested on its way."""
 
@@ -83,7 +85,7 @@ def run_demo(
         The `scores` of all three nets, the `files`, and the page that tells all of it (`report`).
 
     Raises:
-        NetbuildError: The folder is not empty, or there is no MNIST at `data`.
+        NetbuildError: The folder is not empty, there is no MNIST at `data`, or a step needs a package that is missing.
 
     Examples:
         >>> from netbuild import run_demo
@@ -92,6 +94,7 @@ def run_demo(
         (['odd', 'even', 'fused'], 'report.html')
     """
     trained = _checked(weights)
+    require("the demo needs", *NEEDS, *(["sklearn"] if data == "digits" else []))
     splits = load_digits() if data == "digits" else load_mnist(data)
     root = emptied(Path(folder), force, [*trained.values(), Path(data)])
     usual = ITERATIONS["digits" if data == "digits" else "mnist"]
@@ -183,8 +186,8 @@ class _Demo:
 
 def _second_engine(net: Path, weights: Path) -> str:
     """Return what OpenCV says of the fused net; where it is not installed, that it was not asked."""
-    if find_spec("cv2") is None:
-        return "OpenCV is not here to run the fused net as well: pip install 'netbuild[opencv]'"
+    if not have("cv2"):
+        return f"OpenCV is not here to run the fused net as well: {getting('cv2')}"
     last = compare_engines(net, weights)[-1]
     if not last.equal:
         raise NetbuildError(f"OpenCV's {last.blob} differs from Caffe's by {last.largest_difference:g}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any, Tuple
 
-from .errors import NetbuildError, printable
+from .errors import printable
+from .extras import optional
 from .files import PathLike, replacing
 
 
@@ -14,13 +15,9 @@ def new_figure(what: str, size: Tuple[float, float]) -> Any:
 
     Raises NetbuildError where matplotlib is missing; `what` says in it what cannot be drawn ('curves').
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise NetbuildError(f"{what} need matplotlib: pip install 'netbuild[plot]'") from None
-    figure = Figure(figsize=size, constrained_layout=True)
-    FigureCanvasAgg(figure)
+    agg = optional("matplotlib.backends.backend_agg", f"{what} need")
+    figure = optional("matplotlib.figure", f"{what} need").Figure(figsize=size, constrained_layout=True)
+    agg.FigureCanvasAgg(figure)
     return figure
 
 

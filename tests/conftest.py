@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib.util
 import os
 import shutil
 import signal
@@ -40,7 +41,13 @@ def _signals_are_heeded():
 
 @pytest.fixture(scope="session")
 def caffe():
-    """Real pycaffe, in this process: only for nets that cannot make it abort."""
+    """Real pycaffe, in this process: only for nets that cannot make it abort.
+
+    Skips where this Python has none at all, as a new one; one that is there and does not work is an error. A test that
+    needs pycaffe in a process of its own asks with `@pytest.mark.usefixtures("caffe")`.
+    """
+    if importlib.util.find_spec("caffe") is None:
+        pytest.skip(f"Python {sys.version_info[0]}.{sys.version_info[1]} has no Caffe in it")
     return open_caffe()
 
 

@@ -16,6 +16,7 @@ def python(code, path=()):
     )
 
 
+@pytest.mark.usefixtures("caffe")
 @pytest.mark.parametrize(
     "code",
     [

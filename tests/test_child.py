@@ -59,6 +59,21 @@ def test_the_last_line_is_told_where_there_is_no_fatal_one():
         list(run("jobs:complain"))
 
 
+def test_events_that_break_off_are_told_though_the_child_ends_well():
+    for job in ("silent", "talkative"):
+        events = run(f"jobs:{job}")
+        assert next(events) == 1
+        with pytest.raises(CaffeError, match="what it sent breaks off, or something else was printed in between"):
+            list(events)
+    with pytest.raises(CaffeError, match="breaks off"):
+        list(run("jobs:forked", work="silent"))
+
+
+def test_what_cannot_be_sent_is_told():
+    with pytest.raises(CaffeError, match="ended early: TypeError: a builtins.object cannot be sent"):
+        list(run("jobs:secretive"))
+
+
 def test_ctrl_c_reaches_the_child_and_not_us():
     before = signal.getsignal(signal.SIGINT)  # a shell's background job ignores it
     events = run("jobs:until_interrupted")

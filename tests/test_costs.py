@@ -142,7 +142,7 @@ SOLVER = (
 
 
 @pytest.fixture(params=NETS)
-def a_net(request, tmp_path):
+def a_net(request, tmp_path, caffe):
     builder, batch, size, parts = NETS[request.param]
     message = trainable(builder, batch, size, **parts)
     proto.write(tmp_path / "net.prototxt", message)

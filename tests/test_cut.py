@@ -19,6 +19,16 @@ def test_a_cut_keeps_what_the_seam_depends_on_and_its_in_place_layers():
     assert names(cut(net(small()), ["conv1"])) == ["data", "conv1", "bn1", "scale1", "relu1"]
 
 
+def test_a_cut_keeps_what_the_net_says_of_itself():
+    said = net('name: "n" force_backward: true default_forward_type: FLOAT16 mem_param { exclude_blob: "c" }')
+    said.netbuild_carried.append("knob: 3")
+    found = cut(
+        type(said).FromString(said.SerializeToString() + net(data() + conv("c", "data")).SerializeToString()), ["c"]
+    )
+    found.ClearField("layer")
+    assert found == said
+
+
 def test_a_cut_goes_by_layer_not_by_name():
     """`x` is made, read, and worked on in place after that: the reader needs only the first two."""
     text = data() + conv("x", "data") + conv("y", "x") + relu("late", "y") + conv("z", "y") + conv("aside", "data")

@@ -5,9 +5,9 @@ from counting import lines_run
 
 from netbuild import Branch, BranchSpec, DataSource, Fusion, Join, blocks, emit_files
 from netbuild.branches.branch import Input
-from netbuild.engine.caffe import caffe
 from netbuild.graph import view as views_of_nets
 from netbuild.names import qualify
+from netbuild.schema import netspec
 
 IMAGES = Input((3, 6, 6))
 LEARNS = {"frozen": False, "lr": 0.1}
@@ -56,7 +56,7 @@ FUSIONS = {
 
 
 def pixels(net, bottom, prefix="", *, frozen=False):
-    net[qualify(prefix, "same")] = caffe().layers.Power(bottom)
+    net[qualify(prefix, "same")] = netspec().layers.Power(bottom)
     return Branch(prefix, "same", net[qualify(prefix, "same")], 3, input=IMAGES)
 
 

@@ -12,7 +12,7 @@ from nets import conv, data, layer, small
 from netbuild import DataSource, Fusion, compare_engines, emit_files, proto
 from netbuild.branches.source import alone
 from netbuild.branches.table import find_builder
-from netbuild.errors import CaffeError, WeightsError
+from netbuild.errors import CaffeError, NetbuildError, WeightsError
 from netbuild.verify.engines import _agreement
 from netbuild.verify.opencv import outputs
 
@@ -102,8 +102,10 @@ def test_input_that_is_no_use(caffe, tmp_path, monkeypatch):
     assert "no --branch or --weights" in run("verify", weights, "--engine", "opencv", code=2)
     assert "--tolerance goes with" in run("verify", path, weights, "--tolerance", "1", code=2)
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(CaffeError, match=r"pip install 'netbuild\[opencv\]'"):
+    with pytest.raises(CaffeError, match=r"pip install 'opencv-python-headless<"):
         next(outputs("", "", {}, {}, {}))
+    with pytest.raises(NetbuildError, match=r"second engine needs cv2: pip install 'opencv-python-headless<"):
+        compare_engines(path, weights)
 
 
 def test_emitted_deploy_nets_are_read(tmp_path, caffe):

@@ -160,7 +160,7 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="module")
-def measuring(tmp_path_factory):
+def measuring(tmp_path_factory, caffe):
     """A process in which no other test has been: it measures each net in a fork of its own."""
     if not os.access("/proc/self/clear_refs", os.W_OK):
         pytest.skip("this system does not tell a process's peak memory anew (/proc/self/clear_refs)")

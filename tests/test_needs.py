@@ -3,13 +3,13 @@
 import pytest
 from click.testing import CliRunner
 from google.protobuf import text_format
+from netbuild_cli.main import main
 
 from netbuild import proto
 from netbuild.engine.child import run
 from netbuild.errors import CaffeError
 from netbuild.proto.needs import needs
 from netbuild.schema import schema
-from netbuild_cli.main import main
 
 POOL = """layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 20 dim: 20 } } }
 layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { kernel_size: 3 stride: 2 OPTION } }"""
@@ -51,7 +51,7 @@ def test_a_file_says_it_first(tmp_path):
     path = tmp_path / "net.prototxt"
     net = proto.parsed(POOL.replace("OPTION", "ceil_mode: false"))
     proto.write(path, net)
-    first, _, rest = path.read_text().partition("\n")
+    first = path.read_text().partition("\n")[0]
     assert first == "# needs the Caffe of BVLC/caffe with pull request 3057, for PoolingParameter.ceil_mode"
     assert text_format.Parse(path.read_text(), schema().NetParameter()) == net
     proto.write(path, proto.parsed(POOL.replace("OPTION", "")))

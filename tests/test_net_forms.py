@@ -34,9 +34,9 @@ from netbuild import (
     train_solver,
     verify_branches,
 )
-from netbuild.engine.caffe import caffe as open_caffe
 from netbuild.errors import GraphError, NetbuildError
-from netbuild.schema import schema
+from netbuild.proto.unknown import carried
+from netbuild.schema import netspec, schema
 
 
 def test_a_message_that_is_current_is_itself():
@@ -96,10 +96,10 @@ def test_a_message_of_another_schema_is_taken():
     assert ours == net(small())
 
 
-def test_what_only_the_other_schema_knows_is_refused():
+def test_what_only_the_other_schema_knows_is_carried():
     theirs = text_format.Parse('layer { name: "x" type: "ROI" roi: "y" }', other_schema("roi")())
-    with pytest.raises(GraphError, match="what this Caffe's schema does not know: .*roi"):
-        proto.net_of(theirs)
+    (layer,) = proto.net_of(theirs).layer
+    assert (layer.name, list(carried(layer))) == ("x", [("LayerParameter", 'roi: "y"')])
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_only_the_other_schema_knows_is_refused():
         (3, "int"),
         (None, "NoneType"),
         (lenet, "function"),
-        (open_caffe().layers.Input(), "Top"),
+        (netspec().layers.Input(), "Top"),
         (schema().SolverParameter(), "a SolverParameter"),
         (small(), "the text of a prototxt"),
         (small() * 50, "the text of a prototxt"),
@@ -117,6 +117,11 @@ def test_what_only_the_other_schema_knows_is_refused():
 def test_anything_else_is_refused_in_words(what, found):
     with pytest.raises(GraphError, match=f"a NetParameter or a NetSpec, found {found}"):
         proto.net_of(what)
+
+
+def test_a_top_of_a_netspec_is_no_net(caffe):
+    with pytest.raises(GraphError, match="a NetParameter or a NetSpec, found Top"):
+        proto.net_of(caffe.layers.Input())
 
 
 def test_a_netspec_with_a_wrong_argument_is_refused_in_words(caffe):

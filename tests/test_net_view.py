@@ -24,7 +24,7 @@ STAGED = "".join(
 )
 
 
-@pytest.mark.parametrize("level, stages", itertools.product([0, 1, 2], [[], ["deep"], ["flat"], ["deep", "flat"]]))
+@pytest.mark.parametrize("level, stages", [*itertools.product([0, 1, 2], [[], ["deep"], ["flat"], ["deep", "flat"]])])
 def test_a_view_has_the_layers_and_shapes_that_caffe_builds_in_its_state(caffe, tmp_path, level, stages):
     (tmp_path / "net.prototxt").write_text(STAGED)
     built = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST, level=level, stages=stages)

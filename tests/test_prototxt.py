@@ -23,9 +23,8 @@ from netbuild.branches.branch import Cut, Input
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.branches.written import add_layers
-from netbuild.engine.caffe import caffe
-from netbuild.errors import GraphError
-from netbuild.schema import TEST
+from netbuild.errors import GraphError, NetbuildWarning
+from netbuild.schema import TEST, netspec
 from netbuild.verify.branches import Original, verify_branches
 
 
@@ -39,8 +38,8 @@ def names(message):
 
 
 def branch_of(builder, prefix="a", **options):
-    spec = caffe().NetSpec()
-    spec.data = caffe().layers.Input()
+    spec = netspec().NetSpec()
+    spec.data = netspec().layers.Input()
     branch = builder(spec, spec.data, prefix, **options)
     return spec.to_proto(), branch
 
@@ -112,6 +111,12 @@ def test_a_train_val_net_gives_the_same_branch_and_tells_its_preparation(tmp_pat
     whole = Cut(resize=(6, 6))
     expected = Input((3, 6, 6), (104, 117, 123), 0.5, resize=True, layer="images", test=whole, train=whole)
     assert branch.input == expected
+
+
+def test_what_a_forks_net_says_of_itself_is_told_to_stay_out(tmp_path):
+    path = written(tmp_path / "n.prototxt", "default_forward_type: FLOAT16 force_backward: true\n" + small())
+    with pytest.warns(NetbuildWarning, match="stays out: default_forward_type; where it is wanted"):
+        prototxt(path)
 
 
 def test_files_of_two_phases_must_agree_up_to_the_seam(tmp_path):
@@ -256,7 +261,7 @@ def test_every_kind_of_net_is_a_branch_that_computes_the_same(caffe, tmp_path, k
 
 @given(nets(inputs=2))
 def test_writing_a_net_into_a_netspec_gives_it_back(message):
-    spec = caffe().NetSpec()
+    spec = netspec().NetSpec()
     add_layers(spec, message.layer, {})
     assert type(message)(layer=spec.to_proto().layer) == message
 
@@ -265,7 +270,7 @@ def test_both_phases_of_a_net_go_through_a_netspec(recipe):
     message = proto.read_net(recipe / "lenet_fusion_train_val.prototxt")
     message.layer[2].convolution_param.SetInParent()
     message.layer.add(name="silence", type="Silence", bottom=["label"])
-    spec = caffe().NetSpec()
+    spec = netspec().NetSpec()
     add_layers(spec, message.layer, {})
     assert type(message)(name=message.name, layer=spec.to_proto().layer) == message
 

@@ -114,6 +114,9 @@ CURRENT = (
     "text",
     [
         *(V0_NET, V1_NET, CURRENT),
+        # Inputs without shapes are those of an old weight file, and dropped.
+        'input: "data" layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }'
+        + 'layer { name: "s" type: "Silence" bottom: "data" }',
         SHAPES + v1("f", "FLATTEN", "b", "f") + v1("e", "EUCLIDEAN_LOSS", "a f", "e"),
         SHAPES + 'layer { name: "s" type: "Silence" bottom: "a" bottom: "b" }',
         # A V1 layer beside V0 ones, padding before a pooling, and one padding for two readers.
@@ -123,7 +126,7 @@ CURRENT = (
         INPUT + v0("p", "padding", "data", "p", "pad: 1") + v0("c", "conv", "p", "c", "num_output: 4 kernelsize: 3")
         + v0("r", "tanh", "c", "p") + v0("d", "conv", "p", "d", "num_output: 2 kernelsize: 3"),
     ],
-    ids=["V0", "V1", "current", "shapes V1", "shapes", "padding", "padding again"],
+    ids=["V0", "V1", "current", "no shapes", "shapes V1", "shapes", "padding", "padding again"],
 )  # fmt: skip
 def test_the_upgrade_is_caffes_own(caffe, tmp_path, text, phase):
     require_as_caffe(caffe, tmp_path, text, phase)
@@ -179,6 +182,17 @@ def test_a_field_that_means_nothing_is_left_out_with_a_note(tmp_path):
     assert found.layer[1].type == "ReLU"
 
 
+def test_a_forks_field_without_a_place_in_the_current_format_is_carried(tmp_path):
+    """DeepLab's Caffe has `strict_dim` in its old layers only."""
+    with pytest.warns(NetbuildWarning, match="field 'strict_dim' of its old layers has no place") as told:
+        found = upgraded(
+            tmp_path, INPUT + "".join(v1(name, "RELU", "data", name, "strict_dim: false") for name in "rs")
+        )
+    assert len(told) == 1
+    assert [layer.type for layer in found.layer] == ["Input", "ReLU", "ReLU"]
+    assert proto.to_text(found).count("\n  strict_dim: false\n") == 2
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -190,6 +204,7 @@ def test_a_field_that_means_nothing_is_left_out_with_a_note(tmp_path):
         ),
         (INPUT + v0("p", "padding", "data data", "p"), "padding layer 'p': needs one bottom and one top"),
         ('input: "data" input: "more" input_shape { dim: 1 }', "2 inputs but 1 input shapes"),
+        ('input: "data" layer { name: "r" type: "ReLU" bottom: "data" top: "r" }', "1 inputs but 0 input shapes"),
     ],
 )
 def test_what_cannot_be_upgraded_is_told(tmp_path, text, sentence):

@@ -61,4 +61,4 @@ def test_a_port_that_is_taken(prototxt):
 
 def test_without_netron(prototxt, monkeypatch):
     monkeypatch.setitem(sys.modules, "netron", None)
-    assert "pip install 'netbuild[view]'" in invoke("view", "net.prototxt", code=1).output
+    assert "viewing needs netron: pip install netron" in invoke("view", "net.prototxt", code=1).output

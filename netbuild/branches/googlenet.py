@@ -11,9 +11,8 @@ from functools import partial
 from typing import Any, Dict, NamedTuple
 
 from .. import blocks
-from ..engine.caffe import caffe
 from ..names import qualify
-from ..schema import TEST
+from ..schema import TEST, netspec
 from .branch import Branch, Input
 
 IMAGENET = Input(shape=(3, 224, 224), mean=(104, 117, 123), resize=True)
@@ -133,7 +132,7 @@ def _head(prefix: str, top: blocks.Top, net: Any, classes: int) -> blocks.Top:
 
 def _auxiliary(outputs: Dict[str, blocks.Top], net: Any, classes: int, label: blocks.Top) -> None:
     """Add the published net's two auxiliary classifiers, each with a loss of weight 0.3 and two accuracies in TEST."""
-    layers = caffe().layers
+    layers = netspec().layers
     filled = blocks.fillers(blocks.XAVIER, 0.2, frozen=False)
     for name, module in _AUXILIARY.items():
         top = blocks.pool(net, f"{name}/ave_pool", outputs[module], "AVE", kernel_size=5, stride=3)

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .. import blocks
-from ..engine.caffe import caffe
 from ..names import qualify
+from ..schema import netspec
 from .branch import Branch, Input
 
 IMAGENET = Input(shape=(3, 224, 224), mean=(103.94, 116.78, 123.68), scale=0.017, resize=True)
@@ -162,7 +162,7 @@ class _Unit:
     def depthwise(self, name: str, relu: str, bottom: Any, channels: int, stride: int) -> Any:
         """Add a 3x3 convolution of each channel by itself."""
         # As published: cuDNN runs out of memory on so many groups.
-        engine = caffe().params.Convolution.CAFFE
+        engine = netspec().params.Convolution.CAFFE
         return self.conv(
             name, relu, bottom, channels, pad=1, kernel_size=3, group=channels, stride=stride, engine=engine
         )

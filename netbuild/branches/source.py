@@ -6,13 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, List, Tuple
 
-from ..engine.caffe import caffe
 from ..errors import GraphError
 from ..graph.cut import cut
 from ..graph.rename import renamed
 from ..layers import infer
 from ..names import qualify
-from ..schema import TEST, Message
+from ..schema import TEST, Message, netspec
 from .branch import Branch, Builder
 from .prototxt import prototxt
 from .table import find_builder
@@ -65,8 +64,8 @@ def prototxts(name: str) -> List[str]:
 
 def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:
     """Return a builder's net up to its seam, fed by an Input `data` of the shape that its source declares, if any."""
-    net = caffe().NetSpec()
-    net.data = caffe().layers.Input()
+    net = netspec().NetSpec()
+    net.data = netspec().layers.Input()
     branch = builder(net, net.data, "", frozen=frozen)
     message = net.to_proto()
     if branch.input is not None and branch.input.shape is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any, Dict, List, Mapping, Sequence
 
-from ..engine.caffe import caffe
-from ..proto import copied
-from ..schema import Message
+from ..errors import GraphError
+from ..proto import copied, to_text
+from ..schema import Message, netspec
+from ..schema.programs import Collected, has_our_classes
 
 Top = Any
 
@@ -87,11 +88,25 @@ class _Given:
     def __init__(self, layer: Message, inputs: List[Top]) -> None:
         self.layer, self.inputs = copied(layer), inputs
         self.type_name = layer.type
-        self.tops = tuple(caffe().net_spec.Top(self, n) for n in range(len(layer.top)))
+        self.tops = tuple(netspec().Top(self, n) for n in range(len(layer.top)))
 
     def _to_proto(self, layers: Dict[Any, Message], names: Dict[Any, str], autonames: Dict[str, int]) -> None:
         if self in layers:
             return
         for top in self.inputs:
             top._to_proto(layers, names, autonames)
-        layers[self] = self.layer
+        ours = has_our_classes() or isinstance(layers, Collected)
+        layers[self] = self.layer if ours else _theirs(self.layer)
+
+
+def _theirs(layer: Message) -> Message:
+    """Return a layer as a message of the Caffe that the caller imported, whose NetSpec is asked for its net."""
+    from google.protobuf import text_format
+
+    try:
+        return text_format.Parse(to_text(layer), netspec().caffe_pb2.LayerParameter())
+    except text_format.ParseError as error:
+        raise GraphError(
+            f"layer {layer.name!r}: the Caffe that was imported does not know all of it ({error}); import netbuild "
+            "before caffe, or give the NetSpec to a function of netbuild"
+        ) from None

@@ -9,7 +9,7 @@ from typing import Any, Dict
 
 import numpy as np
 
-from ..errors import NetbuildError
+from ..extras import optional, require
 from .images import pillow
 from .lists import Digits
 
@@ -20,11 +20,8 @@ SHARES = {"train": 1297, "val": 250, "test": 250}
 
 def load_digits(seed: int = 0) -> Dict[str, Digits]:
     """Return the digits as 28 x 28 images, shuffled by `seed`, split into 1,297 / 250 / 250."""
-    try:
-        from sklearn import datasets
-    except ImportError:
-        raise NetbuildError("the bundled digits need scikit-learn: pip install 'netbuild[demo]'") from None
-    bundled = datasets.load_digits()
+    require("the bundled digits need", "sklearn", "PIL")
+    bundled = optional("sklearn.datasets", "the bundled digits need").load_digits()
     order = np.random.default_rng(seed).permutation(len(bundled.target))
     pixels = np.stack([_enlarged(image) for image in bundled.images])[order]
     labels = bundled.target[order]

@@ -9,6 +9,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 from ..branches.branch import Cut
 from ..branches.declared import cut_of
 from ..errors import NetbuildError
+from ..extras import optional
 from ..files import PathLike, existing_file
 from ..graph.feed import data_layers
 from ..schema import TEST, Message
@@ -19,11 +20,7 @@ FORMATS = ("png", "jpg")
 
 def pillow() -> Any:
     """Return PIL.Image; raise one sentence where Pillow is missing."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise NetbuildError("images need Pillow: pip install 'netbuild[demo]'") from None
-    return Image
+    return optional("PIL.Image", "images need")
 
 
 def encoded(pixels: Any, image_format: str) -> bytes:

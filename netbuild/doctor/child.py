@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import tempfile
 from typing import Any, Iterator, Optional, Sequence
@@ -10,6 +9,7 @@ from typing import Any, Iterator, Optional, Sequence
 from ..engine.caffe import caffe, use_device
 from ..engine.child import apart
 from ..errors import CaffeError
+from ..extras import getting, have
 from .facts import gathered
 from .selftest import FAILED, NOT_RUN, Outcome, SelfTest, judged
 from .table import SELF_TESTS
@@ -76,8 +76,8 @@ def _in_turn(tests: Sequence[SelfTest], folder: str, gpu: Optional[int]) -> Iter
 
 
 def _outcome(test: SelfTest) -> Outcome:
-    if test.needs and importlib.util.find_spec(test.needs) is None:
-        return Outcome(test.name, NOT_RUN, f"{test.needs} is not installed: pip install 'netbuild[hdf5]'")
+    if test.needs and not have(test.needs):
+        return Outcome(test.name, NOT_RUN, f"{test.needs} is not installed: {getting(test.needs)}")
     try:
         return judged(test, test.compare(*test.run(test.net)))
     except Exception as error:

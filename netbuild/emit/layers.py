@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Sequence
 
-from ..engine.caffe import caffe
 from ..errors import GraphError
 from ..fusion.wiring import DATA
-from ..schema import TEST, TRAIN, Message
+from ..schema import TEST, TRAIN, Message, netspec
 from ..spelling import either
 from .source import AS_IT_IS, DataSource
 
@@ -95,17 +94,17 @@ def _together(sources: Mapping[str, DataSource], labels: Mapping[str, int], phas
         "include": {"phase": phase},
     }
     if first.kind == "hdf5":
-        tops = caffe().layers.HDF5Data(source=first.path(phase), batch_size=batch, **common)
+        tops = netspec().layers.HDF5Data(source=first.path(phase), batch_size=batch, **common)
     else:
         shapes = [{"dim": [batch, *source.size(phase)]} for source in inputs.values()]
         shapes += [{"dim": [batch, length] if length > 1 else [batch]} for length in labels.values()]
-        tops = caffe().layers.Input(shape=shapes, **common)
+        tops = netspec().layers.Input(shape=shapes, **common)
     return _messages(dict(zip(blobs, tops if len(blobs) > 1 else [tops])))[0]
 
 
 def _listed(source: DataSource, phase: int, name: str, tops: Sequence[str]) -> List[Message]:
     """Return the layer of one list or database; `tops` are its image and its label, '' for one that nothing reads."""
-    layers = caffe().layers
+    layers = netspec().layers
     common: Dict[str, Any] = {"name": name, "include": {"phase": phase}, "source": source.path(phase)}
     common["batch_size"] = source.batch(phase)
     transform = source.transform(phase)
@@ -114,7 +113,7 @@ def _listed(source: DataSource, phase: int, name: str, tops: Sequence[str]) -> L
     if source.kind == "image":
         made = layers.ImageData(ntop=2, **source.image_options(phase), **common)
     else:
-        backend = getattr(caffe().params.Data, source.kind.upper())
+        backend = getattr(netspec().params.Data, source.kind.upper())
         # A database layer may do without labels, ImageData may not.
         made = layers.Data(ntop=2 if tops[1] else 1, backend=backend, **common)
         made = made if tops[1] else [made]
@@ -127,7 +126,7 @@ def _listed(source: DataSource, phase: int, name: str, tops: Sequence[str]) -> L
 
 
 def _messages(tops: Mapping[str, Any]) -> List[Message]:
-    net = caffe().NetSpec()
+    net = netspec().NetSpec()
     for name, top in tops.items():
         net[name] = top
     return list(net.to_proto().layer)

@@ -1,18 +1,18 @@
-"""Run a function that uses Caffe's engine in a process of its own.
+"""Run a function that uses Caffe's engine in a process of its own, by the interpreter that has it (`interpreter`).
 
 A failed check in Caffe aborts the whole process: no exception, no clean-up. In a child process the abort costs the
 caller nothing, and the last fatal line of Caffe's log becomes the error's text.
 
 The function is a generator, named as `module:function`; what it yields reaches the caller as it comes. Arguments
-and events travel pickled over the child's standard input and output.
+and events travel over the child's standard input and output as plain bytes (`plain`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
-import pickle
 import selectors
 import signal
 import subprocess
@@ -23,11 +23,14 @@ import traceback
 from itertools import islice
 from pathlib import Path
 from types import GeneratorType
-from typing import IO, Any, Callable, Generator, Iterable, Iterator, List, Optional
+from typing import IO, Any, Callable, Dict, Generator, Iterable, Iterator, List, Mapping, Optional
 
+from .. import __version__
 from ..errors import CaffeError, NetbuildError
 from ..spelling import flags, spells_flags
-from .ending import ended_early
+from . import plain
+from .ending import ended_before, ended_early
+from .interpreter import CODE, Interpreter, chosen, not_run, refusal
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end."""
@@ -42,29 +45,44 @@ BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 LOG_LEVEL = "GLOG_minloglevel"
 _SHOWN = ("0", "1")
 """Levels of Caffe's log, from which on the caller wants to read along."""
-_AS_FLAGS = "flags"
+WORD = f"netbuild {__version__} plain {plain.VERSION}"
+"""The first line that a child sends: both sides have to be of one version."""
+_LONGEST_WORD = 300
+_PASSED_ON = (*BLAS_THREADS, "GOTO_NUM_THREADS", LOG_LEVEL, "CUDA_VISIBLE_DEVICES")
+"""Variables that reach the child also where a command like `docker run` starts it, which passes on none."""
+_OF_THIS_PYTHON = ("PYTHONPATH", "PYTHONHOME", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+"""Variables that would let another Python look for the modules of this one."""
+_NEEDED = ("numpy", "google.protobuf", "caffe")
+"""The modules that another Python has to have."""
+_START = Path(__file__).with_name("start.py")
 _DEATHS = 3
 """So many processes may die on one task before it is given up."""
 
 
-def run(function: str, *, blas_threads: Optional[int] = None, **arguments: Any) -> Generator[Any, Optional[str], None]:
+def run(
+    function: str, *, blas_threads: Optional[int] = None, interpreter: Optional[Interpreter] = None, **arguments: Any
+) -> Generator[Any, Optional[str], None]:
     """Yield what `function(**arguments)` yields in a child process.
+
+    By default it runs in the interpreter whose Caffe is to compute; CaffeError where there is none.
 
     Ctrl-C and the like are passed on to the child, which may end its work cleanly; a NetbuildError there is raised
     here; an abort of Caffe becomes a CaffeError. `blas_threads` is None for the library's own choice. Closed before
     its end, this kills the child; sent END, it asks the child to end, as Ctrl-C does, and goes on with what comes.
     """
-    with _Child(function, blas_threads) as child:
+    with _Child(function, blas_threads, interpreter) as child:
         with _passing_on_interrupts(child.process) as interrupts:
-            child.send(arguments)
+            child.hear()
+            child.begin(arguments)
             child.close_input()
-            for event in _events(child.events):
+            events = _Events(child.events)
+            for event in events:
                 if (yield event) == END:
                     child.ask_to_end()
             code = child.process.wait()
         if code != 0 and interrupts:
             raise KeyboardInterrupt
-        if code != 0:
+        if code != 0 or not events.whole:
             raise child.last_words()
 
 
@@ -76,7 +94,7 @@ def share(
     Each process gets a task when it has done its last. A task whose process dies is given to a new one; the CaffeError
     of that death is raised when it has cost three.
     """
-    source = iter(tasks)
+    source, interpreter = iter(tasks), chosen()
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as ready:
 
         def give(child: _Child, task: Any, deaths: int) -> None:
@@ -84,8 +102,8 @@ def share(
             ready.register(child.events, selectors.EVENT_READ, (child, task, deaths))
 
         def begin(task: Any, deaths: int = 0) -> None:
-            child = stack.enter_context(_Child(function, blas_threads))
-            child.send({"tasks": SENT, **arguments})
+            child = stack.enter_context(_Child(function, blas_threads, interpreter))
+            child.begin(arguments, coming="tasks")
             give(child, task, deaths)
 
         for task in islice(source, workers):
@@ -93,8 +111,12 @@ def share(
         while ready.get_map():
             for key, _ in ready.select():
                 child, task, deaths = key.data
+                if not child.heard:
+                    # Its first event may be long in coming, and others wait.
+                    child.hear()
+                    continue
                 ready.unregister(child.events)
-                event = next(_events(child.events), _NOTHING)
+                event = next(_Events(child.events), _NOTHING)
                 if event is not _NOTHING:
                     yield event
                     following = next(source, _NOTHING)
@@ -107,31 +129,38 @@ def share(
                     raise child.last_words()
 
 
-SENT = "sent one by one"
-"""Stands for an argument that the child reads from its standard input, one item after the other."""
 _NOTHING = object()
 
 
 class _Child:
     """A process that runs one function; it is gone when the block ends."""
 
-    def __init__(self, function: str, blas_threads: Optional[int]) -> None:
-        # The child finds the modules that we find, in our order; by itself it would look in the current folder first.
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or str(Path.cwd()) for path in sys.path))
-        if blas_threads is not None:
-            environment.update(dict.fromkeys(BLAS_THREADS, str(blas_threads)))
-        start = "import sys; del sys.path[0]; from netbuild.engine.child import main; main(*sys.argv[1:])"
+    def __init__(self, function: str, blas_threads: Optional[int], interpreter: Optional[Interpreter]) -> None:
+        self._interpreter = interpreter or chosen()
+        self.heard = False
+        """Whether it has said who it is, or ended."""
+        self._speaks = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         shown = os.environ.get(LOG_LEVEL) in _SHOWN
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", start, function, *([_AS_FLAGS] if spells_flags() else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if shown else self._log,
-            env=environment,
-            # A session of its own: the terminal's Ctrl-C reaches the child once, through us.
-            start_new_session=True,
-        )
+        environment = _environment(self._interpreter, blas_threads)
+        try:
+            self.process = subprocess.Popen(
+                [
+                    *self._interpreter.command,
+                    "-c",
+                    _START.read_text("utf-8"),
+                    _job(function, self._interpreter, environment),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if shown else self._log,
+                env=environment,
+                # A session of its own: the terminal's Ctrl-C reaches the child once, through us.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._log.close()
+            raise not_run(self._interpreter, error) from error
         assert self.process.stdout is not None
         self.events: IO[bytes] = self.process.stdout
         self._impatient: Optional[threading.Timer] = None
@@ -159,11 +188,25 @@ class _Child:
         self._end_relay()
         self._log.close()
 
+    def hear(self) -> None:
+        """Wait for the child's first line; raise CaffeError where it is not that of a netbuild like this one.
+
+        Of a child that ends before there is none: its exit status tells.
+        """
+        line = _line(self.events.fileno())
+        self.heard, self._speaks = True, line == WORD
+        if line and not self._speaks:
+            raise refusal(self._interpreter, line)
+
+    def begin(self, arguments: Dict[str, Any], coming: Optional[str] = None) -> None:
+        """Send the function its arguments; of the one called as `coming` says the items follow, by `send`."""
+        self.send((arguments, coming))
+
     def send(self, item: Any) -> None:
         """Send the function an item; where the child has died, its exit status says why."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            pickle.dump(item, self.process.stdin)
+            plain.write(item, self.process.stdin)
             self.process.stdin.flush()
 
     def close_input(self) -> None:
@@ -187,7 +230,47 @@ class _Child:
     def last_words(self) -> CaffeError:
         """Return why a child that has ended did so."""
         self._end_relay()
-        return ended_early(self._log, self.process.returncode)
+        if self._speaks or self._interpreter.is_this:
+            return ended_early(self._log, self.process.returncode)
+        return CaffeError(f"{self._interpreter.title}: {ended_before(self._log, self.process.returncode)}")
+
+
+def _environment(interpreter: Interpreter, blas_threads: Optional[int]) -> Dict[str, str]:
+    """Return the child's environment."""
+    environment = dict(os.environ)
+    for name in () if interpreter.is_this else _OF_THIS_PYTHON:
+        environment.pop(name, None)
+    if interpreter.is_this:
+        # The child finds the modules that we find, in our order; by itself it would look in the current folder first.
+        environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    if blas_threads is not None:
+        environment.update(dict.fromkeys(BLAS_THREADS, str(blas_threads)))
+    return environment
+
+
+def _job(function: str, interpreter: Interpreter, environment: Mapping[str, str]) -> str:
+    """Return what `start` needs to run a function, as JSON."""
+    return json.dumps(
+        {
+            "function": function,
+            "flags": spells_flags(),
+            "code": str(CODE),
+            "folder": None if interpreter.is_this else str(Path.cwd()),
+            "modules": [] if interpreter.is_this else _NEEDED,
+            "environment": {name: environment[name] for name in _PASSED_ON if name in environment},
+        }
+    )
+
+
+def _line(descriptor: int) -> str:
+    """Return the line that comes first, and take no byte of what follows."""
+    line = b""
+    while len(line) < _LONGEST_WORD:
+        byte = os.read(descriptor, 1)
+        if byte in (b"", b"\n"):
+            break
+        line += byte
+    return line.decode("utf-8", "replace")
 
 
 @contextlib.contextmanager
@@ -215,16 +298,25 @@ def _passing_on_interrupts(child: subprocess.Popen[bytes]) -> Iterator[List[int]
             signal.signal(number, handler)
 
 
-def _events(stream: IO[bytes]) -> Iterator[Any]:
-    while True:
+class _Events(Iterator[Any]):
+    """What a process sends, up to its end, or to where it broke off: of a process that died its exit status tells."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.whole = False
+        """Whether it came to its end."""
+
+    def __next__(self) -> Any:
         try:
-            event = pickle.load(stream)
-        except (EOFError, pickle.UnpicklingError):
-            # The end, or a child that died within an event; its exit status tells which.
-            return
+            event = plain.read(self._stream)
+        except plain.BrokenError:
+            raise StopIteration from None
+        if event is plain.END:
+            self.whole = True
+            raise StopIteration
         if isinstance(event, NetbuildError):
             raise event
-        yield event
+        return event
 
 
 def apart(work: Callable[[], Iterable[Any]], patience: Optional[int] = None) -> Iterator[Any]:
@@ -240,8 +332,9 @@ def apart(work: Callable[[], Iterable[Any]], patience: Optional[int] = None) -> 
             _be_the_fork(work, sending, log.fileno(), patience)
         os.close(sending)
         status = None
+        events = _Events(stream)
         try:
-            yield from _events(stream)
+            yield from events
             _, status = os.waitpid(fork, 0)
         finally:
             if status is None:
@@ -249,7 +342,7 @@ def apart(work: Callable[[], Iterable[Any]], patience: Optional[int] = None) -> 
                 os.waitpid(fork, 0)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
             raise CaffeError(f"Caffe did not come to an end within {patience} seconds")
-        if status != 0:
+        if status != 0 or not events.whole:
             raise ended_early(log, -os.WTERMSIG(status) or os.WEXITSTATUS(status))
 
 
@@ -270,7 +363,13 @@ def _be_the_fork(work: Callable[[], Iterable[Any]], sending: int, log: int, pati
         os._exit(code)
 
 
-def main(function: str, spelling: str = "") -> None:
+def cores() -> int:
+    """Return how many cores this process may use."""
+    # Only Linux tells what a process may use of what there is.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main(function: str, *, spells_flags: bool) -> None:
     """Run, in the child, the function that the parent names with the arguments that it sends.
 
     Its messages spell options as the parent's do.
@@ -278,10 +377,11 @@ def main(function: str, spelling: str = "") -> None:
     # Whatever prints to standard output, Python or C++, must not land between the events.
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    arguments = pickle.load(sys.stdin.buffer)
-    arguments.update((name, _events(sys.stdin.buffer)) for name, value in arguments.items() if value == SENT)
+    arguments, coming = plain.read(sys.stdin.buffer)
+    if coming is not None:
+        arguments[coming] = _Events(sys.stdin.buffer)
     module, _, name = function.partition(":")
-    with flags(spelling == _AS_FLAGS):
+    with flags(spells_flags):
         _send(lambda: getattr(importlib.import_module(module), name)(**arguments), events)
     events.close()
 
@@ -290,10 +390,11 @@ def _send(work: Callable[[], Iterable[Any]], events: IO[bytes]) -> None:
     produced = work()
     try:
         for event in produced:
-            pickle.dump(event, events)
+            plain.write(event, events)
             events.flush()
+        plain.write(plain.END, events)
     except NetbuildError as error:
-        pickle.dump(error, events)
+        plain.write(error, events)
     except BrokenPipeError:
         # The caller is gone, and nobody wants the rest; what a generator keeps in hand it may still put away.
         if isinstance(produced, GeneratorType):

@@ -15,6 +15,8 @@ from ..schema.forks import forks_of, forks_with
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
 _UNKNOWN_FIELD = re.compile(r'Message type "caffe\.(\w+)" has no field named "(\w+)"')
 _UNKNOWN_TYPE = re.compile(r"Unknown layer type: (\S+) \(known types: ")
+_LINES = 4
+"""Of what runs a Python elsewhere so many lines are told."""
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux keeps what a container may take (control groups 2 and 1)."""
 
@@ -50,6 +52,8 @@ def ended_early(log: IO[bytes], code: int) -> CaffeError:
             f"are {machine_memory() / 2**30:.1f} GiB); a smaller batch takes less"
             + ("" if last is None else f"; its log ends with: {printable(last)}")
         )
+    if code > 0 and last is not None:
+        return CaffeError(f"Caffe's process ended early: {printable(last)}")
     return CaffeError(f"Caffe's process ended early: {_how(code, last)}")
 
 
@@ -66,13 +70,20 @@ def _lacking(text: str) -> str:
     return f"this Caffe does not know {what}, which the net has{have}: run it with a Caffe that does (netbuild doctor)"
 
 
+def ended_before(log: IO[bytes], code: int) -> str:
+    """Return how a process ended that never began its work, with what its log has: whatever ran it says why."""
+    log.seek(0)
+    lines = [line.strip() for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    return f"it ended before it began, with {_how(code, ' / '.join(lines[-_LINES:]) or None)}"
+
+
 def _how(code: int, last: Optional[str]) -> str:
-    status = f"exit status {code}"
+    status = f"exit status {code}" if code else "what it sent breaks off, or something else was printed in between"
     if code < 0:
         status = f"signal {-code} ({_name(-code)})"
     if last is None:
         return f"{status}, and nothing in its log"
-    return f"{status}: {printable(last)}" if code < 0 else printable(last)
+    return f"{status}: {printable(last)}"
 
 
 def _name(number: int) -> str:

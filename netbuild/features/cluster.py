@@ -1,17 +1,22 @@
-"""Compute features on a Dask cluster, whose workers have netbuild and Caffe, and the files under the same paths."""
+"""Compute features on a Dask cluster, whose workers have netbuild and Caffe, and the files under the same paths.
+
+Jobs, tasks and results travel as plain bytes: a worker may run another Python and another numpy.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import pickle
 from functools import lru_cache
 from itertools import islice
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any, Dict, Generator, Iterator, Mapping
+from typing import Any, Generator, Iterator, Mapping, Optional
 
 from ..engine.child import share
+from ..engine.interpreter import using_caffe
+from ..engine.plain import packed, unpacked
 from ..errors import NetbuildError
+from ..extras import optional
 from .part import Task
 
 _LOCK = Lock()
@@ -21,14 +26,16 @@ _CONNECT = 10
 
 
 def share_in_cluster(
-    scheduler: str, function: str, tasks: Iterator[Task], **arguments: Any
+    scheduler: str, function: str, tasks: Iterator[Task], *, caffe: Optional[str], **arguments: Any
 ) -> Generator[Any, None, None]:
-    """Yield what `_child.share` yields, computed by the workers of a cluster; Dask gives a dead one's task to another.
+    """Yield what `child.share` yields, computed by the workers of a cluster; Dask gives a dead one's task to another.
+
+    The workers compute with the Caffe that `caffe` names (see `using_caffe`); None leaves the choice to each of them.
 
     Raises NetbuildError where no scheduler answers, where it has no workers, and for a task that kills them.
     """
-    distributed = _distributed()
-    job = pickle.dumps(dict(arguments, function=function))
+    distributed = optional("distributed", "a cluster needs")
+    job = packed({"function": function, "caffe": caffe, "arguments": arguments})
     with contextlib.ExitStack() as stack:
         try:
             client = stack.enter_context(distributed.Client(scheduler, timeout=_CONNECT, set_as_default=False))
@@ -39,7 +46,7 @@ def share_in_cluster(
             raise NetbuildError(f"scheduler {scheduler!r}: has no workers; start some with: dask worker {scheduler}")
 
         def submit(task: Task) -> Any:
-            return client.submit(_compute, task, job, pure=False)
+            return client.submit(_compute, packed(task), job, pure=False)
 
         # Two for each thread: while one result travels, the next is computed; the list of all may be long.
         going = distributed.as_completed([submit(task) for task in islice(tasks, 2 * threads)], loop=client.loop)
@@ -51,44 +58,44 @@ def share_in_cluster(
 
 def _result(future: Any) -> Any:
     try:
-        return future.result()
-    except NetbuildError:
-        raise
+        found = unpacked(future.result())
     except Exception as error:
         raise NetbuildError(
             f"the cluster could not compute a part of the features ({type(error).__name__}: {error}); its workers need "
             "netbuild and Caffe, and the list's images and the weights under the same paths as here"
         ) from error
+    if isinstance(found, NetbuildError):
+        raise found
+    return found
 
 
-def _compute(task: Task, job: bytes) -> Any:
-    """Run a task in a process of the Dask worker's own: that has as many BLAS threads as any other, and may abort."""
+def _compute(task: bytes, job: bytes) -> bytes:
+    """Run a task in a process of the Dask worker's own: that has as many BLAS threads as any other, and may abort.
+
+    Returns what it computed, or the error.
+    """
     with _LOCK:
-        return _process(job).compute(task)
+        try:
+            return packed(_process(job).compute(unpacked(task)))
+        except NetbuildError as error:
+            return packed(error)
 
 
 class _Process:
     """A process that is kept between tasks."""
 
-    def __init__(self, function: str, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, function: str, caffe: Optional[str], arguments: Mapping[str, Any]) -> None:
         self._tasks: SimpleQueue[Task] = SimpleQueue()
+        self._caffe = caffe
         self._results = share(function, iter(self._tasks.get, None), 1, **arguments)
 
     def compute(self, task: Task) -> Any:
         """Return the event of one task."""
         self._tasks.put(task)
-        return next(self._results)
+        with using_caffe(self._caffe):
+            return next(self._results)
 
 
 @lru_cache(maxsize=1)
 def _process(job: bytes) -> _Process:
-    arguments: Dict[str, Any] = pickle.loads(job)
-    return _Process(arguments.pop("function"), arguments)
-
-
-def _distributed() -> Any:
-    try:
-        import distributed
-    except ImportError:
-        raise NetbuildError("a cluster needs Dask: pip install 'netbuild[dask]'") from None
-    return distributed
+    return _Process(**unpacked(job))

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .. import proto
-from ..engine.child import BLAS_THREADS, run, share
+from ..engine.child import BLAS_THREADS, cores, run, share
+from ..engine.interpreter import named
 from ..errors import NetbuildError
+from ..extras import require
 from ..files import PathLike, listed_paths, write_text
 from ..graph.check import require_sound
 from ..graph.view import views
@@ -23,7 +25,7 @@ from .cluster import share_in_cluster
 from .part import PhaseFeatures, Task, parts_of, row_shapes, weights_key
 from .record import begin, usable_record
 from .split import reading_files
-from .store import Shape, Store, h5py
+from .store import Shape, Store
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,9 @@ def keep(
     told: OnEvent = lambda _event: None,
 ) -> Dict[str, Kept]:
     """Compute and keep the features of some parts, by name, as `make_features` does."""
-    h5py("features")
+    require("features need", "h5py")
+    if execution.scheduler is not None:
+        require("a cluster needs", "distributed")
     work = _Work(parts, weights, Path(folder), execution, told)
     key = work.key()
     record = usable_record(work.target, key, work.blobs(), force=force)
@@ -261,7 +265,8 @@ def _shared(work: _Work, tasks: Iterator[Task]) -> Generator[Any, None, None]:
         "gpu": execution.gpu,
     }
     if execution.scheduler is not None:
-        return share_in_cluster(execution.scheduler, function, tasks, blas_threads=blas_threads(), **job)
+        threads = blas_threads()
+        return share_in_cluster(execution.scheduler, function, tasks, caffe=named(), blas_threads=threads, **job)
     # Several processes on one GPU would only wait for each other.
-    workers = 1 if execution.gpu is not None else execution.workers or len(os.sched_getaffinity(0))
+    workers = 1 if execution.gpu is not None else execution.workers or cores()
     return share(function, tasks, workers, blas_threads=blas_threads(), **job)

@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
-from ..errors import NetbuildError
+from ..extras import optional
 from ..files import output_folder, replacing, write_text
 
 Shape = Tuple[int, ...]
@@ -94,19 +94,10 @@ def is_numbered(name: str) -> bool:
     return re.fullmatch(r"[0-9]{6,}\.h5", name) is not None
 
 
-def h5py(what: str) -> Any:
-    """Return h5py; NetbuildError where it is missing."""
-    try:
-        import h5py as module
-    except ImportError:
-        raise NetbuildError(f"{what} need h5py: pip install 'netbuild[hdf5]'") from None
-    return module
-
-
 def _hdf5(features: Mapping[str, Any]) -> bytes:
     """Return an HDF5 file made in memory: where the disk is full the HDF5 library gives up in execution of its own."""
     made = io.BytesIO()
-    with h5py("features").File(made, "w") as file:
+    with optional("h5py", "features need").File(made, "w") as file:
         for name, values in features.items():
             file.create_dataset(name, data=values, track_times=False)
     return made.getvalue()

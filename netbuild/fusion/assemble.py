@@ -12,7 +12,6 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Uni
 from .. import blocks
 from ..branches.branch import Branch, Builder, Input
 from ..branches.source import find_branch
-from ..engine.caffe import caffe
 from ..errors import GraphError
 from ..graph.check import require_sound_views
 from ..graph.freeze import frozen
@@ -23,7 +22,7 @@ from ..layers import Shape, any_batch_text
 from ..layers.lengths import differ
 from ..layers.roles import is_open_input
 from ..names import local, overlapping, qualify, stem
-from ..schema import TEST, Message
+from ..schema import TEST, Message, netspec
 from ..spelling import branch_option, either, name_of
 from . import agreement, preparation
 from .heads import Head, add_answer, add_loss, add_scores
@@ -260,13 +259,13 @@ def _classified(
     else:
         scores = blocks.fc(net, qualify(prefix, branch.classifier.format(classes=count)), branch.top, count)
     seam = Naming(_names_since(net, before), stem(prefix)).free("prob")
-    net[seam] = caffe().layers.Softmax(scores)
+    net[seam] = netspec().layers.Softmax(scores)
     return dataclasses.replace(branch, seam=local(prefix, seam) or seam, top=net[seam], channels=count)
 
 
 def _names_since(net: Any, count: int) -> Set[str]:
     """Return the names of what has been written into a NetSpec since it had so many Tops, of a branch alone."""
-    part = caffe().NetSpec()
+    part = netspec().NetSpec()
     part.tops.update(islice(net.tops.items(), count, None))
     return names_in(_message(part))
 
@@ -287,7 +286,7 @@ def _add_ends(
     if fusion.ensemble and not deploy:
         label = _open(net, naming)
         labels[label] = 1
-        net[naming.free("accuracy")] = caffe().layers.Accuracy(top, net[label], include={"phase": TEST})
+        net[naming.free("accuracy")] = netspec().layers.Accuracy(top, net[label], include={"phase": TEST})
     for head in fusion.all_heads:
         scores, naming = _scores(net, joined, top, head, naming)
         ends = naming.behind(f"{head.name}_") if len(fusion.all_heads) > 1 else naming
@@ -309,7 +308,7 @@ def _open(net: Any, naming: Naming) -> str:
     if usual in net.tops and net.tops[usual].fn.type_name == "Input":
         raise GraphError(f"the label blob {usual!r} is there already: give that input or branch another name")
     label = naming.free(LABEL)
-    net[label] = caffe().layers.Input()
+    net[label] = netspec().layers.Input()
     return label
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
 from .. import blocks
-from ..engine.caffe import caffe
 from ..errors import GraphError, require_finite
-from ..schema import TEST
+from ..schema import TEST, netspec
 from ..spelling import either
 from .naming import Naming
 
@@ -80,14 +79,14 @@ def add_scores(net: Any, top: blocks.Top, head: Head, usual: str, naming: Naming
         share = _USUAL_DROPOUT if head.dropout is None else head.dropout
         if share:
             drop = naming.free(f"{name}_drop")
-            net[drop] = caffe().layers.Dropout(top, in_place=True, dropout_ratio=share)
+            net[drop] = netspec().layers.Dropout(top, in_place=True, dropout_ratio=share)
             top = net[drop]
     return blocks.fc(net, name, top, head.classes)
 
 
 def add_loss(net: Any, scores: blocks.Top, label: blocks.Top, head: Head, naming: Naming) -> None:
     """Add the loss, and in TEST phase the accuracy where a label is a class."""
-    layers = caffe().layers
+    layers = netspec().layers
     if head.loss in _ONE_LABEL:
         net[naming.free("accuracy")] = layers.Accuracy(scores, label, include={"phase": TEST})
     weight = {} if head.loss_weight == 1 else {"loss_weight": head.loss_weight}
@@ -98,4 +97,4 @@ def add_answer(net: Any, scores: blocks.Top, head: Head, naming: Naming) -> None
     """Add what a deployed net answers, under the name `prob`; scores that are the answer keep their own name."""
     kind = LOSSES[head.loss]
     if kind is not None:
-        net[naming.free("prob")] = getattr(caffe().layers, kind)(scores)
+        net[naming.free("prob")] = getattr(netspec().layers, kind)(scores)

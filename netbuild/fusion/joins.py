@@ -7,11 +7,11 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from .. import blocks
 from ..branches.branch import Branch
-from ..engine.caffe import caffe
 from ..errors import GraphError, require_finite
 from ..graph.rename import names_in
 from ..layers import Shape, any_batch_text
 from ..layers.lengths import Known, Length
+from ..schema import netspec
 from ..spelling import either, option
 from .naming import Naming
 
@@ -110,13 +110,13 @@ def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT, naming: Optio
     blob = naming.require_free(how.blob, "blob") if how.blob else naming.free(_usual_blob(branches))
     name = naming.free(how.kind)
     if how.kind == "concat":
-        net[blob] = caffe().layers.Concat(*tops, axis=how.along, name=name)
+        net[blob] = netspec().layers.Concat(*tops, axis=how.along, name=name)
     else:
-        options: Dict[str, Any] = {"operation": getattr(caffe().params.Eltwise, _ELTWISE[how.kind])}
+        options: Dict[str, Any] = {"operation": getattr(netspec().params.Eltwise, _ELTWISE[how.kind])}
         coefficients = _coefficients(branches, how)
         if coefficients:
             options["coeff"] = coefficients
-        net[blob] = caffe().layers.Eltwise(*tops, name=name, **options)
+        net[blob] = netspec().layers.Eltwise(*tops, name=name, **options)
     return net[blob]
 
 
@@ -147,7 +147,7 @@ def _bridged(net: Any, branch: Branch, how: Join, naming: Naming) -> blocks.Top:
     # Not called after the branch: it is not in the branch's weight file, and nothing to compare with its net.
     name = naming.free(f"bridge_{branch.prefix}")
     if how.bridge == "flatten":
-        net[name] = caffe().layers.Flatten(branch.top)
+        net[name] = netspec().layers.Flatten(branch.top)
         return net[name]
     return blocks.fc(net, name, branch.top, how.bridge_outputs())
 

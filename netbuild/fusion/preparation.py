@@ -6,9 +6,9 @@ from typing import Any, Dict, List, Mapping, Set, Tuple
 
 from ..branches.branch import Input
 from ..branches.written import Top
-from ..engine.caffe import caffe
 from ..errors import GraphError
 from ..names import qualify
+from ..schema import netspec
 from ..spelling import branch_option
 
 Reads = Mapping[str, Mapping[str, Any]]
@@ -65,7 +65,7 @@ def _require_fitting_mean(prefix: str, declared: Input) -> None:
 def prepared(net: Any, prefix: str, blob: str, bottom: Top, declared: Input) -> Top:
     """Add (x - mean) * scale at the head of a branch, as layers without parameters, in the order of Caffe's own data
     layers: on raw pixels the result has the same bits."""
-    layers = caffe().layers
+    layers = netspec().layers
     top = bottom
     if len(set(declared.mean)) == 1:
         top = _assigned(net, prefix, f"{blob}_mean", layers.Power(top, shift=-declared.mean[0]))

@@ -11,11 +11,11 @@ from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, Opt
 from .. import names
 from ..branches.branch import Branch, Builder, Input
 from ..branches.written import Blobs, Top
-from ..engine.caffe import caffe
 from ..errors import GraphError, NetbuildError, did_you_mean, require_factor, require_finite
 from ..graph.freeze import BATCH_NORM
 from ..graph.rename import names_in
 from ..names import local, qualify
+from ..schema import netspec
 from ..spelling import branch_option, either
 from . import preparation
 
@@ -104,7 +104,7 @@ def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
 
     Where branches share an input of the net but not its preparation, each prepares it for itself.
     """
-    net = caffe().NetSpec()
+    net = netspec().NetSpec()
     placed = _place(net, parts, {}, set())
     reads = open_reads(placed)
     uneven = preparation.uneven(reads)
@@ -115,7 +115,7 @@ def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
     by_branch = {
         p: {blob: declared for blob, declared in blobs.items() if blob in uneven} for p, blobs in reads.items()
     }
-    net = caffe().NetSpec()
+    net = netspec().NetSpec()
     again = _place(net, parts, by_branch, taken)
     return net, {prefix: Placed(one.branch, placed[prefix].reads) for prefix, one in again.items()}
 
@@ -209,7 +209,7 @@ def _source_blob(net: Any, prefix: str, blob: str, placed: Mapping[str, Placed],
             blobs = [name for name in there if owner(placed, name)]
             hint = did_you_mean(blob, blobs, "name one of its blobs, or the branch itself for its seam")
             raise GraphError(f"branch {prefix!r} is to read {blob!r}, which is no blob of that branch; {hint}")
-        net[blob] = there[blob] = caffe().layers.Input()
+        net[blob] = there[blob] = netspec().layers.Input()
     return blob
 
 

@@ -11,6 +11,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 from .. import names
 from ..errors import GraphError, did_you_mean
 from ..layers.roles import ends_in_answer, is_answer, is_measure, makes_scores, passes_scores
+from ..proto import with_layers
 from ..schema import Message
 from .dominators import Dominators
 from .view import NetView
@@ -41,7 +42,7 @@ def cut(net: Union[Message, NetView], blobs: Sequence[str]) -> Message:
     kept = dependencies(view, blobs)
     # The layers of `only` are those of the view, in its order.
     layers = [layer for (index, _), layer in zip(view.layers, view.only.layer) if index in kept]
-    return type(view.net)(name=view.net.name, layer=layers)
+    return with_layers(view.net, layers)
 
 
 def outlets(net: Union[Message, NetView], prefix: str, others: Sequence[str] = ()) -> List[str]:

@@ -8,7 +8,7 @@ from ..errors import GraphError
 from ..layers.lengths import in_full
 from ..layers.roles import has_learned_top, is_input, is_open_input, reads_data
 from ..names import free
-from ..proto import of_phase
+from ..proto import of_phase, with_layers
 from ..schema import Message
 from ..spelling import option
 from .view import NetView
@@ -30,7 +30,7 @@ def input_shapes(net: Message, phase: int) -> Dict[str, Tuple[int, ...]]:
 
 def with_inputs(net: Message, shapes: Mapping[str, Sequence[int]]) -> Message:
     """Return a net whose inputs are open, with an Input layer for each, (N, C, H, W), put first."""
-    result = type(net)(name=net.name)
+    result = with_layers(net, ())
     taken = {layer.name for layer in net.layer}
     for blob, shape in shapes.items():
         _add_input(result, blob, shape, taken)
@@ -40,7 +40,7 @@ def with_inputs(net: Message, shapes: Mapping[str, Sequence[int]]) -> Message:
 
 def without_inputs(net: Message) -> Message:
     """Return the net with its inputs open: Input and data layers left out."""
-    return type(net)(name=net.name, layer=[layer for layer in net.layer if not is_input(layer)])
+    return with_layers(net, [layer for layer in net.layer if not is_input(layer)])
 
 
 def fed(net: Message, phase: int, shapes: Mapping[str, Sequence[int]], source: str) -> Message:
@@ -48,7 +48,7 @@ def fed(net: Message, phase: int, shapes: Mapping[str, Sequence[int]], source: s
 
     Raises GraphError where a shape is missing; `source` names the net in it.
     """
-    result = type(net)(name=net.name)
+    result = with_layers(net, ())
     taken = {layer.name for layer in without_inputs(net).layer}
     for _, layer in of_phase(net, phase):
         if not reads_data(layer) and not is_open_input(layer):

@@ -19,7 +19,8 @@ from .net import (
     without_fillers,
     write,
 )
-from .state import NetState
+from .state import NetState, with_layers
+from .unknown import own_fields
 
 __all__ = [
     "Net",
@@ -33,6 +34,7 @@ __all__ = [
     "net_of",
     "of_phase",
     "only_phase",
+    "own_fields",
     "parsed",
     "parsed_solver",
     "phase_name",
@@ -40,6 +42,7 @@ __all__ = [
     "read_net",
     "read_solver",
     "to_text",
+    "with_layers",
     "without_fillers",
     "write",
 ]

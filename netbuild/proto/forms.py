@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from ..errors import GraphError
 from ..files import PathLike
 from ..schema import Message, schema
-from .net import read_net
+from ..schema.programs import net_written
+from .net import parsed, read_net
 from .upgrade import is_current, upgraded
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _message(net: Any) -> Message:
     if not hasattr(type(net), "to_proto") or type(net).__name__ == "Top":
         raise GraphError(f"a net: {_FORMS}, found {type(net).__name__}")
     try:
-        return net.to_proto()
+        return net_written(net)
     except Exception as error:
         # NetSpec looks at a layer's arguments only now.
         raise GraphError(f"a NetSpec gave a layer an argument that it does not take: {error}") from error
@@ -87,7 +88,4 @@ def _of_our_schema(message: Message) -> Message:
 
     if message.DESCRIPTOR.full_name != _FULL_NAME:
         raise GraphError(f"a net: {_FORMS}, found a {message.DESCRIPTOR.name}")
-    try:
-        return text_format.Parse(text_format.MessageToString(message), schema().NetParameter())
-    except text_format.ParseError as error:
-        raise GraphError(f"the net has what this Caffe's schema does not know: {error}") from None
+    return parsed(text_format.MessageToString(message))

@@ -71,7 +71,7 @@ def read_solver(path: PathLike) -> Message:
 
 
 def parsed(text: str) -> Message:
-    """Return the net of a prototxt that netbuild wrote itself."""
+    """Return the net of a text that no user wrote; what is carried is not told."""
     return _parse_text(text, schema().NetParameter(), "the net", tell=False)
 
 
@@ -88,7 +88,7 @@ def to_text(message: Message) -> str:
 
 
 def file_text(message: Message) -> str:
-    """Return a message as the prototxt of a file, whose first line says which Caffe it needs if upstream will not do."""
+    """Return a message as the prototxt of a file, whose first line says what Caffe it needs if upstream will not do."""
     sentence = needs(message).sentence
     return f"# {sentence}\n{to_text(message)}" if sentence else to_text(message)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import FrozenSet, List, NamedTuple, Tuple
+from typing import FrozenSet, Iterable, List, NamedTuple, Tuple
 
-from ..schema import Message
+from ..schema import Message, is_repeated
 
 
 class NetState(NamedTuple):
@@ -36,8 +36,23 @@ class NetState(NamedTuple):
 
     def only(self, net: Message) -> Message:
         """Return a net of these layers alone, without the rules that told the states apart."""
-        result = type(net)(name=net.name, layer=[layer for _, layer in self.layers(net)])
+        result = with_layers(net, [layer for _, layer in self.layers(net)])
         for layer in result.layer:
             layer.ClearField("include")
             layer.ClearField("exclude")
         return result
+
+
+def with_layers(net: Message, layers: Iterable[Message]) -> Message:
+    """Return a net of these layers, with all else that the net says of itself."""
+    result = type(net)(layer=layers)
+    for field, value in net.ListFields():
+        if field.name == "layer":
+            continue
+        if is_repeated(field):
+            getattr(result, field.name).extend(value)
+        elif field.message_type is not None:
+            getattr(result, field.name).CopyFrom(value)
+        else:
+            setattr(result, field.name, value)
+    return result

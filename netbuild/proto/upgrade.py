@@ -98,8 +98,9 @@ def upgraded(net: Message, source: str) -> Message:
                 "one of them: rewrite the fewer"
             )
         result.ClearField("layers")
+        _tell_without_place(net, source)
         for layer in _unpadded(net, source):
-            result.layer.add().CopyFrom(_from_v1(_from_v0(layer, source), source))
+            result.layer.add().CopyFrom(_from_v1(_from_v0(layer, source)))
     if net.input:
         _put_inputs_first(result, source)
     for layer in filter(_learns_statistics, result.layer):
@@ -187,7 +188,7 @@ def _from_v0(old: Message, source: str) -> Message:
     return new
 
 
-def _from_v1(old: Message, source: str) -> Message:
+def _from_v1(old: Message) -> Message:
     kind = _v1_type(old)
     _take_out_transform(old, kind)
     words = _V1_OWN_WAY.get(kind, "".join(word.capitalize() for word in kind.split("_")))
@@ -195,15 +196,39 @@ def _from_v1(old: Message, source: str) -> Message:
     for field, value in old.ListFields():
         if field.name in _V1_ELSEWHERE:
             continue
-        if field.name not in new.DESCRIPTOR.fields_by_name:
-            raise GraphError(f"{source}: layer {old.name!r} ({kind}): the current format has no field {field.name!r}")
-        _set(new, field.name, value)
+        if field.name in new.DESCRIPTOR.fields_by_name:
+            _set(new, field.name, value)
+        else:
+            getattr(new, CARRIED).append(_as_written(old, field.name))
     for name, spec_field in _V1_PARAM_SPECS.items():
         for position, value in enumerate(getattr(old, name)):
             while len(new.param) <= position:
                 new.param.add()
             setattr(new.param[position], spec_field, value)
     return new
+
+
+def _tell_without_place(net: Message, source: str) -> None:
+    """Warn of each field of old layers that a fork has and the current format has not."""
+    places = {*schema().LayerParameter.DESCRIPTOR.fields_by_name, *_V1_ELSEWHERE}
+    fields = (field.name for layer in net.layers for field, _ in layer.ListFields())
+    for name in dict.fromkeys(fields):
+        if name not in places:
+            warnings.warn(
+                f"{source}: the field {name!r} of its old layers has no place in the current format; it is kept as it "
+                "is written, and no Caffe known here reads it there",
+                NetbuildWarning,
+                stacklevel=2,
+            )
+
+
+def _as_written(message: Message, name: str) -> str:
+    """Return one field of a message as prototxt, on one line."""
+    from google.protobuf import text_format
+
+    alone = type(message)()
+    _set(alone, name, getattr(message, name))
+    return str(text_format.MessageToString(alone, as_one_line=True))
 
 
 def _v1_type(layer: Message) -> str:
@@ -239,13 +264,20 @@ def _set(message: Message, name: str, value: Any) -> None:
 
 
 def _put_inputs_first(net: Message, source: str) -> None:
-    """Turn the fields `input`, `input_dim` and `input_shape` into a layer `input`."""
+    """Turn the fields `input`, `input_dim` and `input_shape` into a layer `input`.
+
+    Inputs without shapes that layers of the net make go, as in Caffe.
+    """
     shapes = [list(shape.dim) for shape in net.input_shape] or [
         list(net.input_dim[at : at + 4]) for at in range(0, len(net.input_dim), 4)
     ]
+    layers = list(net.layer)
+    if not shapes and {top for layer in layers for top in layer.top}.issuperset(net.input):
+        # Caffe takes such inputs for those of a net that an old version wrote into its weights, and drops them.
+        net.ClearField("input")
+        return
     if len(shapes) != len(net.input):
         raise GraphError(f"{source}: {len(net.input)} inputs but {len(shapes)} input shapes; give one for each input")
-    layers = list(net.layer)
     tops = list(net.input)
     for field in ("input", "input_dim", "input_shape", "layer"):
         net.ClearField(field)

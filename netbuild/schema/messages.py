@@ -43,7 +43,7 @@ def schema() -> Any:
     everything = joined([installed, known]) if installed and not _covers(known, installed) else known
     for fields in everything.messages.values():
         fields[CARRIED] = Field("repeated", "string", _CARRIED_NUMBER)
-    module = _module(everything)
+    module = module_of(everything)
     if MODULE not in sys.modules:
         with suppress(CaffeError):  # there is no pycaffe that could be imported later
             offer(MODULE, module, package_folder() / "proto")
@@ -68,13 +68,13 @@ def _covers(known: Definitions, installed: Definitions) -> bool:
 @lru_cache(maxsize=None)
 def schema_of(fork: Fork) -> Any:
     """Return a module of message classes as one fork has them, field numbers included: for what it wrote as bytes."""
-    return _module(overridden(upstream(), of_fork(fork)))
+    return module_of(overridden(upstream(), of_fork(fork)))
 
 
 @lru_cache(maxsize=None)
 def upstream_schema() -> Any:
     """Return a module of message classes as upstream has them."""
-    return _module(upstream())
+    return module_of(upstream())
 
 
 def is_repeated(field: Any) -> bool:
@@ -124,7 +124,8 @@ def _factory(pool: Any) -> Any:
     return MessageFactory(pool)
 
 
-def _module(definitions: Definitions) -> ModuleType:
+def module_of(definitions: Definitions) -> ModuleType:
+    """Return a module of message classes made of the definitions, with their numbers."""
     from google.protobuf.descriptor_pool import DescriptorPool
 
     file = file_descriptor(definitions)

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import proto
 from ..errors import NetbuildError, printable
+from ..extras import optional
 from ..files import PathLike, replacing, write_text
 from ..schema import TEST, TRAIN, Message
 from .picture import Box, Picture, picture
@@ -96,7 +97,7 @@ def dot(net: Message, *, phase: Optional[int] = None, prefixes: Sequence[str] = 
 
 
 def _graph(shown: Picture) -> str:
-    digraph = _graphviz().Digraph(
+    digraph = optional("graphviz", "drawings need the package").Digraph(
         "net",
         graph_attr={"bgcolor": _PAPER, "fontname": "Helvetica", "fontcolor": _INK, "rankdir": "TB", "nodesep": "0.35"},
         node_attr={"fontname": "Helvetica", "fontcolor": _INK, "fontsize": "12", "margin": "0.14,0.07"},
@@ -135,17 +136,9 @@ def _text(words: str) -> str:
     return escape(printable(words).replace("\\", "\\\\")).replace("]", "&#93;") or " "
 
 
-def _graphviz() -> Any:
-    try:
-        import graphviz
-    except ImportError:
-        raise NetbuildError("drawings need the package graphviz: pip install 'netbuild[draw]'") from None
-    return graphviz
-
-
 def _drawn(text: str, kind: str) -> bytes:
     """Return what dot draws; FileNotFoundError where there is none."""
-    graphviz = _graphviz()
+    graphviz = optional("graphviz", "drawings need the package")
     try:
         return bytes(graphviz.Source(text).pipe(format=kind, quiet=True))
     except graphviz.ExecutableNotFound:

@@ -9,8 +9,9 @@ from typing import Any, List, Optional, Sequence
 
 from .. import __version__
 from ..costs.summary import Summary
-from ..errors import NetbuildError, printable
+from ..errors import printable
 from ..evaluation.score import Evaluation
+from ..extras import optional
 from ..files import PathLike, write_text
 from ..layers import any_batch_text
 from ..verify.branches import Comparison
@@ -90,10 +91,7 @@ def _sources(found: FusionReport) -> List[Path]:
 
 
 def _environment() -> Any:
-    try:
-        import jinja2
-    except ImportError:
-        raise NetbuildError("reports need Jinja2: pip install 'netbuild[report]'") from None
+    jinja2 = optional("jinja2", "reports need")
     made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_shown)
     # Jinja's own join escapes markup, and what is markup is shown as it stands.
     made.filters["join"] = lambda parts, between: between.join(map(str, parts))

@@ -6,10 +6,10 @@ Caffe reads the list word by word, so that no path may have blanks. Looked into 
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
+from ..extras import have
 from ..files import existing_file
 from ..graph.judges import Reading
 from ..schema import Message
@@ -33,7 +33,7 @@ def hdf5_faults(layer: Message, tops: Sequence[Reading]) -> Iterator[str]:
             f"list {path!r}: {len(missing)} of {len(words)} files are not there; the first is {missing[0]!r} (looked "
             f"from {str(Path.cwd())!r}){hint}"
         )
-    for word in words if find_spec("h5py") else ():
+    for word in words if have("h5py") else ():
         if word not in missing:
             yield from _of_file(word, layer, tops, f"list {path!r}: file {word!r}")
 

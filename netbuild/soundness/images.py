@@ -12,6 +12,7 @@ from ..branches.declared import cut_of
 from ..data.listing import Entry, ImageList, read_lines, such
 from ..data.lists import ListedImages
 from ..engine.child import run
+from ..engine.interpreter import is_named
 from ..errors import CaffeError, NetbuildError
 from ..files import PathLike
 from ..schema import Message
@@ -151,7 +152,9 @@ def _unread(paths: Sequence[str]) -> Set[str]:
     try:
         return set(run("netbuild.soundness.child:unread", paths=paths)) if paths else set()
     except CaffeError:
-        # Without a Caffe nobody knows what it would read.
+        # Without a Caffe nobody knows what it would read; one that was named has to be there.
+        if is_named():
+            raise
         return set()
 
 

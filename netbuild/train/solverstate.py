@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
 from ..errors import NetbuildError
-from ..features.store import h5py
+from ..extras import have, optional
 from ..files import PathLike
 from ..solving import snapshot_name
 from ..spelling import name_of
@@ -19,7 +18,7 @@ from ..weights.index import State, read_state
 def state_of(resume: PathLike) -> Optional[State]:
     """Return what a solverstate tells, in either format; None for HDF5 without h5py: Caffe itself reads it."""
     state = read_state(resume)
-    if state is not None or find_spec("h5py") is None:
+    if state is not None or not have("h5py"):
         return state
     with open_hdf5(resume, resume, "r") as file:
         learned = file["learned_net"][()] if "learned_net" in file else b""
@@ -64,7 +63,7 @@ def learned_net(resume: PathLike) -> Optional[str]:
 def open_hdf5(path: PathLike, resume: PathLike, mode: str) -> Iterator[Any]:
     """Open `path`, which is the solverstate `resume` or a copy of it."""
     try:
-        with h5py("snapshots in HDF5").File(path, mode) as file:
+        with optional("h5py", "snapshots in HDF5 need").File(path, mode) as file:
             yield file
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NetbuildError(

@@ -10,7 +10,9 @@ import numpy as np
 from .. import proto
 from ..data.images import load_images
 from ..engine.child import run
+from ..engine.interpreter import this
 from ..errors import WeightsError
+from ..extras import require
 from ..files import PathLike, listed_paths
 from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.branches import prefixes
@@ -83,6 +85,8 @@ def compare_engines(
     """
     if kind_of(weights) != "caffemodel":
         raise WeightsError(f"weights {str(weights)!r}: OpenCV reads a .caffemodel; netbuild convert makes one of it")
+    # Before Caffe computes all of it.
+    require("the second engine needs", "cv2")
     files = listed_paths(images, "images")
     whole, name = proto.net_of(net), proto.name_of_net(net)
     require_sound(whole, name)
@@ -104,7 +108,8 @@ def compare_engines(
     caffe = dict(run("netbuild.verify.child:outputs", **job, blobs=blobs))
     layers = {blob: part.by_index[part.flow.writer[blob]].name for blob in blobs}
     types = {layer.name: layer.type for _, layer in part.layers}
-    opencv = dict(run("netbuild.verify.opencv:outputs", **job, layers=layers, types=types))
+    # OpenCV is a package beside netbuild itself, wherever Caffe may be.
+    opencv = dict(run("netbuild.verify.opencv:outputs", interpreter=this(), **job, layers=layers, types=types))
     return [_agreement(blob, caffe[blob], opencv[blob], tolerance) for blob in blobs]
 
 

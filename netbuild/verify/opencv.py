@@ -10,6 +10,7 @@ from typing import Any, Iterator, Mapping, Tuple
 import numpy as np
 
 from ..errors import CaffeError, some
+from ..extras import getting
 
 _UNKNOWN = "Can't create layer"
 """How OpenCV begins when it meets a layer type that it does not know."""
@@ -22,7 +23,9 @@ def outputs(
     try:
         import cv2
     except ImportError as error:
-        raise CaffeError(f"OpenCV is not there ({error}): pip install 'netbuild[opencv]'") from None
+        raise CaffeError(f"OpenCV is not there ({error}): {getting('cv2')}") from None
+    if not hasattr(cv2.dnn, "readNetFromCaffe"):
+        raise CaffeError(f"OpenCV {cv2.__version__} no longer reads Caffe's nets: {getting('cv2')}")
     cv2.setLogLevel(0)
     try:
         values = _run(cv2, text, weights, feed, list(layers.values()))

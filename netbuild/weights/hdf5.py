@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import WeightsError
+from ..extras import optional
 from ..files import PathLike, existing_file
 from .entry import Entry
 from .model import MAX_VALUES, Blob, Layer, Model, Shape, Span, oversized
@@ -29,7 +30,7 @@ _FLOATS = {"IEEE_F32LE": 4, "IEEE_F64LE": 8}
 def read_hdf5(path: PathLike) -> Model:
     """Index an HDF5 weight file; its layers are in the order of their names, for HDF5 keeps no other."""
     file = existing_file(path, "weights")
-    h5py = _h5py(f"weights {str(file)!r}")
+    h5py = optional("h5py", f"weights {str(file)!r}: HDF5 needs", WeightsError)
     blobs: Dict[str, Dict[str, Blob]] = {}
     try:
         with h5py.File(file, "r") as stored:
@@ -126,7 +127,7 @@ def lay_out_hdf5(path: str, entries: Sequence[Entry], _net: bytes) -> List[Place
 
 def _make_room(path: str, blobs: Mapping[_Key, Tuple[Shape, int]]) -> Dict[_Key, int]:
     """Make an HDF5 file with room for blobs of these shapes and item sizes; return where their values are to be."""
-    h5py = _h5py("output")
+    h5py = optional("h5py", "output: HDF5 needs", WeightsError)
     try:
         return _allocate(h5py, path, blobs)
     except (OSError, RuntimeError) as error:
@@ -152,11 +153,3 @@ def _allocate(h5py: Any, path: PathLike, blobs: Mapping[_Key, Tuple[Shape, int]]
             dataset = h5py.h5d.create(group.id, str(number).encode(), kind, space, creation)
             offsets[layer, number] = dataset.get_offset() or 0
     return offsets
-
-
-def _h5py(what: str) -> Any:
-    try:
-        import h5py
-    except ImportError:
-        raise WeightsError(f"{what}: HDF5 needs h5py: pip install 'netbuild[hdf5]'") from None
-    return h5py

@@ -62,6 +62,7 @@ nb.Execution(worker=2)  # call-arg
 nb.Features(head_only="yes")  # arg-type
 nb.train_solver("solver.prototxt", "run", maxiter=10)  # call-arg
 nb.diagnose("0")  # arg-type
+nb.using_caffe(["docker", "run"])  # arg-type
 nb.gather_report()  # call-arg
 nb.write_report("report.html", nb.gather_report("fused"))  # arg-type
 nb.run_demo("out", iterations=5)  # call-arg
