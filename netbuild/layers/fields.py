@@ -9,7 +9,9 @@ gives one has shapes that are not known.
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, List, Tuple
+from enum import Enum
+from functools import lru_cache
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 from ..schema import CARRIED, Message, is_repeated
 from ..schema.forks import forks_of, upstream
@@ -122,22 +124,60 @@ def unclear(layer: Message) -> List[str]:
 
 
 def _unclear(message: Message, path: str, own: str) -> Iterator[str]:
-    kind = message.DESCRIPTOR.full_name.partition(".")[2]
-    of_upstream = kind in upstream().messages
+    looks = _looks(message.DESCRIPTOR)
     for field, value in message.ListFields():
+        look = looks.get(field.name)
+        if look is None:
+            continue
+        if look is _Look.CARRIED:
+            yield from (path + name for name in _names_of(message, value) if name != own)
+        elif look is _Look.UNCLEAR:
+            yield path + field.name
+        else:
+            for one in value if is_repeated(field) else [value]:
+                yield from (
+                    _unclear(one, f"{path}{field.name}.", "")
+                    if look is _Look.WITHIN
+                    else _unclear_value(field, one, path)
+                )
+
+
+class _Look(Enum):
+    """What is to be looked at in a field that a message gives."""
+
+    CARRIED = "the names of what no Caffe known here has"
+    UNCLEAR = "nothing more: it is not known what the field does"
+    WITHIN = "the fields of its message"
+    VALUE = "the word that it gives"
+
+
+@lru_cache(maxsize=None)
+def _looks(descriptor: Message) -> Dict[str, _Look]:
+    """Return the fields of a message that are to be looked at; of most there is nothing to ask."""
+    kind = _kind(descriptor)
+    looks: Dict[str, _Look] = {}
+    for field in descriptor.fields:
         if field.name == CARRIED:
-            names = map(_carried_name, value)
-            yield from (path + name for name in names if name != own and not _is_harmless(kind, name))
+            looks[field.name] = _Look.CARRIED
         elif field.name == "blobs" or _is_harmless(kind, field.name):
             continue
-        elif of_upstream and forks_of(kind, field.name) and not _is_clear(kind, field.name, own):
-            yield path + field.name
+        elif kind in upstream().messages and forks_of(kind, field.name) and not _is_clear(kind, field.name):
+            looks[field.name] = _Look.UNCLEAR
         elif field.message_type is not None:
-            for one in value if is_repeated(field) else [value]:
-                yield from _unclear(one, f"{path}{field.name}.", "")
-        elif field.enum_type is not None:
-            for number in value if is_repeated(field) else [value]:
-                yield from _unclear_value(field, number, path)
+            looks[field.name] = _Look.WITHIN
+        elif field.enum_type is not None and _kind(field.enum_type) in upstream().enums:
+            looks[field.name] = _Look.VALUE
+    return looks
+
+
+def _kind(descriptor: Message) -> str:
+    return str(descriptor.full_name.partition(".")[2])
+
+
+def _names_of(message: Message, texts: Sequence[str]) -> Iterator[str]:
+    """Yield the names of the fields that a message carries and that are not known to be harmless."""
+    kind = _kind(message.DESCRIPTOR)
+    return (name for name in map(_carried_name, texts) if not _is_harmless(kind, name))
 
 
 def _carried_name(text: str) -> str:
@@ -145,11 +185,9 @@ def _carried_name(text: str) -> str:
     return match[1] if match else text
 
 
-def _is_clear(kind: str, name: str, own: str) -> bool:
+def _is_clear(kind: str, name: str) -> bool:
     """Tell whether it is known what an option does; those of other types nobody reads."""
-    if name in READ.get(kind, ()):
-        return True
-    return kind == "LayerParameter" and (name == own or name in _all_options())
+    return name in READ.get(kind, ()) or (kind == "LayerParameter" and name in _all_options())
 
 
 def _is_harmless(kind: str, name: str) -> bool:
@@ -162,8 +200,8 @@ def _all_options() -> List[str]:
 
 def _unclear_value(field: Message, value: int, path: str) -> Iterator[str]:
     enum = field.enum_type
-    kind = enum.full_name.partition(".")[2]
-    if enum.name == "Engine" or kind not in upstream().enums:
+    kind = _kind(enum)
+    if enum.name == "Engine":
         return
     known = enum.values_by_number.get(value)
     if known is not None and forks_of(kind, known.name) and known.name not in _READ_VALUES.get(kind, ()):
