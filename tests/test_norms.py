@@ -184,3 +184,19 @@ def test_statistics_that_are_shared_drift_where_a_layer_that_shares_them_does():
     assert NetView(net(text), TRAIN).training[2].drifts
     alone = layer("z", "Scale", "data", more='scale_param { bias_term: true } param { name: "s" } param { name: "b" }')
     assert not NetView(net(text + alone), TRAIN).training[3].drifts
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (norm("", "BatchNorm", 3 * "param { lr_mult: 0 }"), "updating its statistics: set use_global_stats: true"),
+        (bn(SLOPE, 4 * "param { lr_mult: 0 }"), r"updating its statistics: set bn_param \{ frozen: true \}"),
+        (norm("", "SyncBN", 4 * "param { lr_mult: 0 }"), "updating its statistics: set phase: TEST"),
+        (bn(SEGNET, 2 * "param { lr_mult: 0 }"), "normalising by each batch, with no statistics to store"),
+        (norm(options("scale_bias: true"), "BatchNorm", 5 * "param { lr_mult: 0 }"), "learning at a rate of its own"),
+        (norm(options("scale_bias: true"), "BatchNorm", "phase: TEST"), "learning at a rate of its own"),
+    ],
+)
+def test_a_branch_that_is_called_frozen_is_told_what_it_lacks(text, said):
+    with pytest.raises(GraphError, match=said):
+        require_frozen({TRAIN: NetView(net(text), TRAIN)}, {"": {"x"}})

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 from functools import lru_cache
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Sequence, Tuple
 
 from ..schema import CARRIED, Message, is_repeated
 from ..schema.forks import forks_of, upstream
@@ -194,8 +194,9 @@ def _is_harmless(kind: str, name: str) -> bool:
     return name in HARMLESS.get(kind, {})
 
 
-def _all_options() -> List[str]:
-    return [row.options for row in (*TYPES.values(), *FORK_TYPES.values())]
+@lru_cache(maxsize=None)
+def _all_options() -> FrozenSet[str]:
+    return frozenset(row.options for row in (*TYPES.values(), *FORK_TYPES.values()))
 
 
 def _unclear_value(field: Message, value: int, path: str) -> Iterator[str]:
