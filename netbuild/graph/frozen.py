@@ -42,7 +42,7 @@ def _faults(layer: Message, effect: Effect) -> Iterator[str]:
     """Yield what keeps a layer from being frozen, each with what to do."""
     what = f"layer {layer.name!r} ({layer.type})"
     if has_own_rates(layer):
-        yield f"{what} learning at a rate of its own, whatever its param entries say: put scale and bias into a Scale layer"
+        yield f"{what} learning at a rate of its own, whatever its entries say: put scale and bias into a Scale layer"
     elif effect.parameters and effect.wants_backward:
         state = "learning" if effect.learns else "in the backward pass"
         yield (
