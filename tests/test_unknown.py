@@ -14,7 +14,7 @@ from netbuild.proto.unknown import carried, own_fields, unknown_fields
 from netbuild.schema import CARRIED, schema
 from netbuild.schema.definitions import Definitions, Field
 from netbuild.schema.forks import upstream
-from netbuild.schema.messages import _module, upstream_schema
+from netbuild.schema.messages import module_of, upstream_schema
 
 TEXT = r"""
 name: "n"   # a comment, with "quotes" and {
@@ -49,7 +49,7 @@ def knowing_less(lost):
         }
         for message, fields in upstream().messages.items()
     }
-    return _module(Definitions(messages, upstream().enums))
+    return module_of(Definitions(messages, upstream().enums))
 
 
 @given(st.sets(st.sampled_from(FIELDS)))
