@@ -11,6 +11,7 @@ from netbuild.graph.freeze import frozen, normalised_by, slowed
 from netbuild.graph.frozen import require_frozen
 from netbuild.graph.view import NetView
 from netbuild.layers import infer
+from netbuild.layers.training import moving_average_factor, statistics
 from netbuild.schema import TEST, TRAIN
 
 CHANNELS, ONE = (4,), (1,)
@@ -57,6 +58,22 @@ def test_parameters_of_a_batch_norm(text, params):
     found = infer(net(norm(options(text))), TEST)
     assert found.params[1] == params
     assert found.blobs["x"] == found.blobs["data"]
+
+
+@pytest.mark.parametrize(
+    ("text", "blobs", "factor"),
+    [
+        (norm(), (0, 1, 2), 2),
+        (norm(options("scale_bias: true")), (0, 1, 2), 2),
+        (norm(options("engine: CUDNN")), (), None),
+        (bn(), (2, 3), None),
+        (bn(SEGNET), (), None),
+        (data() + layer("x", "ReLU", "data"), (), None),
+    ],
+)
+def test_which_blobs_are_statistics(text, blobs, factor):
+    one = net(text).layer[1]
+    assert (statistics(one), moving_average_factor(one)) == (blobs, factor)
 
 
 def test_a_layer_on_intels_engine_may_have_more_parameters():
