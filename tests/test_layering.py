@@ -30,7 +30,9 @@ ROOMS = [
     ENTRY,
 ]
 INNER = {
-    "schema": ["layer_types", "definitions", "forks", "loaded", "pycaffe", "messages", "own_netspec", "programs"],
+    "schema": [
+        *("layer_types", "definitions", "kept", "forks", "loaded", "pycaffe", "messages", "own_netspec", "programs"),
+    ],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "plain", "ending", "interpreter", "child", "start"],
     "proto": ["lines", "unknown", "needs", "state", "upgrade", "net", "forms"],
