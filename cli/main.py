@@ -25,7 +25,7 @@ _COMMANDS = {
     "data": "Write images and list files of MNIST or of scikit-learn's digits.",
     "demo": "Fuse two LeNets, from data to accuracy, in one command.",
     "diff": "Show what differs between two nets, compared as nets and not as text.",
-    "doctor": "Show which Caffe is installed, and test that it computes what netbuild relies on.",
+    "doctor": "Show which Caffe is used, and test that it computes what netbuild relies on.",
     "draw": "Draw a net: branches, frozen and trainable layers, shapes.",
     "emit": "Write a net, or branches fused into one net, as prototxt files.",
     "eval": "Report how often nets are right on a list of images: fused, branches alone, ensembles.",

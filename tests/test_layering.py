@@ -31,11 +31,12 @@ ROOMS = [
 ]
 INNER = {
     "schema": [
-        *("layer_types", "definitions", "kept", "forks", "loaded", "pycaffe", "messages", "own_netspec", "programs"),
+        *("layer_types", "definitions", "kept", "forks", "loaded", "pycaffe", "messages", "dialects", "own_netspec"),
+        "programs",
     ],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "plain", "ending", "interpreter", "child", "start"],
-    "proto": ["lines", "unknown", "needs", "state", "upgrade", "net", "forms"],
+    "proto": ["lines", "unknown", "needs", "binary", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
         *("copier", "write", "digest", "compare", "figures"),
@@ -59,7 +60,8 @@ INNER = {
     ],
     "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
     "fuse": [
-        *("fit", "problem", "declared", "options", "decision", "plan", "entries", "definitions", "mismatch", "sharing"),
+        *("fit", "problem", "declared", "options", "decision", "plan", "entries", "writer", "definitions"),
+        *("mismatch", "sharing"),
         *("head", "planned", "sidecar", "origin", "provenance", "fuse", "convert", "inputs", "extract", "live"),
         "contents",
     ],
@@ -67,7 +69,7 @@ INNER = {
     # The engine is named, not imported, by what starts its process.
     "verify": ["samples", "images", "branches", "child", "engines", "opencv"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "child"],
-    "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "child", "gate", "report"],
+    "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "child", "gate", "report", "install"],
     "features": ["split", "listing", "part", "child", "cluster", "store", "record", "make"],
     "show": ["words", "modules", "picture", "drawing", "findings", "report"],
     "train": [

@@ -35,6 +35,7 @@ from netbuild import (
     verify_branches,
 )
 from netbuild.errors import GraphError, NetbuildError
+from netbuild.proto.unknown import carried
 from netbuild.schema import netspec, schema
 
 
@@ -95,10 +96,10 @@ def test_a_message_of_another_schema_is_taken():
     assert ours == net(small())
 
 
-def test_what_only_the_other_schema_knows_is_refused():
+def test_what_only_the_other_schema_knows_is_carried():
     theirs = text_format.Parse('layer { name: "x" type: "ROI" roi: "y" }', other_schema("roi")())
-    with pytest.raises(GraphError, match="what this Caffe's schema does not know: .*roi"):
-        proto.net_of(theirs)
+    (layer,) = proto.net_of(theirs).layer
+    assert (layer.name, list(carried(layer))) == ("x", [("LayerParameter", 'roi: "y"')])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from netbuild.branches.branch import Cut, Input
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.branches.written import add_layers
-from netbuild.errors import GraphError
+from netbuild.errors import GraphError, NetbuildWarning
 from netbuild.schema import TEST, netspec
 from netbuild.verify.branches import Original, verify_branches
 
@@ -111,6 +111,12 @@ def test_a_train_val_net_gives_the_same_branch_and_tells_its_preparation(tmp_pat
     whole = Cut(resize=(6, 6))
     expected = Input((3, 6, 6), (104, 117, 123), 0.5, resize=True, layer="images", test=whole, train=whole)
     assert branch.input == expected
+
+
+def test_what_a_forks_net_says_of_itself_is_told_to_stay_out(tmp_path):
+    path = written(tmp_path / "n.prototxt", "default_forward_type: FLOAT16 force_backward: true\n" + small())
+    with pytest.warns(NetbuildWarning, match="stays out: default_forward_type; where it is wanted"):
+        prototxt(path)
 
 
 def test_files_of_two_phases_must_agree_up_to_the_seam(tmp_path):

@@ -182,7 +182,7 @@ def _counted_by_caffe(caffe, kind, options):
         yield f"{kind} {options} {bottoms} {tops}: {said}: {found}", bool(refused) == bool(found)
 
 
-@pytest.mark.parametrize("kind", sorted(set(TYPES) - {"Data", "Normalize", "Python"}))
+@pytest.mark.parametrize("kind", sorted(set(TYPES) - {"Data", "Python"}))
 def test_bottoms_and_tops_are_counted_as_caffe_does(caffe, kind):
     given = {
         "Pooling": ["", "pooling_param { pool: AVE }"],

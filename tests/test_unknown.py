@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from netbuild import proto
 from netbuild.errors import GraphError, NetbuildWarning
 from netbuild.proto.net import _parse_text
-from netbuild.proto.unknown import carried, unknown_fields
+from netbuild.proto.unknown import carried, own_fields, unknown_fields
 from netbuild.schema import CARRIED, schema
 from netbuild.schema.definitions import Definitions, Field
 from netbuild.schema.forks import upstream
-from netbuild.schema.messages import _module, upstream_schema
+from netbuild.schema.messages import module_of, upstream_schema
 
 TEXT = r"""
 name: "n"   # a comment, with "quotes" and {
@@ -49,7 +49,7 @@ def knowing_less(lost):
         }
         for message, fields in upstream().messages.items()
     }
-    return _module(Definitions(messages, upstream().enums))
+    return module_of(Definitions(messages, upstream().enums))
 
 
 @given(st.sets(st.sampled_from(FIELDS)))
@@ -136,6 +136,16 @@ def test_a_solver_carries_too():
     assert "warm {\n  up: 3\n}\n" in proto.to_text(solver)
 
 
+def test_a_list_for_a_single_value_is_carried():
+    """Of a fork that takes several where upstream takes one."""
+    solver = _parse_text("device_id: [0, 1]\nbase_lr: 0.1", schema().SolverParameter(), "x", tell=False)
+    assert (list(carried(solver)), solver.HasField("device_id")) == (
+        [("SolverParameter", "device_id: [ 0 , 1 ]")],
+        False,
+    )
+    assert proto.parsed_solver(proto.to_text(solver)) == solver
+
+
 def test_old_layers_keep_what_they_carry():
     text = """
     layers { name: "a" type: FANCY_POOL bottom: "x" top: "y" knob: 3 }
@@ -148,3 +158,17 @@ def test_old_layers_keep_what_they_carry():
 
 def test_no_field_of_a_known_net_is_unknown():
     assert unknown_fields(TEXT, schema().NetParameter.DESCRIPTOR) == []
+
+
+def test_names_of_carried_fields_of_every_form():
+    net = _parse_text(
+        "layer { } knob: 3 knob: 4 odd{ a: 1 } less<b: 2> [ext.x]: 3", schema().NetParameter(), "x", tell=False
+    )
+    assert own_fields(net) == ["layer", "knob", "odd", "less", "[ ext.x ]"]
+
+
+def test_a_message_of_another_schema_comes_over_with_what_is_not_known():
+    definitions = upstream()
+    definitions.messages["LayerParameter"]["knob"] = Field("repeated", "int32", 9000)
+    theirs = text_format.Parse('layer { name: "a" knob: 3 knob: 4 }', _module(definitions).NetParameter())
+    assert [text for _, text in carried(proto.net_of(theirs))] == ["knob: 3", "knob: 4"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .. import names, proto
-from ..errors import GraphError, NetbuildWarning, did_you_mean
+from ..errors import GraphError, NetbuildWarning, did_you_mean, some
 from ..files import PathLike
 from ..graph.check import require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
@@ -27,6 +27,8 @@ from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
 _SHOWN = 12
+_NOT_OF_FORKS = ("name", "layer", "force_backward", "debug_info", "state")
+"""Upstream's fields of a net: its layers, and how it is to be run."""
 
 
 def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = None) -> Builder:
@@ -90,6 +92,7 @@ class _Source(NamedTuple):
 
 def _read(path: PathLike, seam: Optional[str]) -> _Source:
     whole = proto.read_net(path)
+    _tell_left_out(whole, str(path))
     of_phases = require_sound(whole, str(path))
     view = of_phases.get(TEST) or of_phases[TRAIN]
     classifier = None if seam else _only_classifier(view, str(path))
@@ -108,6 +111,18 @@ def _read(path: PathLike, seam: Optional[str]) -> _Source:
         except GraphError as error:
             difference = str(error)
     return _Source(str(path), view, name, classifier, features, inputs, in_training, difference)
+
+
+def _tell_left_out(net: Message, path: str) -> None:
+    """Warn of what a fork's net says of itself beside its layers: a branch is layers, and has no place for it."""
+    options = [name for name in proto.own_fields(net) if name not in _NOT_OF_FORKS]
+    if options:
+        warnings.warn(
+            f"{path}: a branch is layers alone, so that what the net says of itself stays out: {some(options, 6)}; "
+            "where it is wanted, write it at the head of the new net",
+            NetbuildWarning,
+            stacklevel=2,
+        )
 
 
 def _only_classifier(view: NetView, path: str) -> Classifier:

@@ -1,12 +1,14 @@
-"""Which Caffe this process has loaded, and what it computes with."""
+"""Which Caffe a process has loaded, and what it computes with."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import re
+import sys
 from dataclasses import dataclass
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
@@ -16,6 +18,7 @@ from ..engine.child import cores
 _BLAS = re.compile(r"/lib\w*(blas|atlas|mkl|blis)[^/]*\.so[^/]*$")
 _OTHERS = re.compile(r"/(numpy|scipy)(\.libs)?/")
 _COUNTERS = ("openblas_get_num_threads", "MKL_Get_Max_Threads", "bli_thread_get_num_threads", "omp_get_max_threads")
+_PACKAGES = ("numpy", "protobuf", "h5py")
 _LIMITS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -36,6 +39,10 @@ class Facts:
     """The environment variables that limit the threads, those that are set."""
     cpus: int
     """How many this process may use."""
+    python: str
+    """The interpreter that has it."""
+    versions: Dict[str, Optional[str]]
+    """Of that Python, and of its numpy, protobuf and h5py; None for what is not installed."""
 
 
 def gathered() -> Facts:
@@ -51,7 +58,21 @@ def gathered() -> Facts:
         blas_threads=_blas_threads(module._caffe.__file__),
         thread_limits={name: os.environ[name] for name in _LIMITS if name in os.environ},
         cpus=cores(),
+        python=sys.executable,
+        versions=versions(),
     )
+
+
+def versions() -> Dict[str, Optional[str]]:
+    """Return the versions of this Python, and of the packages that Caffe or netbuild needs; None: not installed."""
+    return {"Python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
+def _version(package: str) -> Optional[str]:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _package(folder: Path) -> Optional[str]:

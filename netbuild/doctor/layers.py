@@ -220,6 +220,7 @@ LAYERS = (
         _batch_statistics,
         tolerance=1e-4,
         remedy=_without_batch_statistics,
+        fails_in=("kendryte-caffe 1.0.0.20210829",),
     ),
     SelfTest(
         "BatchNorm on stored statistics",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Dict, Optional, Tuple
 
 from ..engine.child import run
+from ..engine.interpreter import chosen
 from ..errors import CaffeError
-from .facts import Facts
+from .facts import Facts, versions
 from .selftest import FAILED, Outcome
-
-_PACKAGES = ("numpy", "protobuf", "h5py")
+from .table import SELF_TESTS
 
 
 @dataclass(frozen=True)
@@ -20,9 +18,11 @@ class Diagnosis:
     """What was found."""
 
     versions: Dict[str, Optional[str]]
-    """Of Python, numpy, protobuf and h5py; None for what is not installed."""
+    """Of the Python that netbuild runs in, its numpy, protobuf and h5py; None for what is not installed."""
     missing: str
     """Why there is no usable Caffe; empty where there is one."""
+    chosen: str
+    """Why it is this Caffe: 'NETBUILD_CAFFE names it'; empty where there is none."""
     caffe: Optional[Facts]
     gpu_refusal: str
     """Why Caffe cannot use a GPU; empty where it can."""
@@ -32,6 +32,18 @@ class Diagnosis:
     def failed(self) -> Tuple[Outcome, ...]:
         """The self-tests that failed."""
         return tuple(outcome for outcome in self.outcomes if outcome.status == FAILED)
+
+    @property
+    def known(self) -> Tuple[Outcome, ...]:
+        """Those of them which this package of Caffe is known to fail."""
+        package = self.caffe.package if self.caffe else None
+        return tuple(outcome for outcome in self.failed if package in SELF_TESTS[outcome.name].fails_in)
+
+    @property
+    def unexpected(self) -> Tuple[Outcome, ...]:
+        """The other ones that failed: something is wrong here."""
+        known = self.known
+        return tuple(outcome for outcome in self.failed if outcome not in known)
 
 
 def diagnose(gpu: Optional[int] = None) -> Diagnosis:
@@ -54,18 +66,11 @@ def diagnose(gpu: Optional[int] = None) -> Diagnosis:
         >>> diagnosis.missing, len(diagnosis.outcomes) > 10
         ('', True)
     """
-    versions = {"Python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
-    events = run("netbuild.doctor.child:diagnose", gpu=gpu)
     try:
+        interpreter = chosen()
+        events = run("netbuild.doctor.child:diagnose", interpreter=interpreter, gpu=gpu)
         facts = next(events)
     except CaffeError as error:
-        return Diagnosis(versions, str(error), None, "", ())
+        return Diagnosis(versions(), str(error), "", None, "", ())
     gpu_refusal = next(events)
-    return Diagnosis(versions, "", facts, gpu_refusal, tuple(events))
-
-
-def _version(package: str) -> Optional[str]:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    return Diagnosis(versions(), "", interpreter.reason, facts, gpu_refusal, tuple(events))

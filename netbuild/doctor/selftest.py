@@ -45,6 +45,8 @@ class SelfTest:
     """Says what helps where it fails, in the words of whoever reads it."""
     needs: Optional[str] = None
     """A Python module without which it cannot be run."""
+    fails_in: Tuple[str, ...] = ()
+    """The packages of Caffe, with their versions, that are known to fail it."""
 
 
 @dataclass(frozen=True)

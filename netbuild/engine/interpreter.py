@@ -24,6 +24,7 @@ VARIABLE = "NETBUILD_CAFFE"
 INSTALL = "netbuild doctor --install"
 CODE = Path(__file__).parent.parent
 """The folder of netbuild's own code, which a child process reads it from."""
+_HERE = "this process"
 _NAMED: ContextVar[Optional[str]] = ContextVar("caffe", default=None)
 
 
@@ -36,6 +37,15 @@ class Interpreter(NamedTuple):
     """Who chose it, in words: 'NETBUILD_CAFFE'."""
     is_this: bool = False
     """Whether it is the interpreter that runs now."""
+
+    @property
+    def reason(self) -> str:
+        """Why it is this one."""
+        if self.is_this and self.source == _HERE:
+            return "this Python has a Caffe"
+        if self.source == INSTALL:
+            return f"this Python has none, and {INSTALL} made one"
+        return f"{self.source} names it"
 
     @property
     def line(self) -> str:
@@ -56,8 +66,8 @@ def using_caffe(command: Optional[str]) -> Iterator[None]:
         command: The path of a Python that has Caffe, numpy and protobuf, as in a virtual environment; or a command line
             that runs one, as `docker run --rm -i -v /work:/work IMAGE python3`. None leaves the choice to netbuild.
 
-    Yields:
-        Nothing.
+    Returns:
+        A context, for `with`.
 
     Raises:
         CaffeError: When something is computed: there is no such Python, or it has no Caffe.
@@ -107,7 +117,7 @@ def chosen() -> Interpreter:
 
 def this() -> Interpreter:
     """Return the interpreter that runs now."""
-    return Interpreter((sys.executable,), "this process", is_this=True)
+    return Interpreter((sys.executable,), _HERE, is_this=True)
 
 
 def lack_here() -> str:
@@ -173,7 +183,7 @@ def refusal(interpreter: Interpreter, answer: str) -> CaffeError:
     if word == "netbuild":
         return _sentence(interpreter, f"it runs another version of netbuild ({answer}): let both have the same code")
     if word != "no":
-        return _sentence(interpreter, f"it printed {printable(answer)!r} where nothing but netbuild may print")
+        return _sentence(interpreter, f"it printed {answer!r} where nothing but netbuild may print")
     if kind == "python":
         return _sentence(interpreter, f"it is a Python {detail}; 3.8 or newer is needed, with a Caffe built for it")
     if kind == "code":

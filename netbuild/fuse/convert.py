@@ -9,6 +9,7 @@ from typing import List, Optional
 from ..files import PathLike, Progress, replacing, require_output
 from ..layers.fillers import has_weight_filler
 from ..layers.table import of_type
+from ..proto.binary import serialised
 from ..schema import Message
 from ..spelling import option
 from ..weights.digest import Digests
@@ -17,7 +18,7 @@ from ..weights.formats import format_for
 from ..weights.index import index
 from ..weights.model import Blob, Layer, Model, Shape
 from ..weights.write import require_writable, write_into
-from .definitions import renewed, stored_layers, stored_net
+from .definitions import Stored, renewed, stored
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,10 @@ def convert_weights(
     require_output(output, [source])
     with Digests([os.fspath(source)]) as digests:
         model = index(source)
-        net = stored_net(model)
-        inputs = _input_layers(net, model.path)
-        layers = list(stored_layers(model))
-        entries = [*inputs, *(_entry(model, layer, definition) for layer, definition in layers)]
-        fields = net.SerializeToString()
+        found = stored(model)
+        inputs = _input_layers(found, model.path)
+        entries = [*inputs, *(_entry(model, found, layer, definition) for layer, definition in found.layers)]
+        fields = serialised(found.net, found.dialect)
         remedies = [f"for other readers {option('over_2gb', True)}"]
         require_writable(entries, output, net=fields, over_limit=over_2gb, remedies=remedies)
         with replacing(output) as file:
@@ -81,29 +81,30 @@ def convert_weights(
         layers=len(model.layers),
         blobs=sum(len(layer.blobs) for layer in model.layers),
         renewed=sum(map(_is_old, model.all_layers)),
-        defined=sum(bool(definition.type) for _, definition in layers),
+        defined=sum(bool(definition.type) for _, definition in found.layers),
     )
 
 
-def _entry(model: Model, layer: Layer, definition: Message) -> Entry:
+def _entry(model: Model, found: Stored, layer: Layer, definition: Message) -> Entry:
     blobs = [
         CopiedBlob(_true_shape(blob, definition.type, number), model.path, blob)
         for number, blob in enumerate(layer.blobs)
     ]
-    return Entry(layer.name, definition.SerializeToString(), blobs)
+    return Entry(layer.name, serialised(definition, found.dialect), blobs)
 
 
 def _is_old(layer: Layer) -> bool:
     return layer.definition.v1 or any(blob.legacy for blob in layer.blobs)
 
 
-def _input_layers(net: Message, path: str) -> List[Entry]:
+def _input_layers(found: Stored, path: str) -> List[Entry]:
     """Take the old fields for inputs out of the net, and return the layer that stands for them, if they have shapes."""
+    net = found.net
     has_shapes = net.input and (net.input_shape or net.input_dim)
     layers = renewed(net, path).layer if has_shapes else []
     for field in ("input", "input_shape", "input_dim"):
         net.ClearField(field)
-    return [Entry(layer.name, layer.SerializeToString(), []) for layer in layers]
+    return [Entry(layer.name, serialised(layer, found.dialect), []) for layer in layers]
 
 
 def _true_shape(blob: Blob, kind: str, number: int) -> Shape:

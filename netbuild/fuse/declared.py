@@ -6,6 +6,7 @@ from typing import List, NamedTuple, Optional, Sequence, Set
 
 from .. import proto
 from ..graph.view import parameter_shapes, views
+from ..proto.binary import serialised_layers
 from ..schema import Message
 from .fit import AnyShape
 
@@ -30,18 +31,20 @@ def declare(net: Message, shapes: Optional[Sequence[Optional[Sequence[AnyShape]]
     """Return what the net declares of each of its layers; `shapes` are their parameters', where they are known."""
     declared: List[Declared] = []
     known: Set[str] = set()
-    for layer, blobs in zip(net.layer, parameter_shapes(views(net)) if shapes is None else shapes):
+    shapes = parameter_shapes(views(net)) if shapes is None else shapes
+    for layer, blobs, definition in zip(net.layer, shapes, serialised_layers(_without_values(net))):
         own = {spec.name for spec in layer.param}
         shared = bool(own) and own <= known and len(layer.param) >= len(blobs or ())
-        declared.append(Declared(layer.name, blobs, _definition(layer), shared))
+        declared.append(Declared(layer.name, blobs, definition, shared))
         known |= own - {""}
     return declared
 
 
-def _definition(layer: Message) -> bytes:
-    """Return the serialised layer, without the values that a definition may carry itself."""
-    if not layer.blobs:
-        return bytes(layer.SerializeToString())
-    bare = proto.copied(layer)
-    bare.ClearField("blobs")
-    return bytes(bare.SerializeToString())
+def _without_values(net: Message) -> Message:
+    """Return the net without the values that its definitions may carry themselves."""
+    if not any(layer.blobs for layer in net.layer):
+        return net
+    bare = proto.copied(net)
+    for layer in bare.layer:
+        layer.ClearField("blobs")
+    return bare

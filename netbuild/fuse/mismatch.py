@@ -11,7 +11,7 @@ from typing import Any, Collection, Dict, Iterator, List, Mapping, NamedTuple, S
 from ..schema import Message, is_repeated
 from ..weights.model import Model
 from .decision import Copy
-from .definitions import stored_layers
+from .definitions import stored
 from .problem import DIFFERS, Advice, Problem, require_none
 
 _SLIDING = {"stride": 1, "pad": 0, "dilation": 1}
@@ -68,9 +68,9 @@ def _with_definitions(copies: Sequence[Copy], models: Mapping[str, Sequence[Mode
     for path, model in {model.path: model for listed in models.values() for model in listed}.items():
         own = [copy for copy in copies if copy.path == path]
         wanted = {copy.source for copy in own}
-        stored = {layer.name: definition for layer, definition in stored_layers(model, wanted)} if wanted else {}
+        definitions = {layer.name: definition for layer, definition in stored(model, wanted).layers} if wanted else {}
         for copy in own:
-            yield copy, stored[copy.source]
+            yield copy, definitions[copy.source]
 
 
 def definition_differences(target: Message, source: Message) -> List[Difference]:

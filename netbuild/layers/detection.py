@@ -145,7 +145,9 @@ def _require_predictions(bottoms: List[Shape], param: Message) -> None:
 
 
 def detection_evaluate(layer: Message, bottoms: List[Shape]) -> Shapes:
-    """DetectionEvaluate of SSD: (1, 1, number of classes and finds, 5)."""
+    """DetectionEvaluate of SSD: (1, 1, number of classes and finds, 5); with a third bottom it is not SSD's."""
+    if len(bottoms) > 2:
+        return [None], []
     _require_classes(layer.detection_evaluate_param)
     for shape, wanted in zip(bottoms, (_FOUND, _ANNOTATED)):
         if shape is not None and differ(legacy(shape)[3], wanted):

@@ -25,7 +25,7 @@ READ: Dict[str, Tuple[str, ...]] = {
     "DataParameter": ("shuffle",),
     "DropoutParameter": ("sample_weights_test",),
     "ImageDataParameter": ("label_type",),
-    "LayerParameter": ("engine",),
+    "LayerParameter": ("engine", "detectnet_augmentation_param"),
     "PoolingParameter": ("ceil_mode",),
     "TransformationParameter": (
         *("crop_h", "crop_w", "crop_height", "crop_width", "resize_param", "stride"),
@@ -61,7 +61,11 @@ HARMLESS: Dict[str, Dict[str, str]] = {
         **dict.fromkeys(("cache", "parser_threads", "precache", "threads", "disk_reader_threads"), _LOADING),
         "verbose": "what is logged",
     },
-    "DropoutParameter": {"engine": _SPEED, "random_seed": "which values are dropped; it drops them all the same"},
+    "DropoutParameter": {
+        "engine": _SPEED,
+        "random_seed": "which values are dropped; it drops them all the same",
+        "scale_train": "in which phase values are scaled for those that are dropped",
+    },
     "ELUParameter": {"lambda": _NUMBERS},
     "EltwiseParameter": {"engine": _SPEED},
     "FillerParameter": {"diag_val": _NUMBERS, "scale": _NUMBERS},
@@ -103,7 +107,11 @@ HARMLESS: Dict[str, Dict[str, str]] = {
 }
 """The forks' options that change neither shapes nor parameters nor what training does to a layer, and why."""
 
-_READ_VALUES = {"EltwiseParameter.EltwiseOp": ("STOCHASTIC_SUM",), "ReductionParameter.ReductionOp": ("TOPK",)}
+_READ_VALUES = {
+    "EltwiseParameter.EltwiseOp": ("STOCHASTIC_SUM",),
+    "LossParameter.NormalizationMode": ("PRE_FIXED", "NONE"),
+    "ReductionParameter.ReductionOp": ("TOPK",),
+}
 """The forks' values of upstream's enums that the rows go by, or that keep the shapes."""
 
 
@@ -118,8 +126,9 @@ def _unclear(message: Message, path: str, own: str) -> Iterator[str]:
     of_upstream = not forks_of(kind)
     for field, value in message.ListFields():
         if field.name == CARRIED:
-            yield from (path + name for name in map(_carried_name, value) if name != own)
-        elif field.name == "blobs":
+            names = map(_carried_name, value)
+            yield from (path + name for name in names if name != own and not _is_harmless(kind, name))
+        elif field.name == "blobs" or _is_harmless(kind, field.name):
             continue
         elif of_upstream and forks_of(kind, field.name) and not _is_clear(kind, field.name, own):
             yield path + field.name
@@ -138,9 +147,13 @@ def _carried_name(text: str) -> str:
 
 def _is_clear(kind: str, name: str, own: str) -> bool:
     """Tell whether it is known what an option does; those of other types nobody reads."""
-    if name in READ.get(kind, ()) or name in HARMLESS.get(kind, {}):
+    if name in READ.get(kind, ()):
         return True
     return kind == "LayerParameter" and (name == own or name in _all_options())
+
+
+def _is_harmless(kind: str, name: str) -> bool:
+    return name in HARMLESS.get(kind, {})
 
 
 def _all_options() -> List[str]:

@@ -73,7 +73,7 @@ FORK_TYPES: Dict[str, LayerType] = {
         memory=OWN_TOPS, in_place=NOT_SEEN, gradient=READS_NOTHING, role=COMPUTES, training=draws_in_train(True),
     ),
     "DetectionEvaluate": LayerType(
-        options="detection_evaluate_param", arity=Arity(TWO, ONE), shapes=detection.detection_evaluate,
+        options="detection_evaluate_param", arity=Arity((2, 3), ONE), shapes=detection.detection_evaluate,
         weights=NO_WEIGHTS, memory=OWN_TOPS, in_place=NOT_SEEN, gradient=READS_NOTHING,
         role=Role(Kind.MEASURE), training=STILL,
     ),
@@ -83,7 +83,7 @@ FORK_TYPES: Dict[str, LayerType] = {
         role=Role(Kind.ANSWER), training=STILL,
     ),
     "EvalDetection": LayerType(
-        options="eval_detection_param", arity=Arity(TWO, ONE), shapes=detection.eval_detection,
+        options="eval_detection_param", arity=Arity((2, 3), ONE), shapes=detection.eval_detection,
         weights=NO_WEIGHTS, memory=OWN_TOPS, in_place=NOT_SEEN, gradient=READS_NOTHING,
         role=Role(Kind.MEASURE), training=STILL,
     ),
@@ -177,7 +177,7 @@ FORK_TYPES: Dict[str, LayerType] = {
         role=Role(Kind.DATA, reads=Reads.UNKNOWN), training=footage.changes_footage("dense_image_data_param"),
     ),
     "ImageSegData": LayerType(
-        options="image_data_param", arity=Arity(NONE, THREE),
+        options="image_data_param", arity=Arity(NONE, (2, 3)),
         shapes=footage.images_with_label_images("image_data_param"), weights=NO_WEIGHTS,
         memory=OWN_TOPS, in_place=NEVER, gradient=READS_NOTHING,
         role=Role(Kind.DATA, reads=Reads.UNKNOWN), training=footage.changes_footage("image_data_param"),

@@ -99,10 +99,7 @@ def _dilation(param: Message, axes: int) -> List[int]:
     listed, sided = _stated(param, "dilation")
     holes = [name for name in ("hole", "hole_h", "hole_w") if param.HasField(name)]
     if not holes:
-        dilation = _per_axis(param, "dilation", 1, axes)
-        if sided:
-            require_positive("dilation_h and dilation_w", dilation)
-        return dilation
+        return _per_axis(param, "dilation", 1, axes)
     if listed or sided or len(holes) > 2 or (len(holes) == 2) == ("hole" in holes):
         raise UnfitError("give dilation, or hole, or both hole_h and hole_w")
     if axes != len(_SIDES):

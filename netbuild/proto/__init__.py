@@ -20,6 +20,7 @@ from .net import (
     write,
 )
 from .state import NetState, with_layers
+from .unknown import own_fields
 
 __all__ = [
     "Net",
@@ -33,6 +34,7 @@ __all__ = [
     "net_of",
     "of_phase",
     "only_phase",
+    "own_fields",
     "parsed",
     "parsed_solver",
     "phase_name",

@@ -10,7 +10,7 @@ from ..errors import GraphError
 from ..files import PathLike
 from ..schema import Message, schema
 from ..schema.programs import net_written
-from .net import read_net
+from .net import parsed, read_net
 from .upgrade import is_current, upgraded
 
 if TYPE_CHECKING:
@@ -88,7 +88,4 @@ def _of_our_schema(message: Message) -> Message:
 
     if message.DESCRIPTOR.full_name != _FULL_NAME:
         raise GraphError(f"a net: {_FORMS}, found a {message.DESCRIPTOR.name}")
-    try:
-        return text_format.Parse(text_format.MessageToString(message), schema().NetParameter())
-    except text_format.ParseError as error:
-        raise GraphError(f"the net has what this Caffe's schema does not know: {error}") from None
+    return parsed(text_format.MessageToString(message))

@@ -9,6 +9,7 @@ from ..errors import some
 from ..schema import CARRIED, Message, is_repeated
 from ..schema.definitions import PACKAGE
 from ..schema.forks import forks_of, forks_with
+from .unknown import name_of
 
 
 class Needs(NamedTuple):
@@ -60,7 +61,7 @@ def _look_into(message: Message, known: Dict[str, Tuple[str, ...]], unknown: Lis
     for field, value in message.ListFields():
         name = f"{owner}.{field.name}"
         if field.name == CARRIED:
-            unknown.extend(f"{owner}.{_name(text)}" for text in value)
+            unknown.extend(f"{owner}.{name_of(text)}" for text in value)
         elif field.name in of_forks:
             known[name] = of_forks[field.name]
         elif field.message_type is not None:
@@ -72,10 +73,6 @@ def _look_into(message: Message, known: Dict[str, Tuple[str, ...]], unknown: Lis
                 forks = forks_of(field.enum_type.full_name[len(PACKAGE) + 1 :], word)
                 if forks:
                     known[f"{name} {word}"] = tuple(fork.name for fork in forks)
-
-
-def _name(carried: str) -> str:
-    return carried.partition(" ")[0].rstrip(":")
 
 
 @lru_cache(maxsize=None)

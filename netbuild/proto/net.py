@@ -71,7 +71,7 @@ def read_solver(path: PathLike) -> Message:
 
 
 def parsed(text: str) -> Message:
-    """Return the net of a prototxt that netbuild wrote itself."""
+    """Return the net of a text that no user wrote; what is carried is not told."""
     return _parse_text(text, schema().NetParameter(), "the net", tell=False)
 
 

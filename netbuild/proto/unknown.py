@@ -19,6 +19,7 @@ _TOKEN = re.compile(
     r"|(?P<word>[^\s{}<>\[\]:;,\"'#]+)"
 )
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
+_NAME = re.compile(r"\[[^\]]*\]|[^\s:{<]+")
 _NUMBER = re.compile(r"-?\d+$")
 _CARRIED_LINE = re.compile(rf'^( *){CARRIED}: "(.*)"\n', re.MULTILINE)
 
@@ -117,7 +118,10 @@ class _Reader:
     def _fits(self, field: Any) -> bool:
         """Tell whether the value that comes next has the form of the field's."""
         value, after = self._next(), self._tokens[min(self._at + 1, len(self._tokens) - 1)]
-        sample = after if value.text == "[" and value.kind == "mark" else value
+        listed = value.text == "[" and value.kind == "mark"
+        if listed and not is_repeated(field):
+            return False
+        sample = after if listed else value
         if sample.text == "]":
             return True
         if (field.message_type is not None) != (sample.kind == "mark"):
@@ -233,6 +237,19 @@ def carried(message: Message) -> Iterator[Tuple[str, str]]:
         elif field.message_type is not None:
             for inner in value if is_repeated(field) else [value]:
                 yield from carried(inner)
+
+
+def own_fields(message: Message) -> List[str]:
+    """Return the names of the fields that a message has, those that it carries included."""
+    names = [field.name for field, _ in message.ListFields() if field.name != CARRIED]
+    return [*names, *dict.fromkeys(name_of(text) for text in getattr(message, CARRIED))]
+
+
+def name_of(carried_text: str) -> str:
+    """Return the name of a field that is carried."""
+    match = _NAME.match(carried_text)
+    assert match is not None
+    return match[0]
 
 
 def written_out(text: str) -> str:

@@ -43,7 +43,7 @@ def schema() -> Any:
     `import caffe` gets this very module, so that there is one class for each message.
     """
     # To read and join all texts takes ten times as long as to read what came of it.
-    module = _module_of(kept("schema", _sources(), _serialized))
+    module = _module_of_bytes(kept("schema", _sources(), _serialized))
     if MODULE not in sys.modules:
         with suppress(CaffeError):  # there is no pycaffe that could be imported later
             offer(MODULE, module, package_folder() / "proto")
@@ -84,13 +84,13 @@ def _covers(known: Definitions, installed: Definitions) -> bool:
 @lru_cache(maxsize=None)
 def schema_of(fork: Fork) -> Any:
     """Return a module of message classes as one fork has them, field numbers included: for what it wrote as bytes."""
-    return _module(overridden(upstream(), of_fork(fork)))
+    return module_of(overridden(upstream(), of_fork(fork)))
 
 
 @lru_cache(maxsize=None)
 def upstream_schema() -> Any:
     """Return a module of message classes as upstream has them."""
-    return _module(upstream())
+    return module_of(upstream())
 
 
 def is_repeated(field: Any) -> bool:
@@ -140,8 +140,9 @@ def _factory(pool: Any) -> Any:
     return MessageFactory(pool)
 
 
-def _module(definitions: Definitions) -> ModuleType:
-    return _module_of(_bytes_of(definitions))
+def module_of(definitions: Definitions) -> ModuleType:
+    """Return a module of message classes made of the definitions, with their numbers."""
+    return _module_of_bytes(_bytes_of(definitions))
 
 
 def _bytes_of(definitions: Definitions) -> bytes:
@@ -149,7 +150,7 @@ def _bytes_of(definitions: Definitions) -> bytes:
     return content
 
 
-def _module_of(descriptor: bytes) -> ModuleType:
+def _module_of_bytes(descriptor: bytes) -> ModuleType:
     from google.protobuf.descriptor_pool import DescriptorPool
 
     # A pool of its own: in the common one Caffe's engine may have put the messages of the same names.
