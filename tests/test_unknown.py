@@ -170,5 +170,5 @@ def test_names_of_carried_fields_of_every_form():
 def test_a_message_of_another_schema_comes_over_with_what_is_not_known():
     definitions = upstream()
     definitions.messages["LayerParameter"]["knob"] = Field("repeated", "int32", 9000)
-    theirs = text_format.Parse('layer { name: "a" knob: 3 knob: 4 }', _module(definitions).NetParameter())
+    theirs = text_format.Parse('layer { name: "a" knob: 3 knob: 4 }', module_of(definitions).NetParameter())
     assert [text for _, text in carried(proto.net_of(theirs))] == ["knob: 3", "knob: 4"]
