@@ -12,7 +12,7 @@ import re
 from typing import Dict, Iterator, List, Tuple
 
 from ..schema import CARRIED, Message, is_repeated
-from ..schema.forks import forks_of, upstream
+from ..schema.forks import forks_of
 from .fork_table import FORK_TYPES
 from .table import TYPES, UNKNOWN, of
 
@@ -123,7 +123,7 @@ def unclear(layer: Message) -> List[str]:
 
 def _unclear(message: Message, path: str, own: str) -> Iterator[str]:
     kind = message.DESCRIPTOR.full_name.partition(".")[2]
-    of_upstream = kind in upstream().messages
+    of_upstream = not forks_of(kind)
     for field, value in message.ListFields():
         if field.name == CARRIED:
             names = map(_carried_name, value)
@@ -163,7 +163,7 @@ def _all_options() -> List[str]:
 def _unclear_value(field: Message, value: int, path: str) -> Iterator[str]:
     enum = field.enum_type
     kind = enum.full_name.partition(".")[2]
-    if enum.name == "Engine" or kind not in upstream().enums:
+    if enum.name == "Engine" or forks_of(kind):
         return
     known = enum.values_by_number.get(value)
     if known is not None and forks_of(kind, known.name) and known.name not in _READ_VALUES.get(kind, ()):
