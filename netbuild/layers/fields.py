@@ -13,7 +13,6 @@ from typing import Dict, Iterator, List, Tuple
 
 from ..schema import CARRIED, Message, is_repeated
 from ..schema.forks import forks_of
-from .fork_table import FORK_TYPES
 from .table import TYPES, UNKNOWN, of
 
 READ: Dict[str, Tuple[str, ...]] = {
@@ -157,6 +156,8 @@ def _is_harmless(kind: str, name: str) -> bool:
 
 
 def _all_options() -> List[str]:
+    from .fork_table import FORK_TYPES
+
     return [row.options for row in (*TYPES.values(), *FORK_TYPES.values())]
 
 
