@@ -6,7 +6,6 @@ what deserves a look, red what is wrong. They are left out where the output is n
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any, Callable, List, Optional
 
@@ -78,6 +77,8 @@ def say(line: Any, *, colour: Optional[str] = None, err: bool = False) -> None:
 
 def say_json(report: Any) -> None:
     """Print a report as JSON."""
+    import json
+
     click.echo(json.dumps(report, indent=2))
 
 

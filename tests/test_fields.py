@@ -190,7 +190,6 @@ def test_parameters_of_unknown_number_are_not_passed_over_in_silence(in_tmp):
     (in_tmp / "net.prototxt").write_text(data() + layer("x", "BN", "data", more="bn_param { frozen: true }"))
     ran = CliRunner().invoke(main, ["summary", "net.prototxt"])
     assert ran.exit_code == 0
-    assert (
-        "note: net.prototxt: 1 layer with parameters of unknown number (x): these are not in the totals"
-        in " ".join(ran.output.split())
+    assert "note: net.prototxt: 1 layer with parameters of unknown number (x): these are not in the totals" in " ".join(
+        ran.output.split()
     )

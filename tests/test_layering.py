@@ -31,7 +31,7 @@ ROOMS = [
 ]
 INNER = {
     "schema": [
-        *("layer_types", "definitions", "forks", "loaded", "pycaffe", "messages", "dialects", "own_netspec"),
+        *("layer_types", "definitions", "kept", "forks", "loaded", "pycaffe", "messages", "dialects", "own_netspec"),
         "programs",
     ],
     "solving": ["sensible", "nets", "snapshots"],

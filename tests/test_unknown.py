@@ -14,7 +14,7 @@ from netbuild.proto.unknown import carried, own_fields, unknown_fields
 from netbuild.schema import CARRIED, schema
 from netbuild.schema.definitions import Definitions, Field
 from netbuild.schema.forks import upstream
-from netbuild.schema.messages import _module, upstream_schema
+from netbuild.schema.messages import module_of, upstream_schema
 
 TEXT = r"""
 name: "n"   # a comment, with "quotes" and {
@@ -49,7 +49,7 @@ def knowing_less(lost):
         }
         for message, fields in upstream().messages.items()
     }
-    return _module(Definitions(messages, upstream().enums))
+    return module_of(Definitions(messages, upstream().enums))
 
 
 @given(st.sets(st.sampled_from(FIELDS)))
@@ -170,5 +170,5 @@ def test_names_of_carried_fields_of_every_form():
 def test_a_message_of_another_schema_comes_over_with_what_is_not_known():
     definitions = upstream()
     definitions.messages["LayerParameter"]["knob"] = Field("repeated", "int32", 9000)
-    theirs = text_format.Parse('layer { name: "a" knob: 3 knob: 4 }', _module(definitions).NetParameter())
+    theirs = text_format.Parse('layer { name: "a" knob: 3 knob: 4 }', module_of(definitions).NetParameter())
     assert [text for _, text in carried(proto.net_of(theirs))] == ["knob: 3", "knob: 4"]

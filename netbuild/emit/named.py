@@ -9,11 +9,8 @@ from .. import proto
 from ..branches.source import alone, prototxts
 from ..branches.table import find_builder
 from ..errors import GraphError
-from ..fusion import Fusion
 from ..schema import Message
 from ..spelling import name_of
-from .files import train_val
-from .source import DataSource
 
 
 def named_net(name: str, classes: Optional[int] = None) -> Message:
@@ -35,4 +32,9 @@ def named_net(name: str, classes: Optional[int] = None) -> Message:
         return net
     if branch.input is None or branch.input.shape is None:
         raise GraphError(f"{name}: the builder does not tell the shape of its input; write the net with emit first")
+    # Few ask for it, and it takes as long to load as the rest.
+    from ..fusion import Fusion
+    from .files import train_val
+    from .source import DataSource
+
     return train_val(Fusion({"": builder}, classes, frozen=False), DataSource(replace(branch.input, resize=True)))

@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from enum import Enum
 from functools import lru_cache
-from typing import Dict, FrozenSet, Iterator, List, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 from ..schema import CARRIED, Message, is_repeated
-from ..schema.forks import forks_of, upstream
-from .fork_table import FORK_TYPES
+from ..schema.forks import forks_of
 from .table import TYPES, UNKNOWN, of
 
 READ: Dict[str, Tuple[str, ...]] = {
@@ -131,15 +130,16 @@ def _unclear(message: Message, path: str, own: str) -> Iterator[str]:
             continue
         if look is _Look.CARRIED:
             yield from (path + name for name in _names_of(message, value) if name != own)
-        elif look is _Look.UNCLEAR:
+        elif look is _Look.UNCLEAR or (look is _Look.OPTIONS and field.name not in _all_options()):
             yield path + field.name
         else:
+            within = _unclear_value if look is _Look.VALUE else _unclear_within
             for one in value if is_repeated(field) else [value]:
-                yield from (
-                    _unclear(one, f"{path}{field.name}.", "")
-                    if look is _Look.WITHIN
-                    else _unclear_value(field, one, path)
-                )
+                yield from within(field, one, path)
+
+
+def _unclear_within(field: Message, message: Message, path: str) -> Iterator[str]:
+    return _unclear(message, f"{path}{field.name}.", "")
 
 
 class _Look(Enum):
@@ -147,6 +147,7 @@ class _Look(Enum):
 
     CARRIED = "the names of what no Caffe known here has"
     UNCLEAR = "nothing more: it is not known what the field does"
+    OPTIONS = "whether they are those of a type, which another does not read, and then the fields within"
     WITHIN = "the fields of its message"
     VALUE = "the word that it gives"
 
@@ -154,20 +155,21 @@ class _Look(Enum):
 @lru_cache(maxsize=None)
 def _looks(descriptor: Message) -> Dict[str, _Look]:
     """Return the fields of a message that are to be looked at; of most there is nothing to ask."""
-    kind = _kind(descriptor)
-    looks: Dict[str, _Look] = {}
-    for field in descriptor.fields:
-        if field.name == CARRIED:
-            looks[field.name] = _Look.CARRIED
-        elif field.name == "blobs" or _is_harmless(kind, field.name):
-            continue
-        elif kind in upstream().messages and forks_of(kind, field.name) and not _is_clear(kind, field.name):
-            looks[field.name] = _Look.UNCLEAR
-        elif field.message_type is not None:
-            looks[field.name] = _Look.WITHIN
-        elif field.enum_type is not None and _kind(field.enum_type) in upstream().enums:
-            looks[field.name] = _Look.VALUE
-    return looks
+    looks = {field.name: _look(_kind(descriptor), field) for field in descriptor.fields}
+    return {name: look for name, look in looks.items() if look is not None}
+
+
+def _look(kind: str, field: Message) -> Optional[_Look]:
+    if field.name == CARRIED:
+        return _Look.CARRIED
+    if field.name == "blobs" or _is_harmless(kind, field.name):
+        return None
+    if not forks_of(kind) and forks_of(kind, field.name) and field.name not in READ.get(kind, ()):
+        return _Look.OPTIONS if kind == "LayerParameter" and field.message_type is not None else _Look.UNCLEAR
+    if field.message_type is not None:
+        return _Look.WITHIN
+    is_upstreams = field.enum_type is not None and not forks_of(_kind(field.enum_type))
+    return _Look.VALUE if is_upstreams else None
 
 
 def _kind(descriptor: Message) -> str:
@@ -185,17 +187,14 @@ def _carried_name(text: str) -> str:
     return match[1] if match else text
 
 
-def _is_clear(kind: str, name: str) -> bool:
-    """Tell whether it is known what an option does; those of other types nobody reads."""
-    return name in READ.get(kind, ()) or (kind == "LayerParameter" and name in _all_options())
-
-
 def _is_harmless(kind: str, name: str) -> bool:
     return name in HARMLESS.get(kind, {})
 
 
 @lru_cache(maxsize=None)
 def _all_options() -> FrozenSet[str]:
+    from .fork_table import FORK_TYPES
+
     return frozenset(row.options for row in (*TYPES.values(), *FORK_TYPES.values()))
 
 

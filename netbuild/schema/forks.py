@@ -6,14 +6,17 @@ fields that the fork has otherwise. Numbers mean different things in different f
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Tuple
 
 from .definitions import Definitions, read
+from .kept import kept
 from .layer_types import TYPES_OF
 
 _HERE = Path(__file__).parent
+_UPSTREAM = _HERE / "caffe.proto"
 
 
 class Fork(NamedTuple):
@@ -47,40 +50,69 @@ FORKS: Tuple[Fork, ...] = (
 """Where two forks give a number to different fields, the net in memory has the first one's; text goes by names."""
 
 
+def _texts() -> List[Path]:
+    """Return the files with the definitions of all Caffes that are known here, upstream's first."""
+    return [_UPSTREAM, *map(_text_of, FORKS)]
+
+
+def sources() -> bytes:
+    """Return all that definitions are made of: the texts of the known Caffes, and the program that reads them."""
+    programs = [_HERE / "definitions.py", Path(__file__)]
+    return b"\0".join(file.read_bytes() for file in [*_texts(), *programs])
+
+
+def _text_of(fork: Fork) -> Path:
+    return _HERE / "forks" / f"{fork.file}.proto"
+
+
 @lru_cache(maxsize=None)
 def upstream() -> Definitions:
     """Return the definitions of upstream Caffe 1.0."""
-    return read(_HERE / "caffe.proto")
+    return read(_UPSTREAM)
 
 
 @lru_cache(maxsize=None)
 def of_fork(fork: Fork) -> Definitions:
     """Return what a fork adds to upstream's definitions, and what it has otherwise."""
-    return read(_HERE / "forks" / f"{fork.file}.proto")
+    return read(_text_of(fork))
 
 
 @lru_cache(maxsize=None)
-def _owners() -> Dict[Tuple[str, str], List[Fork]]:
-    """Return the forks that have each field and each value of an enum which upstream lacks."""
-    owners: Dict[Tuple[str, str], List[Fork]] = {}
-    for fork in FORKS:
+def _owners() -> Dict[str, str]:
+    """Return the forks, as numbers, that have each message, field, enum and value which upstream lacks."""
+    # Asked for every net: to read all texts for it would take half the time that a small command takes.
+    lines = kept("forks", sources(), _owners_as_lines).decode("utf-8").splitlines()
+    return {name: forks for name, _, forks in (line.partition(" ") for line in lines)}
+
+
+def _owners_as_lines() -> bytes:
+    """Return a line for each name: 'PoolingParameter.ceil_mode 0 3'."""
+    theirs = upstream()
+    known = {*_names(theirs.messages), *_names(theirs.enums)}
+    owners: Dict[str, List[int]] = defaultdict(list)
+    for number, fork in enumerate(FORKS):
         added = of_fork(fork)
-        for kinds, known in ((added.messages, upstream().messages), (added.enums, upstream().enums)):
-            for kind, names in kinds.items():
-                for name in names:
-                    if name not in known.get(kind, ()):
-                        owners.setdefault((kind, name), []).append(fork)
-    return owners
+        for name in dict.fromkeys([*_names(added.messages), *_names(added.enums)]):
+            if name not in known:
+                owners[name].append(number)
+    return "\n".join(" ".join([name, *map(str, numbers)]) for name, numbers in owners.items()).encode("utf-8")
 
 
-def forks_of(kind: str, name: str) -> Tuple[Fork, ...]:
+def _names(kinds: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    for kind, names in kinds.items():
+        yield kind
+        yield from (f"{kind}.{name}" for name in names)
+
+
+def forks_of(kind: str, name: str = "") -> Tuple[Fork, ...]:
     """Return the forks that have a field of a message, or a value of an enum; none for what upstream has, or nobody.
 
     Args:
         kind: The message or enum, such as 'PoolingParameter' or 'EltwiseParameter.EltwiseOp'.
-        name: The field or value.
+        name: The field or value; '' for the message or enum itself.
     """
-    return tuple(_owners().get((kind, name), ()))
+    numbers = _owners().get(f"{kind}.{name}" if name else kind, "")
+    return tuple(FORKS[int(number)] for number in numbers.split())
 
 
 def forks_with(layer_type: str) -> Tuple[Fork, ...]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Dict, List
 
 from ..errors import CaffeError
 from .definitions import PACKAGE, SCALARS, Definitions, Field, joined, overridden
-from .forks import FORKS, Fork, of_fork, upstream
+from .forks import FORKS, Fork, of_fork, sources, upstream
+from .kept import kept
 from .loaded import offer
-from .pycaffe import installed_definitions, package_folder
+from .pycaffe import generated_text, installed_definitions, package_folder
 
 Message = Any
 """A message of caffe.proto (NetParameter, LayerParameter, SolverParameter); its classes are made at run time."""
@@ -28,6 +30,7 @@ CARRIED = "netbuild_carried"
 """The field, in every message of `schema()`, that holds the text of fields which no Caffe known here has."""
 _CARRIED_NUMBER = (1 << 29) - 1
 """The largest that protobuf allows."""
+_FILE = "caffe.proto"
 MODULE = "caffe.proto.caffe_pb2"
 """What pycaffe calls the module of its message classes."""
 
@@ -39,15 +42,28 @@ def schema() -> Any:
     Made of upstream's definitions, those of the known forks, and those of an installed Caffe that has more. A later
     `import caffe` gets this very module, so that there is one class for each message.
     """
-    known, installed = _known(), installed_definitions()
-    everything = joined([installed, known]) if installed and not _covers(known, installed) else known
-    for fields in everything.messages.values():
-        fields[CARRIED] = Field("repeated", "string", _CARRIED_NUMBER)
-    module = module_of(everything)
+    # To read and join all texts takes ten times as long as to read what came of it.
+    module = _module_of_bytes(kept("schema", _sources(), _serialized))
     if MODULE not in sys.modules:
         with suppress(CaffeError):  # there is no pycaffe that could be imported later
             offer(MODULE, module, package_folder() / "proto")
     return module
+
+
+def _sources() -> bytes:
+    """Return all that the schema is made of."""
+    programs = [Path(__file__).with_name("pycaffe.py"), Path(__file__)]
+    installed = (generated_text() or "").encode("utf-8")
+    return b"\0".join([sources(), *(file.read_bytes() for file in programs), installed])
+
+
+def _serialized() -> bytes:
+    """Return the descriptor of `schema()`, as bytes of protobuf's."""
+    known, installed = _known(), installed_definitions()
+    everything = joined([installed, known]) if installed and not _covers(known, installed) else known
+    for fields in everything.messages.values():
+        fields[CARRIED] = Field("repeated", "string", _CARRIED_NUMBER)
+    return _bytes_of(everything)
 
 
 def _known() -> Definitions:
@@ -126,20 +142,28 @@ def _factory(pool: Any) -> Any:
 
 def module_of(definitions: Definitions) -> ModuleType:
     """Return a module of message classes made of the definitions, with their numbers."""
+    return _module_of_bytes(_bytes_of(definitions))
+
+
+def _bytes_of(definitions: Definitions) -> bytes:
+    content: bytes = file_descriptor(definitions).SerializeToString()
+    return content
+
+
+def _module_of_bytes(descriptor: bytes) -> ModuleType:
     from google.protobuf.descriptor_pool import DescriptorPool
 
-    file = file_descriptor(definitions)
     # A pool of its own: in the common one Caffe's engine may have put the messages of the same names.
     pool: Any = DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return _Module(pool.FindFileByName(file.name))
+    pool.AddSerializedFile(descriptor)
+    return _Module(pool.FindFileByName(_FILE))
 
 
 def file_descriptor(definitions: Definitions) -> Any:
     """Return the definitions as protobuf's FileDescriptorProto."""
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-    file = FileDescriptorProto(name="caffe.proto", package=PACKAGE, syntax="proto2")
+    file = FileDescriptorProto(name=_FILE, package=PACKAGE, syntax="proto2")
     places: Dict[str, Any] = {}
     # An outer message comes before what it holds.
     for name in sorted(definitions.messages):

@@ -58,16 +58,17 @@ def unfit(error: BaseException) -> str:
     )
 
 
-def installed_definitions() -> Optional[Definitions]:
-    """Return the definitions that the installed pycaffe was made with; None where nothing tells them.
-
-    They are read from the text of its caffe_pb2, which protobuf may be too new to run.
-    """
+def generated_text() -> Optional[str]:
+    """Return the text of the installed pycaffe's caffe_pb2, which protobuf may be too new to run; None without any."""
     try:
-        generated = package_folder() / "proto" / "caffe_pb2.py"
-        match = _SERIALIZED.search(generated.read_text(encoding="utf-8"))
+        return (package_folder() / "proto" / "caffe_pb2.py").read_text(encoding="utf-8")
     except (CaffeError, OSError, UnicodeDecodeError):
         return None
+
+
+def installed_definitions() -> Optional[Definitions]:
+    """Return the definitions that the installed pycaffe was made with; None where its caffe_pb2 does not tell them."""
+    match = _SERIALIZED.search(generated_text() or "")
     if match is None:
         return None
     from google.protobuf.descriptor_pb2 import FileDescriptorProto

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from functools import cached_property
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..branches.branch import Cut
 from ..branches.declared import cut_of
 from ..data.listing import Entry, ImageList, read_lines, such
-from ..data.lists import ListedImages
-from ..engine.child import run
-from ..engine.interpreter import is_named
 from ..errors import CaffeError, NetbuildError
 from ..files import PathLike
 from ..schema import Message
 from .headers import Header, read_header
+
+if TYPE_CHECKING:
+    from ..data.lists import ListedImages
 
 _SAMPLE = 50
 """Caffe is asked to read so many images of a format: each costs it a fork."""
@@ -62,6 +62,8 @@ class InspectedImages:
     def listing(self) -> ListedImages:
         """Return the paths and labels of all images."""
         import numpy as np
+
+        from ..data.lists import ListedImages
 
         labels = np.array([entry.label for entry in self.entries], np.int64)
         return ListedImages([os.fsdecode(entry.path) for entry in self.entries], labels)
@@ -149,8 +151,14 @@ def _doubtful(images: InspectedImages) -> Dict[str, List[Entry]]:
 
 
 def _unread(paths: Sequence[str]) -> Set[str]:
+    if not paths:
+        return set()
+    # Here, since most images need no Caffe: it takes as long to load as the rest of a small command.
+    from ..engine.child import run
+    from ..engine.interpreter import is_named
+
     try:
-        return set(run("netbuild.soundness.child:unread", paths=paths)) if paths else set()
+        return set(run("netbuild.soundness.child:unread", paths=paths))
     except CaffeError:
         # Without a Caffe nobody knows what it would read; one that was named has to be there.
         if is_named():
