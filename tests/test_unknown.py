@@ -151,7 +151,8 @@ def test_old_layers_keep_what_they_carry():
     layers { name: "a" type: FANCY_POOL bottom: "x" top: "y" knob: 3 }
     layers { layer { name: "b" type: "relu" knob: 4 } bottom: "y" top: "z" }
     """
-    net = proto.net_of(_parse_text(text, schema().NetParameter(), "x", tell=False))
+    with pytest.warns(NetbuildWarning, match="type FANCY_POOL of old layers"):
+        net = proto.net_of(_parse_text(text, schema().NetParameter(), "x", tell=False))
     assert [(layer.name, layer.type) for layer in net.layer] == [("a", "FancyPool"), ("b", "ReLU")]
     assert [text for _, text in carried(net)] == ["knob: 3", "knob: 4"]
 

@@ -212,7 +212,9 @@ def _tell(text: str, unknown: Sequence[Unknown], source: str) -> None:
     """Warn of each kind of field that is carried, once, with the line where it first stands."""
     kinds: Dict[Tuple[str, str], List[Unknown]] = {}
     for one in unknown:
-        kinds.setdefault((one.owner.name, one.name), []).append(one)
+        # A type of an old layer gets a new name in the upgrade, which tells it.
+        if (one.owner.name, one.name) != ("V1LayerParameter", "type"):
+            kinds.setdefault((one.owner.name, one.name), []).append(one)
     for (owner, name), those in kinds.items():
         line = text.count("\n", 0, those[0].start) + 1
         more = f" and {len(those) - 1} more" if len(those) > 1 else ""
