@@ -104,6 +104,11 @@ def test_a_slip_gets_a_hint():
         _parse_text(text, schema().NetParameter(), "net 'x'")
 
 
+def test_a_forks_own_name_gets_none():
+    with pytest.warns(NetbuildWarning, match="not known$"):
+        _parse_text('layer { name: "b" eval_data_param { } }', schema().NetParameter(), "net 'x'")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -22,6 +22,8 @@ _KNOWN = {
 }
 """What a text has that is one of such a message at all."""
 _KINDS = {"NetParameter": "a net", "SolverParameter": "a solver"}
+_SLIP = 0.88
+"""How like a known name is what may be a slip of it: forks' own names have words and endings in common with others."""
 _NO_FIELD = "has no field named"
 _FILLERS = ("weight_filler", "bias_filler", "filler")
 
@@ -220,7 +222,7 @@ def _tell(text: str, unknown: Sequence[Unknown], source: str) -> None:
         more = f" and {len(those) - 1} more" if len(those) > 1 else ""
         known = those[0].owner.fields_by_name
         what = f"the value that {name!r} has in {owner}" if name in known else f"the field {name!r} of {owner}"
-        hint = "" if name in known else did_you_mean(name, known, "")
+        hint = "" if name in known else did_you_mean(name, known, "", likeness=_SLIP)
         warnings.warn(
             f"{source}: no Caffe that is known here has {what} (line {line}{more}); it is kept as it is written, and "
             f"what it means is not known{'; ' if hint else ''}{hint}",
