@@ -150,7 +150,9 @@ def file_descriptor(definitions: Definitions) -> Any:
         for value, number in values.items():
             enum.value.add(name=value, number=number)
     for name, fields in definitions.messages.items():
-        for field_name, field in fields.items():
+        # Upstream's come last: where several fields hold one message, as relu_param and a fork's relu6_param do, NetSpec
+        # writes a type's options to the last.
+        for field_name, field in reversed(list(fields.items())):
             _add(places[name].field, field_name, field, definitions)
     return file
 
