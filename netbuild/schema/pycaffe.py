@@ -20,8 +20,6 @@ _SERIALIZED = re.compile(
     r"(?:serialized_pb\s*=\s*(?:_b\()?|AddSerializedFile\()\s*(b?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))"
 )
 """Where protoc's generated Python has the descriptor, in the notations of its releases since 3.0."""
-_PACKAGES = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
-"""What pip calls the modules that pycaffe imports, where it calls them otherwise."""
 _FITTING = "pip install 'numpy<2' 'protobuf<3.21'"
 
 
@@ -48,25 +46,8 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _without_engine() -> str:
-    version = ".".join(map(str, sys.version_info[:2]))
-    return (
-        f"the Caffe in {str(package_folder())!r} has no engine (_caffe) for this Python, which is {version}: it was "
-        "built for another one, or not at all; build it for this one, or use the Python that it was built for"
-    )
-
-
 def unfit(error: BaseException) -> str:
     """Return the sentence for a pycaffe that cannot be loaded."""
-    if isinstance(error, ModuleNotFoundError):
-        if error.name == "caffe._caffe":
-            return _without_engine()
-        package = (error.name or "").partition(".")[0]
-        if package and importlib.util.find_spec(package) is None:
-            return (
-                f"Caffe is installed but cannot be loaded: it needs the module {package}, which is not installed: "
-                f"pip install {_PACKAGES.get(package, package)}"
-            )
     import google.protobuf
     import numpy
 
