@@ -100,7 +100,8 @@ class _Netbuild(click.Group):
                 warnings.showwarning = _noting_once()
                 return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = _shown(error.message)
+            # Newer releases declare it final; there is no other way to the text of an error that click made.
+            vars(error)["message"] = _shown(error.message)
             raise
         except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click ends in silence if its reader (head, less) has gone

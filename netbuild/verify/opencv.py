@@ -42,10 +42,7 @@ def outputs(
 
 
 def _run(cv2: Any, text: str, weights: str, feed: Mapping[str, Any], names: Any) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "net.prototxt"
-        file.write_text(text, encoding="utf-8")
-        net = cv2.dnn.readNetFromCaffe(str(file), weights)
+    net = _read(cv2, text, weights)
     # Fused layers put nothing out that could be compared.
     net.enableFusion(False)
     for blob, values in feed.items():
@@ -53,12 +50,20 @@ def _run(cv2: Any, text: str, weights: str, feed: Mapping[str, Any], names: Any)
     return net.forward(names)
 
 
+def _read(cv2: Any, text: str, weights: str = "") -> Any:
+    # Of a file, for newer releases take bytes for the name of one.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "net.prototxt"
+        file.write_text(text, encoding="utf-8")
+        return cv2.dnn.readNetFromCaffe(str(file), weights)
+
+
 def _knows(cv2: Any, kind: str) -> bool:
     """Run a net of only such a layer, without options: OpenCV complains of them, or of a type that it does not know."""
     data = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 dim: 1 dim: 1 } } }'
     text = f'{data} layer {{ name: "one" type: "{kind}" bottom: "data" top: "one" }}'
     try:
-        net = cv2.dnn.readNetFromCaffe(text.encode(), b"")
+        net = _read(cv2, text)
         net.setInput(np.zeros((1, 1, 1, 1), np.float32), "data")
         net.forward("one")
     except cv2.error as error:
