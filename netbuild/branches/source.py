@@ -14,6 +14,7 @@ from ..names import qualify
 from ..schema import TEST, Message, netspec
 from ..schema.programs import net_written
 from .branch import Branch, Builder
+from .calling import called
 from .prototxt import prototxt
 from .table import find_builder
 from .written import Top, add_layers, blob_of
@@ -67,7 +68,7 @@ def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:
     """Return a builder's net up to its seam, fed by an Input `data` of the shape that its source declares, if any."""
     net = netspec().NetSpec()
     net.data = netspec().layers.Input()
-    branch = builder(net, net.data, "", frozen=frozen)
+    branch = called(builder, net, net.data, "", frozen=frozen)
     message = net_written(net)
     if branch.input is not None and branch.input.shape is not None:
         message.layer[0].input_param.shape.add(dim=[1, *branch.input.shape])
