@@ -23,7 +23,7 @@ TYPES_ALLOWED = {
         {"Concat", "Convolution", "Dropout", "InnerProduct", "Pooling", "Scale", "SoftmaxWithLoss"},
         "self-tests are of types",
     ),
-    "netbuild/doctor/report.py": ({"Python"}, "the language"),
+    "netbuild/doctor/facts.py": ({"Python"}, "the language"),
     "netbuild/doctor/training.py": ({"HDF5Data"}, "self-tests are of types"),
     "netbuild/evaluation/scorer.py": ({"Eltwise"}, "what an ensemble mixes probabilities with"),
     "netbuild/features/split.py": ({"HDF5Data"}, "writes the layer that reads features"),
@@ -44,6 +44,8 @@ TYPES_ALLOWED = {
 FLAGS_ALLOWED = {
     "netbuild/branches/prototxt.py": (2, "a command to type"),
     "netbuild/evaluation/score.py": (1, "given to `either`"),
+    "netbuild/doctor/install.py": (7, "options of venv, pip and uv"),
+    "netbuild/engine/interpreter.py": (1, "given to `either`; a command to type"),
     "netbuild/fuse/sidecar.py": (1, "said where flags are spelled"),
     "netbuild/demo_folder.py": (1, "a file that a demo writes"),
     "netbuild/fusion/learning.py": (1, "a command to type"),
