@@ -155,6 +155,11 @@ def _remarks(found: Summary, net: str) -> None:
             f"{net}: {counted(len(found.unknown), 'layer')} of unknown shape ({open_ones}): not in the totals; "
             "if the shape of an input is unknown, give it, as in --shape data=1,3,224,224"
         )
+    uncounted = [one.name for one in found.layers if one.parameters is None and one.name not in found.unknown]
+    if uncounted:
+        open_ones = some(uncounted, 3)
+        number = counted(len(uncounted), "layer")
+        note(f"{net}: {number} with parameters of unknown number ({open_ones}): these are not in the totals")
 
 
 def _as_dict(found: Summary, budgets: Sequence[int]) -> Dict[str, object]:

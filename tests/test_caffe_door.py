@@ -91,3 +91,15 @@ def test_a_wheel_with_numpy_2(tmp_path, fault):
     said = sentence(tmp_path, files)
     assert "cannot be loaded with numpy" in said
     assert "pip install 'numpy<2' 'protobuf<3.21'" in said
+
+
+@pytest.mark.parametrize(("module", "package"), [("six.moves", "six"), ("skimage.io", "scikit-image")])
+def test_a_caffe_that_lacks_a_module(tmp_path, module, package):
+    """Upstream's pycaffe needs six, skimage and others: what is missing is named, not numpy."""
+    fault = f"raise ModuleNotFoundError('No module', name={module!r})"
+    files = {"caffe/__init__.py": fault, "caffe/proto/__init__.py": "", "caffe/proto/caffe_pb2.py": ""}
+    said = sentence(tmp_path, files)
+    assert (
+        f"needs the Python module {module!r}, which is not installed: {sys.executable} -m pip install {package}" in said
+    )
+    assert "numpy" not in said

@@ -184,3 +184,12 @@ def test_sizes_of_images_in_the_forks(transform, size):
 def test_images_changed_at_random_are_drawn(name):
     (one,) = net(layer("d", "Data", more=f"transform_param {{ {name} {{ }} }}")).layer
     assert draws(one, TRAIN)
+
+
+def test_parameters_of_unknown_number_are_not_passed_over_in_silence(in_tmp):
+    (in_tmp / "net.prototxt").write_text(data() + layer("x", "BN", "data", more="bn_param { frozen: true }"))
+    ran = CliRunner().invoke(main, ["summary", "net.prototxt"])
+    assert ran.exit_code == 0
+    assert "note: net.prototxt: 1 layer with parameters of unknown number (x): these are not in the totals" in " ".join(
+        ran.output.split()
+    )

@@ -162,6 +162,25 @@ PUBLISHED = {
         [(1, 512, 60, 60)],
         [],
     ),
+    "of a factor and a size PSPNet takes the factor": (
+        source("data", 1, 21, 60, 60)
+        + layer("x", "Interp", "data", more="interp_param { zoom_factor: 8 height: 9 width: 9 }"),
+        [(1, 21, 473, 473)],
+        [],
+    ),
+    "of two factors and a size the size": (
+        source("data", 1, 21, 60, 60)
+        + layer("x", "Interp", "data", more="interp_param { zoom_factor: 8 shrink_factor: 2 height: 9 width: 9 }"),
+        [(1, 21, 9, 9)],
+        [],
+    ),
+    "of two factors both": (
+        source("data", 1, 21, 61, 61)
+        + layer("x", "Interp", "data", more="interp_param { zoom_factor: 2 shrink_factor: 4 pad_beg: -1 pad_end: -1 }"),
+        # 59 cut, 15 shrunk, 29 with a value between each two.
+        [(1, 21, 29, 29)],
+        [],
+    ),
     "DeepLab shrinks labels of 321 to 41": (
         source("data", 1, 1, 321, 321)
         + layer("x", "Interp", "data", more="interp_param { shrink_factor: 8 pad_beg: 0 pad_end: 0 }"),

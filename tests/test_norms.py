@@ -11,6 +11,7 @@ from netbuild.graph.freeze import frozen, normalised_by, slowed
 from netbuild.graph.frozen import require_frozen
 from netbuild.graph.view import NetView
 from netbuild.layers import infer
+from netbuild.layers.training import moving_average_factor, statistics
 from netbuild.schema import TEST, TRAIN
 
 CHANNELS, ONE = (4,), (1,)
@@ -57,6 +58,22 @@ def test_parameters_of_a_batch_norm(text, params):
     found = infer(net(norm(options(text))), TEST)
     assert found.params[1] == params
     assert found.blobs["x"] == found.blobs["data"]
+
+
+@pytest.mark.parametrize(
+    ("text", "blobs", "factor"),
+    [
+        (norm(), (0, 1, 2), 2),
+        (norm(options("scale_bias: true")), (0, 1, 2), 2),
+        (norm(options("engine: CUDNN")), (), None),
+        (bn(), (2, 3), None),
+        (bn(SEGNET), (), None),
+        (data() + layer("x", "ReLU", "data"), (), None),
+    ],
+)
+def test_which_blobs_are_statistics(text, blobs, factor):
+    one = net(text).layer[1]
+    assert (statistics(one), moving_average_factor(one)) == (blobs, factor)
 
 
 def test_a_layer_on_intels_engine_may_have_more_parameters():
@@ -167,3 +184,19 @@ def test_statistics_that_are_shared_drift_where_a_layer_that_shares_them_does():
     assert NetView(net(text), TRAIN).training[2].drifts
     alone = layer("z", "Scale", "data", more='scale_param { bias_term: true } param { name: "s" } param { name: "b" }')
     assert not NetView(net(text + alone), TRAIN).training[3].drifts
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (norm("", "BatchNorm", 3 * "param { lr_mult: 0 }"), "updating its statistics: set use_global_stats: true"),
+        (bn(SLOPE, 4 * "param { lr_mult: 0 }"), r"updating its statistics: set bn_param \{ frozen: true \}"),
+        (norm("", "SyncBN", 4 * "param { lr_mult: 0 }"), "updating its statistics: set phase: TEST"),
+        (bn(SEGNET, 2 * "param { lr_mult: 0 }"), "normalising by each batch, with no statistics to store"),
+        (norm(options("scale_bias: true"), "BatchNorm", 5 * "param { lr_mult: 0 }"), "learning at a rate of its own"),
+        (norm(options("scale_bias: true"), "BatchNorm", "phase: TEST"), "learning at a rate of its own"),
+    ],
+)
+def test_a_branch_that_is_called_frozen_is_told_what_it_lacks(text, said):
+    with pytest.raises(GraphError, match=said):
+        require_frozen({TRAIN: NetView(net(text), TRAIN)}, {"": {"x"}})

@@ -1,6 +1,7 @@
 """What feeds what, how seams are joined, what is trained on top: shown by real Caffe."""
 
 import os
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -343,6 +344,44 @@ def test_siamese_branches_stay_one(caffe, tmp_path, nets, frozen):
         build(Fusion({"a": builder, "b": BranchSpec(other, shares="a")}, 3))
     with pytest.raises(GraphError, match="'a' is to share the parameters of 'z', which is no other branch"):
         build(Fusion({"a": BranchSpec(builder, shares="z")}, 3))
+
+
+ORDERS = [tuple(order) for order in permutations(["a", "b", "c"])]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids="".join)
+@pytest.mark.parametrize("rate", [1.0, 0.5])
+def test_branches_that_share_through_others_stay_one_in_any_order(caffe, tmp_path, nets, order, rate):
+    """`a` shares `b` and `b` shares `c`: Caffe refuses two rates for one parameter, and keeps one blob for all three."""
+    builder = nets(small().replace("Dropout", "ReLU"))
+    specs = {
+        "a": BranchSpec(builder, shares="b"),
+        "b": BranchSpec(builder, frozen=False, shares="c"),
+        "c": BranchSpec(builder, frozen=False, lr=rate),
+    }
+    before, after = solver_after(caffe, tmp_path, Fusion({prefix: specs[prefix] for prefix in order}, 3))
+    for (name, index), values in after.items():
+        if name.startswith("c/"):
+            for other in ("a", "b"):
+                assert values.tobytes() == after[other + name[1:], index].tobytes()
+    assert {"a/fc1", "b/fc1", "c/fc1"} <= moved(before, after)
+    for one in proto.read_net(tmp_path / "net/train_val.prototxt").layer:
+        if one.name in ("a/fc1", "b/fc1", "c/fc1"):
+            assert [spec.lr_mult for spec in one.param] == [rate, rate]
+            assert [spec.name for spec in one.param] == ["c/fc1_0", "c/fc1_1"]
+
+
+def test_branches_that_share_in_a_circle_are_refused(nets):
+    builder = nets(small())
+    specs = {
+        "a": BranchSpec(builder, shares="b"),
+        "b": BranchSpec(builder, shares="c"),
+        "c": BranchSpec(builder, shares="b"),
+    }
+    with pytest.raises(
+        GraphError, match="the branches 'b' and 'c' share each other's parameters in a circle.* shares of"
+    ):
+        build(Fusion(specs, 3))
 
 
 def test_several_heads_with_losses_of_their_own(caffe, tmp_path, nets):

@@ -24,6 +24,7 @@ TYPES_ALLOWED = {
         {"Concat", "Convolution", "Dropout", "InnerProduct", "Pooling", "Scale", "SoftmaxWithLoss"},
         "self-tests are of types",
     ),
+    "netbuild/doctor/facts.py": ({"Python"}, "the language"),
     "netbuild/doctor/report.py": ({"Python"}, "the language"),
     "netbuild/doctor/training.py": ({"HDF5Data"}, "self-tests are of types"),
     "netbuild/schema/own_netspec.py": ({"Parameter"}, "the end of a message's name"),
@@ -45,6 +46,8 @@ TYPES_ALLOWED = {
 }
 FLAGS_ALLOWED = {
     "netbuild/branches/prototxt.py": (2, "a command to type"),
+    "netbuild/doctor/install.py": (7, "given to pip, uv and docker"),
+    "netbuild/engine/interpreter.py": (1, "given to `either`"),
     "netbuild/evaluation/score.py": (1, "given to `either`"),
     "netbuild/fuse/sidecar.py": (1, "said where flags are spelled"),
     "netbuild/demo_folder.py": (1, "a file that a demo writes"),

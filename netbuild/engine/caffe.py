@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import io
 import os
+import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Any, Optional
 from ..errors import CaffeError
 from ..schema import TEST, schema
 from ..schema.pycaffe import not_caffe, package_folder, unfit
+
+_PACKAGES = {"skimage": "scikit-image", "google": "protobuf", "yaml": "pyyaml", "PIL": "pillow", "cv2": "opencv-python"}
+"""Packages of modules that pycaffe, upstream's or a fork's, imports, where they are called otherwise."""
 
 
 @lru_cache(maxsize=None)
@@ -31,10 +35,23 @@ def caffe() -> Any:
         with contextlib.redirect_stderr(io.StringIO()):
             module = importlib.import_module("caffe")
     except (ImportError, SystemError, AttributeError, TypeError) as error:
-        raise CaffeError(unfit(error)) from error
+        raise CaffeError(_not_loaded(error)) from error
     if not (hasattr(module, "TEST") and hasattr(module, "Net")):
         raise CaffeError(not_caffe(package_folder()))
     return module
+
+
+def _not_loaded(error: Exception) -> str:
+    """Return the sentence for a Caffe that is there and does not load: a module that it lacks, or versions."""
+    lacking = error.name if isinstance(error, ModuleNotFoundError) and error.name else "caffe"
+    if lacking.partition(".")[0] == "caffe":
+        return f"{sys.executable}: {unfit(error)}"
+    top = lacking.partition(".")[0]
+    package = _PACKAGES.get(top, top)
+    return (
+        f"Caffe in {str(package_folder())!r} needs the Python module {lacking!r}, which is not installed: "
+        f"{sys.executable} -m pip install {package}"
+    )
 
 
 def use_device(gpu: Optional[int]) -> None:

@@ -9,7 +9,7 @@ from ..graph.freeze import Edit
 from ..graph.share import share
 from ..names import local, qualify
 from ..schema import Message
-from .wiring import BranchSpec
+from .wiring import BranchSpec, last_owner
 
 
 def learning(net: Message, parts: Mapping[str, BranchSpec], members: Mapping[str, Collection[str]]) -> Message:
@@ -19,8 +19,10 @@ def learning(net: Message, parts: Mapping[str, BranchSpec], members: Mapping[str
     for prefix, part in parts.items():
         if not part.frozen:
             _let_learn(edit, prefix, part, branches[prefix])
+    # Those who share get the owner's rates, so that all rates stand before the first of them does.
+    for prefix, part in parts.items():
         if part.shares is not None:
-            share(edit, prefix, part.shares, branches[prefix])
+            share(edit, prefix, last_owner(parts, prefix), branches[prefix])
     return edit.net
 
 

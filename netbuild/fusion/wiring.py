@@ -16,7 +16,7 @@ from ..graph.freeze import BATCH_NORM
 from ..graph.rename import names_in
 from ..names import local, qualify
 from ..schema import netspec
-from ..spelling import branch_option, either
+from ..spelling import branch_option, either, name_of
 from . import preparation
 
 DATA, LABEL = "data", "label"
@@ -135,6 +135,8 @@ def _place(
     placed: Dict[str, Placed] = {}
     for prefix in parts:
         _require_known(prefix, parts)
+    for prefix in parts:
+        last_owner(parts, prefix)
     blobs, fronts = Blobs(net), {name.rpartition("_")[0] for name in taken}
     waiting = dict(parts)
     while waiting:
@@ -175,6 +177,25 @@ def _require_known(prefix: str, parts: Mapping[str, BranchSpec]) -> None:
         raise GraphError(
             f"branch {prefix!r} is to share the parameters of {shares!r}, which is no other branch; {hint}"
         )
+
+
+def last_owner(parts: Mapping[str, BranchSpec], prefix: str) -> str:
+    """Return the branch that owns the parameters which a branch shares, directly or through others.
+
+    Raises GraphError where none does: they share each other's in a circle.
+    """
+    passed = [prefix]
+    while True:
+        shares = parts[passed[-1]].shares
+        if shares is None:
+            return passed[-1]
+        if shares in passed:
+            circle = " and ".join(map(repr, sorted(passed[passed.index(shares) :])))
+            raise GraphError(
+                f"the branches {circle} share each other's parameters in a circle, and none of them has its own; "
+                f"leave out {name_of('shares', flag='share')} of the one that is to have them"
+            )
+        passed.append(shares)
 
 
 def _placed(

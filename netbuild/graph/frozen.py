@@ -6,7 +6,7 @@ from typing import Collection, Dict, Iterator, Mapping
 
 from ..errors import GraphError
 from ..layers.roles import is_loss, is_loss_layer
-from ..layers.training import Effect, draws
+from ..layers.training import Effect, draws, has_own_rates, held_by
 from ..proto import copied
 from ..schema import TEST, TRAIN, Message
 from .view import NetView, Views
@@ -41,7 +41,9 @@ def _in_both(of_phases: Views) -> Iterator[NetView]:
 def _faults(layer: Message, effect: Effect) -> Iterator[str]:
     """Yield what keeps a layer from being frozen, each with what to do."""
     what = f"layer {layer.name!r} ({layer.type})"
-    if effect.parameters and effect.wants_backward:
+    if has_own_rates(layer):
+        yield f"{what} learning at a rate of its own, whatever its entries say: put scale and bias into a Scale layer"
+    elif effect.parameters and effect.wants_backward:
         state = "learning" if effect.learns else "in the backward pass"
         yield (
             f"{what} {state}: give each of its {effect.parameters} blobs a param with lr_mult 0 and decay_mult 0, as "
@@ -51,7 +53,9 @@ def _faults(layer: Message, effect: Effect) -> Iterator[str]:
         remedy = "set its loss_weight to 0" if is_loss_layer(layer) else "leave its loss_weight out"
         yield f"{what} in the net's loss: {remedy}"
     if effect.drifts:
-        yield f"{what} updating its statistics: set use_global_stats: true"
+        yield f"{what} updating its statistics: set {held_by(layer)}"
+    elif effect.on_stored_statistics is False:
+        yield f"{what} normalising by each batch, with no statistics to store: put a layer in its place that does not"
     if effect.draws:
         yield f"{what} at random: {_remedy_for_chance(layer)}"
 

@@ -9,7 +9,9 @@ gives one has shapes that are not known.
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, List, Tuple
+from enum import Enum
+from functools import lru_cache
+from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 from ..schema import CARRIED, Message, is_repeated
 from ..schema.forks import forks_of
@@ -121,22 +123,63 @@ def unclear(layer: Message) -> List[str]:
 
 
 def _unclear(message: Message, path: str, own: str) -> Iterator[str]:
-    kind = message.DESCRIPTOR.full_name.partition(".")[2]
-    of_upstream = not forks_of(kind)
+    looks = _looks(message.DESCRIPTOR)
     for field, value in message.ListFields():
-        if field.name == CARRIED:
-            names = map(_carried_name, value)
-            yield from (path + name for name in names if name != own and not _is_harmless(kind, name))
-        elif field.name == "blobs" or _is_harmless(kind, field.name):
+        look = looks.get(field.name)
+        if look is None:
             continue
-        elif of_upstream and forks_of(kind, field.name) and not _is_clear(kind, field.name, own):
+        if look is _Look.CARRIED:
+            yield from (path + name for name in _names_of(message, value) if name != own)
+        elif look is _Look.UNCLEAR or (look is _Look.OPTIONS and field.name not in _all_options()):
             yield path + field.name
-        elif field.message_type is not None:
+        else:
+            within = _unclear_value if look is _Look.VALUE else _unclear_within
             for one in value if is_repeated(field) else [value]:
-                yield from _unclear(one, f"{path}{field.name}.", "")
-        elif field.enum_type is not None:
-            for number in value if is_repeated(field) else [value]:
-                yield from _unclear_value(field, number, path)
+                yield from within(field, one, path)
+
+
+def _unclear_within(field: Message, message: Message, path: str) -> Iterator[str]:
+    return _unclear(message, f"{path}{field.name}.", "")
+
+
+class _Look(Enum):
+    """What is to be looked at in a field that a message gives."""
+
+    CARRIED = "the names of what no Caffe known here has"
+    UNCLEAR = "nothing more: it is not known what the field does"
+    OPTIONS = "whether they are those of a type, which another does not read, and then the fields within"
+    WITHIN = "the fields of its message"
+    VALUE = "the word that it gives"
+
+
+@lru_cache(maxsize=None)
+def _looks(descriptor: Message) -> Dict[str, _Look]:
+    """Return the fields of a message that are to be looked at; of most there is nothing to ask."""
+    looks = {field.name: _look(_kind(descriptor), field) for field in descriptor.fields}
+    return {name: look for name, look in looks.items() if look is not None}
+
+
+def _look(kind: str, field: Message) -> Optional[_Look]:
+    if field.name == CARRIED:
+        return _Look.CARRIED
+    if field.name == "blobs" or _is_harmless(kind, field.name):
+        return None
+    if not forks_of(kind) and forks_of(kind, field.name) and field.name not in READ.get(kind, ()):
+        return _Look.OPTIONS if kind == "LayerParameter" and field.message_type is not None else _Look.UNCLEAR
+    if field.message_type is not None:
+        return _Look.WITHIN
+    is_upstreams = field.enum_type is not None and not forks_of(_kind(field.enum_type))
+    return _Look.VALUE if is_upstreams else None
+
+
+def _kind(descriptor: Message) -> str:
+    return str(descriptor.full_name.partition(".")[2])
+
+
+def _names_of(message: Message, texts: Sequence[str]) -> Iterator[str]:
+    """Yield the names of the fields that a message carries and that are not known to be harmless."""
+    kind = _kind(message.DESCRIPTOR)
+    return (name for name in map(_carried_name, texts) if not _is_harmless(kind, name))
 
 
 def _carried_name(text: str) -> str:
@@ -144,27 +187,21 @@ def _carried_name(text: str) -> str:
     return match[1] if match else text
 
 
-def _is_clear(kind: str, name: str, own: str) -> bool:
-    """Tell whether it is known what an option does; those of other types nobody reads."""
-    if name in READ.get(kind, ()):
-        return True
-    return kind == "LayerParameter" and (name == own or name in _all_options())
-
-
 def _is_harmless(kind: str, name: str) -> bool:
     return name in HARMLESS.get(kind, {})
 
 
-def _all_options() -> List[str]:
+@lru_cache(maxsize=None)
+def _all_options() -> FrozenSet[str]:
     from .fork_table import FORK_TYPES
 
-    return [row.options for row in (*TYPES.values(), *FORK_TYPES.values())]
+    return frozenset(row.options for row in (*TYPES.values(), *FORK_TYPES.values()))
 
 
 def _unclear_value(field: Message, value: int, path: str) -> Iterator[str]:
     enum = field.enum_type
-    kind = enum.full_name.partition(".")[2]
-    if enum.name == "Engine" or forks_of(kind):
+    kind = _kind(enum)
+    if enum.name == "Engine":
         return
     known = enum.values_by_number.get(value)
     if known is not None and forks_of(kind, known.name) and known.name not in _READ_VALUES.get(kind, ()):

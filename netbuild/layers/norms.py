@@ -112,7 +112,12 @@ def _release_batch_norm(layer: Message) -> None:
 
 BATCH_NORM = STILL._replace(
     statistics=Statistics(
-        _batch_norm_blobs, _batch_norm_factor, _batch_norm_stored, _store_batch_norm, _release_batch_norm
+        _batch_norm_blobs,
+        _batch_norm_factor,
+        _batch_norm_stored,
+        _store_batch_norm,
+        "use_global_stats: true",
+        _release_batch_norm,
     ),
     own_rates=learns_at_its_own_rate,
 )
@@ -201,7 +206,9 @@ def _release_bn(layer: Message) -> None:
         layer.bn_param.ClearField("frozen")
 
 
-BN = STILL._replace(statistics=Statistics(_bn_blobs, _no_factor, _bn_stored, _store_bn, _release_bn))
+BN = STILL._replace(
+    statistics=Statistics(_bn_blobs, _no_factor, _bn_stored, _store_bn, "bn_param { frozen: true }", _release_bn)
+)
 
 
 def _mean_and_variance(_layer: Message) -> Tuple[int, ...]:
@@ -221,5 +228,5 @@ def _release_to_phase(layer: Message) -> None:
 
 
 SYNC_BN = STILL._replace(
-    statistics=Statistics(_mean_and_variance, _no_factor, _by_phase, _store_by_phase, _release_to_phase)
+    statistics=Statistics(_mean_and_variance, _no_factor, _by_phase, _store_by_phase, "phase: TEST", _release_to_phase)
 )

@@ -193,6 +193,8 @@ class Statistics(NamedTuple):
     """Whether a layer works on stored statistics, in training or not; None for one that does not normalise."""
     store: Callable[[Message], None]
     """Make a layer work on its stored statistics in training too; raises UnfitError where nothing does that."""
+    held_by: str
+    """What makes it work on its stored statistics, as it is written."""
     release: Callable[[Message], None]
     """Make a layer work on each batch's own in training; raises UnfitError where nothing does that."""
 

@@ -184,6 +184,12 @@ def work_on_stored_statistics(layer: Message) -> None:
     _change(layer, lambda facts: facts.store(layer))
 
 
+def held_by(layer: Message) -> str:
+    """Return what makes a layer that normalises work on its stored statistics, as it is written; '' for any other."""
+    facts = _statistics(layer)
+    return "" if facts is None else facts.held_by
+
+
 def work_on_each_batch(layer: Message) -> None:
     """Make a layer that normalises work on each batch's statistics in training; GraphError where nothing does."""
     _change(layer, lambda facts: facts.release(layer))

@@ -26,7 +26,9 @@ def outputs(
         raise CaffeError(f"OpenCV is not there ({error}): {getting('cv2')}") from None
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
         raise CaffeError(f"OpenCV {cv2.__version__} no longer reads Caffe's nets: {getting('cv2')}")
-    cv2.setLogLevel(0)
+    # Newer releases have it in one place only, old ones in the other.
+    set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel  # type: ignore[attr-defined]
+    set_log_level(0)
     try:
         values = _run(cv2, text, weights, feed, list(layers.values()))
     except cv2.error as error:
