@@ -43,7 +43,7 @@ _COMMANDS = {
 }
 
 
-# To look for circles among what is loaded, which all stays, takes a small command a fifth of its time. Python does so for
+# To look for circles in what is loaded, all of which stays, takes a fifth of a small command's time. Python does so for
 # each seven hundred new objects, and once more at the end, when all goes with the process.
 gc.set_threshold(100_000)
 atexit.register(gc.freeze)
