@@ -25,7 +25,6 @@ TYPES_ALLOWED = {
         "self-tests are of types",
     ),
     "netbuild/doctor/facts.py": ({"Python"}, "the language"),
-    "netbuild/doctor/report.py": ({"Python"}, "the language"),
     "netbuild/doctor/training.py": ({"HDF5Data"}, "self-tests are of types"),
     "netbuild/schema/own_netspec.py": ({"Parameter"}, "the end of a message's name"),
     "netbuild/evaluation/scorer.py": ({"Eltwise"}, "what an ensemble mixes probabilities with"),

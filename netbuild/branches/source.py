@@ -11,6 +11,7 @@ from ..graph.rename import renamed
 from ..layers import infer
 from ..names import qualify
 from ..schema import TEST, Message, netspec
+from ..schema.programs import net_written
 from .branch import Branch, Builder
 from .given import prototxts, split_seam
 from .prototxt import prototxt
@@ -51,7 +52,7 @@ def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:
     net = netspec().NetSpec()
     net.data = netspec().layers.Input()
     branch = builder(net, net.data, "", frozen=frozen)
-    message = net.to_proto()
+    message = net_written(net)
     if branch.input is not None and branch.input.shape is not None:
         message.layer[0].input_param.shape.add(dim=[1, *branch.input.shape])
     return message, branch

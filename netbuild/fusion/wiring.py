@@ -16,6 +16,7 @@ from ..graph.freeze import BATCH_NORM
 from ..graph.rename import names_in
 from ..names import local, qualify
 from ..schema import netspec
+from ..schema.programs import net_written
 from ..spelling import branch_option, either, name_of
 from . import preparation
 
@@ -111,7 +112,7 @@ def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
     if not uneven:
         return net, placed
     preparation.require_declared(reads)
-    taken = names_in(net.to_proto())
+    taken = names_in(net_written(net))
     by_branch = {
         p: {blob: declared for blob, declared in blobs.items() if blob in uneven} for p, blobs in reads.items()
     }
