@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any, Tuple
 
 from ..errors import GraphError
 from ..graph.cut import cut
@@ -15,6 +14,7 @@ from ..schema import TEST, Message, netspec
 from ..schema.programs import net_written
 from .branch import Branch, Builder
 from .calling import called
+from .given import prototxts, split_seam
 from .prototxt import prototxt
 from .table import find_builder
 from .written import Top, add_layers, blob_of
@@ -46,22 +46,6 @@ def find_branch(text: str) -> Builder:
         return prototxt(files, seam or None)
     builder = find_builder(name)
     return partial(_cut_short, builder, seam) if seam else builder
-
-
-def split_seam(text: str) -> Tuple[str, str]:
-    """Split NET@SEAM, '' standing for no seam; a file may have an @ in its path."""
-    if Path(text).is_file() or "@" not in text:
-        return text, ""
-    name, _, seam = text.rpartition("@")
-    return name, seam
-
-
-def prototxts(name: str) -> List[str]:
-    """Return the files of a net that is named by its prototxts, none for a builder's name."""
-    if Path(name).is_file():
-        return [name]
-    files = name.split(",")
-    return files if all(Path(file).suffix == ".prototxt" or Path(file).is_file() for file in files) else []
 
 
 def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:

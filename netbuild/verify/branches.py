@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import names, proto
-from ..branches.source import alone, prototxts, split_seam
+from ..branches.given import prototxts, split_seam
+from ..branches.source import alone
 from ..branches.table import find_builder
 from ..data.images import load_images
 from ..engine.child import run
