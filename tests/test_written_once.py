@@ -45,8 +45,6 @@ TYPES_ALLOWED = {
 }
 FLAGS_ALLOWED = {
     "netbuild/branches/prototxt.py": (2, "a command to type"),
-    "netbuild/doctor/install.py": (7, "given to pip, uv and docker"),
-    "netbuild/engine/interpreter.py": (1, "given to `either`"),
     "netbuild/evaluation/score.py": (1, "given to `either`"),
     "netbuild/doctor/install.py": (7, "options of venv, pip and uv"),
     "netbuild/engine/interpreter.py": (1, "given to `either`; a command to type"),
