@@ -103,7 +103,7 @@ def test_input_that_is_no_use(caffe, tmp_path, monkeypatch):
     assert "--tolerance goes with" in run("verify", path, weights, "--tolerance", "1", code=2)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(CaffeError, match=r"pip install 'opencv-python-headless<"):
-        next(outputs("", "", {}, {}, {}))
+        next(outputs("", "", {}, {}))
     with pytest.raises(NetbuildError, match=r"second engine needs cv2: pip install 'opencv-python-headless<"):
         compare_engines(path, weights)
 
