@@ -8,9 +8,7 @@ import click
 
 from netbuild import proto
 from netbuild.branches.declared import images_of
-from netbuild.branches.prototxt import seams
-from netbuild.branches.source import alone, prototxts
-from netbuild.branches.table import find_builder
+from netbuild.branches.given import prototxts
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems_of, remarks
 from netbuild.graph.view import Views, views
@@ -52,10 +50,8 @@ def command(net: str, list_seams: bool, as_json: bool) -> None:
     No Caffe net is built. If the files that its data layers read are there, they are checked too: lists, and the images
     in them. The exit status is 1 if anything is wrong.
     """
-    files = prototxts(net)
-    nets = {file: proto.read_net(file) for file in files} if files else {net: alone(find_builder(net))[0]}
     wrong = 0
-    for name, message in nets.items():
+    for name, message in _nets(net).items():
         report = _report(name, message, list_seams=list_seams)
         wrong += len(report.problems)
         if as_json:
@@ -64,6 +60,17 @@ def command(net: str, list_seams: bool, as_json: bool) -> None:
             _print(report, message)
     if wrong:
         raise GraphError(f"{wrong} things are wrong" if wrong > 1 else "one thing is wrong")
+
+
+def _nets(name: str) -> Dict[str, Message]:
+    """Return the nets that a NET stands for: of each prototxt, or of a builder."""
+    files = prototxts(name)
+    if files:
+        return {file: proto.read_net(file) for file in files}
+    from netbuild.branches.source import alone
+    from netbuild.branches.table import find_builder
+
+    return {name: alone(find_builder(name))[0]}
 
 
 def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
@@ -76,10 +83,16 @@ def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
         notes=[*filter(None, [proto.needs(net).sentence]), *remarks(net, of_phases), *data_notes],
         unknown_types=_merged(view.unknown_types for view in of_phases.values()),
         unclear_options=_merged(view.unclear_options for view in of_phases.values()),
-        seams=seams(of_phases.get(TEST) or of_phases[TRAIN]) if list_seams else None,
+        seams=_seams(of_phases) if list_seams else None,
         # A builder declares how its images are prepared by other means than a data layer.
         untold_inputs=_unprepared(of_phases) if prototxts(name) and not wrong else [],
     )
+
+
+def _seams(of_phases: Views) -> List[str]:
+    from netbuild.branches.prototxt import seams
+
+    return seams(of_phases.get(TEST) or of_phases[TRAIN])
 
 
 def _data_faults(of_phases: Views) -> Tuple[List[str], List[str]]:

@@ -6,7 +6,6 @@ from typing import Any, Callable, Iterable, Mapping, Optional, TypeVar
 
 import click
 
-from netbuild.engine.interpreter import using_caffe
 from netbuild.errors import did_you_mean
 
 from .complete import complete_file, complete_net, complete_pair
@@ -136,6 +135,8 @@ def caffe_option(function: Function) -> Function:
 
     def name(ctx: click.Context, _param: click.Parameter, command: Optional[str]) -> None:
         if command is not None:
+            from netbuild.engine.interpreter import using_caffe
+
             ctx.with_resource(using_caffe(command))
 
     return click.option(

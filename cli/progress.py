@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, TextIO, Union
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 def progress(total: int, label: str) -> Any:
     """Return click's progress bar."""
-    stderr = click.get_text_stream("stderr")
-    return click.progressbar(length=total, label=label, file=stderr if _shows(stderr) else io.StringIO())
+    return click.progressbar(length=total, label=label, file=sys.stderr if _shows(sys.stderr) else io.StringIO())
 
 
 def _shows(stream: TextIO) -> bool:
@@ -30,13 +30,12 @@ def byte_progress(label: str) -> Callable[[int, int], None]:
 
     It is silent in the first second: what is done by then needs no progress.
     """
-    stderr = click.get_text_stream("stderr")
     began = time.monotonic()
     shown = False
 
     def show(done: int, size: int) -> None:
         nonlocal shown
-        shown = shown or (_shows(stderr) and time.monotonic() - began > 1)
+        shown = shown or (_shows(sys.stderr) and time.monotonic() - began > 1)
         if shown:
             share = f" of {size / 2**20:.1f}" if size else ""
             click.echo(f"\r{label} {done / 2**20:.1f}{share} MiB", err=True, nl=done == size)

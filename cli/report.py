@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import click
 
-from netbuild.branches.source import split_seam
+from netbuild.branches.given import split_seam
 from netbuild.errors import NetbuildError
 from netbuild.extras import require
 from netbuild.files import require_output

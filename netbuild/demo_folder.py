@@ -9,6 +9,7 @@ from typing import Iterator, List, Sequence
 
 from .errors import NetbuildError
 from .files import is_temporary, output_folder, write_text
+from .spelling import option
 
 _MARKER = ".netbuild-demo"
 _TEXT = "This folder was made by netbuild demo, which may empty it when asked to with --force.\n"
@@ -42,10 +43,10 @@ def emptied(folder: Path, force: bool, inputs: Sequence[Path]) -> Path:
 
 
 def _require_ours(root: Path, force: bool, inputs: Sequence[Path]) -> None:
-    where = f"output folder {str(root)!r}"
+    where, marker = f"output folder {str(root)!r}", root / _MARKER
     if not force and not all(is_temporary(path, _MARKER) for path in root.iterdir()):
-        raise NetbuildError(f"{where}: is not empty; name a new one")
-    marker = root / _MARKER
+        again = f", or {option('force', True)} empties this one, which a demo made" if marker.is_file() else ""
+        raise NetbuildError(f"{where}: is not empty; name a new one{again}")
     if force and (marker.is_symlink() or not marker.is_file()):
         raise NetbuildError(f"{where}: was not made by a demo; it was not touched")
     if any(root.resolve() in path.resolve().parents for path in inputs):

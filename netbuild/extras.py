@@ -54,7 +54,7 @@ def require(what: str, *modules: str) -> None:
     """Raise NetbuildError for those of these modules that are not installed, all at once, before any work begins."""
     missing = [module for module in modules if not have(module)]
     if missing:
-        raise NetbuildError(f"{what} {' and '.join(missing)}: {getting(*missing)}")
+        raise NetbuildError(f"{what} {', '.join(missing)}: {getting(*missing)}")
 
 
 def _sentence(package: str, what: str, reason: ImportError) -> str:

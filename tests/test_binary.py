@@ -72,6 +72,8 @@ def test_what_is_fused_for_a_fork_its_caffe_reads(tmp_path):
     (tmp_path / "net.prototxt").write_text(target)
     net.layer[0].blobs.add(data=range(6)).shape.dim.extend([2, 3, 1, 1])
     net.layer[0].blobs.add(data=[1, 2]).shape.dim.append(2)
+    for _ in range(4):
+        net.layer[1].blobs.add(data=[1, 2]).shape.dim.extend([1, 2, 1, 1])
     (tmp_path / "w.caffemodel").write_bytes(net.SerializeToString())
     output = tmp_path / "init.caffemodel"
     fuse_weights(os.fspath(tmp_path / "net.prototxt"), {"a": os.fspath(tmp_path / "w.caffemodel")}, os.fspath(output))

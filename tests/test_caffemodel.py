@@ -236,7 +236,7 @@ def test_other_files_are_told_apart(pb, tmp_path):
     with pytest.raises(WeightsError, match="is a solverstate; give the .caffemodel that was saved with it"):
         index(state)
     (tmp_path / "t").write_text("name: 'LeNet'")
-    with pytest.raises(WeightsError, match="not a caffemodel, or damaged"):
+    with pytest.raises(WeightsError, match="is a prototxt; give the weights of that net"):
         index(tmp_path / "t")
     with pytest.raises(WeightsError, match="holds no layers"):
         index(write(tmp_path / "n", pb.NetParameter(name="nothing")))

@@ -89,6 +89,25 @@ def test_a_users_builder_in_the_current_folder(in_tmp):
     assert "no function 'nett'" in run(*command, "a=mynet:nett", code=1)
 
 
+def test_a_builder_of_another_form_is_told_the_form(in_tmp):
+    Path("forms.py").write_text("def old(net, bottom, prefix=''):\n    pass\ndef none(*_, **__):\n    pass\n")
+    for command in (["check", "forms:old"], ["emit", "forms:old", "--classes", 2, "-o", "x"]):
+        told = run(*command, code=1)
+        assert "the builder failed: TypeError" in told
+        assert "unexpected keyword argument 'frozen'; a builder is a function of the form def NAME(" in told
+    assert "the builder returned NoneType, not a netbuild.Branch" in run("check", "forms:none", code=1)
+
+
+def test_a_folder_is_no_net(in_tmp):
+    Path("nets").mkdir()
+    told = run("check", "nets", code=1)
+    assert "net 'nets': is a folder, and a prototxt or the name of a builder is expected here; there is no" in told
+    Path("nets/deploy.prototxt").write_text("")
+    assert "name one of the prototxts in it: nets/deploy.prototxt" in run("summary", "nets", code=1)
+    Path("lenet").mkdir()  # a builder's name all the same
+    run("check", "lenet")
+
+
 def test_an_interrupted_training_ends_with_130(fused, small_lists, monkeypatch):
     for name, subset in (("train_all.txt", "train_all"), ("val_all.txt", "val_all")):
         Path(name).write_bytes(small_lists.path(subset).read_bytes())

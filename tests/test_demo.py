@@ -72,6 +72,17 @@ def test_a_demo_killed_before_it_marked_its_folder_is_no_hindrance(tmp_path):
     assert emptied(tmp_path / "demo", False, []) == tmp_path / "demo"
 
 
+@pytest.mark.parametrize(
+    ("made", "hint"), [(".netbuild-demo", "name a new one, or force=True empties"), ("x", "name a new one$")]
+)
+def test_a_folder_in_use_is_left_alone(tmp_path, made, hint):
+    (tmp_path / made).write_text("")
+    (tmp_path / "report.html").write_text("")
+    with pytest.raises(NetbuildError, match=f"is not empty; {hint}"):
+        run_demo(tmp_path)
+    assert (tmp_path / "report.html").exists()
+
+
 def test_weights_of_unknown_branches_are_refused(tmp_path):
     with pytest.raises(NetbuildError, match="weights for 'third': the demo's branches are odd and even"):
         run_demo(tmp_path / "demo", weights={"third": "x"})

@@ -39,7 +39,7 @@ def test_all_that_is_missing_is_named_at_once(monkeypatch):
     for module in ("PIL", "sklearn"):
         monkeypatch.setitem(sys.modules, module, None)
         assert not have(module)
-    with pytest.raises(NetbuildError, match=r"^x needs PIL and sklearn: pip install pillow scikit-learn$"):
+    with pytest.raises(NetbuildError, match=r"^x needs PIL, sklearn: pip install pillow scikit-learn$"):
         require("x needs", "PIL", "json", "sklearn")
 
 

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from netbuild import fuse_weights, proto, train_solver
-from netbuild.errors import GraphError, NetbuildError, WeightsError
+from netbuild.engine import plain
+from netbuild.errors import CaffeError, GraphError, NetbuildError, WeightsError
+from netbuild.features import cluster
 from netbuild.features.make import DiskNeed, Execution, FeatureProgress, make_features
+from netbuild.features.part import Task
 from netbuild.features.split import split
 from netbuild.graph.view import NetView
 from netbuild.schema import TEST, TRAIN
@@ -504,6 +507,14 @@ def test_a_cluster_whose_worker_is_killed_makes_the_same_files(fused, tmp_path, 
     assert run.returncode == 0, run.stderr
     assert "Removing worker" in run.stderr or "Restarting worker" in run.stderr
     assert sums(tmp_path / "there") == sums(tmp_path / "here")
+
+
+def test_a_worker_computes_with_the_caffe_that_the_caller_names_and_sends_its_error_as_plain_bytes():
+    task = plain.packed(Task("train", 0, {"data": b""}, 1))
+    job = {"function": "netbuild.features.child:compute", "caffe": "/no/such/python", "arguments": {"jobs": {}}}
+    error = plain.unpacked(cluster._compute(task, plain.packed(job)))
+    assert isinstance(error, CaffeError)
+    assert "'/no/such/python' is not there" in str(error)
 
 
 def test_a_scheduler_that_is_not_there_is_told(fused, tmp_path, monkeypatch, dask):

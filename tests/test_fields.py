@@ -5,6 +5,7 @@ from click.testing import CliRunner
 from netbuild_cli.main import main
 from nets import data, layer, net
 
+from netbuild.branches.declared import declared_by
 from netbuild.errors import NetbuildWarning
 from netbuild.graph.freeze import frozen
 from netbuild.graph.view import NetView
@@ -193,3 +194,19 @@ def test_parameters_of_unknown_number_are_not_passed_over_in_silence(in_tmp):
     assert "note: net.prototxt: 1 layer with parameters of unknown number (x): these are not in the totals" in " ".join(
         ran.output.split()
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "prepared"),
+    [
+        ("mean_value: 104 crop_size: 224", True),
+        ("mean_value: 104 use_gpu_transform: true", True),
+        ("mean_value: 104 resize_param { height: 300 width: 300 }", False),
+        ("mean_value: 104 crop_h: 300 crop_w: 300", False),
+        ("mean_value: 104 bgr2rgb: true", False),
+    ],
+)
+def test_images_prepared_in_a_way_that_only_a_fork_has_are_not_said_to_be_prepared(options, prepared):
+    """What upstream's data layers cannot do again must not be left out in silence."""
+    text = layer("data", "Data", more=f"data_param {{ batch_size: 2 }} transform_param {{ {options} }}")
+    assert declared_by(net(text).layer[0], None).prepared is prepared

@@ -1,7 +1,13 @@
 """The table of weight formats: one row is all that a new format takes."""
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import math
+import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +19,7 @@ from netbuild.branches.lenet import MNIST
 from netbuild.errors import WeightsError
 from netbuild.weights import formats
 from netbuild.weights.formats import Format
+from netbuild.weights.index import kind_of
 from netbuild.weights.model import Blob, Layer, Model, Span
 from netbuild.weights.places import PlacedBytes, placed
 
@@ -137,3 +144,42 @@ def test_what_a_format_does_not_take_is_said_before_anything_is_written(toy, tra
 def test_endings_that_are_known_come_from_the_table(toy, trained, tmp_path):
     with pytest.raises(NetbuildError, match=r"known are .caffemodel, .h5, .hdf5, .toy$"):
         convert_weights(trained / "a.caffemodel", tmp_path / "a.tar")
+
+
+def zipped(raw):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr("a", raw)
+    return out.getvalue()
+
+
+def of_numpy(raw):
+    out = io.BytesIO()
+    np.save(out, np.frombuffer(raw, "u1"))
+    return out.getvalue()
+
+
+RAW = b"0123456789" * 20
+FOREIGN = {
+    "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n",
+    "a web page": b"<!DOCTYPE html>\n<html></html>",
+    "a prototxt": b'name: "LeNet"\nlayer { name: "data" }\n',
+    "compressed with gzip": gzip.compress(RAW),
+    "compressed with bzip2": bz2.compress(RAW),
+    "compressed with xz": lzma.compress(RAW),
+    "a zip archive": zipped(RAW),
+    "an array of numpy's": of_numpy(RAW),
+    "a pickle of Python's": pickle.dumps(RAW),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_what_is_something_else_is_told_by_its_name(tmp_path, what):
+    """Made by those who define them: the libraries of Python and numpy."""
+    path = tmp_path / "w.caffemodel"
+    path.write_bytes(FOREIGN[what])
+    told = run("weights", path, code=1)
+    assert told.startswith(f"Error: weights {str(path)!r}: is {what}")
+    assert told.count("\n") == 1
+    with pytest.raises(WeightsError, match=what):
+        kind_of(path)

@@ -82,7 +82,9 @@ def test_it_is_made_beside_and_named_when_it_is_whole(home, machine):
     assert interpreter.installed_python() == made.python
 
 
-def test_one_that_works_is_kept_and_one_that_does_not_is_replaced(home, machine):
+def test_one_that_works_is_kept_and_one_that_does_not_is_replaced(home, machine, in_tmp):
+    # In the source folder of a Caffe, say.
+    (in_tmp / "caffe.py").write_text("raise ImportError")
     machine()
     install()
     (home / "caffe" / "mine").touch()

@@ -254,6 +254,15 @@ def test_what_prints_before_or_is_of_another_version_is_told(tmp_path, monkeypat
     assert "it ended before it began" in told(quiet, monkeypatch)
 
 
+def test_a_command_that_passes_no_input_on_is_told(tmp_path):
+    """As `docker run` without -i."""
+    deaf = script(tmp_path / "deaf", f'exec "{sys.executable}" "$@" </dev/null')
+    with using_caffe(deaf), pytest.raises(
+        CaffeError, match=r"no arguments came on standard input \(docker run needs -i"
+    ):
+        found("netbuild.doctor.child:diagnose", gpu=None)
+
+
 def test_processes_that_share_tasks_tell_it_too(tmp_path):
     for text, sentence in (("exit 3", "ended before it began"), ("echo hello", "it printed 'hello'")):
         with using_caffe(script(tmp_path / "p", text)), pytest.raises(CaffeError, match=sentence):

@@ -52,7 +52,7 @@ INNER = {
         *("cut", "rename", "freeze", "share", "frozen", "branches", "makers", "filled", "differences"),
     ],
     # Builders are the rest: a new one needs no row here.
-    "branches": ["branch", REST, "table", "declared", "written", "prototxt", "source"],
+    "branches": ["branch", "calling", "given", REST, "table", "declared", "written", "prototxt", "source"],
     "fusion": ["naming", "preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
     "data": ["images", "listing", "means", "lists", "outside", "download", "mnist", "digits"],
     "soundness": [
@@ -67,7 +67,7 @@ INNER = {
     ],
     "costs": ["memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
-    "verify": ["samples", "images", "branches", "child", "engines", "opencv"],
+    "verify": ["samples", "images", "branches", "blobs", "child", "engines", "stored", "opencv"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "child"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "child", "gate", "report", "install"],
     "features": ["split", "listing", "part", "child", "cluster", "store", "record", "make"],

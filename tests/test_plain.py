@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import struct
+import sys
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -213,6 +214,13 @@ def of_class(name, kind=b"O"):
 def test_nothing_comes_of_bytes_that_are_not_ours(content):
     with pytest.raises(plain.BrokenError):
         plain.unpacked(content)
+
+
+def test_no_module_of_others_is_even_loaded():
+    assert "this" not in sys.modules
+    with pytest.raises(plain.BrokenError, match="this: is not of netbuild"):
+        plain.unpacked(of_class(b"this:s"))
+    assert "this" not in sys.modules
 
 
 def test_a_stream_holds_one_value_after_the_other():

@@ -45,9 +45,9 @@ TYPES_ALLOWED = {
 }
 FLAGS_ALLOWED = {
     "netbuild/branches/prototxt.py": (2, "a command to type"),
-    "netbuild/doctor/install.py": (7, "given to pip, uv and docker"),
-    "netbuild/engine/interpreter.py": (1, "given to `either`"),
     "netbuild/evaluation/score.py": (1, "given to `either`"),
+    "netbuild/doctor/install.py": (7, "options of venv, pip and uv"),
+    "netbuild/engine/interpreter.py": (1, "given to `either`; a command to type"),
     "netbuild/fuse/sidecar.py": (1, "said where flags are spelled"),
     "netbuild/demo_folder.py": (1, "a file that a demo writes"),
     "netbuild/fusion/learning.py": (1, "a command to type"),

@@ -12,6 +12,7 @@ from ..layers import Shape
 from ..layers.lengths import in_full
 from ..layers.roles import cuts_images, is_filled, is_input, reads, reads_list
 from ..layers.row import Reads
+from ..layers.sources import changes_images_as_a_fork_does
 from ..schema import TEST, TRAIN, Message
 from .branch import Cut, Input
 
@@ -60,7 +61,9 @@ def _scale(layer: Message) -> float:
 
 def _declares(layer: Message) -> bool:
     """Tell whether a layer says what is done to its images' values; what a program puts into memory it has prepared,
-    unless the layer says more."""
+    unless the layer says more. What a fork's options do to them, upstream's data layers cannot do again."""
+    if changes_images_as_a_fork_does(layer.transform_param):
+        return False
     if reads(layer) is Reads.PROGRAM:
         return bool(
             layer.transform_param.mean_value or layer.transform_param.mean_file or layer.transform_param.scale != 1

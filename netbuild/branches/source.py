@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any, Tuple
 
 from ..errors import GraphError
 from ..graph.cut import cut
@@ -12,7 +11,10 @@ from ..graph.rename import renamed
 from ..layers import infer
 from ..names import qualify
 from ..schema import TEST, Message, netspec
+from ..schema.programs import net_written
 from .branch import Branch, Builder
+from .calling import called
+from .given import prototxts, split_seam
 from .prototxt import prototxt
 from .table import find_builder
 from .written import Top, add_layers, blob_of
@@ -46,28 +48,12 @@ def find_branch(text: str) -> Builder:
     return partial(_cut_short, builder, seam) if seam else builder
 
 
-def split_seam(text: str) -> Tuple[str, str]:
-    """Split NET@SEAM, '' standing for no seam; a file may have an @ in its path."""
-    if Path(text).is_file() or "@" not in text:
-        return text, ""
-    name, _, seam = text.rpartition("@")
-    return name, seam
-
-
-def prototxts(name: str) -> List[str]:
-    """Return the files of a net that is named by its prototxts, none for a builder's name."""
-    if Path(name).is_file():
-        return [name]
-    files = name.split(",")
-    return files if all(Path(file).suffix == ".prototxt" or Path(file).is_file() for file in files) else []
-
-
 def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:
     """Return a builder's net up to its seam, fed by an Input `data` of the shape that its source declares, if any."""
     net = netspec().NetSpec()
     net.data = netspec().layers.Input()
-    branch = builder(net, net.data, "", frozen=frozen)
-    message = net.to_proto()
+    branch = called(builder, net, net.data, "", frozen=frozen)
+    message = net_written(net)
     if branch.input is not None and branch.input.shape is not None:
         message.layer[0].input_param.shape.add(dim=[1, *branch.input.shape])
     return message, branch

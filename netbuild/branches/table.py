@@ -56,6 +56,7 @@ def find_builder(name: str) -> Builder:
         return known
     module_name, colon, function_name = name.partition(":")
     if not colon:
+        _require_no_folder(name)
         hint = did_you_mean(name, sorted(BUILDERS))
         raise GraphError(f"no builder called {name!r}: {hint} (your own: package.module:function)")
     if str(Path.cwd()) not in sys.path:
@@ -74,3 +75,12 @@ def find_builder(name: str) -> Builder:
         raise GraphError(f"builder {name!r}: the module {module_name!r} has no function {function_name!r}; {hint}")
     builder: Builder = function
     return builder
+
+
+def _require_no_folder(name: str) -> None:
+    """Raise GraphError for a folder that is given as a net."""
+    folder = Path(name)
+    if folder.is_dir():
+        files = sorted(str(path) for path in folder.glob("*.prototxt"))
+        hint = f"name one of the prototxts in it: {some(files)}" if files else "there is no prototxt in it"
+        raise GraphError(f"net {name!r}: is a folder, and a prototxt or the name of a builder is expected here; {hint}")

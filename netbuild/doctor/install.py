@@ -27,6 +27,8 @@ _PYTHONS = ("3.9", "3.8")
 _FITS = "import sys, ensurepip, venv; sys.exit('%d.%d' % sys.version_info[:2] != sys.argv[1])"
 _LOADS = "import caffe; caffe.Net"
 _OF_THE_CALLER = ("PYTHONPATH", "PYTHONHOME", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
+_NOWHERE = "/"
+"""A folder without modules: Python looks for them in the current one, which may hold a Caffe's own."""
 
 OnStep = Callable[[str], None]
 
@@ -140,7 +142,8 @@ def _environment(more: Optional[Dict[str, str]] = None) -> Dict[str, str]:
 
 def _succeeds(command: Sequence[object]) -> bool:
     try:
-        done = subprocess.run(list(map(str, command)), env=_environment(), capture_output=True, check=False)
+        words = list(map(str, command))
+        done = subprocess.run(words, env=_environment(), cwd=_NOWHERE, capture_output=True, check=False)
     except OSError:
         return False
     return done.returncode == 0
@@ -151,7 +154,12 @@ def _run(command: Sequence[object], why: str, more: Optional[Dict[str, str]] = N
     words = list(map(str, command))
     try:
         done = subprocess.run(
-            words, env=_environment(more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            words,
+            env=_environment(more),
+            cwd=_NOWHERE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
     except OSError as error:
         raise CaffeError(f"{why}: {words[0]!r}: {error.strerror}") from error

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 from ..errors import GraphError
 from ..fusion.wiring import DATA
 from ..schema import TEST, TRAIN, Message, netspec
+from ..schema.programs import net_written
 from ..spelling import either
 from .source import AS_IT_IS, DataSource
 
@@ -129,4 +130,4 @@ def _messages(tops: Mapping[str, Any]) -> List[Message]:
     net = netspec().NetSpec()
     for name, top in tops.items():
         net[name] = top
-    return list(net.to_proto().layer)
+    return list(net_written(net).layer)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Optional
 
 from .. import proto
-from ..branches.source import alone, prototxts
+from ..branches.given import prototxts
 from ..branches.table import find_builder
 from ..errors import GraphError
 from ..schema import Message
@@ -26,6 +26,9 @@ def named_net(name: str, classes: Optional[int] = None) -> Message:
         raise GraphError(f"{name}: one net is expected here; give one of these files")
     if files:
         return proto.read_net(files[0])
+    # For builders only: it takes as long to load as a small prototxt's summary.
+    from ..branches.source import alone
+
     builder = find_builder(name)
     net, branch = alone(builder)
     if classes is None:

@@ -377,7 +377,10 @@ def main(function: str, *, spells_flags: bool) -> None:
     # Whatever prints to standard output, Python or C++, must not land between the events.
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    arguments, coming = plain.read(sys.stdin.buffer)
+    try:
+        arguments, coming = plain.read(sys.stdin.buffer)
+    except plain.BrokenError:
+        sys.exit("no arguments came on standard input (docker run needs -i)")
     if coming is not None:
         arguments[coming] = _Events(sys.stdin.buffer)
     module, _, name = function.partition(":")

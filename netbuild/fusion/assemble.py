@@ -23,6 +23,7 @@ from ..layers.lengths import differ
 from ..layers.roles import is_open_input
 from ..names import local, overlapping, qualify, stem
 from ..schema import TEST, Message, netspec
+from ..schema.programs import net_written
 from ..spelling import branch_option, either, name_of
 from . import agreement, preparation
 from .heads import Head, add_answer, add_loss, add_scores
@@ -344,7 +345,7 @@ def _require_sound(built: Built, fusion: Fusion, of_phases: Views) -> None:
 
 def _message(net: Any) -> Message:
     try:
-        return net.to_proto()
+        return net_written(net)
     except Exception as error:
         # NetSpec looks at a layer's arguments only now.
         raise GraphError(f"a builder gave a layer an argument that it does not take: {error}") from error

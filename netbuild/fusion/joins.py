@@ -12,6 +12,7 @@ from ..graph.rename import names_in
 from ..layers import Shape, any_batch_text
 from ..layers.lengths import Known, Length
 from ..schema import netspec
+from ..schema.programs import net_written
 from ..spelling import either, option
 from .naming import Naming
 
@@ -99,7 +100,7 @@ def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT, naming: Optio
         >>> list(net.tops)[-1]
         'ip1_fused'
     """
-    naming = naming or Naming(names_in(net.to_proto()))
+    naming = naming or Naming(names_in(net_written(net)))
     unknown = sorted(set(how.weights) - {branch.prefix for branch in branches})
     if unknown:
         raise GraphError(f"a coefficient is given for {unknown[0]!r}, which is no branch that is joined")

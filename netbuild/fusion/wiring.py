@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 
 from .. import names
 from ..branches.branch import Branch, Builder, Input
+from ..branches.calling import called
 from ..branches.written import Blobs, Top
 from ..errors import GraphError, NetbuildError, did_you_mean, require_factor, require_finite
 from ..graph.freeze import BATCH_NORM
 from ..graph.rename import names_in
 from ..names import local, qualify
 from ..schema import netspec
-from ..spelling import branch_option, either, name_of
+from ..schema.programs import net_written
+from ..spelling import name_of
 from . import preparation
 
 DATA, LABEL = "data", "label"
@@ -111,7 +112,7 @@ def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
     if not uneven:
         return net, placed
     preparation.require_declared(reads)
-    taken = names_in(net.to_proto())
+    taken = names_in(net_written(net))
     by_branch = {
         p: {blob: declared for blob, declared in blobs.items() if blob in uneven} for p, blobs in reads.items()
     }
@@ -216,7 +217,7 @@ def _placed(
             top = preparation.prepared(net, prefix, name, top, declared)
         tops[own] = top
     bottom = tops.pop("", None)
-    branch = add_branch(net, prefix, part.builder, bottom, frozen=part.frozen, inputs=tops)
+    branch = called(part.builder, net, bottom, prefix, frozen=part.frozen, inputs=tops)
     first, *others = branch.reads or outside.values()
     return Placed(branch, {first: part.declared(branch.input), **{blob: branch.reads[blob] for blob in others}})
 
@@ -241,29 +242,3 @@ def errors_of(prefix: str) -> Iterator[None]:
         yield
     except NetbuildError as error:
         raise type(error)(f"branch {prefix!r}: {error}" if prefix else str(error)) from None
-
-
-def add_branch(
-    net: Any, prefix: str, builder: Builder, bottom: Top, *, frozen: bool, inputs: Mapping[str, Top] = {}
-) -> Branch:
-    """Let a builder write its branch into a NetSpec; raise GraphError where it fails."""
-    more = {"inputs": inputs} if inputs else {}
-    try:
-        with errors_of(prefix):
-            branch = builder(net, bottom, prefix, frozen=frozen, **more)
-    except NetbuildError:
-        raise
-    except Exception as error:
-        if inputs and isinstance(error, TypeError) and "'inputs'" in str(error):
-            named = ", ".join(map(repr, inputs))
-            raise GraphError(
-                f"branch {prefix!r}: its builder has one input and no name for it, found {named}; say only what feeds "
-                f"it, as in {branch_option(prefix, either('input', 'reads'), 'BLOB')}"
-            ) from None
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise GraphError(
-            f"branch {prefix!r}: its builder failed: {type(error).__name__}: {error} ({place.filename}:{place.lineno})"
-        ) from error
-    if not isinstance(branch, Branch):
-        raise GraphError(f"branch {prefix!r}: its builder returned {type(branch).__name__}, not a netbuild.Branch")
-    return branch

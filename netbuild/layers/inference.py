@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import GraphError, printable
@@ -14,8 +13,7 @@ from .lengths import MAX_NUMBER, Length, Shape, Shapes, UnfitError, require_poss
 from .table import UNKNOWN, of
 
 
-@dataclass(frozen=True)
-class Inferred:
+class Inferred(NamedTuple):
     """The shapes of one phase of a net."""
 
     blobs: Mapping[str, Shape]

@@ -5,7 +5,6 @@ A field takes a value, or a function where the answer depends on the layer's opt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
@@ -216,8 +215,7 @@ class Training(NamedTuple):
     """Whether it learns at a rate of its own, whatever its `param` entries say."""
 
 
-@dataclass(frozen=True)
-class LayerType:
+class LayerType(NamedTuple):
     """A layer type: a row of the table, written with the names of its fields."""
 
     options: str

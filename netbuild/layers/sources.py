@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterator, List, Sequence, Tuple, TypeVar
 
 from ..schema import Message
+from ..schema.forks import forks_of
 from .lengths import Length, Rule, Shape, Shapes, UnfitError, count, counted, require_positive
 from .row import Filled, Training, Use
 
@@ -117,6 +118,15 @@ _DRAWN = (
 def changes_at_random(transform: Message) -> bool:
     """Tell whether a data layer changes its images at random in any phase, the place of a crop left aside."""
     return bool(transform.mirror) or any(field.name in _DRAWN for field, _ in transform.ListFields())
+
+
+def changes_images_as_a_fork_does(transform: Message) -> bool:
+    """Tell whether options that only forks have say what becomes of a data layer's images."""
+    given = [field.name for field, _ in transform.ListFields()]
+    return any(forks_of("TransformationParameter", name) and name not in _NOT_OF_IMAGES for name in given)
+
+
+_NOT_OF_IMAGES = ("debug_params", "display", "random_seed", "use_gpu_transform")
 
 
 def shuffles(layer: Message) -> bool:

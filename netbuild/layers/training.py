@@ -7,8 +7,7 @@ decides what it computes. It *remembers*: what it computes depends on the batch 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..errors import GraphError
 from ..schema import TRAIN, Message
@@ -20,8 +19,7 @@ from .sources import crops
 from .table import UNKNOWN, of
 
 
-@dataclass(frozen=True)
-class Effect:
+class Effect(NamedTuple):
     """What training does to one layer of a net, or a pass in TEST phase where the net is in that.
 
     None stands for what the definition does not tell: of types that are not known here, and of a user's own code.

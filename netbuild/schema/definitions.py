@@ -12,14 +12,14 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
 
 PACKAGE = "caffe"
 
-_STATEMENT = re.compile(
+_STATEMENT = (
     r"(?P<label>optional|required|repeated) (?P<type>[\w.]+) (?P<field>\w+) = (?P<number>\d+)(?: \[(?P<options>.*)\])?;"
     r"|(?P<value>\w+) = (?P<of_value>-?\d+);"
     r"|(?P<kind>message|enum) (?P<name>\w+) \{"
     r"|(?P<end>\})"
     r"|(?://.*|syntax .*|package .*)?$"
 )
-_DEFAULT = re.compile(r'default = ("(?:[^"\\]|\\.)*"|[^,\s]+)')
+_DEFAULT = r'default = ("(?:[^"\\]|\\.)*"|[^,\s]+)'
 _PACKED = "packed = true"
 _OWN_NUMBERS = range(100_000, 1 << 28)
 """For what has a name of its own and a number that another has: no Caffe has numbers as large."""
@@ -51,8 +51,10 @@ def read(path: Path) -> Definitions:
     """Read the definitions of a .proto file."""
     found = Definitions({}, {})
     scopes: List[str] = []
+    # Compiled here and not above: where the schema is kept nobody needs it.
+    statement = re.compile(_STATEMENT)
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        match = _STATEMENT.match(line.strip())
+        match = statement.match(line.strip())
         if match is None:
             raise ValueError(f"{path}, line {number}: not a statement that is known here: {line}")
         if match["field"]:
@@ -70,7 +72,7 @@ def read(path: Path) -> Definitions:
 
 def _field(label: str, kind: str, match: Any) -> Field:
     options = match["options"] or ""
-    default = _DEFAULT.search(options)
+    default = re.search(_DEFAULT, options)
     return Field(label, kind, int(match["number"]), default and default[1], _PACKED in options)
 
 

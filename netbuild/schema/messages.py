@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from ..errors import CaffeError
 from .definitions import PACKAGE, SCALARS, Definitions, Field, joined, overridden
@@ -175,9 +175,21 @@ def file_descriptor(definitions: Definitions) -> Any:
         for value, number in values.items():
             enum.value.add(name=value, number=number)
     for name, fields in definitions.messages.items():
-        for field_name, field in fields.items():
+        for field_name, field in _for_netspec(fields) if name == "LayerParameter" else fields.items():
             _add(places[name].field, field_name, field, definitions)
     return file
+
+
+def _for_netspec(fields: Dict[str, Field]) -> List[Tuple[str, Field]]:
+    """Return a layer's fields, those of options whose message an earlier field holds already before all others.
+
+    NetSpec writes a type's options to the last field that holds its message: for ReLU this must be upstream's
+    relu_param, not a fork's relu6_param.
+    """
+    first: Dict[str, str] = {}
+    for name, field in fields.items():
+        first.setdefault(field.type, name)
+    return sorted(fields.items(), key=lambda one: not one[0].endswith("_param") or first[one[1].type] == one[0])
 
 
 def _add(fields: Any, name: str, field: Field, definitions: Definitions) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Dict, Iterator
 
-from ..errors import CaffeError
+from . import own_netspec
 from .loaded import offer
 from .messages import MODULE, Message, schema
 from .pycaffe import package_folder
@@ -27,10 +27,9 @@ def netspec() -> Any:
     """
     if _NETSPEC in sys.modules:
         return sys.modules[_NETSPEC]
-    with suppress(CaffeError, ImportError, OSError):  # no pycaffe, or one that lacks a module that it needs
+    # There is no pycaffe, or its net_spec fails: for want of a module, or because it was made for another Python.
+    with suppress(Exception):
         return _loaded(package_folder())
-    from . import own_netspec
-
     return own_netspec
 
 

@@ -16,9 +16,7 @@ _GET = (
     "install it with: pip install 'netbuild[caffe]' (Python 3.8 or 3.9 on Linux x86-64), "
     "or put the python folder of your own Caffe build on PYTHONPATH"
 )
-_SERIALIZED = re.compile(
-    r"(?:serialized_pb\s*=\s*(?:_b\()?|AddSerializedFile\()\s*(b?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))"
-)
+_SERIALIZED = r"(?:serialized_pb\s*=\s*(?:_b\()?|AddSerializedFile\()\s*(b?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))"
 """Where protoc's generated Python has the descriptor, in the notations of its releases since 3.0."""
 _FITTING = "pip install 'numpy<2' 'protobuf<3.21'"
 
@@ -68,7 +66,7 @@ def generated_text() -> Optional[str]:
 
 def installed_definitions() -> Optional[Definitions]:
     """Return the definitions that the installed pycaffe was made with; None where its caffe_pb2 does not tell them."""
-    match = _SERIALIZED.search(generated_text() or "")
+    match = re.search(_SERIALIZED, generated_text() or "")
     if match is None:
         return None
     from google.protobuf.descriptor_pb2 import FileDescriptorProto

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Iterator, Optional
+from typing import Any, Iterator, Optional
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def blob_figures(file: WireFile, blob: Blob, *, layer: str, kind: str, number: i
     )
 
 
-def _steps(file: WireFile, blob: Blob) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+def _steps(file: WireFile, blob: Blob) -> Iterator[np.ndarray[Any, Any]]:
     sizes = [span.size(blob.item_size) for span in blob.spans]
     buffer = bytearray(min(_STEP, max(sizes, default=0)))
     for span, size in zip(blob.spans, sizes):

@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
-from .formats import HEAD, recognized
+from .formats import HEAD, recognized, require_none_of_foreign
 from .hdf5 import MAGIC
 from .model import Model
 from .wire import VARINT, WireFile
@@ -38,7 +38,9 @@ def index(path: PathLike) -> Model:
 
 def _first_bytes(path: PathLike) -> bytes:
     with existing_file(path, "weights").open("rb") as file:
-        return file.read(HEAD)
+        head = file.read(HEAD)
+    require_none_of_foreign(path, head)
+    return head
 
 
 def _is_state(path: PathLike, head: bytes) -> bool:

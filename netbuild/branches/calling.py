@@ -1,0 +1,43 @@
+"""A builder is called: whatever goes wrong in it becomes one sentence."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, Mapping
+
+from ..errors import GraphError, NetbuildError
+from ..spelling import branch_option, either
+from .branch import Branch, Builder
+
+_FORM = 'def NAME(net, bottom, prefix="", *, frozen=False)'
+
+
+def called(
+    builder: Builder, net: Any, bottom: Any, prefix: str, *, frozen: bool, inputs: Mapping[str, Any] = {}
+) -> Branch:
+    """Let a builder write its branch into a NetSpec; raise GraphError where it fails, or returns no branch."""
+    who = f"branch {prefix!r}: its builder" if prefix else "the builder"
+    more = {"inputs": inputs} if inputs else {}
+    try:
+        branch = builder(net, bottom, prefix, frozen=frozen, **more)
+    except NetbuildError as error:
+        raise type(error)(f"branch {prefix!r}: {error}" if prefix else str(error)) from None
+    except Exception as error:
+        if inputs and isinstance(error, TypeError) and "'inputs'" in str(error):
+            named = ", ".join(map(repr, inputs))
+            raise GraphError(
+                f"{who} has one input and no name for it, found {named}; say only what feeds it, as in "
+                f"{branch_option(prefix, either('input', 'reads'), 'BLOB')}"
+            ) from None
+        raise GraphError(f"{who} failed: {type(error).__name__}: {error}{_where(error)}") from error
+    if not isinstance(branch, Branch):
+        raise GraphError(f"{who} returned {type(branch).__name__}, not a netbuild.Branch")
+    return branch
+
+
+def _where(error: Exception) -> str:
+    """Return where a builder failed; where its call did, how builders are called."""
+    *_, place = frames = traceback.extract_tb(error.__traceback__)
+    if len(frames) == 1 and isinstance(error, TypeError):
+        return f"; a builder is a function of the form {_FORM}"
+    return f" ({place.filename}:{place.lineno})"

@@ -1,0 +1,22 @@
+"""How the command line calls a net, NET[@SEAM]: taken apart, with nothing read or built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Tuple
+
+
+def split_seam(text: str) -> Tuple[str, str]:
+    """Split NET@SEAM, '' standing for no seam; a file may have an @ in its path."""
+    if Path(text).is_file() or "@" not in text:
+        return text, ""
+    name, _, seam = text.rpartition("@")
+    return name, seam
+
+
+def prototxts(name: str) -> List[str]:
+    """Return the files of a net that is named by its prototxts, none for a builder's name."""
+    if Path(name).is_file():
+        return [name]
+    files = name.split(",")
+    return files if all(Path(file).suffix == ".prototxt" or Path(file).is_file() for file in files) else []
