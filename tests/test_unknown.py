@@ -12,7 +12,7 @@ from netbuild.errors import GraphError, NetbuildWarning
 from netbuild.proto.text import parse
 from netbuild.proto.unknown import carried, own_fields, unknown_fields
 from netbuild.schema import CARRIED, schema
-from netbuild.schema.definitions import Definitions, Field
+from netbuild.schema.definitions import Definitions, Field, overridden
 from netbuild.schema.forks import upstream
 from netbuild.schema.messages import module_of, upstream_schema
 
@@ -166,7 +166,7 @@ def test_names_of_carried_fields_of_every_form():
 
 
 def test_a_message_of_another_schema_comes_over_with_what_is_not_known():
-    definitions = upstream()
-    definitions.messages["LayerParameter"]["knob"] = Field("repeated", "int32", 9000)
+    knob = Definitions({"LayerParameter": {"knob": Field("repeated", "int32", 9000)}}, {})
+    definitions = overridden(upstream(), knob)
     theirs = text_format.Parse('layer { name: "a" knob: 3 knob: 4 }', module_of(definitions).NetParameter())
     assert [text for _, text in carried(proto.net_of(theirs))] == ["knob: 3", "knob: 4"]
