@@ -36,7 +36,7 @@ INNER = {
     ],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "plain", "ending", "interpreter", "child", "start"],
-    "proto": ["lines", "unknown", "needs", "binary", "state", "upgrade", "net", "forms"],
+    "proto": ["lines", "unknown", "needs", "text", "binary", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
         *("copier", "write", "digest", "compare", "figures"),
