@@ -104,6 +104,11 @@ def test_a_slip_gets_a_hint():
         parse(text, schema().NetParameter(), "net 'x'")
 
 
+def test_a_forks_own_name_gets_none():
+    with pytest.warns(NetbuildWarning, match="not known$"):
+        parse('layer { name: "b" eval_data_param { } }', schema().NetParameter(), "net 'x'")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -151,7 +156,8 @@ def test_old_layers_keep_what_they_carry():
     layers { name: "a" type: FANCY_POOL bottom: "x" top: "y" knob: 3 }
     layers { layer { name: "b" type: "relu" knob: 4 } bottom: "y" top: "z" }
     """
-    net = proto.net_of(parse(text, schema().NetParameter(), "x", tell=False))
+    with pytest.warns(NetbuildWarning, match="type FANCY_POOL of old layers"):
+        net = proto.net_of(parse(text, schema().NetParameter(), "x", tell=False))
     assert [(layer.name, layer.type) for layer in net.layer] == [("a", "FancyPool"), ("b", "ReLU")]
     assert [text for _, text in carried(net)] == ["knob: 3", "knob: 4"]
 
