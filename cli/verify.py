@@ -32,14 +32,15 @@ if TYPE_CHECKING:
     type=click.Choice(["caffe", "opencv"]),
     default="caffe",
     show_default=True,
-    help="caffe: compare the fused net with the original nets, all run in Caffe. opencv: compare one net run in Caffe "
-    "with the same net run in OpenCV.",
+    help="What runs the fused net and the original nets. opencv needs no Caffe, and proves wiring and weights, not "
+    "Caffe's numbers. Without --branch it compares one net run in Caffe with the same net run in OpenCV.",
 )
 @click.option(
     "--tolerance",
     type=click.FloatRange(0),
     metavar="SHARE",
-    help="Largest difference allowed with OpenCV, as a share of a blob's largest value.  [default: 0.0001]",
+    help="Largest difference allowed between Caffe and OpenCV, as a share of a blob's largest value.  "
+    "[default: 0.0001]",
 )
 @click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Seed of random input.")
 @json_option
@@ -55,27 +56,33 @@ def command(
 ) -> None:
     """Run each original net and the fused net in Caffe on the same input, and compare them bit by bit.
 
-    With --engine opencv, one net is run in Caffe and in OpenCV, which shares no code with Caffe. Give NET.prototxt
-    (deploy or train_val) and FILE.caffemodel, and no --branch.
+    With --engine opencv, OpenCV runs them, and Caffe is not needed. That proves that the fused net is wired as the
+    originals and has their weights. OpenCV computes some layers otherwise than Caffe, but alike on both sides. How
+    images are prepared is not compared.
+
+    With --engine opencv and no --branch, one net is run in Caffe and in OpenCV, which shares no code with Caffe. Give
+    NET.prototxt (deploy or train_val) and FILE.caffemodel.
 
     With INIT.caffemodel alone, its blobs are compared with those of the files that they were copied from, as
     INIT.caffemodel.json records them. Caffe is not needed. The exit status is 1 if anything differs.
     """
-    if tolerance is not None and engine != "opencv":
-        raise click.UsageError("--tolerance goes with --engine opencv: Caffe is compared with itself bit by bit")
     named = bool(branches or weights)
-    if engine == "opencv":
-        if named or len(files) != 2:
-            raise click.UsageError("--engine opencv takes NET.prototxt and FILE.caffemodel, no --branch or --weights")
-        _verify_engines(files[0], files[1], tolerance, as_json, **feeding)
-    elif len(files) == 1:
-        if named:
-            raise click.UsageError("--branch and --weights go with a TARGET.prototxt before INIT.caffemodel")
-        _verify_sources(files[0], as_json)
-    elif len(files) == 2:
-        _verify_nets(files[0], files[1], _originals(branches, weights), as_json, **feeding)
-    else:
+    between_engines = engine == "opencv" and not named
+    if tolerance is not None and not between_engines:
+        raise click.UsageError(
+            "--tolerance goes with --engine opencv and no --branch: one engine is compared bit by bit"
+        )
+    if len(files) > 2:
         raise click.UsageError(f"expected TARGET.prototxt and INIT.caffemodel, found {len(files)} files")
+    if len(files) == 1 and (named or between_engines):
+        flags = "--branch and --weights go" if named else "--engine opencv goes"
+        raise click.UsageError(f"{flags} with a TARGET.prototxt before INIT.caffemodel")
+    if len(files) == 1:
+        _verify_sources(files[0], as_json)
+    elif between_engines:
+        _verify_engines(files[0], files[1], tolerance, as_json, **feeding)
+    else:
+        _verify_nets(files[0], files[1], _originals(branches, weights), as_json, engine=engine, **feeding)
 
 
 def _verify_sources(path: str, as_json: bool) -> None:
@@ -117,26 +124,25 @@ def _verify_nets(
     originals: Dict[str, Original],
     as_json: bool,
     *,
-    shapes: Dict[str, Tuple[int, ...]],
-    images: Sequence[str],
-    seed: int,
+    engine: str,
+    **feeding: Any,
 ) -> None:
     from netbuild.verify.branches import verify_branches
 
-    found = verify_branches(target, caffemodel, originals, shapes=shapes, images=images, seed=seed)
+    found = verify_branches(target, caffemodel, originals, engine=engine, **feeding)
     if as_json:
-        say_json([_as_dict(one) for one in found])
+        say_json([{**_as_dict(one), "engine": engine} for one in found])
     else:
-        _say_comparisons(found, originals)
+        _say_comparisons(found, originals, " in OpenCV" if engine == "opencv" else "")
     if not all(comparison.computes_equal for comparison in found):
         raise GraphError("the fused net does not compute what its branches did alone")
     if not all(comparison.equal for comparison in found):
         raise GraphError("the fused net does not give its branches the images as they got them alone")
 
 
-def _say_comparisons(found: Sequence[Comparison], originals: Mapping[str, Original]) -> None:
+def _say_comparisons(found: Sequence[Comparison], originals: Mapping[str, Original], where: str) -> None:
     for comparison in found:
-        sentence = _sentence(comparison, originals[comparison.prefix])
+        sentence = _sentence(comparison, originals[comparison.prefix], where)
         say(sentence, colour=GOOD if comparison.computes_equal else BAD)
         for layer, difference in comparison.differences:
             say(f"    {layer:24} largest difference {difference:g}")
@@ -144,15 +150,15 @@ def _say_comparisons(found: Sequence[Comparison], originals: Mapping[str, Origin
         _say_images(comparison, originals[comparison.prefix])
 
 
-def _sentence(found: Comparison, original: Original) -> str:
+def _sentence(found: Comparison, original: Original, where: str) -> str:
     size = by(found.shape)
     if found.computes_equal:
-        return f"{found.prefix}: {found.layers} layers up to {found.seam} ({size}) bit-equal to {original.net}"
+        return f"{found.prefix}: {found.layers} layers up to {found.seam} ({size}) bit-equal to {original.net}{where}"
     if not found.finite and not found.differences:
         return f"{found.prefix}: NOTHING PROVED: the seam {found.seam} ({size}) is not finite; look at the weights"
     return (
-        f"{found.prefix}: DIFFERS from {original.net}: first in layer {found.first_difference!r}; largest difference "
-        f"at the seam {found.seam} ({size}): {found.largest_difference:g}"
+        f"{found.prefix}: DIFFERS from {original.net}{where}: first in layer {found.first_difference!r}; largest "
+        f"difference at the seam {found.seam} ({size}): {found.largest_difference:g}"
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from netbuild import proto
 from netbuild.errors import GraphError, NetbuildWarning
-from netbuild.proto.net import _parse_text
+from netbuild.proto.text import parse
 from netbuild.proto.unknown import carried, own_fields, unknown_fields
 from netbuild.schema import CARRIED, schema
 from netbuild.schema.definitions import Definitions, Field
@@ -55,7 +55,7 @@ def knowing_less(lost):
 @given(st.sets(st.sampled_from(FIELDS)))
 def test_what_is_carried_reads_as_it_was(lost):
     """Without its knowing them, fields come through: read by a Caffe that has them, the text written is the same net."""
-    net = _parse_text(TEXT, knowing_less(lost).NetParameter(), "it", tell=False)
+    net = parse(TEXT, knowing_less(lost).NetParameter(), "it", tell=False)
     again = text_format.Parse(proto.to_text(net), upstream_schema().NetParameter())
     assert again == text_format.Parse(TEXT, upstream_schema().NetParameter())
 
@@ -77,7 +77,7 @@ layer { name: "q" type: "Pooling" bottom: "p" top: "q" pooling_param: 7 }
 def test_values_of_every_form():
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        net = _parse_text(UNKNOWN, schema().NetParameter(), "net 'x'")
+        net = parse(UNKNOWN, schema().NetParameter(), "net 'x'")
     assert list(carried(net)) == [
         ("ConvolutionParameter", "twist: 5"),
         ("ConvolutionParameter", "twist: -1.5e3"),
@@ -101,7 +101,7 @@ def test_values_of_every_form():
 def test_a_slip_gets_a_hint():
     text = 'layer { name: "c" type: "Convolution" convolution_param { kernel_sise: 3 } }'
     with pytest.warns(NetbuildWarning, match="did you mean 'kernel_size'"):
-        _parse_text(text, schema().NetParameter(), "net 'x'")
+        parse(text, schema().NetParameter(), "net 'x'")
 
 
 @pytest.mark.parametrize(
@@ -121,24 +121,24 @@ def test_a_slip_gets_a_hint():
 )
 def test_what_is_no_net_is_refused_as_before(text, said):
     with pytest.raises(GraphError, match=said):
-        _parse_text(text, schema().NetParameter(), "x")
+        parse(text, schema().NetParameter(), "x")
 
 
 def test_a_net_where_a_solver_is_wanted():
     with pytest.raises(GraphError, match="this is a net, and a solver is expected here"):
-        _parse_text('layer { name: "c" }', schema().SolverParameter(), "x")
+        parse('layer { name: "c" }', schema().SolverParameter(), "x")
 
 
 def test_a_solver_carries_too():
     text = 'net: "n.prototxt" base_lr: 0.1 warm { up: 3 }'
-    solver = _parse_text(text, schema().SolverParameter(), "x", tell=False)
+    solver = parse(text, schema().SolverParameter(), "x", tell=False)
     assert proto.parsed_solver(proto.to_text(solver)) == solver
     assert "warm {\n  up: 3\n}\n" in proto.to_text(solver)
 
 
 def test_a_list_for_a_single_value_is_carried():
     """Of a fork that takes several where upstream takes one."""
-    solver = _parse_text("device_id: [0, 1]\nbase_lr: 0.1", schema().SolverParameter(), "x", tell=False)
+    solver = parse("device_id: [0, 1]\nbase_lr: 0.1", schema().SolverParameter(), "x", tell=False)
     assert (list(carried(solver)), solver.HasField("device_id")) == (
         [("SolverParameter", "device_id: [ 0 , 1 ]")],
         False,
@@ -151,7 +151,7 @@ def test_old_layers_keep_what_they_carry():
     layers { name: "a" type: FANCY_POOL bottom: "x" top: "y" knob: 3 }
     layers { layer { name: "b" type: "relu" knob: 4 } bottom: "y" top: "z" }
     """
-    net = proto.net_of(_parse_text(text, schema().NetParameter(), "x", tell=False))
+    net = proto.net_of(parse(text, schema().NetParameter(), "x", tell=False))
     assert [(layer.name, layer.type) for layer in net.layer] == [("a", "FancyPool"), ("b", "ReLU")]
     assert [text for _, text in carried(net)] == ["knob: 3", "knob: 4"]
 
@@ -161,9 +161,7 @@ def test_no_field_of_a_known_net_is_unknown():
 
 
 def test_names_of_carried_fields_of_every_form():
-    net = _parse_text(
-        "layer { } knob: 3 knob: 4 odd{ a: 1 } less<b: 2> [ext.x]: 3", schema().NetParameter(), "x", tell=False
-    )
+    net = parse("layer { } knob: 3 knob: 4 odd{ a: 1 } less<b: 2> [ext.x]: 3", schema().NetParameter(), "x", tell=False)
     assert own_fields(net) == ["layer", "knob", "odd", "less", "[ ext.x ]"]
 
 

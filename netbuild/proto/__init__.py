@@ -4,22 +4,19 @@ from .forms import Net, name_of_net, net_of
 from .needs import needs
 from .net import (
     copied,
-    file_text,
     fillers,
     in_phase,
     of_phase,
     only_phase,
-    parsed,
-    parsed_solver,
     phase_name,
     phases,
     read_net,
     read_solver,
-    to_text,
     without_fillers,
     write,
 )
 from .state import NetState, with_layers
+from .text import file_text, parsed, parsed_solver, to_text
 from .unknown import own_fields
 
 __all__ = [

@@ -10,7 +10,8 @@ from ..errors import GraphError
 from ..files import PathLike
 from ..schema import Message, schema
 from ..schema.programs import net_written
-from .net import parsed, read_net
+from .net import read_net
+from .text import parsed
 from .upgrade import is_current, upgraded
 
 if TYPE_CHECKING:

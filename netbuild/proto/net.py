@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Tuple
 
-from ..errors import GraphError, NetbuildWarning, did_you_mean
+from ..errors import GraphError
 from ..files import PathLike, existing_file, write_text
 from ..schema import TEST, TRAIN, Message, is_repeated, schema
-from .lines import read_lines
-from .needs import needs
 from .state import NetState
-from .unknown import NoFormError, Unknown, carry, unknown_fields, without, written_out
+from .text import file_text, parse
 from .upgrade import upgraded
 
-_KNOWN = {
-    "NetParameter": re.compile(r"^\s*(layers?|input)\b", re.MULTILINE),
-    "SolverParameter": re.compile(r"^\s*[a-z]", re.MULTILINE),
-}
-"""What a text has that is one of such a message at all."""
-_KINDS = {"NetParameter": "a net", "SolverParameter": "a solver"}
-_NO_FIELD = "has no field named"
 _FILLERS = ("weight_filler", "bias_filler", "filler")
 
 
@@ -68,29 +57,6 @@ def read_solver(path: PathLike) -> Message:
         ('fused/train_val.prototxt', 20)
     """
     return _parse(path, schema().SolverParameter())
-
-
-def parsed(text: str) -> Message:
-    """Return the net of a text that no user wrote; what is carried is not told."""
-    return _parse_text(text, schema().NetParameter(), "the net", tell=False)
-
-
-def parsed_solver(text: str) -> Message:
-    """Return the solver of a prototxt that netbuild wrote itself."""
-    return _parse_text(text, schema().SolverParameter(), "the solver", tell=False)
-
-
-def to_text(message: Message) -> str:
-    """Return a message as prototxt."""
-    from google.protobuf import text_format
-
-    return written_out(str(text_format.MessageToString(message)))
-
-
-def file_text(message: Message) -> str:
-    """Return a message as the prototxt of a file, whose first line says what Caffe it needs if upstream will not do."""
-    sentence = needs(message).sentence
-    return f"# {sentence}\n{to_text(message)}" if sentence else to_text(message)
 
 
 def write(path: PathLike, message: Message) -> None:
@@ -160,68 +126,4 @@ def _parse(path: PathLike, message: Message) -> Message:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise GraphError(f"prototxt {str(file)!r}: is not text; a prototxt is expected here") from None
-    if read_lines(text, message):
-        return message
-    return _parse_text(text, message, f"prototxt {str(file)!r}")
-
-
-def _parse_text(text: str, message: Message, source: str, *, tell: bool = True) -> Message:
-    """Fill a message from its text; what no Caffe known here has is carried, and told in a NetbuildWarning."""
-    # Imported where it is needed: it costs as much as reading most files without it.
-    from google.protobuf import text_format
-
-    try:
-        message.Clear()
-        return text_format.Parse(text, message)
-    except text_format.ParseError as error:
-        found = _unknown(text, message, source, error)
-        rest = without(text, found)
-        if not found or not _KNOWN[message.DESCRIPTOR.name].search(rest):
-            raise GraphError(f"{source}: {error}{_other_kind(found, message)}") from None
-    try:
-        message.Clear()
-        text_format.Parse(rest, message)
-    except text_format.ParseError as error:
-        raise GraphError(f"{source}: {error}") from None
-    carry(message, found)
-    if tell:
-        _tell(text, found, source)
-    return message
-
-
-def _unknown(text: str, message: Message, source: str, error: Exception) -> List[Unknown]:
-    """Return what a message cannot take of a text; `error` is what protobuf says of the first of it."""
-    try:
-        return unknown_fields(text, message.DESCRIPTOR)
-    except NoFormError as form:
-        # A name that is not known is not what is wrong with such a text.
-        raise GraphError(f"{source}: {form if _NO_FIELD in str(error) else error}") from None
-
-
-def _other_kind(unknown: Sequence[Unknown], message: Message) -> str:
-    """Return the end of a sentence about a text that is none of such a message: what it is instead."""
-    names = {one.name for one in unknown if not one.place}
-    for kind, what in (("SolverParameter", "a solver"), ("NetParameter", "a net")):
-        fields = getattr(schema(), kind).DESCRIPTOR.fields_by_name
-        if names and kind != message.DESCRIPTOR.name and names <= set(fields):
-            return f"; this is {what}, and {_KINDS[message.DESCRIPTOR.name]} is expected here"
-    return ""
-
-
-def _tell(text: str, unknown: Sequence[Unknown], source: str) -> None:
-    """Warn of each kind of field that is carried, once, with the line where it first stands."""
-    kinds: Dict[Tuple[str, str], List[Unknown]] = {}
-    for one in unknown:
-        kinds.setdefault((one.owner.name, one.name), []).append(one)
-    for (owner, name), those in kinds.items():
-        line = text.count("\n", 0, those[0].start) + 1
-        more = f" and {len(those) - 1} more" if len(those) > 1 else ""
-        known = those[0].owner.fields_by_name
-        what = f"the value that {name!r} has in {owner}" if name in known else f"the field {name!r} of {owner}"
-        hint = "" if name in known else did_you_mean(name, known, "")
-        warnings.warn(
-            f"{source}: no Caffe that is known here has {what} (line {line}{more}); it is kept as it is written, and "
-            f"what it means is not known{'; ' if hint else ''}{hint}",
-            NetbuildWarning,
-            stacklevel=2,
-        )
+    return parse(text, message, f"prototxt {str(file)!r}")

@@ -1,6 +1,6 @@
-"""Compare each original net with its branch in the fused net, blob by blob, bit by bit.
+"""Compare each original net with its branch in the fused net, blob by blob, bit by bit, in Caffe or in OpenCV.
 
-Caffe runs in a child process: its abort becomes an error here.
+The engine runs in a child process: Caffe's abort becomes an error here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from ..branches.source import alone
 from ..branches.table import find_builder
 from ..data.images import load_images
 from ..engine.child import run
-from ..errors import GraphError, require_type
+from ..engine.interpreter import chosen, this
+from ..errors import CaffeError, GraphError, NetbuildError, require_type
+from ..extras import require
 from ..files import PathLike, listed_paths
 from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.check import require_sound
@@ -25,8 +27,12 @@ from ..graph.feed import fed, input_shapes, without_inputs
 from ..graph.view import NetView
 from ..layers.roles import is_input
 from ..schema import TEST, Message
+from ..spelling import option
 from ..weights.index import index
 from .images import Fed, ImageComparison, compare_images
+
+_CAFFE, _OPENCV = "caffe", "opencv"
+_NO_IMAGES = ImageComparison(unknown="OpenCV has no data layers; Caffe compares it")
 
 
 @dataclass(frozen=True)
@@ -95,11 +101,15 @@ def verify_branches(
     shapes: Optional[Mapping[str, Sequence[int]]] = None,
     images: Union[PathLike, Sequence[PathLike]] = (),
     seed: int = 0,
+    engine: str = "caffe",
 ) -> List[Comparison]:
     """Compare each branch alone with the branch in the fused net, in real Caffe: all blobs that they have in common.
 
     Caffe runs in a child process, in TEST phase; Input layers stand in for the data layers. Where both nets have data
     layers that read images, what these make of the same files is compared too.
+
+    OpenCV can do it where there is no Caffe. As it runs both sides, they are to be bit-equal too: that proves wiring
+    and weights. It says nothing of Caffe's numbers, nor of how images are prepared: it has no data layers.
 
     Args:
         target: The fused net: a path, a NetParameter or a NetSpec.
@@ -110,6 +120,7 @@ def verify_branches(
             the weights.
         images: Image files to run, prepared as the nets' data layers say; by default the input is random, from -1 to 1.
         seed: What the random input comes from.
+        engine: What runs the nets: `caffe` or `opencv`.
 
     Returns:
         For each branch whether its blobs are bit-equal (`equal`), and where they first differ.
@@ -117,7 +128,7 @@ def verify_branches(
     Raises:
         GraphError: A net is not sound, or a branch has no counterpart in the fused net.
         WeightsError: A weight file cannot be read.
-        CaffeError: Caffe gave up; its last words are in the text.
+        CaffeError: Caffe gave up; its last words are in the text. Or OpenCV does not run the nets.
 
     Examples:
         >>> from netbuild import Original, verify_branches
@@ -131,16 +142,34 @@ def verify_branches(
     """
     for prefix, original in originals.items():
         require_type(original, Original, f"branch {prefix!r}")
+    _require_engine(engine)
     files = listed_paths(images, "images")
     fused = Weighted(proto.name_of_net(target), _load(target), index(weights))
     tested = NetView.of_all_layers(NetView(fused.net, TEST).only)
     cuts = [_up_to_seam(tested, prefix, original, list(originals)) for prefix, original in originals.items()]
     parts = [_alone(tested, one) for one in cuts]
     job = _job(fused, parts, shapes or {}, files, seed=seed)
+    if engine == _OPENCV:
+        # A package beside netbuild itself, wherever Caffe may be.
+        found = run("netbuild.verify.opencv:compare", interpreter=this(), job=job)
+        return [replace(one, images=_NO_IMAGES) for one in found]
     comparisons = list(run("netbuild.verify.child:compare", job=job))
     read = {part.prefix: Fed(one.net, part.readers) for one, part in zip(cuts, parts)}
     prepared = compare_images(tested, read, files)
     return [replace(one, images=prepared[one.prefix]) for one in comparisons]
+
+
+def _require_engine(engine: str) -> None:
+    """Raise NetbuildError for an engine that is not here, before any work begins."""
+    if engine == _OPENCV:
+        require("OpenCV as the engine needs", "cv2")
+        return
+    if engine != _CAFFE:
+        raise NetbuildError(f"engine: expected {_CAFFE!r} or {_OPENCV!r}, found {engine!r}")
+    try:
+        chosen()
+    except CaffeError as error:
+        raise CaffeError(f"{error}. Without Caffe, {option('engine', _OPENCV)} proves a fusion") from None
 
 
 def _job(
@@ -153,7 +182,7 @@ def _job(
         known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
     text = proto.to_text(fed(fused.net, TEST, known, fused.name))
     inputs = load_images(images, known, fused.net) if images else {}
-    return Job(text, fused.model.path, parts, inputs, seed)
+    return Job(fused.name, text, fused.model.path, parts, inputs, seed)
 
 
 class Alone(NamedTuple):
@@ -175,6 +204,8 @@ class Alone(NamedTuple):
 class Job(NamedTuple):
     """A fused net and its originals, as the child process compares them."""
 
+    name: str
+    """What messages call the fused net."""
     fused: str
     """The fused net's prototxt, its data layers replaced by inputs."""
     weights: str

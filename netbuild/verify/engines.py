@@ -20,9 +20,10 @@ from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
 from ..graph.feed import fed
 from ..graph.view import NetView
-from ..layers.roles import is_measure, is_open_input
-from ..schema import TEST, Message
+from ..layers.roles import is_measure
+from ..schema import TEST
 from ..weights.index import index, kind_of
+from .blobs import fed_values
 
 TOLERANCE = 1e-4
 """How far a blob may be apart, as a share of its largest value. Engines that add in another order differ by about
@@ -103,13 +104,12 @@ def compare_engines(
     job: Dict[str, Any] = {
         "text": proto.to_text(part.net),
         "weights": weighted.model.path,
-        "feed": _feed(part.net, inputs, seed),
+        "feed": fed_values(part.net, inputs, seed),
     }
     caffe = dict(run("netbuild.verify.child:outputs", **job, blobs=blobs))
     layers = {blob: part.by_index[part.flow.writer[blob]].name for blob in blobs}
-    types = {layer.name: layer.type for _, layer in part.layers}
     # OpenCV is a package beside netbuild itself, wherever Caffe may be.
-    opencv = dict(run("netbuild.verify.opencv:outputs", interpreter=this(), **job, layers=layers, types=types))
+    opencv = dict(run("netbuild.verify.opencv:outputs", interpreter=this(), **job, layers=layers))
     return [_agreement(blob, caffe[blob], opencv[blob], tolerance) for blob in blobs]
 
 
@@ -126,16 +126,6 @@ def _answers(view: NetView) -> Iterator[str]:
             yield layer.bottom[0]
         elif layer.bottom:
             yield from (top for top in layer.top if flow.writer[top] == number and (top, number) not in flow.readers)
-
-
-def _feed(net: Message, inputs: Mapping[str, Any], seed: int) -> Dict[str, Any]:
-    """Return an array for each Input layer: its images, or random values in -1..1, each from `seed`."""
-    feed: Dict[str, Any] = {}
-    for layer in filter(is_open_input, net.layer):
-        shape = tuple(layer.input_param.shape[0].dim)
-        random = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
-        feed[layer.top[0]] = inputs.get(layer.top[0], random)
-    return feed
 
 
 def _agreement(blob: str, caffe: Any, opencv: Any, tolerance: float) -> Agreement:
