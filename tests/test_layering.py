@@ -56,7 +56,19 @@ INNER = {
     "fusion": ["naming", "preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
     "data": ["images", "listing", "means", "lists", "outside", "download", "mnist", "digits"],
     "soundness": [
-        *("data_fault", "headers", "child", "images", "labels", "hdf5", "means", "one_size", "together", "check"),
+        *(
+            "data_fault",
+            "headers",
+            "child",
+            "images",
+            "labels",
+            "hdf5",
+            "means",
+            "one_size",
+            "together",
+            "sources",
+            "check",
+        ),
     ],
     "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
     "fuse": [

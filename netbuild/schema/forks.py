@@ -55,6 +55,7 @@ def _texts() -> List[Path]:
     return [_UPSTREAM, *map(_text_of, FORKS)]
 
 
+@lru_cache(maxsize=None)
 def sources() -> bytes:
     """Return all that definitions are made of: the texts of the known Caffes, and the program that reads them."""
     programs = [_HERE / "definitions.py", Path(__file__)]

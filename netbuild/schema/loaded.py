@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
@@ -16,8 +15,11 @@ def offer(name: str, module: ModuleType, folder: Path) -> None:
     sys.meta_path.insert(0, _Loaded(name, module, folder))
 
 
-class _Loaded(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives a module to the pycaffe in one folder, and to no other Caffe."""
+class _Loaded:
+    """A finder and loader: gives a module to the pycaffe in one folder, and to no other Caffe.
+
+    It is none of importlib.abc's by name: that takes longer to load than all of this room.
+    """
 
     def __init__(self, name: str, module: ModuleType, folder: Path) -> None:
         self._name, self._module, self._folder = name, module, folder
@@ -28,7 +30,8 @@ class _Loaded(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname != self._name or str(self._folder) not in (path or ()):
             return None
         file = self._folder / f"{fullname.rpartition('.')[2]}.py"
-        return importlib.util.spec_from_file_location(fullname, file, loader=self)
+        # The types ask for load_module, too, which no Python calls where there is exec_module.
+        return importlib.util.spec_from_file_location(fullname, file, loader=self)  # type: ignore[arg-type]
 
     def create_module(self, _spec: importlib.machinery.ModuleSpec) -> ModuleType:
         return self._module
