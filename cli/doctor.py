@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Iterator, Mapping, Optional
+from typing import TYPE_CHECKING, Iterator, Mapping, Optional, Sequence
 
 import click
 
-from netbuild.errors import CaffeError, printable
+from netbuild.errors import CaffeError, printable, some
 
 from .console import BAD, GOOD, ODD, say, say_json
 from .options import caffe_option, gpu_option, json_option
@@ -71,6 +71,7 @@ def _lines(found: Diagnosis) -> Iterator[str]:
     if found.caffe.versions != found.versions:
         yield f"netbuild itself: {_versions(found.versions)}"
     yield f"CPU only: {found.gpu_refusal}" if found.gpu_refusal else "GPU: can be used"
+    yield _schema(found.caffe.unknown_fields)
     yield _blas(found.caffe)
     types = found.caffe.layer_types
     yield click.wrap_text(f"{counted(len(types), 'layer type')}: {', '.join(types)}", 100, "", "  ")
@@ -112,6 +113,15 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
         test = SELF_TESTS[outcome.name]
         yield f"         concerns {test.whom}"
         yield f"         remedy: {test.remedy()}"
+
+
+def _schema(unknown: Sequence[str]) -> str:
+    if not unknown:
+        return "its nets are read by netbuild's own schema, which has all that its caffe.proto has"
+    return (
+        f"its caffe.proto has what netbuild does not know: {some(unknown)}; a netbuild in the same Python reads it by "
+        "that, another one keeps it as it is written"
+    )
 
 
 def _blas(caffe: Facts) -> str:

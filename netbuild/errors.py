@@ -28,16 +28,16 @@ def some(names: Sequence[str], limit: int = 4) -> str:
     return ", ".join(map(printable, names[:limit])) + (f" and {more} more" if more > 0 else "")
 
 
-def did_you_mean(word: str, known: Iterable[str], otherwise: Optional[str] = None) -> str:
+def did_you_mean(word: str, known: Iterable[str], otherwise: Optional[str] = None, *, likeness: float = 0.6) -> str:
     """Return the end of a sentence about a word that is not among the known ones: 'did you mean ...?'.
 
-    Where none is close it is `otherwise`, or the list of all.
+    Where none is close, by difflib's ratio of likeness, it is `otherwise`, or the list of all.
     """
     # Imported where it is needed: it costs a tenth of what netbuild --help takes.
     from difflib import get_close_matches
 
     names = list(known)
-    near = get_close_matches(word, names, 1)
+    near = get_close_matches(word, names, 1, likeness)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known are {', '.join(map(printable, names))}" if otherwise is None else otherwise

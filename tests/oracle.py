@@ -27,10 +27,15 @@ LIMITS = (
     "has field number",
     "is a solverstate",
     "or not HDF5",
+    "is a prototxt",
+    "is a pickle",
+    "is a zip archive",
+    "is compressed with",
 )
 """What may be refused although protobuf takes it: what no net of Caffe's reaches, groups, names that are no text.
 
-And files that begin as others do: with a number in field 1 (a text in a NetParameter), or with HDF5's first bytes.
+And files that begin as others do: with a number in field 1 (a text in a NetParameter), with the first bytes of HDF5, of
+archives or of a prototxt.
 """
 
 

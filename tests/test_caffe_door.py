@@ -75,7 +75,7 @@ def test_no_caffe_at_all(tmp_path):
     )
     said = sentence(tmp_path, {})
     assert "no Caffe found" in said
-    assert "pip install 'netbuild[caffe]'" in said
+    assert "pip install kendryte-caffe 'numpy<2' 'protobuf<3.21'" in said
 
 
 @pytest.mark.parametrize(

@@ -171,17 +171,21 @@ def test_a_second_bottom_of_a_fused_convolution_is_no_fault():
         ("resize_param { height: 300 width: 400 } crop_size: 5", (5, 5)),
         ("resize_param { resize_mode: FIT_SMALL_SIZE height: 300 width: 400 }", (None, None)),
         ("resize_param { height: 3 width: 4 } resize_param { height: 5 width: 6 }", (None, None)),
+        ("random_resize_param { min_size: 8 max_size: 9 } crop_size: 5", (5, 5)),
+        ("random_aspect_ratio_param { } crop_size: 5", (5, 5)),
+        ("img_rand_resize_lower: 8 img_rand_resize_upper: 9 allow_upscale: true crop_size: 5", (5, 5)),
+        ("vertical_stretch_lower: 0.5 vertical_stretch_upper: 2", (None, None)),
         ("", (11, 12)),
     ],
 )
 def test_sizes_of_images_in_the_forks(transform, size):
-    """As data_transformer.cpp of SSD and of PSPNet say (InferBlobShape)."""
+    """As data_transformer.cpp of SSD, of PSPNet, of Intel and of NVIDIA say (InferBlobShape)."""
     images = "image_data_param { batch_size: 2 new_height: 11 new_width: 12 }"
     text = layer("d", "ImageData", "", "data label", f"{images} transform_param {{ {transform} }}")
     assert infer(net(text), TEST).blobs["data"] == (2, 3, *size)
 
 
-@pytest.mark.parametrize("name", ["distort_param", "expand_param", "noise_param"])
+@pytest.mark.parametrize("name", ["distort_param", "expand_param", "noise_param", "random_resize_param"])
 def test_images_changed_at_random_are_drawn(name):
     (one,) = net(layer("d", "Data", more=f"transform_param {{ {name} {{ }} }}")).layer
     assert draws(one, TRAIN)

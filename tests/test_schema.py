@@ -100,12 +100,16 @@ def test_a_fork_that_is_installed_and_known_to_nobody(tmp_path):
     (tmp_path / "caffe/proto").mkdir(parents=True)
     (tmp_path / "caffe/__init__.py").write_text("")
     (tmp_path / "caffe/proto/caffe_pb2.py").write_text(f"x.AddSerializedFile({raw!r})")
-    code = "from netbuild.schema import schema; p = schema().PoolingParameter(); print(p.twist, p.stride)"
+    code = """
+from netbuild.schema import schema
+from netbuild.schema.messages import installed_has_more
+print(schema().PoolingParameter().twist, schema().PoolingParameter().stride, *installed_has_more())
+"""
     path = os.pathsep.join([os.fspath(tmp_path), *filter(None, sys.path)])
     done = subprocess.run(
         [sys.executable, "-c", code], env=dict(os.environ, PYTHONPATH=path), capture_output=True, text=True, check=False
     )
-    assert done.stdout == "5 1\n", done.stderr
+    assert done.stdout == "5 1 PoolingParameter.twist\n", done.stderr
 
 
 @pytest.mark.parametrize("fork", FORKS, ids=[fork.name for fork in FORKS])

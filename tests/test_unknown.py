@@ -12,7 +12,7 @@ from netbuild.errors import GraphError, NetbuildWarning
 from netbuild.proto.text import parse
 from netbuild.proto.unknown import carried, own_fields, unknown_fields
 from netbuild.schema import CARRIED, schema
-from netbuild.schema.definitions import Definitions, Field
+from netbuild.schema.definitions import Definitions, Field, overridden
 from netbuild.schema.forks import upstream
 from netbuild.schema.messages import module_of, upstream_schema
 
@@ -104,6 +104,11 @@ def test_a_slip_gets_a_hint():
         parse(text, schema().NetParameter(), "net 'x'")
 
 
+def test_a_forks_own_name_gets_none():
+    with pytest.warns(NetbuildWarning, match="not known$"):
+        parse('layer { name: "b" eval_data_param { } }', schema().NetParameter(), "net 'x'")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -151,7 +156,8 @@ def test_old_layers_keep_what_they_carry():
     layers { name: "a" type: FANCY_POOL bottom: "x" top: "y" knob: 3 }
     layers { layer { name: "b" type: "relu" knob: 4 } bottom: "y" top: "z" }
     """
-    net = proto.net_of(parse(text, schema().NetParameter(), "x", tell=False))
+    with pytest.warns(NetbuildWarning, match="type FANCY_POOL of old layers"):
+        net = proto.net_of(parse(text, schema().NetParameter(), "x", tell=False))
     assert [(layer.name, layer.type) for layer in net.layer] == [("a", "FancyPool"), ("b", "ReLU")]
     assert [text for _, text in carried(net)] == ["knob: 3", "knob: 4"]
 
@@ -166,7 +172,7 @@ def test_names_of_carried_fields_of_every_form():
 
 
 def test_a_message_of_another_schema_comes_over_with_what_is_not_known():
-    definitions = upstream()
-    definitions.messages["LayerParameter"]["knob"] = Field("repeated", "int32", 9000)
+    knob = Definitions({"LayerParameter": {"knob": Field("repeated", "int32", 9000)}}, {})
+    definitions = overridden(upstream(), knob)
     theirs = text_format.Parse('layer { name: "a" knob: 3 knob: 4 }', module_of(definitions).NetParameter())
     assert [text for _, text in carried(proto.net_of(theirs))] == ["knob: 3", "knob: 4"]

@@ -193,6 +193,21 @@ def test_a_forks_field_without_a_place_in_the_current_format_is_carried(tmp_path
     assert proto.to_text(found).count("\n  strict_dim: false\n") == 2
 
 
+def test_types_of_forks_old_layers(tmp_path):
+    """RELU6 and DENSE_CRF are MobileNet-YOLO's and DeepLab's, which register ReLU6 and DenseCRF."""
+    found = upgraded(tmp_path, INPUT + v1("a", "RELU6", "data", "a") + v1("b", "DENSE_CRF", "a", "b"))
+    assert [layer.type for layer in found.layer[1:]] == ["ReLU6", "DenseCRF"]
+    with pytest.warns(NetbuildWarning) as told:
+        (_, one, other) = upgraded(
+            tmp_path, INPUT + v1("a", "ODD_POOL", "data", "a") + v1("b", "ODD_POOL", "a", "b")
+        ).layer
+    assert [str(warning.message).partition(": ")[2] for warning in told] == [
+        "no Caffe that is known here has the type ODD_POOL of old layers; its current name is taken to be 'OddPool', as "
+        "other types are called: compare it with the Caffe that has it"
+    ]
+    assert (one.type, other.type) == ("OddPool", "OddPool")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -181,3 +181,30 @@ def test_values_that_a_field_cannot_have(tmp_path):
     with pytest.warns(NetbuildWarning, match="may be of TSN, DeepLab, .* by field 17 of ConvolutionParameter"):
         found = read(path)
     assert texts(found) == by_name('layer { name: "c" type: "Convolution" convolution_param { num_output: 2 } }')
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "payload", "text"),
+    [
+        # A float, which other forks have as a whole number.
+        ("ROIPooling", 150, b"\x1d\x00\x00\x80\x3f", "roi_pooling_param { spatial_scale: 1 }"),
+        # A message, which another fork has as a text.
+        ("Mystery", 149, b"\x08\x02", "reorg_param { stride: 2 }"),
+        # Two values, where another fork has one.
+        (
+            "Mystery",
+            106,
+            b"\x3a\x0a\x4d\x00\x00\x80\x3f\x4d\x00\x00\x00\x40",
+            "convolution_param { weight_filler { diag_val: [1, 2] } }",
+        ),
+    ],
+)
+def test_the_form_of_a_field_tells(tmp_path, kind, number, payload, text):
+    path = by_hand(tmp_path / "w", a_layer(b"l", kind.encode(), number, payload))
+    assert texts(read(path)) == by_name(f'layer {{ name: "l" type: "{kind}" {text} }}')
+
+
+def test_an_old_type_alone_tells(tmp_path):
+    found = read(written(tmp_path / "w", 'layers { name: "l" type: DENSE_CRF }', "DeepLab"))
+    assert found.dialect.name == "DeepLab"
+    assert texts(found) == by_name('layer { name: "l" type: "DenseCrf" }')

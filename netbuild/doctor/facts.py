@@ -14,6 +14,7 @@ from typing import Dict, List, Optional, Tuple
 
 from ..engine.caffe import caffe
 from ..engine.child import cores
+from ..schema.messages import installed_has_more
 
 _BLAS = re.compile(r"/lib\w*(blas|atlas|mkl|blis)[^/]*\.so[^/]*$")
 _OTHERS = re.compile(r"/(numpy|scipy)(\.libs)?/")
@@ -41,6 +42,8 @@ class Facts:
     """How many this process may use."""
     python: str
     """The interpreter that has it."""
+    unknown_fields: Tuple[str, ...]
+    """What its messages have that no Caffe known to netbuild has, or have otherwise: 'PoolingParameter.twist'."""
     versions: Dict[str, Optional[str]]
     """Of that Python, and of its numpy, protobuf and h5py; None for what is not installed."""
 
@@ -59,6 +62,7 @@ def gathered() -> Facts:
         thread_limits={name: os.environ[name] for name in _LIMITS if name in os.environ},
         cpus=cores(),
         python=sys.executable,
+        unknown_fields=tuple(installed_has_more()),
         versions=versions(),
     )
 

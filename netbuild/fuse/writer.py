@@ -44,7 +44,7 @@ class Writer(NamedTuple):
 
     dialect: Dialect
     misfits: Mapping[Place, str] = {}
-    """What it does not read, with the layer where it stands first; '' is the net itself."""
+    """What it passes over, with the layer where it stands first; '' is the net itself."""
     rivals: Sequence[str] = ()
     """The Caffes that fit as well, and read something else."""
     disputed: Mapping[Place, str] = {}
@@ -106,7 +106,7 @@ class _Reading:
     def __init__(self, dialect: Dialect, fields: _Fields, model: Model) -> None:
         self.dialect = dialect
         self.count = 0
-        """Misfits, each time that one is found."""
+        """Fields that it does not read, or would not have written, each time that one is found."""
         self.misfits: Dict[Place, str] = {}
         self._meanings: Dict[Place, Tuple[str, str]] = {}
         """What each place in use is called, and of which type it is."""
@@ -143,9 +143,10 @@ class _Reading:
         for field in (field for start, end in ranges for field in self._fields.of(start, end) or ()):
             place = kind, field.number
             name, declared = numbers.get(field.number, ("", None))
-            if declared is None or not self._fits(declared, field, again=name in names):
+            if declared is None or not self._is_read(declared, field):
                 self._misfit(place)
                 continue
+            self.count += not self._is_written(declared, field, again=name in names)
             names[name] = None
             self._note(place, name, "number" if declared.type in _WHOLE_NUMBERS else declared.type)
             if declared.type in self._messages:
@@ -168,25 +169,28 @@ class _Reading:
         self.count += 1
         self.misfits.setdefault(place, self._layer)
 
-    def _fits(self, declared: Field, field: Found, *, again: bool) -> bool:
-        """Tell whether a field in the file is what is declared; `again`: whether its message had one before."""
+    def _is_read(self, declared: Field, field: Found) -> bool:
+        """Tell whether protobuf reads a field in the file as what is declared; it passes over all others."""
         kind, repeated = declared.type, declared.label == "repeated"
-        if kind in self._messages:
-            return field.wire_type == BYTES
-        wire_type = _WIRE_TYPES.get(kind, VARINT)
-        size = field.end - field.start
+        wire_type = BYTES if kind in self._messages else _WIRE_TYPES.get(kind, VARINT)
         if repeated and field.wire_type == BYTES and wire_type != BYTES:  # packed
-            return size % _SIZES.get(wire_type, 1) == 0
-        several = again or size > _SIZES.get(wire_type, size)
-        return field.wire_type == wire_type and (repeated or not several) and self._has_value(kind, field)
+            return (field.end - field.start) % _SIZES.get(wire_type, 1) == 0
+        known = kind not in self._enums or field.value in self._enums[kind].values()
+        return field.wire_type == wire_type and known
 
-    def _has_value(self, kind: str, field: Found) -> bool:
-        """Tell whether the value is one that a field of this scalar type or enum can have."""
-        if kind == "string":
+    def _is_written(self, declared: Field, field: Found, *, again: bool) -> bool:
+        """Tell whether protobuf writes such a field: once if it is not repeated, and a value that the type can have.
+
+        `again`: whether its message had one before.
+        """
+        size = field.end - field.start
+        several = again or size > _SIZES.get(field.wire_type, size)
+        if several and declared.label != "repeated":
+            return False
+        if declared.type == "string":
             return self._fields.is_text(field.start, field.end)
-        if kind in self._enums:
-            return field.value in self._enums[kind].values()
-        return kind not in _RANGES or any(field.value in values for values in _RANGES[kind])
+        ranges = _RANGES.get(declared.type)
+        return ranges is None or field.wire_type != VARINT or any(field.value in values for values in ranges)
 
     def _numbers_of(self, message: str) -> Dict[int, Tuple[str, Field]]:
         if message not in self._numbers:

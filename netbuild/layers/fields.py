@@ -15,6 +15,7 @@ from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 from ..schema import CARRIED, Message, is_repeated
 from ..schema.forks import forks_of
+from .sources import RESIZED_AT_RANDOM
 from .table import TYPES, UNKNOWN, of
 
 READ: Dict[str, Tuple[str, ...]] = {
@@ -35,6 +36,7 @@ READ: Dict[str, Tuple[str, ...]] = {
         *("multi_scale", "scale_ratios", "max_distort", "fix_crop", "more_fix_crop", "scale_factors"),
         *("contrast_brightness_adjustment", "smooth_filtering", "apply_probability", "max_smooth"),
         *("min_contrast", "max_contrast", "max_brightness_shift", "max_color_shift"),
+        *RESIZED_AT_RANDOM,
     ),
 }
 """The forks' options that the rows go by, by message."""
@@ -99,6 +101,7 @@ HARMLESS: Dict[str, Dict[str, str]] = {
     "ReLUParameter": {"fuse": _SPEED},
     "ReductionParameter": {"k": "how many of the largest values a TOPK adds up"},
     "TransformationParameter": {
+        "allow_upscale": "whether a resize at random, after which no size is known, may enlarge",
         **dict.fromkeys(("bgr2rgb", "cvt_bgr2rgb"), "the order of an image's colours"),
         **dict.fromkeys(("debug_params", "display"), "what is shown"),
         **dict.fromkeys(("interpolation_algo_down", "interpolation_algo_up", "flow", "is_flow"), _NUMBERS),

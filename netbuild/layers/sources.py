@@ -58,10 +58,13 @@ def cut_size(transform: Message, height: Length = None, width: Length = None) ->
     """Return the size of an image of this height and width after the data layer's transform_param.
 
     `crop_size` wins; without it the forks go by `crop_h` and `crop_w` (SSD and what came of it: data_transformer.cpp)
-    or `crop_height` and `crop_width` (PSPNet), and SSD's resize images to the size of `resize_param` before.
+    or `crop_height` and `crop_width` (PSPNet), and SSD's resize images to the size of `resize_param` before. Intel's
+    and NVIDIA's resize them at random before the crop, and without one each image has a size of its own.
     """
     if transform.crop_size:
         return transform.crop_size, transform.crop_size
+    if _is_among(transform, RESIZED_AT_RANDOM):
+        height = width = None
     if transform.resize_param:
         height, width = _resized_by(transform.resize_param)
     return (
@@ -106,18 +109,30 @@ def changes_images(param: str) -> Training:
     return Training(draws=draws, draws_in_test=draws_in_test, statistics=None, remembers=False, own_code=False)
 
 
+RESIZED_AT_RANDOM = (
+    *("random_resize_param", "random_aspect_ratio_param"),
+    *("img_rand_resize_lower", "img_rand_resize_upper", "rand_resize_ratio_lower", "rand_resize_ratio_upper"),
+    *("vertical_stretch_lower", "vertical_stretch_upper", "horizontal_stretch_lower", "horizontal_stretch_upper"),
+)
+"""The options of transform_param by which Intel's and NVIDIA's Caffe resize images at random, before any crop."""
 _DRAWN = (
+    *RESIZED_AT_RANDOM,
     *("distort_param", "expand_param", "noise_param", "emit_constraint"),
     *("multi_scale", "scale_ratios", "max_distort", "scale_factors"),
     *("contrast_brightness_adjustment", "smooth_filtering", "apply_probability", "max_smooth"),
     *("min_contrast", "max_contrast", "max_brightness_shift", "max_color_shift"),
 )
-"""The forks' options of transform_param that change images at random: SSD's, TSN's, PSPNet's and MobileNet-YOLO's."""
+"""The options of transform_param by which forks change images at random: those above, SSD's, TSN's, PSPNet's and
+MobileNet-YOLO's."""
 
 
 def changes_at_random(transform: Message) -> bool:
     """Tell whether a data layer changes its images at random in any phase, the place of a crop left aside."""
-    return bool(transform.mirror) or any(field.name in _DRAWN for field, _ in transform.ListFields())
+    return bool(transform.mirror) or _is_among(transform, _DRAWN)
+
+
+def _is_among(transform: Message, names: Sequence[str]) -> bool:
+    return any(field.name in names for field, _ in transform.ListFields())
 
 
 def changes_images_as_a_fork_does(transform: Message) -> bool:

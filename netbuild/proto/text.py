@@ -18,6 +18,8 @@ _KNOWN = {
 }
 """What a text has that is one of such a message at all."""
 _KINDS = {"NetParameter": "a net", "SolverParameter": "a solver"}
+_SLIP = 0.88
+"""How like a known name is what may be a slip of it: forks' own names have words and endings in common with others."""
 _NO_FIELD = "has no field named"
 
 
@@ -93,13 +95,15 @@ def _tell(text: str, unknown: Sequence[Unknown], source: str) -> None:
     """Warn of each kind of field that is carried, once, with the line where it first stands."""
     kinds: Dict[Tuple[str, str], List[Unknown]] = {}
     for one in unknown:
-        kinds.setdefault((one.owner.name, one.name), []).append(one)
+        # A type of an old layer gets a new name in the upgrade, which tells it.
+        if (one.owner.name, one.name) != ("V1LayerParameter", "type"):
+            kinds.setdefault((one.owner.name, one.name), []).append(one)
     for (owner, name), those in kinds.items():
         line = text.count("\n", 0, those[0].start) + 1
         more = f" and {len(those) - 1} more" if len(those) > 1 else ""
         known = those[0].owner.fields_by_name
         what = f"the value that {name!r} has in {owner}" if name in known else f"the field {name!r} of {owner}"
-        hint = "" if name in known else did_you_mean(name, known, "")
+        hint = "" if name in known else did_you_mean(name, known, "", likeness=_SLIP)
         warnings.warn(
             f"{source}: no Caffe that is known here has {what} (line {line}{more}); it is kept as it is written, and "
             f"what it means is not known{'; ' if hint else ''}{hint}",

@@ -71,6 +71,9 @@ _V1_OWN_WAY = {
     "SOFTMAX_LOSS": "SoftmaxWithLoss",
     "TANH": "TanH",
     "ABSVAL": "AbsVal",
+    # of forks: MobileNet-YOLO's, DeepLab's
+    "RELU6": "ReLU6",
+    "DENSE_CRF": "DenseCRF",
 }
 """V1 types whose current name is not made of their words: INNER_PRODUCT is InnerProduct."""
 _V1_PARAM_SPECS = {
@@ -79,6 +82,8 @@ _V1_PARAM_SPECS = {
     "blobs_lr": "lr_mult",
     "weight_decay": "decay_mult",
 }
+_TYPE = "type: "
+"""What a type that is carried begins with."""
 _V1_ELSEWHERE = ("type", "layer", *_V1_PARAM_SPECS)
 _TRANSFORMED = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
 
@@ -191,8 +196,7 @@ def _from_v0(old: Message, source: str) -> Message:
 def _from_v1(old: Message) -> Message:
     kind = _v1_type(old)
     _take_out_transform(old, kind)
-    words = _V1_OWN_WAY.get(kind, "".join(word.capitalize() for word in kind.split("_")))
-    new = schema().LayerParameter(type=words)
+    new = schema().LayerParameter(type=_current_type(kind))
     for field, value in old.ListFields():
         if field.name in _V1_ELSEWHERE:
             continue
@@ -208,8 +212,20 @@ def _from_v1(old: Message) -> Message:
     return new
 
 
+def _current_type(kind: str) -> str:
+    """Return the current name of a V1 type."""
+    return _V1_OWN_WAY.get(kind, "".join(word.capitalize() for word in kind.split("_")))
+
+
 def _tell_without_place(net: Message, source: str) -> None:
-    """Warn of each field of old layers that a fork has and the current format has not."""
+    """Warn of each type and field of old layers that has no known place in the current format."""
+    for kind in dict.fromkeys(filter(None, map(_carried_type, net.layers))):
+        warnings.warn(
+            f"{source}: no Caffe that is known here has the type {kind} of old layers; its current name is taken to be "
+            f"{_current_type(kind)!r}, as other types are called: compare it with the Caffe that has it",
+            NetbuildWarning,
+            stacklevel=2,
+        )
     places = {*schema().LayerParameter.DESCRIPTOR.fields_by_name, *_V1_ELSEWHERE}
     fields = (field.name for layer in net.layers for field, _ in layer.ListFields())
     for name in dict.fromkeys(fields):
@@ -232,13 +248,17 @@ def _as_written(message: Message, name: str) -> str:
 
 
 def _v1_type(layer: Message) -> str:
-    """Return the word of a V1 layer's type: that which it carries where no Caffe known here has it."""
-    prefix = "type: "
-    for text in getattr(layer, CARRIED):
-        if text.startswith(prefix):
-            getattr(layer, CARRIED).remove(text)
-            return str(text[len(prefix) :])
+    """Return the word of a V1 layer's type; one that it carries is taken from it."""
+    carried_type = _carried_type(layer)
+    if carried_type:
+        getattr(layer, CARRIED).remove(_TYPE + carried_type)
+        return carried_type
     return str(type(layer).LayerType.Name(layer.type))
+
+
+def _carried_type(layer: Message) -> str:
+    """Return the word of a V1 layer's type that no Caffe known here has, '' where one has it."""
+    return next((str(text[len(_TYPE) :]) for text in getattr(layer, CARRIED) if text.startswith(_TYPE)), "")
 
 
 def _take_out_transform(layer: Message, kind: str) -> None:

@@ -60,7 +60,7 @@ def _sources() -> bytes:
 def _serialized() -> bytes:
     """Return the descriptor of `schema()`, as bytes of protobuf's."""
     known, installed = _known(), installed_definitions()
-    everything = joined([installed, known]) if installed and not _covers(known, installed) else known
+    everything = joined([installed, known]) if installed and _more(installed, known) else known
     for fields in everything.messages.values():
         fields[CARRIED] = Field("repeated", "string", _CARRIED_NUMBER)
     return _bytes_of(everything)
@@ -70,15 +70,23 @@ def _known() -> Definitions:
     return joined([upstream(), joined(map(of_fork, FORKS), widened=True)])
 
 
-def _covers(known: Definitions, installed: Definitions) -> bool:
-    """Tell whether all that an installed Caffe has is known, and as it has it, numbers aside."""
+def installed_has_more() -> List[str]:
+    """Return what the installed Caffe has that is not known here, or has otherwise: 'PoolingParameter.twist'."""
+    installed = installed_definitions()
+    return _more(installed, _known()) if installed else []
+
+
+def _more(installed: Definitions, known: Definitions) -> List[str]:
+    found: List[str] = []
     for message, fields in installed.messages.items():
         there = known.messages.get(message, {})
-        if any(there.get(name, field)._replace(number=field.number) != field for name, field in fields.items()):
-            return False
-        if not there.keys() >= fields.keys():
-            return False
-    return all(known.enums.get(enum, {}).keys() >= values.keys() for enum, values in installed.enums.items())
+        for name, field in fields.items():
+            # Numbers aside: texts go by names.
+            if name not in there or there[name]._replace(number=field.number) != field:
+                found.append(f"{message}.{name}")
+    for enum, values in installed.enums.items():
+        found += [f"{enum}.{value}" for value in values if value not in known.enums.get(enum, {})]
+    return found
 
 
 @lru_cache(maxsize=None)

@@ -13,7 +13,7 @@ from ..errors import CaffeError
 from .definitions import Definitions, of_descriptor
 
 _GET = (
-    "install it with: pip install 'netbuild[caffe]' (Python 3.8 or 3.9 on Linux x86-64), "
+    "install it with: pip install kendryte-caffe 'numpy<2' 'protobuf<3.21' (Python 3.8 or 3.9 on Linux x86-64), "
     "or put the python folder of your own Caffe build on PYTHONPATH"
 )
 _SERIALIZED = r"(?:serialized_pb\s*=\s*(?:_b\()?|AddSerializedFile\()\s*(b?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))"

@@ -10,13 +10,15 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from .. import names, proto
-from ..errors import CaffeError, some
+from ..errors import CaffeError, GraphError, some
 from ..extras import getting
+from ..fuse.mismatch import definition_differences
 from ..graph.cut import cut
 from ..graph.feed import with_inputs
 from ..graph.view import NetView
 from ..layers.roles import is_input
-from ..schema import TEST, Message
+from ..layers.training import draws
+from ..schema import TEST, TRAIN, Message
 from .blobs import Outputs, comparison, fed_values, own_feed, require_maker
 from .branches import Alone, Comparison, Job
 from .stored import weights_for
@@ -43,7 +45,10 @@ def compare(job: Job) -> Iterator[Comparison]:
         alone = NetView.of_all_layers(with_inputs(proto.parsed(original.text), shapes))
         branch = _branch(part, found, original)
         require_maker(original, list(branch)[-1] if branch else "", [layer.name for _, layer in alone.layers])
-        yield comparison(original, _layers(alone, original.weights, own, original.name), branch)
+        compared = comparison(original, _layers(alone, original.weights, own, original.name), branch)
+        if compared.computes_equal:
+            _require_alike(part, alone, original)
+        yield compared
 
 
 def _branch(fused: NetView, found: Outputs, original: Alone) -> Outputs:
@@ -52,6 +57,20 @@ def _branch(fused: NetView, found: Outputs, original: Alone) -> Outputs:
     layers = [fused.by_index[number].name for number in sorted(flow.behind([flow.writer[original.seam]]))]
     own = {name: names.local(original.prefix, name) for name in layers if name in found}
     return {local: found[name] for name, local in own.items() if local is not None}
+
+
+def _require_alike(fused: NetView, alone: NetView, original: Alone) -> None:
+    """Raise GraphError where a layer of the branch has other options than its like: OpenCV passes over some."""
+    layers = {layer.name: layer for _, layer in fused.layers}
+    for _, layer in alone.layers:
+        twin = layers.get(names.qualify(original.prefix, layer.name))
+        if twin is None or twin.type != layer.type or draws(layer, TRAIN) or draws(twin, TRAIN):
+            continue  # what Dropout leaves out matters in training alone
+        for one in definition_differences(twin, layer):
+            raise GraphError(
+                f"branch {original.prefix!r}: OpenCV computes the same, but Caffe may not: the layer {twin.name!r} has "
+                f"{one.parameter} {one.expected}, and {layer.name!r} of {original.name} has {one.found}"
+            )
 
 
 def _read(fused: NetView, inputs: Mapping[str, Any], found: Outputs, reader: Tuple[str, int]) -> Any:
