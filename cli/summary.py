@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections import defaultdict
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -175,6 +173,9 @@ def _need(need: Optional[MemoryNeed], budgets: Sequence[int]) -> Optional[Dict[s
 
 
 def _csv(layers: Sequence[LayerCost]) -> str:
+    import csv
+    import io
+
     from netbuild.costs.summary import LayerCost
 
     text = io.StringIO()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Any, Mapping
 
 from ..errors import GraphError, NetbuildError
@@ -37,6 +36,8 @@ def called(
 
 def _where(error: Exception) -> str:
     """Return where a builder failed; where its call did, how builders are called."""
+    import traceback
+
     *_, place = frames = traceback.extract_tb(error.__traceback__)
     if len(frames) == 1 and isinstance(error, TypeError):
         return f"; a builder is a function of the form {_FORM}"

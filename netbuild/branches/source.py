@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, Tuple
 
 from ..errors import GraphError
-from ..graph.cut import cut
 from ..graph.rename import renamed
 from ..layers import infer
 from ..names import qualify
@@ -15,7 +14,6 @@ from ..schema.programs import net_written
 from .branch import Branch, Builder
 from .calling import called
 from .given import prototxts, split_seam
-from .prototxt import prototxt
 from .table import find_builder
 from .written import Top, add_layers, blob_of
 
@@ -43,6 +41,9 @@ def find_branch(text: str) -> Builder:
     name, seam = split_seam(text)
     files = prototxts(name)
     if files:
+        # Here, since a builder's net is built without what reads and cuts others.
+        from .prototxt import prototxt
+
         return prototxt(files, seam or None)
     builder = find_builder(name)
     return partial(_cut_short, builder, seam) if seam else builder
@@ -61,6 +62,8 @@ def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:
 
 def _cut_short(builder: Builder, seam: str, net: Any, bottom: Top, prefix: str = "", *, frozen: bool = False) -> Branch:
     """Write a builder's branch only up to another seam than its own."""
+    from ..graph.cut import cut
+
     message, branch = alone(builder, frozen=frozen)
     kept = cut(message, [seam])
     if len(kept.layer) < 2:

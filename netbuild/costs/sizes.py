@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
-from ..data.images import pillow
-from ..data.listing import first_paths
 from ..errors import GraphError, some
 from ..files import existing_file
 from ..graph.view import NetView
@@ -68,6 +66,10 @@ def _sizes_of_lists(layers: Sequence[Message], known: _Sizes) -> _Sizes:
 
 def _first_image(layer: Message) -> Tuple[Optional[int], Optional[int]]:
     """Return height and width of the first image on the layer's list, as Caffe does when it sets the layer up."""
+    # Here, since few nets have images of any size: it takes a tenth of a small summary's time to load.
+    from ..data.images import pillow
+    from ..data.listing import first_paths
+
     options = layer.image_data_param
     try:
         (path,) = first_paths(options.source, 1, options.root_folder)

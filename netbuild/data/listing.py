@@ -112,6 +112,11 @@ class ImageList:
         return ""
 
 
+def count_images(path: PathLike) -> int:
+    """Return how many images a list file names."""
+    return len(read_lines(path).without_blank_lines())
+
+
 def read_lines(path: PathLike, root: str = "", what: str = "list") -> ImageList:
     """Read a list file, line by line as Caffe does; NetbuildError for one that is empty, a folder, or not readable."""
     lines = existing_file(path, what).read_bytes().split(b"\n")

@@ -9,7 +9,6 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple
 from ..errors import NetbuildError
 from ..files import PathLike, Progress, output_folder, replacing, write_text
 from .images import FORMATS, encoded
-from .listing import read_lines
 
 SUBSETS = ("odd", "even", "all")
 _SHOWN = 500
@@ -89,11 +88,6 @@ def _lines(paths: List[Path], labels: Any, subset: str) -> List[str]:
         return [f"{path} {label}\n" for path, label in zip(paths, labels)]
     odd = int(subset == "odd")
     return [f"{path} {label // 2}\n" for path, label in zip(paths, labels) if label % 2 == odd]
-
-
-def count_images(path: PathLike) -> int:
-    """Return how many images a list file names."""
-    return len(read_lines(path).without_blank_lines())
 
 
 def total(splits: Mapping[str, Digits]) -> int:

@@ -12,7 +12,6 @@ from google.protobuf import text_format
 
 from .. import names, proto
 from ..branches.branch import Input
-from ..data.lists import count_images
 from ..errors import GraphError, NetbuildError, NetbuildWarning, did_you_mean, some
 from ..files import PathLike, output_folder, write_all
 from ..fusion import Built, Fusion, build, require_fitting
@@ -359,7 +358,11 @@ def _test_iter(source: Sources) -> str:
 def list_length(source: DataSource) -> Optional[int]:
     """Return how many images the test list names, None where it is not a list that is there to be read."""
     path = Path(source.test_source)
-    return count_images(path) if source.kind == "image" and path.is_file() else None
+    if source.kind != "image" or not path.is_file():
+        return None
+    from ..data.listing import count_images
+
+    return count_images(path)
 
 
 def _without_training(layer: Message) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from .. import names
 from ..branches.branch import Branch, Builder, Input
@@ -91,8 +91,7 @@ class BranchSpec:
         return dataclasses.replace(found or Input(None, prepared=False), **known)
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """A branch in the NetSpec, and the blobs that feed it."""
 
     branch: Branch

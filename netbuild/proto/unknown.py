@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from ..schema import CARRIED, Message, is_repeated, schema
 
-_TOKEN = re.compile(
+_TOKEN = (
     r"(?P<skipped>\s+|#[^\n]*)"
     r"""|(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
     r"|(?P<mark>[{}<>\[\]:;,])"
@@ -184,10 +184,12 @@ class _Reader:
 
 
 def _tokens(text: str) -> List[_Token]:
+    # Compiled here and not above: of nearly all nets nobody asks.
+    token = re.compile(_TOKEN)
     found: List[_Token] = []
     at = 0
     while at < len(text):
-        match = _TOKEN.match(text, at)
+        match = token.match(text, at)
         if match is None:
             raise NoFormError(_where(text, at, "a string that is closed", "the end of its line"))
         if match.lastgroup != "skipped":

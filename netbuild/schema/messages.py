@@ -18,7 +18,7 @@ from .definitions import PACKAGE, SCALARS, Definitions, Field, joined, overridde
 from .forks import FORKS, Fork, of_fork, sources, upstream
 from .kept import kept
 from .loaded import offer
-from .pycaffe import generated_text, installed_definitions, package_folder
+from .pycaffe import generated, installed_definitions, package_folder
 
 Message = Any
 """A message of caffe.proto (NetParameter, LayerParameter, SolverParameter); its classes are made at run time."""
@@ -53,8 +53,7 @@ def schema() -> Any:
 def _sources() -> bytes:
     """Return all that the schema is made of."""
     programs = [Path(__file__).with_name("pycaffe.py"), Path(__file__)]
-    installed = (generated_text() or "").encode("utf-8")
-    return b"\0".join([sources(), *(file.read_bytes() for file in programs), installed])
+    return b"\0".join([sources(), *(file.read_bytes() for file in programs), generated()])
 
 
 def _serialized() -> bytes:

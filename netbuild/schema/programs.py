@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Dict, Iterator
 
-from . import own_netspec
 from .loaded import offer
 from .messages import MODULE, Message, schema
 from .pycaffe import package_folder
@@ -30,6 +29,8 @@ def netspec() -> Any:
     # There is no pycaffe, or its net_spec fails: for want of a module, or because it was made for another Python.
     with suppress(Exception):
         return _loaded(package_folder())
+    from . import own_netspec
+
     return own_netspec
 
 

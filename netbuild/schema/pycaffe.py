@@ -56,17 +56,17 @@ def unfit(error: BaseException) -> str:
     )
 
 
-def generated_text() -> Optional[str]:
-    """Return the text of the installed pycaffe's caffe_pb2, which protobuf may be too new to run; None without any."""
+def generated() -> bytes:
+    """Return the content of the installed pycaffe's caffe_pb2, which protobuf may be too new to run; empty for none."""
     try:
-        return (package_folder() / "proto" / "caffe_pb2.py").read_text(encoding="utf-8")
-    except (CaffeError, OSError, UnicodeDecodeError):
-        return None
+        return (package_folder() / "proto" / "caffe_pb2.py").read_bytes()
+    except (CaffeError, OSError):
+        return b""
 
 
 def installed_definitions() -> Optional[Definitions]:
     """Return the definitions that the installed pycaffe was made with; None where its caffe_pb2 does not tell them."""
-    match = re.search(_SERIALIZED, generated_text() or "")
+    match = re.search(_SERIALIZED, generated().decode("utf-8", "replace"))
     if match is None:
         return None
     from google.protobuf.descriptor_pb2 import FileDescriptorProto

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Optional, Tuple
 
-_NAME = re.compile(r"(?s)(.*)_iter_(\d+)\.(.*)").fullmatch
+_NAME = r"(?s)(.*)_iter_(\d+)\.(.*)"
 _ENDINGS = ("caffemodel", "solverstate")
 _HDF5 = ".h5"
 
@@ -29,7 +29,7 @@ class SnapshotName(NamedTuple):
 
 def snapshot_name(name: str) -> Optional[SnapshotName]:
     """Return what a file's name tells of the snapshot that it belongs to, None where it belongs to none."""
-    match = _NAME(name)
+    match = re.fullmatch(_NAME, name)
     return SnapshotName(match[1], int(match[2]), match[3]) if match else None
 
 
