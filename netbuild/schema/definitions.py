@@ -1,8 +1,8 @@
 """Message definitions as values: read from .proto text, joined, and made into classes by protobuf.
 
 The text is the part of protobuf's language (proto2) that caffe.proto needs, one statement to a line: `message X {`,
-`enum X {`, `LABEL TYPE name = NUMBER [OPTIONS];`, `NAME = NUMBER;`, `}`, and `import "FILE";` for all that stands in another
-file, to which what follows adds. Names of nested types are joined by dots.
+`enum X {`, `LABEL TYPE name = NUMBER [OPTIONS];`, `NAME = NUMBER;`, `}`, and `import "FILE";` for all that stands in
+another file, to which what follows adds. Names of nested types are joined by dots.
 """
 
 from __future__ import annotations
