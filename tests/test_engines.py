@@ -99,7 +99,7 @@ def test_input_that_is_no_use(caffe, tmp_path, monkeypatch):
     (tmp_path / "w.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(9))
     with pytest.raises(WeightsError, match=r"OpenCV reads a \.caffemodel; netbuild convert"):
         compare_engines(path, tmp_path / "w.h5")
-    assert "--engine opencv goes with a TARGET" in run("verify", weights, "--engine", "opencv", code=2)
+    assert "--engine opencv goes with a TARGET.prototxt" in run("verify", weights, "--engine", "opencv", code=2)
     assert "--tolerance goes with" in run("verify", path, weights, "--tolerance", "1", code=2)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(CaffeError, match=r"pip install 'opencv-python-headless<"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -129,20 +130,15 @@ def _run(net: Message, weights: str, feed: Mapping[str, Any], layers: Sequence[s
 
 def _opencv() -> Any:
     """Return OpenCV, its log silenced; CaffeError where it is missing, or has no reader of Caffe's nets."""
+    # Read when it is loaded; the function for it has another place in each release.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         import cv2
     except ImportError as error:
         raise CaffeError(f"OpenCV is not there ({error}): {getting('cv2')}") from None
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
         raise CaffeError(f"OpenCV {cv2.__version__} no longer reads Caffe's nets: {getting('cv2')}")
-    _silence(cv2)
     return cv2
-
-
-def _silence(cv2: Any) -> None:
-    # Newer releases have it in one place only, old ones in the other.
-    set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
-    set_log_level(0)
 
 
 def _loaded(cv2: Any, text: str, *weights: str) -> Any:
