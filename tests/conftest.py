@@ -5,6 +5,7 @@ import ctypes
 import gc
 import importlib.util
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,13 +20,17 @@ from nets import fused_lenets
 
 from netbuild.data.lists import Digits, Written, write_images
 from netbuild.engine.caffe import caffe as open_caffe
-from netbuild.engine.child import ENDINGS
+from netbuild.engine.child import ENDINGS, run
+from netbuild.engine.interpreter import VARIABLE, chosen
+from netbuild.errors import CaffeError
+from netbuild.schema import schema
 
 # No test depends on time. In a fresh folder the first text that is drawn costs a second and a half: a table is made.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+TESTS = Path(__file__).resolve().parent
+SHARED = TESTS.parents[1] / "shared"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,12 +44,38 @@ def _signals_are_heeded():
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else lambda *_: None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _engine():
+    """The Python whose Caffe computes, or why there is none; one next door is shown `jobs`, what tests run there.
+
+    It is shown them because a child process sees no module of its caller's but netbuild's.
+    """
+    try:
+        found = chosen()
+    except CaffeError as error:
+        yield error
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        if not found.is_this:
+            patch.setenv(VARIABLE, f"env PYTHONPATH={shlex.quote(os.fspath(TESTS))} {found.line}")
+        yield found
+
+
+@pytest.fixture(scope="session")
+def engine(_engine):
+    """The Python whose Caffe computes in child processes: this one, or one next door."""
+    if isinstance(_engine, CaffeError):
+        pytest.skip(str(_engine))
+    return _engine
+
+
 @pytest.fixture(scope="session")
 def caffe():
     """Real pycaffe, in this process: only for nets that cannot make it abort.
 
     Skips where this Python has none at all, as a new one; one that is there and does not work is an error. A test that
-    needs pycaffe in a process of its own asks with `@pytest.mark.usefixtures("caffe")`.
+    needs pycaffe in another process of this Python asks with `@pytest.mark.usefixtures("caffe")`; one to which any
+    Caffe will do asks for `engine`, and runs what it needs as a job (tests/jobs.py).
     """
     if importlib.util.find_spec("caffe") is None:
         pytest.skip(f"Python {sys.version_info[0]}.{sys.version_info[1]} has no Caffe in it")
@@ -52,17 +83,13 @@ def caffe():
 
 
 @pytest.fixture()
-def written(caffe, tmp_path):
+def written(engine, tmp_path):
     """Writes a net, and beside it weights of its own, by the length of its name; returns the prototxt."""
 
     def write(name: str, text: str) -> Path:
         path: Path = tmp_path / f"{name}.prototxt"
         path.write_text(text)
-        net = caffe.Net(os.fspath(path), caffe.TEST)
-        for params in net.params.values():
-            for blob in params:
-                blob.data[...] = np.random.default_rng(len(name)).normal(size=blob.data.shape)
-        net.save(os.fspath(path.with_suffix(".caffemodel")))
+        list(run("jobs:save", net=path, weights=[path.with_suffix(".caffemodel")], seed=len(name)))
         return path
 
     return write
@@ -77,8 +104,9 @@ def slim(caffe):
 
 
 @pytest.fixture(scope="session")
-def pb(caffe):
-    return caffe.proto.caffe_pb2
+def pb():
+    """The messages that pycaffe has where there is one: it takes ours, when it is imported after netbuild."""
+    return schema()
 
 
 @pytest.fixture(scope="session")
@@ -164,15 +192,15 @@ def small_lists(tmp_path_factory, small_digits) -> Written:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, caffe) -> Path:
+def trained(tmp_path_factory, engine) -> Path:
     """Weights of two LeNets and their prototxt, filled by Caffe: a.caffemodel, b.caffemodel, lenet.prototxt."""
     from netbuild import DataSource, Fusion, emit_files, lenet
     from netbuild.branches.lenet import MNIST
 
     folder = tmp_path_factory.mktemp("trained")
     emit_files(Fusion({"": lenet}, 5, frozen=False), DataSource(MNIST, kind="input"), folder)
-    for name in "ab":
-        caffe.Net(os.fspath(folder / "train_val.prototxt"), caffe.TEST).save(os.fspath(folder / f"{name}.caffemodel"))
+    weights = [folder / f"{name}.caffemodel" for name in "ab"]
+    list(run("jobs:save", net=folder / "train_val.prototxt", weights=weights))
     (folder / "train_val.prototxt").rename(folder / "lenet.prototxt")
     return folder
 

@@ -27,6 +27,21 @@ def abort(prototxt):
     caffe().Net(prototxt, TEST)
 
 
+def save(net, weights, seed=None):
+    """Write weight files of a net: as its fillers make them, each anew, or normal ones by numpy of this seed."""
+    import numpy as np
+
+    from netbuild.engine.caffe import caffe
+    from netbuild.schema import TEST
+
+    for path in weights:
+        made = caffe().Net(str(net), TEST)
+        for blob in [blob for blobs in made.params.values() for blob in blobs] if seed is not None else ():
+            blob.data[...] = np.random.default_rng(seed).normal(size=blob.data.shape)
+        made.save(str(path))
+        yield str(path)
+
+
 def forward(net, phase):
     """Run a net forward once."""
     from netbuild.engine.caffe import caffe

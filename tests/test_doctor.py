@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -293,14 +294,17 @@ def test_a_fault_that_is_known_of_another_package_is_no_excuse(examination, monk
         assert (f"Error: {unexpected} of {len(found.outcomes)} self-test" in result.output) == bool(unexpected)
 
 
-def test_which_caffe_is_used_and_why(examination, tmp_path):
-    assert f"used because this Python has a Caffe: {sys.executable}\n" in CliRunner().invoke(main, ["doctor"]).output
+def test_which_caffe_is_used_and_why(examination, engine, tmp_path):
+    # Of a link the folder tells the environment, so that it is not followed.
+    python = Path(shutil.which(engine.command[0])).absolute()
+    assert f"used because {engine.reason}: {python}\n" in CliRunner().invoke(main, ["doctor"]).output
     other = tmp_path / "other"
-    other.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    other.write_text(f'#!/bin/sh\nexec {engine.line} "$@"\n')
     other.chmod(0o755)
     output = CliRunner().invoke(main, ["doctor", "--caffe", str(other)]).output
-    assert f"used because --caffe names it: {sys.executable}\n" in output
-    assert f"Python {examination.caffe.versions['Python']}, numpy {np.__version__}, " in output
+    assert f"used because --caffe names it: {python}\n" in output
+    versions = examination.caffe.versions
+    assert f"Python {versions['Python']}, numpy {versions['numpy']}, " in output
 
 
 def test_a_gpu_that_cannot_be_used_is_told(examination):

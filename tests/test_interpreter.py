@@ -30,9 +30,9 @@ def script(path, text):
 
 
 @pytest.fixture()
-def elsewhere(tmp_path):
-    """This Python by another name: netbuild cannot know it for the one that it runs in."""
-    return script(tmp_path / "another python", f'exec "{sys.executable}" "$@"')
+def elsewhere(engine, tmp_path):
+    """The Python of the Caffe by another name: netbuild cannot know it for the one that it runs in."""
+    return script(tmp_path / "another python", f'exec {engine.line} "$@"')
 
 
 @pytest.fixture()
@@ -75,6 +75,7 @@ def test_the_order_is_argument_then_variable_then_this_one_then_the_installed(mo
             assert interpreter.chosen().command[0] == "/by/variable"
     assert interpreter.chosen().command[0] == "/by/variable"
     monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setattr(interpreter, "lack_here", lambda: "")
     assert interpreter.chosen() == interpreter.this()
 
 
@@ -123,42 +124,42 @@ def test_another_python_gets_netbuilds_code_and_no_other_module_of_the_caller(el
             found("jobs:echo", values=1)
 
 
-def test_a_command_line_may_set_what_the_other_python_needs(tmp_path):
+def test_a_command_line_may_set_what_the_other_python_needs(engine, tmp_path):
     (tmp_path / "extra").mkdir()
     (tmp_path / "extra" / "more.py").write_text("import os\ndef where():\n    yield os.getcwd()\n")
-    with using_caffe(f"env PYTHONPATH='{tmp_path / 'extra'}' {sys.executable}"):
+    with using_caffe(f"env PYTHONPATH='{tmp_path / 'extra'}' {engine.line}"):
         assert found("more:where") == [str(Path.cwd())]
 
 
-def test_what_the_caller_sets_for_caffe_arrives_where_nothing_else_does(tmp_path, monkeypatch):
+def test_what_the_caller_sets_for_caffe_arrives_where_nothing_else_does(engine, tmp_path, monkeypatch):
     """As in a container: no variable passes, and the current folder is another."""
-    bare = script(tmp_path / "bare", f'cd /; exec env -i "{sys.executable}" "$@"')
+    bare = script(tmp_path / "bare", f'cd /; exec env -i {engine.line} "$@"')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with using_caffe(bare):
         facts = next(run("netbuild.doctor.child:diagnose", gpu=None))
         assert facts.thread_limits == {"OMP_NUM_THREADS": "1"}
-        (seen,) = share_one(blas_threads=1)
+        (seen,) = share_one(engine, blas_threads=1)
         assert seen["OPENBLAS_NUM_THREADS"] == "1"
         assert seen["CUDA_VISIBLE_DEVICES"] == "5"
         assert seen["folder"] == str(tmp_path)
 
 
-def share_one(**options):
+def share_one(engine, **options):
     """What a process of several sees of its caller; the job lies where a bare Python finds it."""
     sight = Path.cwd() / "sight.py"
     sight.write_text(
         "import os\ndef see(tasks):\n    for _ in tasks:\n        yield dict(os.environ, folder=os.getcwd())\n"
     )
     code = Path.cwd() / "with_sight"
-    text = f'cd /; exec env -i PYTHONPATH="{sight.parent}" "{sys.executable}" "$@"'
+    text = f'cd /; exec env -i PYTHONPATH="{sight.parent}" {engine.line} "$@"'
     with using_caffe(script(code, text)):
         return list(share("sight:see", [1], 1, **options))
 
 
-def test_signals_and_ends_are_as_in_a_process_of_this_python(elsewhere, tmp_path):
-    env = f"env PYTHONPATH='{Path(__file__).parent}' {sys.executable}"
+def test_signals_and_ends_are_as_in_a_process_of_this_python(engine, tmp_path):
+    env = f"env PYTHONPATH='{Path(__file__).parent}' {engine.line}"
     with using_caffe(env):
         with pytest.raises(CaffeError, match=r"ended early: signal 11 \(SIGSEGV\), and nothing in its log"):
             found("jobs:die", signal_number=11)
@@ -254,9 +255,9 @@ def test_what_prints_before_or_is_of_another_version_is_told(tmp_path, monkeypat
     assert "it ended before it began" in told(quiet, monkeypatch)
 
 
-def test_a_command_that_passes_no_input_on_is_told(tmp_path):
+def test_a_command_that_passes_no_input_on_is_told(engine, tmp_path):
     """As `docker run` without -i."""
-    deaf = script(tmp_path / "deaf", f'exec "{sys.executable}" "$@" </dev/null')
+    deaf = script(tmp_path / "deaf", f'exec {engine.line} "$@" </dev/null')
     with using_caffe(deaf), pytest.raises(
         CaffeError, match=r"no arguments came on standard input \(docker run needs -i"
     ):
@@ -307,30 +308,30 @@ sys.stdout.buffer.write(plain.packed(plain.unpacked(sys.stdin.buffer.read())))
 
 @pytest.fixture(params=["3.8", "3.10", "3.11", "3.12", "3.13", "3.14"])
 def newer(request):
-    """Another Python as the caller: bare, as pyenv made it."""
+    """Another Python as the caller, and its version: bare, as pyenv made it."""
     python = next(iter(sorted(PYENV.glob(f"{request.param}.*/bin/python"))), None)
     if python is None:
         pytest.skip(f"pyenv has no Python {request.param} on this machine")
-    return str(python)
+    return str(python), request.param
 
 
-def test_a_caller_of_another_python_gets_the_same(newer):
-    done = subprocess.run(
-        [newer, "-c", EXAMINE, str(ROOT), sys.executable], capture_output=True, text=True, check=False
-    )
+def test_a_caller_of_another_python_gets_the_same(newer, engine):
+    python, asked = newer
+    done = subprocess.run([python, "-c", EXAMINE, str(ROOT), engine.line], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     version, versions, folder, outcomes = json.loads(done.stdout)
-    assert version != list(sys.version_info[:2])
+    assert version == [int(number) for number in asked.split(".")]
     own, _, *expected = run("netbuild.doctor.child:diagnose", gpu=None)
     assert (versions, folder) == (own.versions, own.folder)
     assert outcomes == [[one.name, one.status] for one in expected]
 
 
 def test_values_are_the_same_bytes_in_another_python(newer):
-    has_numpy = subprocess.run([newer, "-c", "import numpy"], capture_output=True, check=False).returncode == 0
+    python, _ = newer
+    has_numpy = subprocess.run([python, "-c", "import numpy"], capture_output=True, check=False).returncode == 0
     values = [None, True, -(1 << 70), 0.1, float("nan"), "é\udcff", b"\0", (1, [2.5]), {"a": {1, 2}}, Path("/x")]
     if has_numpy:
         values += [np.arange(6, dtype=">f4").reshape(2, 3), np.float32(0.1), np.array(7)]
     content = child.plain.packed(values)
-    done = subprocess.run([newer, "-c", REPACK, str(ROOT)], input=content, capture_output=True, check=False)
+    done = subprocess.run([python, "-c", REPACK, str(ROOT)], input=content, capture_output=True, check=False)
     assert done.stdout == content, done.stderr

@@ -175,6 +175,14 @@ def test_every_message_can_carry():
             assert CARRIED in made.DESCRIPTOR.fields_by_name
 
 
+def test_a_file_has_what_it_imports_and_its_own(tmp_path):
+    (tmp_path / "one.proto").write_text("message M {\n  optional int32 a = 1;\n}\nenum E {\n  X = 0;\n}\n")
+    (tmp_path / "two.proto").write_text('import "one.proto";\nmessage M {\n  optional E b = 2;\n}\n')
+    assert read(tmp_path / "two.proto") == Definitions(
+        {"M": {"a": Field("optional", "int32", 1), "b": Field("optional", "E", 2)}}, {"E": {"X": 0}}
+    )
+
+
 def test_a_statement_that_is_none(tmp_path):
     path = Path(tmp_path / "x.proto")
     path.write_text("message M {\n  optional int32 a: 3;\n}\n")

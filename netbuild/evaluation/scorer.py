@@ -228,7 +228,7 @@ def _fed_by_images(view: NetView, scorer: Scorer, usual: Optional[Preparation]) 
         )
     layers = _image_layers(view, blob, scorer, _require_values(scorer.preparation or usual, scorer))
     others = [layer for layer in view.net.layer if layer is not own]
-    return type(view.net)(name=view.net.name, layer=[*layers, *others])
+    return proto.with_layers(view.net, [*layers, *others])
 
 
 def _only_input(view: NetView, scorer: Scorer) -> Tuple[Message, str]:

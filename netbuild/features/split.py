@@ -10,6 +10,7 @@ from ..graph.rename import renamed
 from ..graph.view import NetView
 from ..layers.roles import has_learned_top, is_measure, reads_list
 from ..layers.training import Effect, crops_at_random, has_own_code
+from ..proto import with_layers
 from ..schema import Message
 from ..spelling import option, spells_flags
 
@@ -48,7 +49,7 @@ def split(view: NetView) -> Split:
     return Split(
         data=_net(view, data),
         features=_net(view, features),
-        head=_reading(type(view.net)(name=view.net.name, layer=head), names),
+        head=_reading(with_layers(view.net, head), names),
         blobs=names,
         batch=batch,
         parameters=parameters,
@@ -57,7 +58,7 @@ def split(view: NetView) -> Split:
 
 def _net(view: NetView, layers: Iterable[int]) -> Message:
     """Return a net of these layers alone."""
-    return type(view.net)(name=view.net.name, layer=[view.by_index[index] for index in layers])
+    return with_layers(view.net, [view.by_index[index] for index in layers])
 
 
 def _batch(view: NetView, data: List[int]) -> int:
@@ -183,4 +184,4 @@ def reading_files(head: Message, blobs: Iterable[str], listed: str, batch: int) 
         name += "_"
     source = type(head)().layer.add(name=name, type="HDF5Data", top=list(blobs))
     source.hdf5_data_param.source, source.hdf5_data_param.batch_size = listed, batch
-    return type(head)(name=head.name, layer=[source, *head.layer])
+    return with_layers(head, [source, *head.layer])

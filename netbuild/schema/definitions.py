@@ -1,7 +1,8 @@
 """Message definitions as values: read from .proto text, joined, and made into classes by protobuf.
 
 The text is the part of protobuf's language (proto2) that caffe.proto needs, one statement to a line: `message X {`,
-`enum X {`, `LABEL TYPE name = NUMBER [OPTIONS];`, `NAME = NUMBER;` and `}`. Names of nested types are joined by dots.
+`enum X {`, `LABEL TYPE name = NUMBER [OPTIONS];`, `NAME = NUMBER;`, `}`, and `import "FILE";` for all that stands in
+another file, to which what follows adds. Names of nested types are joined by dots.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _STATEMENT = (
     r"|(?P<value>\w+) = (?P<of_value>-?\d+);"
     r"|(?P<kind>message|enum) (?P<name>\w+) \{"
     r"|(?P<end>\})"
+    r'|import "(?P<file>[\w.]+)";'
     r"|(?://.*|syntax .*|package .*)?$"
 )
 _DEFAULT = r'default = ("(?:[^"\\]|\\.)*"|[^,\s]+)'
@@ -67,7 +69,16 @@ def read(path: Path) -> Definitions:
             known.setdefault(scopes[-1], {})
         elif match["end"]:
             scopes.pop()
+        elif match["file"]:
+            _take_in(read(path.with_name(match["file"])), found)
     return _with_whole_names(found)
+
+
+def _take_in(more: Definitions, found: Definitions) -> None:
+    for message, fields in more.messages.items():
+        found.messages.setdefault(message, {}).update(fields)
+    for enum, values in more.enums.items():
+        found.enums.setdefault(enum, {}).update(values)
 
 
 def _field(label: str, kind: str, match: Any) -> Field:

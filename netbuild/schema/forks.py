@@ -1,7 +1,8 @@
 """The forks of Caffe that are known here: what each adds to caffe.proto lies in a file of its own, in `forks/`.
 
 The files say names, numbers, types and defaults as the fork's own caffe.proto has them, also those of upstream's
-fields that the fork has otherwise. Numbers mean different things in different forks.
+fields that the fork has otherwise. What several have in common is in a file that theirs import. Numbers mean different
+things in different forks.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ FORKS: Tuple[Fork, ...] = (
 
 
 def _texts() -> List[Path]:
-    """Return the files with the definitions of all Caffes that are known here, upstream's first."""
-    return [_UPSTREAM, *map(_text_of, FORKS)]
+    """Return the files with the definitions of all Caffes that are known here, those that others import included."""
+    return [_UPSTREAM, *sorted((_HERE / "forks").glob("*.proto"))]
 
 
 @lru_cache(maxsize=None)
