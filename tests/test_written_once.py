@@ -43,7 +43,6 @@ TYPES_ALLOWED = {
     ),
     "netbuild/show/report.py": ({"Accuracy"}, "a heading"),
     "netbuild/verify/samples.py": ({"ImageData"}, "writes the layer that reads a sample"),
-    "netbuild/verify/opencv.py": ({"Split"}, "the layer that makes OpenCV give another top"),
 }
 FLAGS_ALLOWED = {
     "netbuild/branches/prototxt.py": (2, "a command to type"),
