@@ -33,7 +33,6 @@ TYPES_ALLOWED = {
     "netbuild/fuse/head.py": ({"Concat", "Flatten", "InnerProduct"}, "the shape of a head that can be made of others"),
     "netbuild/fusion/assemble.py": ({"Input", "Softmax"}, "the Tops of a branch's input and answer"),
     "netbuild/graph/feed.py": ({"Input"}, "writes inputs"),
-    "netbuild/verify/opencv.py": ({"Split"}, "copies the further tops of a layer, of which OpenCV gives none"),
     "netbuild/proto/upgrade.py": (
         {
             *("AbsVal", "ArgMax", "BNLL", "BatchNorm", "HDF5Data", "HDF5Output", "Input", "LRN", "MVN", "ReLU"),
