@@ -119,9 +119,9 @@ def test_the_schema_kept_is_the_schema_made(folder):
 
 
 def fields(file):
-    """The fields of the outer messages; newer protobufs tell a little more of each than what they were given."""
+    """The fields of the outer messages; newer protobufs tell more of each than they were given, and defaults otherwise."""
     return {
-        (message.name, field.name, field.number, field.label, field.type, field.type_name, field.default_value)
+        (message.name, field.name, field.number, field.label, field.type, field.type_name)
         for message in file.message_type
         for field in message.field
     }
