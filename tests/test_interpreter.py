@@ -317,9 +317,7 @@ def newer(request):
 
 def test_a_caller_of_another_python_gets_the_same(newer, engine):
     python, asked = newer
-    done = subprocess.run(
-        [python, "-c", EXAMINE, str(ROOT), engine.line], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([python, "-c", EXAMINE, str(ROOT), engine.line], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     version, versions, folder, outcomes = json.loads(done.stdout)
     assert version == [int(number) for number in asked.split(".")]
