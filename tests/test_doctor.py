@@ -132,7 +132,7 @@ def test_an_abort_is_one_self_tests_failure():
     found = list(child.run("jobs:outcomes", nets=nets))
     assert [outcome.status for outcome in found] == ["passed", "failed", "passed", "failed"]
     assert "Caffe gave up: Unknown bottom blob" in found[1].detail
-    assert "Caffe gave up: Check failed" in found[3].detail
+    assert "does not know the layer type 'Nonsense'" in found[3].detail
 
 
 def test_what_needs_a_module_is_not_run_and_a_broken_expectation_fails():
