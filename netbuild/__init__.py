@@ -37,6 +37,7 @@ _CONTENTS: Dict[str, str] = {
     "prototxt": "branches.prototxt",
     "vgg": "branches.vgg",
     "resnet": "branches.resnet",
+    "netspec": "schema",
     "find_branch": "branches.source",
     "find_builder": "branches.table",
     # fusion

@@ -59,6 +59,7 @@ from .graph.differences import differences as differences
 from .names import qualify as qualify
 from .proto import read_net as read_net
 from .proto import read_solver as read_solver
+from .schema import netspec as netspec
 from .show.drawing import draw_net as draw_net
 from .show.findings import gather_report as gather_report
 from .show.report import write_report as write_report

@@ -104,10 +104,9 @@ def conv(
         The layer's Top.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import blocks
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> from netbuild import blocks, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.conv(net, "conv1", net.data, frozen=True, num_output=4, kernel_size=3)
         >>> len(net.to_proto().layer[1].param)
         2
@@ -134,10 +133,9 @@ def conv_relu(net: Any, name: str, relu_name: str, bottom: Top, *, frozen: bool,
         The Top of the ReLU.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import blocks
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> from netbuild import blocks, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.conv_relu(net, "conv1", "relu1", net.data, frozen=True, num_output=4, kernel_size=3)
         >>> [layer.type for layer in net.to_proto().layer]
         ['Input', 'Convolution', 'ReLU']
@@ -179,10 +177,9 @@ def batch_norm_scale(
         The Top of the Scale.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import blocks
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> from netbuild import blocks, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.conv(net, "conv1", net.data, frozen=True, bias=False, num_output=4, kernel_size=3)
         >>> top = blocks.batch_norm_scale(net, "bn1", "scale1", top, frozen=True)
         >>> [layer.type for layer in net.to_proto().layer]
@@ -210,10 +207,9 @@ def relu(net: Any, name: str, bottom: Top) -> Top:
         The layer's Top.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import blocks
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> from netbuild import blocks, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.fc(net, "fc1", net.data, 16)
         >>> top = blocks.relu(net, "relu1", top)
     """
@@ -235,10 +231,9 @@ def pool(net: Any, name: str, bottom: Top, kind: str, **geometry: Any) -> Top:
         The layer's Top.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import blocks
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> from netbuild import blocks, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.pool(net, "pool1", net.data, "MAX", kernel_size=2, stride=2)
     """
     kinds = netspec().params.Pooling
@@ -258,10 +253,9 @@ def lrn(net: Any, name: str, bottom: Top) -> Top:
         The layer's Top.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import blocks
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> from netbuild import blocks, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.lrn(net, "norm1", net.data)
     """
     net[name] = netspec().layers.LRN(bottom, local_size=5, alpha=0.0001, beta=0.75)
@@ -283,13 +277,12 @@ def dropout(net: Any, name: str, bottom: Top, ratio: float, *, frozen: bool, in_
         The layer's Top.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import blocks
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> from netbuild import blocks, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.dropout(net, "drop1", blocks.fc(net, "fc1", net.data, 16), 0.5, frozen=True)
-        >>> net.to_proto().layer[2].phase == caffe.TEST
-        True
+        >>> net.to_proto().layer[2].phase  # TEST
+        1
     """
     phase = {"phase": TEST} if frozen else {}
     net[name] = netspec().layers.Dropout(bottom, in_place=in_place, dropout_ratio=ratio, **phase)
@@ -308,10 +301,9 @@ def concat(net: Any, name: str, bottoms: Sequence[Top]) -> Top:
         The layer's Top, (N, C1 + C2 + ..., H, W).
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import blocks
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> from netbuild import blocks, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.concat(net, "twice", [net.data, net.data])
     """
     net[name] = netspec().layers.Concat(*bottoms)
@@ -330,10 +322,9 @@ def add(net: Any, name: str, bottoms: Sequence[Top]) -> Top:
         The layer's Top.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import blocks
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> from netbuild import blocks, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.add(net, "doubled", [net.data, net.data])
     """
     net[name] = netspec().layers.Eltwise(*bottoms)
@@ -368,10 +359,9 @@ def fc(
         The layer's Top, (N, num_output).
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import blocks
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> from netbuild import blocks, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 3, 8, 8]})
         >>> top = blocks.fc(net, "fc1", net.data, 16)
         >>> net.to_proto().layer[1].inner_product_param.num_output
         16

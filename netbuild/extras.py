@@ -16,6 +16,7 @@ _PACKAGES = {
     # OpenCV 5 no longer reads Caffe's nets. From 4.12 on it wants numpy 2, which old Pythons' Caffe does not bear.
     "cv2": f"'opencv-python-headless<{'4.12' if sys.version_info < (3, 10) else '5'}'",
     "distributed": "distributed",
+    "google.protobuf": "protobuf",
     "graphviz": "graphviz",
     "h5py": "h5py",
     "jinja2": "jinja2",
@@ -36,7 +37,12 @@ def have(module: str) -> bool:
 
 def getting(*modules: str) -> str:
     """Return the command that brings these modules: 'pip install h5py'."""
-    return f"pip install {' '.join(_PACKAGES.get(module, module) for module in modules)}"
+    return f"pip install {' '.join(map(package_of, modules))}"
+
+
+def package_of(module: str) -> str:
+    """Return what pip is asked for: 'pillow' for 'PIL'."""
+    return _PACKAGES.get(module, module)
 
 
 def optional(module: str, what: str, error: Type[NetbuildError] = NetbuildError) -> Any:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from netbuild_cli.main import main
 
 from netbuild import proto
+from netbuild.engine.interpreter import chosen
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
@@ -38,7 +39,9 @@ def run(page, folder, shorter=lambda line: line):
         elif language == "sh":
             printed += [_netbuild(shorter(line)) for line in text.replace("\\\n", " ").splitlines()]
         elif language == "python":
-            done = subprocess.run([sys.executable, "-c", shorter(text)], check=True, capture_output=True, text=True)
+            # A reader whose Caffe is next door runs a program of pycaffe's there.
+            python = chosen().command if re.search(r"^import caffe$", text, re.MULTILINE) else [sys.executable]
+            done = subprocess.run([*python, "-c", shorter(text)], check=True, capture_output=True, text=True)
             printed.append(done.stdout)
         elif language == "text":
             _require_shown(shorter(text), "".join(printed))

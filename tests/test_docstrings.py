@@ -1,7 +1,8 @@
 """The docstrings of everything public: each argument is explained, and each example runs and prints what it shows.
 
 The examples run in a folder as a reader has it after the commands of the README: images and lists in `digits`, the nets
-of two LeNets in `odd` and `even` with their weights beside them, and in `fused` the net of both with `init.caffemodel`.
+of two LeNets in `odd` and `even` with their weights beside them, and in `fused` the net of both with `init.caffemodel`;
+the Python `caffe-env/bin/python` has Caffe.
 """
 
 import ast
@@ -18,16 +19,18 @@ import pytest
 import netbuild
 from netbuild import DataSource, Fusion, blocks, emit_files, fuse_weights, lenet
 from netbuild.data.lists import write_images
+from netbuild.engine.child import run
 
 SECTIONS = ("Args", "Returns", "Raises", "Examples")
 NEEDS = {
     "compare_engines": "cv2",
+    "copy_branch": "caffe",
     "draw_net": "graphviz",
     "make_features": "h5py",
     "run_demo": "sklearn",
     "write_report": "jinja2",
 }
-"""What the example of a name needs beside Caffe."""
+"""What the example of a name needs in this Python."""
 
 NAMES = [name for name in netbuild.__all__ if inspect.isroutine(getattr(netbuild, name))]
 CLASSES = [name for name in netbuild.__all__ if inspect.isclass(getattr(netbuild, name))]
@@ -104,7 +107,7 @@ def test_sections_come_in_order(name):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, small_digits, caffe):
+def folder(tmp_path_factory, small_digits, engine):
     """The folder in which the examples run: each gets a copy of it."""
     place = tmp_path_factory.mktemp("examples")
     with pytest.MonkeyPatch.context() as patch:
@@ -116,12 +119,16 @@ def folder(tmp_path_factory, small_digits, caffe):
         }
         for name in ("odd", "even"):
             emit_files(Fusion({"": lenet}, 5, frozen=False), DataSource(**lists[name]), name)
-            caffe.Net(f"{name}/train_val.prototxt", caffe.TEST).save(f"{name}.caffemodel")
+            list(run("jobs:save", net=f"{name}/train_val.prototxt", weights=[f"{name}.caffemodel"]))
         source = DataSource(**lists["all"], train_batch=10, test_batch=20)
         steps = {"max_iter": "20", "snapshot": "20", "test_interval": "10", "random_seed": "1"}
         emit_files(Fusion({"odd": lenet, "even": lenet}, 10), source, "fused", solver_options=steps)
         weights = {"odd": "odd.caffemodel", "even": "even.caffemodel"}
         fuse_weights("fused/train_val.prototxt", weights, "fused/init.caffemodel")
+    python = place / "caffe-env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {engine.line} "$@"\n')
+    python.chmod(0o755)
     return place
 
 

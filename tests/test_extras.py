@@ -85,7 +85,7 @@ def test_messages_name_packages_in_one_place():
     """netbuild is on no index: `pip install 'netbuild[...]'` would be an advice that fails."""
     # The sentence on how to get Caffe is another one: Caffe is no package like others. `PYTHON -m pip install` is for
     # the interpreter that has Caffe.
-    elsewhere = {"extras", "schema.pycaffe"}
+    elsewhere = {"extras", "schema.pycaffe", "engine.caffe"}
     for package in ("netbuild", "netbuild_cli"):
         for module, text in sources(package).items():
             for string, _, _ in strings(text):

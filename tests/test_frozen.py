@@ -7,7 +7,7 @@ import pytest
 from commands import run
 from nets import data, fc, layer
 
-from netbuild import DataSource, Fusion, blocks, build, emit_files, lenet
+from netbuild import DataSource, Fusion, blocks, build, emit_files, lenet, netspec
 from netbuild.branches.lenet import MNIST
 from netbuild.branches.resnet import IMAGENET, resnet50
 from netbuild.errors import GraphError
@@ -135,11 +135,9 @@ def built_of(kind, **options):
     """A builder of one layer of this type, with no weights to learn, between the input and a frozen LeNet."""
 
     def one_layer_first(net, bottom, prefix="", *, frozen=False):
-        import caffe
-
         name = qualify(prefix, "first")
         reads = () if kind == "DummyData" else (bottom,)
-        net[name] = getattr(caffe.layers, kind)(*reads, **options)
+        net[name] = getattr(netspec().layers, kind)(*reads, **options)
         return lenet(net, net[name], prefix, frozen=frozen)
 
     return one_layer_first

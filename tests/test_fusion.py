@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from netbuild import Branch, Fusion, Head, Join, blocks, build, lenet
+from netbuild import Branch, Fusion, Head, Join, blocks, build, lenet, netspec
 from netbuild.branches.branch import Input
 from netbuild.branches.resnet import resnet50
 from netbuild.errors import GraphError
@@ -62,9 +62,7 @@ def test_no_branch_and_no_class_are_refused():
 
 
 def unassigned(net, bottom, prefix="", *, frozen=False):
-    import caffe
-
-    hidden = caffe.layers.InnerProduct(bottom, num_output=3)
+    hidden = netspec().layers.InnerProduct(bottom, num_output=3)
     return Branch(prefix, "fc", blocks.fc(net, qualify(prefix, "fc"), hidden, 3, frozen=frozen), 3)
 
 
@@ -83,17 +81,13 @@ def forgets_to_freeze(net, bottom, prefix="", *, frozen=False):
 
 
 def drops_out(net, bottom, prefix="", *, frozen=False):
-    import caffe
-
     top = blocks.fc(net, qualify(prefix, "fc"), bottom, 3, frozen=frozen)
-    net[qualify(prefix, "drop")] = caffe.layers.Dropout(top)
+    net[qualify(prefix, "drop")] = netspec().layers.Dropout(top)
     return Branch(prefix, "drop", net[qualify(prefix, "drop")], 3)
 
 
 def misspelt(net, bottom, prefix="", *, frozen=False):
-    import caffe
-
-    net[qualify(prefix, "fc")] = caffe.layers.InnerProduct(
+    net[qualify(prefix, "fc")] = netspec().layers.InnerProduct(
         bottom, num_outputs=3, **blocks.param_specs(2, frozen=frozen)
     )
     return Branch(prefix, "fc", net[qualify(prefix, "fc")], 3)

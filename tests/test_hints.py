@@ -24,7 +24,7 @@ def test_a_hint_names_the_closest_word_or_what_there_is():
     [
         (["emti"], "No such command 'emti'; did you mean 'emit'?"),
         (["zzz"], "No such command 'zzz'; netbuild --help lists them all"),
-        (["emit", "lenet", "--clases", 5], "No such option: --clases.*--classes"),
+        (["emit", "lenet", "--clases", 5], "No such option:? '?--clases.*--classes"),
         (["emit", "lenet", "--classes", 5, "--solver", "base_rl=1", "-o", "x"], "no field 'base_rl'.*mean 'base_lr'"),
         (["emit", "lenet", "--classes", 5, "--solver", "solver_mode=CPPU", "-o", "x"], "CPPU is not.*mean 'CPU'"),
         (["emit", "lenet", "--classes", 5, "--train-source", "dat=x", "-o", "x"], "called 'dat'; did you mean 'data'"),

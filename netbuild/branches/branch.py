@@ -97,13 +97,12 @@ class Branch:
     """A feature extractor inside a NetSpec: what a builder returns.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import Branch, blocks, qualify
+        >>> from netbuild import Branch, blocks, netspec, qualify
         >>> def tiny(net, bottom, prefix="", *, frozen=False):
         ...     top = blocks.fc(net, qualify(prefix, "fc1"), bottom, 16, frozen=frozen)
         ...     return Branch(prefix, seam="fc1", top=top, channels=16)
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 1, 12, 12]})
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 1, 12, 12]})
         >>> tiny(net, net.data, "a").channels
         16
     """

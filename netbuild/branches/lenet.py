@@ -31,10 +31,9 @@ def lenet(net: Any, bottom: blocks.Top, prefix: str = "", *, frozen: bool = Fals
         The branch, which ends at `ip1`: (N, 500), after its ReLU.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import lenet
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 1, 28, 28]})
+        >>> from netbuild import lenet, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 1, 28, 28]})
         >>> branch = lenet(net, net.data, "odd", frozen=True)
         >>> branch.seam, branch.channels
         ('ip1', 500)

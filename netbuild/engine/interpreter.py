@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Iterator, NamedTuple, Optional, Tuple
 
 from ..errors import CaffeError, printable
+from ..extras import getting, package_of
 from ..spelling import either, name_of
 
 VARIABLE = "NETBUILD_CAFFE"
@@ -73,10 +74,9 @@ def using_caffe(command: Optional[str]) -> Iterator[None]:
         CaffeError: When something is computed: there is no such Python, or it has no Caffe.
 
     Examples:
-        >>> import sys
         >>> from netbuild import Scorer, score_nets, using_caffe
         >>> odd = Scorer("odd/train_val.prototxt", "odd.caffemodel")
-        >>> with using_caffe(sys.executable):
+        >>> with using_caffe("caffe-env/bin/python"):
         ...     found = score_nets(odd, "digits/test_odd.txt")
     """
     token = _NAMED.set(command)
@@ -192,9 +192,8 @@ def refusal(interpreter: Interpreter, answer: str) -> CaffeError:
         return _sentence(interpreter, f"it does not see the current folder: {_mount(str(Path.cwd()))}")
     if detail == "caffe":
         return _sentence(interpreter, "it has no Caffe: there is no Python module called caffe")
-    package = {"google.protobuf": "protobuf"}.get(detail, detail)
     return _sentence(
-        interpreter, f"it has no {package}: install it there ({interpreter.line} -m pip install {package})"
+        interpreter, f"it has no {package_of(detail)}: install it there ({interpreter.line} -m {getting(detail)})"
     )
 
 

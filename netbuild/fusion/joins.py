@@ -91,10 +91,9 @@ def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT, naming: Optio
         GraphError: An option of the join has no effect, or names no branch.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import join, lenet
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 1, 28, 28]})
+        >>> from netbuild import join, lenet, netspec
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 1, 28, 28]})
         >>> branches = [lenet(net, net.data, prefix, frozen=True) for prefix in ("odd", "even")]
         >>> top = join(net, branches)
         >>> list(net.tops)[-1]

@@ -48,11 +48,10 @@ def problems(net: Net, seams: Mapping[str, str] = {}, *, in_phases: Optional[Seq
         GraphError: The net cannot be read.
 
     Examples:
-        >>> import caffe
-        >>> from netbuild import problems
-        >>> net = caffe.NetSpec()
-        >>> net.data = caffe.layers.Input(shape={"dim": [1, 1, 12, 12]})
-        >>> net.conv1 = caffe.layers.Convolution(net.data, num_output=8, kernel_size=15)
+        >>> from netbuild import netspec, problems
+        >>> net = netspec().NetSpec()
+        >>> net.data = netspec().layers.Input(shape={"dim": [1, 1, 12, 12]})
+        >>> net.conv1 = netspec().layers.Convolution(net.data, num_output=8, kernel_size=15)
         >>> for sentence in problems(net):
         ...     print(sentence)
         layer 'conv1' (Convolution): ...

@@ -18,12 +18,28 @@ from .pycaffe import package_folder
 _NETSPEC = "caffe.net_spec"
 
 
-@lru_cache(maxsize=None)
 def netspec() -> Any:
-    """Return the module with NetSpec, Top, layers and params: pycaffe's net_spec, or our own where that cannot be had.
+    """Return the module with NetSpec, Top, layers and params: pycaffe's net_spec, or our own where there is none.
 
-    A later `import caffe` gets this very module, so that there is one class NetSpec.
+    A later `import caffe` gets this very module, so that there is one class NetSpec. The engine is not loaded.
+
+    Returns:
+        A module: `netspec().layers.PReLU(top)` makes a layer, as `caffe.layers.PReLU(top)` does; `netspec().params` has
+        the enums, as `caffe.params`; `netspec().NetSpec()` is an empty net.
+
+    Examples:
+        >>> from netbuild import netspec
+        >>> net, layers = netspec().NetSpec(), netspec().layers
+        >>> net.data = layers.Input(shape={"dim": [1, 3, 8, 8]})
+        >>> net.prelu = layers.PReLU(net.data)
+        >>> print([layer.type for layer in net.to_proto().layer])
+        ['Input', 'PReLU']
     """
+    return _module()
+
+
+@lru_cache(maxsize=None)
+def _module() -> Any:
     if _NETSPEC in sys.modules:
         return sys.modules[_NETSPEC]
     # There is no pycaffe, or its net_spec fails: for want of a module, or because it was made for another Python.
