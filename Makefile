@@ -14,7 +14,7 @@ demo: install
 	$(BIN)/netbuild demo -o demo-out --force
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 # On upstream Caffe, in a root of Debian 11: needs root and debootstrap, and a network the first time.
 test-upstream: .upstream/installed

@@ -33,6 +33,13 @@ TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
 
 
+def pytest_collection_modifyitems(items):
+    """Mark the tests that need pycaffe in their own interpreter: `-m inside` runs these alone."""
+    for item in items:
+        if "caffe" in item.fixturenames:
+            item.add_marker("inside")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _signals_are_heeded():
     """Let processes that tests start heed signals, also where a shell's background job or nohup ignores them.
