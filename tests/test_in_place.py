@@ -4,9 +4,9 @@ import faulthandler
 
 import numpy as np
 import pytest
+from next_door import aside
 from shape_nets import NOT_IN_EVERY_CAFFE, layer, net, source
 
-from netbuild.engine.child import apart
 from netbuild.errors import CaffeError, NetbuildWarning
 from netbuild.graph.check import problems, remarks
 from netbuild.layers.arity import arity
@@ -170,7 +170,7 @@ def computed(caffe, text, phase, path, fill=None):
                 found.update({(turn, name, at): blob.diff.copy() for at, blob in enumerate(blobs)})
         yield found
 
-    return next(apart(work))
+    return next(aside(caffe, work))
 
 
 def _differ(one, two):

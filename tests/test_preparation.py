@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from commands import invoke, run
 from nets import conv, data, fc, layer
+from next_door import aside
 from PIL import Image
 
 from netbuild import proto
-from netbuild.engine.child import apart
 
 CUT = "transform_param { %s } image_data_param { source: 'l.txt' batch_size: 4 %s }"
 
@@ -67,7 +67,7 @@ def batches(caffe, path, blobs, count=1, phase=None, weights=()):
             net.forward()
             yield [net.blobs[blob].data.copy() for blob in blobs]
 
-    return list(apart(forwarded))
+    return list(aside(caffe, forwarded))
 
 
 def first_batch(caffe, path, blob, phase=None):
@@ -138,7 +138,7 @@ def test_an_old_data_layer_too(caffe):
 
 
 def saved(caffe, name):
-    list(apart(lambda: [caffe.Net(name, caffe.TEST).save(name.replace("prototxt", "caffemodel"))]))
+    list(aside(caffe, lambda: [caffe.Net(name, caffe.TEST).save(name.replace("prototxt", "caffemodel"))]))
     return name.replace("prototxt", "caffemodel")
 
 
