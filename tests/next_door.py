@@ -7,6 +7,7 @@ afterwards into the same array: a test sees what it would see of pycaffe. What t
 import os
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -27,8 +28,9 @@ def _lacks(name):
 class Blob:
     """An array of values and one of gradients."""
 
-    def __init__(self, ask, place):
-        self._ask, self._place = ask, place
+    def __init__(self, net, *place):
+        # The net is there for as long as one of its blobs.
+        self._net, self._ask, self._place = net, net._ask, (net._number, *place)
         self.kept = {}
         """For each array that was looked at: the array, and a copy as Caffe has it."""
 
@@ -42,6 +44,10 @@ class Blob:
     diff = property(lambda self: self._array("diff"), lambda self, value: self._array("diff").__setitem__(..., value))
     shape = property(lambda self: self._array("data").shape)
     count = property(lambda self: self._array("data").size)
+
+    def reshape(self, *lengths):
+        self._ask("reshape", *self._place, lengths)
+        self.kept.clear()
 
     def __getattr__(self, name):
         _lacks(f"Blob.{name}")
@@ -67,12 +73,11 @@ class Net:
 
     def __init__(self, ask, number):
         self._ask, self._number = ask, number
-        names, params, facts = ask("facts", number)
+        names, params, types, facts = ask("facts", number)
         vars(self).update(facts)
-        self.blobs = {name: Blob(ask, (number, "blobs", name, None)) for name in names}
-        self.params = {
-            name: [Blob(ask, (number, "params", name, index)) for index in range(count)] for name, count in params
-        }
+        self.layers = [SimpleNamespace(type=kind) for kind in types]
+        self.blobs = {name: Blob(self, "blobs", name, None) for name in names}
+        self.params = {name: [Blob(self, "params", name, index) for index in range(count)] for name, count in params}
 
     def __getattr__(self, name):
         _lacks(f"Net.{name}")
@@ -97,8 +102,14 @@ class Net:
     def backward(self):
         self._do("backward")
 
+    def reshape(self):
+        self._do("reshape")
+
     def save(self, path):
         self._do("save", os.fspath(path))
+
+    def save_hdf5(self, path):
+        self._do("save_hdf5", os.fspath(path))
 
     def copy_from(self, path):
         self._do("copy_from", os.fspath(path))
@@ -185,6 +196,8 @@ class Caffe:
     def __getattr__(self, name):
         if name in ("layers", "params", "NetSpec", "to_proto"):
             return getattr(netspec(), name)
+        if name.startswith("hypothesis"):
+            raise AttributeError(name)
         return _lacks(name)
 
     def fork(self):
@@ -252,7 +265,8 @@ class _Server:
     def facts(self, number):
         net = self.kept[number]
         facts = {name: _plain(getattr(net, name)) for name in _FACTS}
-        return list(net.blobs), [(name, len(blobs)) for name, blobs in net.params.items()], facts
+        params = [(name, len(blobs)) for name, blobs in net.params.items()]
+        return list(net.blobs), params, [layer.type for layer in net.layers], facts
 
     def nets(self, number):
         solver = self.kept[number]
@@ -269,6 +283,9 @@ class _Server:
 
     def fill(self, number, kind, name, index, part, values):
         getattr(self.blob(number, kind, name, index), part)[...] = values
+
+    def reshape(self, number, kind, name, index, lengths):
+        self.blob(number, kind, name, index).reshape(*lengths)
 
     def get(self, number, name):
         return getattr(self.kept[number], name)

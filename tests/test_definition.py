@@ -93,7 +93,7 @@ def filled(filler, kind="Convolution", options="kernel_size: 3", field="weight_f
 
 
 FILLERS = [
-    (filled("type: 'gabour'"), "weight_filler 'gabor': there is no such filler; known are bilinear, constant"),
+    (filled("type: 'gabour'"), "weight_filler 'gabour': there is no such filler; known are bilinear, constant"),
     (filled("type: 'Xavier'"), "weight_filler 'Xavier': there is no such filler"),
     (filled("type: ''"), "weight_filler '': there is no such filler"),
     (filled("type: 'foo'", field="bias_filler"), "bias_filler 'foo'"),

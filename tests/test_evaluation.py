@@ -242,7 +242,9 @@ def test_nets_without_a_classifier_or_with_several_are_refused(models, prime_lis
         score_nets(Scorer(tmp_path / "none.prototxt", models / "all.caffemodel"), prime_list)
 
 
-def test_caffe_is_asked_for_shapes_that_the_definition_does_not_tell(models, prime_list, tmp_path, monkeypatch):
+def test_caffe_is_asked_for_shapes_that_the_definition_does_not_tell(
+    pycaffe, models, prime_list, tmp_path, monkeypatch
+):
     (tmp_path / "twice.py").write_text(
         "import caffe\n"
         "class Twice(caffe.Layer):\n"
