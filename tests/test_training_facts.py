@@ -317,13 +317,13 @@ class Restless(Same):
 
 
 @pytest.mark.parametrize("code", ["Same", "Restless"])
-def test_of_a_users_own_code_nothing_is_known(caffe, folder, monkeypatch, code):
+def test_of_a_users_own_code_nothing_is_known(pycaffe, folder, monkeypatch, code):
     """Two layers of one definition, but for the name of their code, of which one draws and changes its parameters."""
     (folder / "own_layers.py").write_text(CODE)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setitem(CASES, "own", f'type: "Python" python_param {{ module: "own_layers" layer: "{code}" }}')
     (folder / "net.prototxt").write_text(text_of("own"))
-    loaded = opened(caffe, TRAIN)
+    loaded = opened(pycaffe, TRAIN)
     restless = code == "Restless"
     assert (output(loaded) != output(loaded)) is restless
     assert any(moved(loaded, loaded.forward)) is restless
