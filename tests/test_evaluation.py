@@ -153,6 +153,7 @@ def test_a_deploy_net_needs_to_be_told_how_images_are_prepared(models, prime_lis
         score_nets(scorer(models, "all", "deploy", preparation=Preparation(mean_file="nowhere")), prime_list)
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_a_mean_file_that_does_not_fit_is_refused(caffe, models, prime_list, tmp_path):
     """Caffe subtracts the mean of another size from no image: it gives up."""
     path = tmp_path / "mean.binaryproto"

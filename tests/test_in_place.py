@@ -339,6 +339,7 @@ def test_one_step_is_the_state_of_the_next_pass(caffe, tmp_path, kind):
         assert problems(net(beside)) == []
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_memory_data_is_overwritten_for_good(caffe, tmp_path):
     text = layer("MemoryData", "memory_data_param { batch_size: 2 channels: 1 height: 1 width: 1 }", "", "x label")
     text += layer("Power", "power_param { scale: 2 }", "x", "x") + layer("Silence", "", "label", "")

@@ -360,6 +360,7 @@ def test_images_given_to_verify_are_cropped_in_the_middle(caffe):
     np.testing.assert_array_equal(found["data"], expected)
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_a_mean_file(caffe):
     blob = caffe.io.array_to_blobproto(np.random.default_rng(1).uniform(0, 200, (1, 3, 32, 30)).astype(np.float32))
     Path("m.binaryproto").write_bytes(blob.SerializeToString())

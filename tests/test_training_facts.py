@@ -333,6 +333,7 @@ def test_of_a_users_own_code_nothing_is_known(pycaffe, folder, monkeypatch, code
     assert not found.repeats
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_what_a_program_puts_into_memory_data_is_not_known(caffe, folder):
     """The same net, twice over the same arrays and then over others."""
     memory = "memory_data_param { batch_size: 4 channels: 3 height: 4 width: 4 }"
