@@ -182,6 +182,7 @@ def test_grey_images_and_a_root_folder(caffe):
     assert "the branches read the input 'data' in different sizes (a: (1, ?, ?), b: (3, 40, 36))" in output
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_a_database_keeps_the_crop_and_wants_images_of_the_size_before_it(caffe):
     net("a.prototxt", both(*CROPPED) + body())
     output = emit("--branch", "a=a.prototxt", "--classes", 3, "--data", "lmdb")

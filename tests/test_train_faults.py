@@ -156,6 +156,7 @@ def test_weights_that_are_no_numbers_are_neither_tested_nor_saved(solver, caffe)
     require_finite(net)
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_an_accuracy_of_scores_that_are_none_is_none(solver, caffe):
     net = caffe.Net(str(solver.parent / "train_val.prototxt"), caffe.TEST)
     net.params["ip2"][0].data[...] = np.nan
