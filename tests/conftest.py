@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from nets import fused_lenets
+from next_door import Caffe
 
 from netbuild.data.lists import Digits, Written, write_images
 from netbuild.engine.caffe import caffe as open_caffe
@@ -31,13 +32,6 @@ settings.load_profile("untimed")
 
 TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
-
-
-def pytest_collection_modifyitems(items):
-    """Mark the tests that need pycaffe in their own interpreter: `-m inside` runs these alone."""
-    for item in items:
-        if "caffe" in item.fixturenames:
-            item.add_marker("inside")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,16 +71,27 @@ def engine(_engine):
 
 
 @pytest.fixture(scope="session")
-def caffe():
-    """Real pycaffe, in this process: only for nets that cannot make it abort.
+def pycaffe():
+    """Real pycaffe in this process, for what its nets alone do not do: forks, layers in Python, its modules and files.
 
     Skips where this Python has none at all, as a new one; one that is there and does not work is an error. A test that
-    needs pycaffe in another process of this Python asks with `@pytest.mark.usefixtures("caffe")`; one to which any
+    needs pycaffe in another process of this Python asks with `@pytest.mark.usefixtures("pycaffe")`; one to which any
     Caffe will do asks for `engine`, and runs what it needs as a job (tests/jobs.py).
     """
     if importlib.util.find_spec("caffe") is None:
         pytest.skip(f"Python {sys.version_info[0]}.{sys.version_info[1]} has no Caffe in it")
     return open_caffe()
+
+
+@pytest.fixture(scope="session")
+def caffe(engine):
+    """pycaffe: only for nets that cannot make it abort. Where it is next door, its nets and solvers (next_door.py)."""
+    if engine.is_this or importlib.util.find_spec("caffe") is not None:
+        yield open_caffe()
+        return
+    standing_in = Caffe()
+    yield standing_in
+    standing_in.close()
 
 
 @pytest.fixture()

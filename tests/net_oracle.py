@@ -9,6 +9,7 @@ from pathlib import Path
 
 import test_shapes_layers as layers
 from nets import net, small
+from next_door import Caffe
 from shape_nets import INPUT, LABEL
 
 from netbuild import DataSource, Fusion, emit_files, proto, prototxt
@@ -133,6 +134,9 @@ OF_THIS_CAFFE = ("has unknown engine", "Unknown layer type")
 
 def built(caffe, path, phase):
     """Return why Caffe aborts on building the net in a fork, '' where another may not, None where it does not."""
+    if isinstance(caffe, Caffe):
+        said = caffe.shapes_or_words(path, phase)
+        return _of_any(said) if isinstance(said, str) else None
 
     def build():
         # An abort is an answer here, and needs no traceback.
@@ -143,7 +147,11 @@ def built(caffe, path, phase):
     try:
         return next(apart(build))
     except CaffeError as error:
-        return "" if any(why in str(error) for why in OF_THIS_CAFFE) else str(error)
+        return _of_any(str(error))
+
+
+def _of_any(said):
+    return "" if any(why in said for why in OF_THIS_CAFFE) else said
 
 
 def disagreements(caffe, message, path, found):

@@ -1,5 +1,6 @@
 """Folders of any name, and folders that are moved between two trainings."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -214,6 +215,7 @@ def test_a_solverstate_in_hdf5_of_any_name_guards_the_snapshots_after_it(half, t
 
 def test_without_h5py_a_solverstate_in_hdf5_is_caffes_to_read(half, tmp_path, monkeypatch):
     solver, ended = half("HDF5")
-    monkeypatch.setattr(solverstate, "find_spec", lambda _name: None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "h5py" else find(name, *more))
     assert solverstate.learned_net(ended.solverstate) is None
     assert train_solver(solver, tmp_path / "half", resume=ended.solverstate).iteration == 10

@@ -16,7 +16,7 @@ def python(code, path=()):
     )
 
 
-@pytest.mark.usefixtures("caffe")
+@pytest.mark.usefixtures("pycaffe")
 @pytest.mark.parametrize(
     "code",
     [

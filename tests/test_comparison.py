@@ -53,7 +53,7 @@ def in_caffe(code):
     ).stdout
 
 
-@pytest.mark.usefixtures("caffe")
+@pytest.mark.usefixtures("pycaffe")
 def test_caffe_takes_two_layers_of_one_name_and_fills_the_first(tmp_path):
     one = conv("conv1", "data").replace('top: "conv1"', 'top: "%s"')
     (tmp_path / "two.prototxt").write_text(data() + one % "a" + one % "b")
@@ -71,7 +71,7 @@ print([bool((layer.blobs[0].data == 7).all()) for layer in net.layers if layer.t
     assert told == "[True, False]\n"
 
 
-@pytest.mark.usefixtures("caffe")
+@pytest.mark.usefixtures("pycaffe")
 def test_caffe_says_nothing_of_layers_that_get_no_weights(tmp_path):
     (tmp_path / "one.prototxt").write_text(data() + conv("conv1", "data"))
     (tmp_path / "other.prototxt").write_text(data() + conv("conv2", "data"))
@@ -85,7 +85,7 @@ caffe.Net({os.fspath(tmp_path / "other.prototxt")!r}, {os.fspath(tmp_path / "one
     assert "conv2" not in done.stderr
 
 
-@pytest.mark.usefixtures("caffe")
+@pytest.mark.usefixtures("pycaffe")
 def test_caffe_opens_the_data_to_build_a_net(tmp_path):
     source = "data_param { source: 'nowhere' batch_size: 2 backend: LMDB }"
     (tmp_path / "net.prototxt").write_text(layer("data", "Data", tops="data label", more=source))

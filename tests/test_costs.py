@@ -6,7 +6,7 @@ import json
 import os
 import re
 import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 from commands import invoke
@@ -17,12 +17,15 @@ from netbuild.branches.table import find_builder
 from netbuild.costs.memory import layer_memory
 from netbuild.costs.summary import summarize
 from netbuild.emit.named import named_net
+from netbuild.engine.interpreter import chosen
 from netbuild.errors import GraphError
 from netbuild.graph.feed import with_inputs
 from netbuild.graph.view import NetView
 from netbuild.layers.costs import multiply_adds
 from netbuild.layers.lengths import values
 from netbuild.schema import TEST, TRAIN
+
+ROOT = Path(__file__).resolve().parents[1]
 
 PUBLISHED = {
     # builder: (classes, learnt parameters, multiply-adds in units of 10**9), from the papers, their model zoos' pages and
@@ -119,6 +122,7 @@ NETS = {
 
 IN_CAFFE = """
 import sys
+sys.path.insert(0, sys.argv[3])
 import numpy as np
 from netbuild.engine.caffe import caffe
 np.ones((9, 9)).dot(np.ones((9, 9)))
@@ -142,7 +146,7 @@ SOLVER = (
 
 
 @pytest.fixture(params=NETS)
-def a_net(request, tmp_path, caffe):
+def a_net(request, tmp_path, engine):
     builder, batch, size, parts = NETS[request.param]
     message = trainable(builder, batch, size, **parts)
     proto.write(tmp_path / "net.prototxt", message)
@@ -151,7 +155,7 @@ def a_net(request, tmp_path, caffe):
 
 
 def in_caffe(file, phase, log="2"):
-    command = [sys.executable, "-c", IN_CAFFE, str(file), phase]
+    command = [*chosen().command, "-c", IN_CAFFE, str(file), phase, str(ROOT)]
     environment = {**os.environ, "GLOG_minloglevel": log, "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
 

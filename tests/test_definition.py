@@ -3,9 +3,9 @@
 import faulthandler
 
 import pytest
+from next_door import aside
 from shape_nets import INPUT, LABEL, engine, layer, net, source
 
-from netbuild.engine.child import apart
 from netbuild.errors import CaffeError, GraphError
 from netbuild.graph.check import problems, require_sound
 from netbuild.schema import TEST, TRAIN
@@ -93,7 +93,7 @@ def filled(filler, kind="Convolution", options="kernel_size: 3", field="weight_f
 
 
 FILLERS = [
-    (filled("type: 'gabor'"), "weight_filler 'gabor': there is no such filler; known are bilinear, constant"),
+    (filled("type: 'gabour'"), "weight_filler 'gabour': there is no such filler; known are bilinear, constant"),
     (filled("type: 'Xavier'"), "weight_filler 'Xavier': there is no such filler"),
     (filled("type: ''"), "weight_filler '': there is no such filler"),
     (filled("type: 'foo'", field="bias_filler"), "bias_filler 'foo'"),
@@ -219,7 +219,7 @@ def test_what_caffe_aborts_on_when_it_runs_is_told(caffe, tmp_path, layers):
         yield caffe.Net(str(tmp_path / "net"), TEST).forward() and "it runs"
 
     with pytest.raises(CaffeError):
-        list(apart(run))
+        list(aside(caffe, run))
     assert "Caffe aborts on its data_filler" in problems(net(layers))[0]
 
 
@@ -260,7 +260,7 @@ def test_phases_whose_parameters_a_solver_cannot_share(caffe, in_tmp, sizes, wro
         yield "done"
 
     try:
-        assert list(apart(solve)) == ["done"]
+        assert list(aside(caffe, solve)) == ["done"]
         assert not wrong
     except CaffeError:
         assert wrong

@@ -66,6 +66,7 @@ def test_all_else_is_right_in_both_caffes(examination):
     assert status(examination, "HDF5Data") == "passed"
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_the_facts_are_those_of_the_caffe_at_hand(examination, caffe):
     facts = examination.caffe
     assert facts.folder == str(Path(caffe.__file__).parent)

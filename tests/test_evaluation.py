@@ -153,6 +153,7 @@ def test_a_deploy_net_needs_to_be_told_how_images_are_prepared(models, prime_lis
         score_nets(scorer(models, "all", "deploy", preparation=Preparation(mean_file="nowhere")), prime_list)
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_a_mean_file_that_does_not_fit_is_refused(caffe, models, prime_list, tmp_path):
     """Caffe subtracts the mean of another size from no image: it gives up."""
     path = tmp_path / "mean.binaryproto"
@@ -242,7 +243,9 @@ def test_nets_without_a_classifier_or_with_several_are_refused(models, prime_lis
         score_nets(Scorer(tmp_path / "none.prototxt", models / "all.caffemodel"), prime_list)
 
 
-def test_caffe_is_asked_for_shapes_that_the_definition_does_not_tell(models, prime_list, tmp_path, monkeypatch):
+def test_caffe_is_asked_for_shapes_that_the_definition_does_not_tell(
+    pycaffe, models, prime_list, tmp_path, monkeypatch
+):
     (tmp_path / "twice.py").write_text(
         "import caffe\n"
         "class Twice(caffe.Layer):\n"

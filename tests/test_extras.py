@@ -15,7 +15,8 @@ from netbuild.extras import _PACKAGES, getting, have, optional, require
 
 def test_a_module_is_given_or_the_package_named(monkeypatch, tmp_path):
     assert optional("json.decoder", "x needs") is sys.modules["json.decoder"]
-    monkeypatch.setitem(sys.modules, "PIL", None)
+    for name in ("PIL", "PIL.Image"):  # which another test may have loaded
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(WeightsError, match=r"^images need PIL: pip install pillow$"):
         optional("PIL.Image", "images need", WeightsError)
 

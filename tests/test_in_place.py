@@ -4,9 +4,9 @@ import faulthandler
 
 import numpy as np
 import pytest
+from next_door import aside
 from shape_nets import NOT_IN_EVERY_CAFFE, layer, net, source
 
-from netbuild.engine.child import apart
 from netbuild.errors import CaffeError, NetbuildWarning
 from netbuild.graph.check import problems, remarks
 from netbuild.layers.arity import arity
@@ -170,7 +170,7 @@ def computed(caffe, text, phase, path, fill=None):
                 found.update({(turn, name, at): blob.diff.copy() for at, blob in enumerate(blobs)})
         yield found
 
-    return next(apart(work))
+    return next(aside(caffe, work))
 
 
 def _differ(one, two):
@@ -339,6 +339,7 @@ def test_one_step_is_the_state_of_the_next_pass(caffe, tmp_path, kind):
         assert problems(net(beside)) == []
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_memory_data_is_overwritten_for_good(caffe, tmp_path):
     text = layer("MemoryData", "memory_data_param { batch_size: 2 channels: 1 height: 1 width: 1 }", "", "x label")
     text += layer("Power", "power_param { scale: 2 }", "x", "x") + layer("Silence", "", "label", "")

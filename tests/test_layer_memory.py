@@ -2,17 +2,19 @@
 
 import os
 import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 from shape_nets import layer, net, source
 
 from netbuild.costs.memory import FLOAT, layer_memory, own_parameters
+from netbuild.engine.interpreter import chosen
 from netbuild.graph.view import NetView
 from netbuild.layers.lengths import count
 from netbuild.schema import TEST, TRAIN
 
 pytestmark = pytest.mark.usefixtures("slim")
+ROOT = Path(__file__).resolve().parents[1]
 
 IMAGE, VOLUME = (1, 4, 9, 8), (1, 4, 8, 8, 8)
 WINDOWS = [
@@ -116,6 +118,7 @@ def net_of(kind, options, shapes, top, phase):
 IN_A_PROCESS_OF_ITS_OWN = """
 import ctypes, os, sys
 from pathlib import Path
+sys.path.insert(0, sys.argv[1])
 from netbuild.engine.caffe import caffe
 from netbuild.schema import TRAIN
 
@@ -160,7 +163,7 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="module")
-def measuring(tmp_path_factory, caffe):
+def measuring(tmp_path_factory, engine):
     """A process in which no other test has been: it measures each net in a fork of its own."""
     if not os.access("/proc/self/clear_refs", os.W_OK):
         pytest.skip("this system does not tell a process's peak memory anew (/proc/self/clear_refs)")
@@ -170,7 +173,7 @@ def measuring(tmp_path_factory, caffe):
     file = tmp_path_factory.mktemp("warm") / "net"
     file.write_text(warm + layer("Reduction", "loss_weight: 1", "ip", "end", "end"))
     environment = {**os.environ, "GLOG_minloglevel": "2", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", IN_A_PROCESS_OF_ITS_OWN]
+    command = [*chosen().command, "-c", IN_A_PROCESS_OF_ITS_OWN, str(ROOT)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
         yield process, file

@@ -80,3 +80,9 @@ def test_a_caffe_that_lacks_it_says_who_has_it(caffe, text, lacks):
     with pytest.raises(CaffeError) as refused:
         list(run("netbuild.engine.caffe:load_net", text=text))
     assert f"this Caffe does not know {lacks}" in str(refused.value)
+
+
+def test_a_filler_that_only_a_fork_has():
+    """Upstream aborts on it."""
+    text = 'layer { name: "c" type: "Convolution" convolution_param { weight_filler { type: "gabor" } } }'
+    assert sentence(text) == "needs the Caffe of Intel, for FillerParameter.type 'gabor'"

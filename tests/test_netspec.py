@@ -160,7 +160,7 @@ EVERY_OPTION = """
 """
 
 
-def test_every_option_goes_where_pycaffe_alone_puts_it(caffe, theirs):
+def test_every_option_goes_where_pycaffe_alone_puts_it(pycaffe, theirs):
     """Our schema has more messages than pycaffe's, some in two fields: an option must not end in a fork's."""
     rows = json.loads(run(EVERY_OPTION))
     assert len(rows) > 150
@@ -204,7 +204,7 @@ def test_commands_that_write_and_read_nets_load_no_caffe(tmp_path):
 
 
 @pytest.mark.parametrize("before", ["", "from netbuild.schema import schema; schema()"])
-def test_a_later_import_gets_the_same_classes(caffe, before):
+def test_a_later_import_gets_the_same_classes(pycaffe, before):
     run(f"""
         {before}
         from netbuild.schema import netspec, schema
@@ -219,7 +219,7 @@ def test_a_later_import_gets_the_same_classes(caffe, before):
     """)
 
 
-def test_a_caffe_that_was_imported_before_keeps_its_classes(caffe, tmp_path):
+def test_a_caffe_that_was_imported_before_keeps_its_classes(pycaffe, tmp_path):
     """Its own classes lack forks' fields: netbuild's functions write them all the same, its own to_proto says so."""
     path = tmp_path / "net.prototxt"
     path.write_text("""layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }
@@ -265,7 +265,7 @@ layer { name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param { kernel_si
 
 
 @pytest.mark.parametrize("before", ["import caffe", "from netbuild.schema import schema; schema(); import caffe"])
-def test_a_fusion_is_the_same_whenever_caffe_is_imported(caffe, tmp_path, before):
+def test_a_fusion_is_the_same_whenever_caffe_is_imported(pycaffe, tmp_path, before):
     """Also of branches whose fields pycaffe's own classes lack, cut and joined and emitted."""
     (tmp_path / "net.prototxt").write_text(FORKS)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from commands import invoke, run
 from nets import conv, data, fc, layer
+from next_door import aside
 from PIL import Image
 
 from netbuild import proto
-from netbuild.engine.child import apart
 
 CUT = "transform_param { %s } image_data_param { source: 'l.txt' batch_size: 4 %s }"
 
@@ -67,7 +67,7 @@ def batches(caffe, path, blobs, count=1, phase=None, weights=()):
             net.forward()
             yield [net.blobs[blob].data.copy() for blob in blobs]
 
-    return list(apart(forwarded))
+    return list(aside(caffe, forwarded))
 
 
 def first_batch(caffe, path, blob, phase=None):
@@ -138,7 +138,7 @@ def test_an_old_data_layer_too(caffe):
 
 
 def saved(caffe, name):
-    list(apart(lambda: [caffe.Net(name, caffe.TEST).save(name.replace("prototxt", "caffemodel"))]))
+    list(aside(caffe, lambda: [caffe.Net(name, caffe.TEST).save(name.replace("prototxt", "caffemodel"))]))
     return name.replace("prototxt", "caffemodel")
 
 
@@ -182,6 +182,7 @@ def test_grey_images_and_a_root_folder(caffe):
     assert "the branches read the input 'data' in different sizes (a: (1, ?, ?), b: (3, 40, 36))" in output
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_a_database_keeps_the_crop_and_wants_images_of_the_size_before_it(caffe):
     net("a.prototxt", both(*CROPPED) + body())
     output = emit("--branch", "a=a.prototxt", "--classes", 3, "--data", "lmdb")
@@ -360,6 +361,7 @@ def test_images_given_to_verify_are_cropped_in_the_middle(caffe):
     np.testing.assert_array_equal(found["data"], expected)
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_a_mean_file(caffe):
     blob = caffe.io.array_to_blobproto(np.random.default_rng(1).uniform(0, 200, (1, 3, 32, 30)).astype(np.float32))
     Path("m.binaryproto").write_bytes(blob.SerializeToString())

@@ -9,11 +9,12 @@ import commands
 import numpy as np
 import pytest
 from nets import layer, net
+from next_door import aside
 from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, lenet, proto
 from netbuild.branches.lenet import MNIST
-from netbuild.engine.child import apart, run
+from netbuild.engine.child import run
 from netbuild.errors import CaffeError, NetbuildError, NetbuildWarning
 from netbuild.graph.view import views
 from netbuild.schema import TEST, TRAIN
@@ -210,7 +211,7 @@ def test_an_image_of_another_size_under_weights_for_one_size_as_in_caffe(in_tmp,
                 yield loaded.blobs["data"].data.shape[2:]
 
         try:
-            assert list(apart(passes)) == sizes
+            assert list(aside(caffe, passes)) == sizes
             told[name] = []
         except CaffeError as error:
             assert "K_ == new_K" in str(error)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from commands import invoke, run
 from nets import conv, data, fc, layer
+from next_door import aside
 from PIL import Image
 
 from netbuild import BranchSpec, DataSource, Fusion, Head, Join, emit_files, lenet, proto, prototxt
 from netbuild.branches.branch import Input
 from netbuild.branches.lenet import MNIST
-from netbuild.engine.child import apart
 from netbuild.errors import GraphError, NetbuildWarning
 from netbuild.schema import schema
 
@@ -63,7 +63,7 @@ def first_batch(caffe, path, blob="data"):
         net.forward()
         yield net.blobs[blob].data.copy()
 
-    return next(iter(apart(forwarded)))
+    return next(iter(aside(caffe, forwarded)))
 
 
 def test_a_source_without_an_input_prepares_as_the_branches_do(caffe):

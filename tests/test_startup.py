@@ -63,10 +63,18 @@ def loaded(folder, *arguments):
     return set(done.stderr.splitlines()[-1].split())
 
 
+def loaded_by_others():
+    """What a Python, click and protobuf load by themselves: old protobufs ask for packages' metadata."""
+    script = "import sys, click, google.protobuf.text_format; print(*sys.modules)"
+    return set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_small_command_loads_what_it_uses(folder, command):
     modules = loaded(folder, command, *COMMANDS[command])
-    assert not modules & HEAVY
+    assert not modules & (HEAVY - loaded_by_others())
     assert not {name for name in modules for unused in UNUSED[command] if f"{name}.".startswith(f"{unused}.")}
 
 

@@ -79,11 +79,10 @@ while math.isfinite(loss):
 """
 
 
-def test_a_training_that_diverges_ends_at_the_loss_at_which_caffes_is_none(solver, tmp_path, pb):
+def test_a_training_that_diverges_ends_at_the_loss_at_which_caffes_is_none(solver, tmp_path, pb, engine):
     changed(solver, base_lr=1, snapshot=2, snapshot_prefix=str(tmp_path / "own"))
-    own = subprocess.run(
-        [sys.executable, "-c", FIRST_LOSS_THAT_IS_NONE, str(solver)], stdout=subprocess.PIPE, text=True, check=False
-    )
+    command = [*engine.command, "-c", FIRST_LOSS_THAT_IS_NONE, str(solver)]
+    own = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     rows = [row.split() for row in own.stdout.splitlines()]
     assert rows[-1][1] == "nan"
     with pytest.raises(
@@ -157,6 +156,7 @@ def test_weights_that_are_no_numbers_are_neither_tested_nor_saved(solver, caffe)
     require_finite(net)
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_an_accuracy_of_scores_that_are_none_is_none(solver, caffe):
     net = caffe.Net(str(solver.parent / "train_val.prototxt"), caffe.TEST)
     net.params["ip2"][0].data[...] = np.nan

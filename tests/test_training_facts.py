@@ -317,13 +317,13 @@ class Restless(Same):
 
 
 @pytest.mark.parametrize("code", ["Same", "Restless"])
-def test_of_a_users_own_code_nothing_is_known(caffe, folder, monkeypatch, code):
+def test_of_a_users_own_code_nothing_is_known(pycaffe, folder, monkeypatch, code):
     """Two layers of one definition, but for the name of their code, of which one draws and changes its parameters."""
     (folder / "own_layers.py").write_text(CODE)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setitem(CASES, "own", f'type: "Python" python_param {{ module: "own_layers" layer: "{code}" }}')
     (folder / "net.prototxt").write_text(text_of("own"))
-    loaded = opened(caffe, TRAIN)
+    loaded = opened(pycaffe, TRAIN)
     restless = code == "Restless"
     assert (output(loaded) != output(loaded)) is restless
     assert any(moved(loaded, loaded.forward)) is restless
@@ -333,6 +333,7 @@ def test_of_a_users_own_code_nothing_is_known(caffe, folder, monkeypatch, code):
     assert not found.repeats
 
 
+@pytest.mark.usefixtures("pycaffe")
 def test_what_a_program_puts_into_memory_data_is_not_known(caffe, folder):
     """The same net, twice over the same arrays and then over others."""
     memory = "memory_data_param { batch_size: 4 channels: 3 height: 4 width: 4 }"

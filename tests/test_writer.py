@@ -207,4 +207,4 @@ def test_the_form_of_a_field_tells(tmp_path, kind, number, payload, text):
 def test_an_old_type_alone_tells(tmp_path):
     found = read(written(tmp_path / "w", 'layers { name: "l" type: DENSE_CRF }', "DeepLab"))
     assert found.dialect.name == "DeepLab"
-    assert texts(found) == by_name('layer { name: "l" type: "DenseCrf" }')
+    assert texts(found) == by_name('layer { name: "l" type: "DenseCRF" }')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..schema import Message
+from ..schema.forks import forks_with_filler
 from .lengths import Shape, shape_text
 from .row import Filled
 from .table import of, of_type
@@ -37,9 +38,10 @@ def _filled(layer: Message, params: List[Shape], tops: List[Shape]) -> Iterator[
 
 def _why(filler: Message, shape: Shape) -> Optional[str]:
     """Return why Caffe aborts when it fills a blob of this shape, None where it does not."""
-    if filler.type in _OF_FORKS:
-        return None
     if filler.type not in _WHY_NOT:
+        if forks_with_filler(filler.type):
+            # Of what a fork's filler cannot fill nothing is known.
+            return None
         return f"there is no such filler; known are {', '.join(_WHY_NOT)}"
     if filler.type != "gaussian" and filler.sparse != -1:
         return "sparse goes with gaussian only"
@@ -93,9 +95,3 @@ _WHY_NOT: Dict[str, Callable[[Message, Shape], Optional[str]]] = {
     "xavier": _why_not_by_first_axis,
 }
 """Each filler that there is, and what tells why it cannot fill a blob."""
-
-_OF_FORKS = (
-    *("diagonal", "gabor"),
-    *("gaussianstatic", "positive_unitballstatic", "uniformstatic", "xavierstatic", "msrastatic", "bilinearstatic"),
-)
-"""The fillers of forks: FlowNet2's, Intel's, and NVIDIA's, which give the same in each run. Nothing is said of them."""

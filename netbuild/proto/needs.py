@@ -8,8 +8,10 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 from ..errors import some
 from ..schema import CARRIED, Message, is_repeated
 from ..schema.definitions import PACKAGE
-from ..schema.forks import forks_of, forks_with
+from ..schema.forks import forks_of, forks_with, forks_with_filler
 from .unknown import name_of
+
+_FILLER = "FillerParameter"
 
 
 class Needs(NamedTuple):
@@ -57,6 +59,8 @@ def needs(net: Message) -> Needs:
 
 def _look_into(message: Message, known: Dict[str, Tuple[str, ...]], unknown: List[str]) -> None:
     owner = message.DESCRIPTOR.name
+    if owner == _FILLER and forks_with_filler(message.type):
+        known[f"{owner}.type {message.type!r}"] = tuple(fork.name for fork in forks_with_filler(message.type))
     of_forks = _forks_fields(message.DESCRIPTOR)
     for field, value in message.ListFields():
         name = f"{owner}.{field.name}"

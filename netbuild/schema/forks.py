@@ -14,7 +14,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Tuple
 
 from .definitions import Definitions, read
 from .kept import kept
-from .layer_types import TYPES_OF
+from .layer_types import FILLERS_OF, TYPES_OF
 
 _HERE = Path(__file__).parent
 _UPSTREAM = _HERE / "caffe.proto"
@@ -120,3 +120,8 @@ def forks_of(kind: str, name: str = "") -> Tuple[Fork, ...]:
 def forks_with(layer_type: str) -> Tuple[Fork, ...]:
     """Return the forks that have a layer type; none for upstream's, and for those that nobody has."""
     return tuple(fork for fork in FORKS if layer_type in TYPES_OF.get(fork.name, ()))
+
+
+def forks_with_filler(filler_type: str) -> Tuple[Fork, ...]:
+    """Return the forks that have a type of filler which upstream lacks."""
+    return tuple(fork for fork in FORKS if filler_type in FILLERS_OF.get(fork.name, ()))

@@ -53,3 +53,12 @@ TYPES_OF: Dict[str, Tuple[str, ...]] = {
     "kendryte-caffe": ("ContinuationIndicator", "CtcLoss", "LabelsequenceAccuracy", "Permute", "Reverse"),
 }
 """By the fork's name."""
+
+_STATIC = ("bilinearstatic", "gaussianstatic", "msrastatic", "positive_unitballstatic", "uniformstatic", "xavierstatic")
+
+FILLERS_OF: Dict[str, Tuple[str, ...]] = {
+    "FlowNet2": ("diagonal",),
+    "Intel": ("gabor",),
+    "NVIDIA 0.17": _STATIC,
+}
+"""The types of fillers that upstream lacks, by the fork's name; NVIDIA's give the same values in each run."""
