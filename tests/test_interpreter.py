@@ -48,7 +48,7 @@ def found(job="jobs:echo", **arguments):
     return list(run(job, **arguments))
 
 
-def test_this_python_is_taken_where_nobody_names_another(monkeypatch, caffe):
+def test_this_python_is_taken_where_nobody_names_another(monkeypatch, pycaffe):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert interpreter.chosen() == interpreter.this()
     assert interpreter.chosen().reason == "this Python has a Caffe"

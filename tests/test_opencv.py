@@ -152,13 +152,13 @@ def test_wiring_that_differs_is_told(tmp_path, in_this_process):
         assert [one.first_difference for one in wired.verify()] == expected
 
 
-@pytest.mark.parametrize("engine", ["caffe", "opencv"])
-def test_a_seam_that_lost_its_activation_is_told(tmp_path, engine, request):
-    if engine == "caffe":
+@pytest.mark.parametrize("computes", ["caffe", "opencv"])
+def test_a_seam_that_lost_its_activation_is_told(tmp_path, computes, request):
+    if computes == "caffe":
         request.getfixturevalue("caffe")
     lost = Pair(tmp_path, lambda p="": conv(f"{p}conv1", "data") + relu(f"{p}relu1", f"{p}conv1"), "conv1")
     lost.target.write_text(lost.target.read_text().replace(relu("b/relu1", "b/conv1"), ""))
-    a, b = verify_branches(lost.target, lost.init, lost.originals(), engine=engine)
+    a, b = verify_branches(lost.target, lost.init, lost.originals(), engine=computes)
     assert a.equal
     assert b.first_difference == "relu1"
     assert b.largest_difference > 0
