@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
@@ -15,6 +16,23 @@ PathLike = Union[str, "os.PathLike[str]"]
 Progress = Callable[[int, int], None]
 """Called with how much is done (bytes, images) and how much there is in all, 0 where that is not known."""
 _AS_IT_WAS = "an old one is as it was"
+
+
+def user_folder(variable: str, usual: str, on_mac: str) -> Path:
+    """Return netbuild's folder among those that a user has for one purpose.
+
+    Args:
+        variable: What may name the place of such folders, as XDG has it.
+        usual: The place otherwise, in the user's home, as in `~/.cache`.
+        on_mac: The same on a Mac.
+
+    Returns:
+        The folder, which need not be there; a relative path for a user without a home, who has none.
+    """
+    given = os.environ.get(variable, "")
+    # XDG asks to ignore a relative one. Of a user without a home the ~ is left as it was.
+    home = os.path.expanduser(on_mac if sys.platform == "darwin" else usual)  # noqa: PTH111
+    return Path(given if os.path.isabs(given) else home) / "netbuild"  # noqa: PTH117
 
 
 def existing_file(path: PathLike, what: str) -> Path:

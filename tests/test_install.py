@@ -183,3 +183,12 @@ def test_the_command_makes_it_and_examines_what_is_used(home, machine):
     failed = invoke("doctor", "--install", code=1).output
     assert failed.splitlines()[-1] == "Error: pip could not install Caffe: ERROR: No matching distribution"
     assert list(home.iterdir()) == []
+
+
+def test_a_user_without_a_home_is_told(monkeypatch):
+    """And nothing is made in the current folder."""
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(module, "_require_platform", lambda: None)
+    with pytest.raises(CaffeError, match="no home folder to make the environment in: name a place for it in XDG_DATA_H"):
+        module.install()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
-from ..engine.interpreter import VARIABLE, installed_folder, installed_python
+from ..engine.interpreter import OF_THIS_PYTHON, VARIABLE, installed_folder, installed_python
 from ..errors import CaffeError, printable
 from ..files import output_folder
 
@@ -26,7 +26,7 @@ REQUIREMENTS = ("kendryte-caffe==1.0.0.20210829", "numpy<2", "protobuf<3.21", "h
 _PYTHONS = ("3.9", "3.8")
 _FITS = "import sys, ensurepip, venv; sys.exit('%d.%d' % sys.version_info[:2] != sys.argv[1])"
 _LOADS = "import caffe; caffe.Net"
-_OF_THE_CALLER = ("PYTHONPATH", "PYTHONHOME", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
+_OF_THE_CALLER = (*OF_THIS_PYTHON, "VIRTUAL_ENV")
 _NOWHERE = "/"
 """A folder without modules: Python looks for them in the current one, which may hold a Caffe's own."""
 
@@ -52,6 +52,8 @@ def install(on_step: OnStep = lambda _line: None) -> Installed:
     if _loads_caffe(installed_python()):
         return Installed(installed_python(), new=False)
     _require_platform()
+    if not installed_folder().is_absolute():
+        raise CaffeError("you have no home folder to make the environment in: name a place for it in XDG_DATA_HOME")
     home = output_folder(installed_folder().parent)
     with tempfile.TemporaryDirectory(prefix="making-", dir=home) as place:
         made = Path(place) / "environment"

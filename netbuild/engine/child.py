@@ -30,7 +30,7 @@ from ..errors import CaffeError, NetbuildError
 from ..spelling import flags, spells_flags
 from . import plain
 from .ending import ended_before, ended_early
-from .interpreter import CODE, Interpreter, chosen, not_run, refusal
+from .interpreter import CODE, OF_THIS_PYTHON, Interpreter, chosen, not_run, refusal
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end."""
@@ -50,8 +50,6 @@ WORD = f"netbuild {__version__} plain {plain.VERSION}"
 _LONGEST_WORD = 300
 _PASSED_ON = (*BLAS_THREADS, "GOTO_NUM_THREADS", LOG_LEVEL, "CUDA_VISIBLE_DEVICES")
 """Variables that reach the child also where a command like `docker run` starts it, which passes on none."""
-_OF_THIS_PYTHON = ("PYTHONPATH", "PYTHONHOME", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
-"""Variables that would let another Python look for the modules of this one."""
 _NEEDED = ("numpy", "google.protobuf", "caffe")
 """The modules that another Python has to have."""
 _START = Path(__file__).with_name("start.py")
@@ -238,7 +236,7 @@ class _Child:
 def _environment(interpreter: Interpreter, blas_threads: Optional[int]) -> Dict[str, str]:
     """Return the child's environment."""
     environment = dict(os.environ)
-    for name in () if interpreter.is_this else _OF_THIS_PYTHON:
+    for name in () if interpreter.is_this else OF_THIS_PYTHON:
         environment.pop(name, None)
     if interpreter.is_this:
         # The child finds the modules that we find, in our order; by itself it would look in the current folder first.

@@ -19,12 +19,15 @@ from typing import Iterator, NamedTuple, Optional, Tuple
 
 from ..errors import CaffeError, printable
 from ..extras import getting, package_of
+from ..files import user_folder
 from ..spelling import either, name_of
 
 VARIABLE = "NETBUILD_CAFFE"
 INSTALL = "netbuild doctor --install"
 CODE = Path(__file__).parent.parent
 """The folder of netbuild's own code, which a child process reads it from."""
+OF_THIS_PYTHON = ("PYTHONPATH", "PYTHONHOME", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+"""Variables that would let another Python look for the modules of this one."""
 _HERE = "this process"
 _NAMED: ContextVar[Optional[str]] = ContextVar("caffe", default=None)
 
@@ -136,10 +139,7 @@ def lack_here() -> str:
 
 def installed_folder() -> Path:
     """Return the folder of the private environment that `netbuild doctor --install` makes."""
-    home = Path.home() / (".local/share" if sys.platform != "darwin" else "Library/Application Support")
-    given = os.environ.get("XDG_DATA_HOME", "")
-    # The standard asks to ignore a relative one.
-    return (Path(given) if os.path.isabs(given) else home) / "netbuild" / "caffe"  # noqa: PTH117
+    return user_folder("XDG_DATA_HOME", "~/.local/share", "~/Library/Application Support") / "caffe"
 
 
 def installed_python() -> Path:

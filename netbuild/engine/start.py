@@ -54,11 +54,11 @@ def start(job):
     except OSError:
         refuse("folder")
     code = str(job["code"])
-    if not os.path.isfile(os.path.join(code, "__init__.py")):  # noqa: PTH113, PTH118 - quicker than pathlib
+    first = os.path.join(code, "__init__.py")  # noqa: PTH118 - quicker than pathlib
+    if not os.path.isfile(first):  # noqa: PTH113
         refuse("code")
     for module in job["modules"]:  # type: ignore[attr-defined]
         require(module)
-    first = os.path.join(code, "__init__.py")  # noqa: PTH118
     spec = spec_from_file_location("netbuild", first, submodule_search_locations=[code])
     package = module_from_spec(spec)  # type: ignore[arg-type]
     sys.modules["netbuild"] = package

@@ -9,8 +9,8 @@ from typing import Any, Collection, Mapping, NamedTuple, Optional, Sequence, Tup
 from ..errors import GraphError, NetbuildWarning, WeightsError, some
 from ..proto import parsed, to_text
 from ..proto.upgrade import upgraded
-from ..schema import Message, is_repeated, schema
-from ..schema.definitions import PACKAGE
+from ..schema import Message, schema, values_of
+from ..schema.definitions import kind_of
 from ..schema.dialects import Dialect, schema_has_upstreams_numbers, upstream_dialect
 from ..schema.messages import upstream_schema
 from ..weights.caffemodel import NET_LAYER, NET_V1_LAYERS
@@ -137,21 +137,16 @@ def _by_name(writer: Writer, layer: Part, raw: bytes, path: str) -> Message:
 
 def _clear(message: Message, disputed: Collection[Place]) -> None:
     """Take the fields out of a message whose meaning is not known."""
-    owner = _name(message.DESCRIPTOR)
+    owner = kind_of(message.DESCRIPTOR)
     for field, value in message.ListFields():
-        values = value if is_repeated(field) else [value]
+        values = values_of(field, value)
         if (owner, field.number) in disputed:
             message.ClearField(field.name)
         elif field.message_type is not None:
             for inner in values:
                 _clear(inner, disputed)
-        elif field.enum_type is not None and any((_name(field.enum_type), number) in disputed for number in values):
+        elif field.enum_type is not None and any((kind_of(field.enum_type), number) in disputed for number in values):
             message.ClearField(field.name)
-
-
-def _name(descriptor: Any) -> str:
-    """Return the name of a message or an enum as definitions have it."""
-    return str(descriptor.full_name[len(PACKAGE) + 1 :])
 
 
 def _current(net: Message, layer: Layer, path: str) -> Message:

@@ -8,12 +8,13 @@ gives one has shapes that are not known.
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from functools import lru_cache
 from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
-from ..schema import CARRIED, Message, is_repeated
+from ..proto.unknown import name_of
+from ..schema import CARRIED, Message, values_of
+from ..schema.definitions import kind_of
 from ..schema.forks import forks_of
 from .sources import RESIZED_AT_RANDOM
 from .table import TYPES, UNKNOWN, of
@@ -137,7 +138,7 @@ def _unclear(message: Message, path: str, own: str) -> Iterator[str]:
             yield path + field.name
         else:
             within = _unclear_value if look is _Look.VALUE else _unclear_within
-            for one in value if is_repeated(field) else [value]:
+            for one in values_of(field, value):
                 yield from within(field, one, path)
 
 
@@ -158,7 +159,7 @@ class _Look(Enum):
 @lru_cache(maxsize=None)
 def _looks(descriptor: Message) -> Dict[str, _Look]:
     """Return the fields of a message that are to be looked at; of most there is nothing to ask."""
-    looks = {field.name: _look(_kind(descriptor), field) for field in descriptor.fields}
+    looks = {field.name: _look(kind_of(descriptor), field) for field in descriptor.fields}
     return {name: look for name, look in looks.items() if look is not None}
 
 
@@ -171,23 +172,14 @@ def _look(kind: str, field: Message) -> Optional[_Look]:
         return _Look.OPTIONS if kind == "LayerParameter" and field.message_type is not None else _Look.UNCLEAR
     if field.message_type is not None:
         return _Look.WITHIN
-    is_upstreams = field.enum_type is not None and not forks_of(_kind(field.enum_type))
+    is_upstreams = field.enum_type is not None and not forks_of(kind_of(field.enum_type))
     return _Look.VALUE if is_upstreams else None
-
-
-def _kind(descriptor: Message) -> str:
-    return str(descriptor.full_name.partition(".")[2])
 
 
 def _names_of(message: Message, texts: Sequence[str]) -> Iterator[str]:
     """Yield the names of the fields that a message carries and that are not known to be harmless."""
-    kind = _kind(message.DESCRIPTOR)
-    return (name for name in map(_carried_name, texts) if not _is_harmless(kind, name))
-
-
-def _carried_name(text: str) -> str:
-    match = re.match(r"\s*(\w+)", text)
-    return match[1] if match else text
+    kind = kind_of(message.DESCRIPTOR)
+    return (name for name in map(name_of, texts) if not _is_harmless(kind, name))
 
 
 def _is_harmless(kind: str, name: str) -> bool:
@@ -203,7 +195,7 @@ def _all_options() -> FrozenSet[str]:
 
 def _unclear_value(field: Message, value: int, path: str) -> Iterator[str]:
     enum = field.enum_type
-    kind = _kind(enum)
+    kind = kind_of(enum)
     if enum.name == "Engine":
         return
     known = enum.values_by_number.get(value)

@@ -6,7 +6,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import GraphError, printable
 from ..proto import of_phase
-from ..schema import Message, is_repeated
+from ..schema import Message, is_repeated, values_of
 from .arity import misfit
 from .fields import unclear
 from .lengths import MAX_NUMBER, Length, Shape, Shapes, UnfitError, require_possible, shape_text
@@ -102,7 +102,7 @@ def _require_small_fields(options: Message) -> None:
     for field, value in options.ListFields():
         if field.type != field.TYPE_UINT32:
             continue
-        if max(value if is_repeated(field) else [value]) > MAX_NUMBER:
+        if max(values_of(field, value)) > MAX_NUMBER:
             raise UnfitError(f"{field.name} is more than {MAX_NUMBER}, the largest number that Caffe counts with")
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, List, Optional
 
-from ..schema import CARRIED, Message
+from ..schema import Message
 from ..schema.dialects import Dialect, dialects, schema_has_upstreams_numbers, upstream_dialect
 from ..schema.messages import upstream_schema
-
-_CARRIED_LINE = re.compile(rf"^ *{CARRIED}: .*\n", re.MULTILINE)
+from .unknown import left_out
 
 
 def dialect_for(net: Message) -> Dialect:
@@ -61,7 +59,7 @@ def _upstreams(message: Message) -> Optional[Message]:
 def _text(message: Message) -> str:
     from google.protobuf import text_format
 
-    return _CARRIED_LINE.sub("", text_format.MessageToString(message))
+    return left_out(text_format.MessageToString(message))
 
 
 def _of_text(text: str, message: Message, dialect: Dialect) -> Optional[Any]:

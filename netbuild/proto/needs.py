@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ..errors import some
-from ..schema import CARRIED, Message, is_repeated
-from ..schema.definitions import PACKAGE
-from ..schema.forks import forks_of, forks_with, forks_with_filler
+from ..schema import CARRIED, Message, values_of
+from ..schema.definitions import kind_of
+from ..schema.forks import Fork, forks_of, forks_with, forks_with_filler
 from .unknown import name_of
 
 _FILLER = "FillerParameter"
@@ -47,21 +47,20 @@ class Needs(NamedTuple):
 
 def needs(net: Message) -> Needs:
     """Return what of a net, or of a solver, upstream Caffe does not have."""
-    known: Dict[str, Tuple[str, ...]] = {}
+    known: Dict[str, Tuple[Fork, ...]] = {}
     unknown: List[str] = []
     _look_into(net, known, unknown)
-    for layer in getattr(net, "layer", ()):
-        forks = forks_with(layer.type)
-        if forks:
-            known[layer.type] = tuple(fork.name for fork in forks)
-    return Needs(known, tuple(dict.fromkeys(unknown)))
+    known.update((layer.type, forks_with(layer.type)) for layer in getattr(net, "layer", ()))
+    named = {one: tuple(fork.name for fork in forks) for one, forks in known.items() if forks}
+    return Needs(named, tuple(dict.fromkeys(unknown)))
 
 
-def _look_into(message: Message, known: Dict[str, Tuple[str, ...]], unknown: List[str]) -> None:
+def _look_into(message: Message, known: Dict[str, Tuple[Fork, ...]], unknown: List[str]) -> None:
+    """Add what a message has, and those inside it; of what upstream has there are no forks."""
     owner = message.DESCRIPTOR.name
-    if owner == _FILLER and forks_with_filler(message.type):
-        known[f"{owner}.type {message.type!r}"] = tuple(fork.name for fork in forks_with_filler(message.type))
     of_forks = _forks_fields(message.DESCRIPTOR)
+    if owner == _FILLER:
+        known[f"{owner}.type {message.type!r}"] = forks_with_filler(message.type)
     for field, value in message.ListFields():
         name = f"{owner}.{field.name}"
         if field.name == CARRIED:
@@ -69,18 +68,16 @@ def _look_into(message: Message, known: Dict[str, Tuple[str, ...]], unknown: Lis
         elif field.name in of_forks:
             known[name] = of_forks[field.name]
         elif field.message_type is not None:
-            for inner in value if is_repeated(field) else [value]:
+            for inner in values_of(field, value):
                 _look_into(inner, known, unknown)
         elif field.enum_type is not None:
-            for number in value if is_repeated(field) else [value]:
+            for number in values_of(field, value):
                 word = field.enum_type.values_by_number[number].name
-                forks = forks_of(field.enum_type.full_name[len(PACKAGE) + 1 :], word)
-                if forks:
-                    known[f"{name} {word}"] = tuple(fork.name for fork in forks)
+                known[f"{name} {word}"] = forks_of(kind_of(field.enum_type), word)
 
 
 @lru_cache(maxsize=None)
-def _forks_fields(descriptor: Any) -> Dict[str, Tuple[str, ...]]:
+def _forks_fields(descriptor: Any) -> Dict[str, Tuple[Fork, ...]]:
     """Return the fields of a message that only forks have, and which do."""
-    found = {field.name: forks_of(descriptor.name, field.name) for field in descriptor.fields}
-    return {name: tuple(fork.name for fork in forks) for name, forks in found.items() if forks}
+    found = {field.name: forks_of(kind_of(descriptor), field.name) for field in descriptor.fields}
+    return {name: forks for name, forks in found.items() if forks}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import FrozenSet, Iterable, List, NamedTuple, Tuple
 
-from ..schema import Message, is_repeated
+from ..schema import Message
 
 
 class NetState(NamedTuple):
@@ -45,14 +45,5 @@ class NetState(NamedTuple):
 
 def with_layers(net: Message, layers: Iterable[Message]) -> Message:
     """Return a net of these layers, with all else that the net says of itself."""
-    result = type(net)(layer=layers)
-    for field, value in net.ListFields():
-        if field.name == "layer":
-            continue
-        if is_repeated(field):
-            getattr(result, field.name).extend(value)
-        elif field.message_type is not None:
-            getattr(result, field.name).CopyFrom(value)
-        else:
-            setattr(result, field.name, value)
-    return result
+    others = {field.name: value for field, value in net.ListFields() if field.name != "layer"}
+    return type(net)(layer=layers, **others)

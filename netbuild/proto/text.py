@@ -84,7 +84,7 @@ def _unknown(text: str, message: Message, source: str, error: Exception) -> List
 def _other_kind(unknown: Sequence[Unknown], message: Message) -> str:
     """Return the end of a sentence about a text that is none of such a message: what it is instead."""
     names = {one.name for one in unknown if not one.place}
-    for kind, what in (("SolverParameter", "a solver"), ("NetParameter", "a net")):
+    for kind, what in _KINDS.items():
         fields = getattr(schema(), kind).DESCRIPTOR.fields_by_name
         if names and kind != message.DESCRIPTOR.name and names <= set(fields):
             return f"; this is {what}, and {_KINDS[message.DESCRIPTOR.name]} is expected here"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
-from ..schema import CARRIED, Message, is_repeated, schema
+from ..schema import CARRIED, Message, is_repeated, schema, values_of
 
 _TOKEN = (
     r"(?P<skipped>\s+|#[^\n]*)"
@@ -237,7 +237,7 @@ def carried(message: Message) -> Iterator[Tuple[str, str]]:
         if field.name == CARRIED:
             yield from ((message.DESCRIPTOR.name, text) for text in value)
         elif field.message_type is not None:
-            for inner in value if is_repeated(field) else [value]:
+            for inner in values_of(field, value):
                 yield from carried(inner)
 
 
@@ -266,6 +266,11 @@ def written_out(text: str) -> str:
         return "".join(f"{match[1]}{line}\n" for line in _in_lines(field))
 
     return _CARRIED_LINE.sub(lines, text)
+
+
+def left_out(text: str) -> str:
+    """Return the text that protobuf writes of a message, without the fields that it carries."""
+    return _CARRIED_LINE.sub("", text)
 
 
 def _in_lines(field: str) -> Iterator[str]:

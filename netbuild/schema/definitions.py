@@ -60,7 +60,7 @@ def read(path: Path) -> Definitions:
         if match is None:
             raise ValueError(f"{path}, line {number}: not a statement that is known here: {line}")
         if match["field"]:
-            found.messages[scopes[-1]][match["field"]] = _field(match["label"], match["type"], match)
+            found.messages[scopes[-1]][match["field"]] = _field(match)
         elif match["value"]:
             found.enums[scopes[-1]][match["value"]] = int(match["of_value"])
         elif match["kind"]:
@@ -81,10 +81,10 @@ def _take_in(more: Definitions, found: Definitions) -> None:
         found.enums.setdefault(enum, {}).update(values)
 
 
-def _field(label: str, kind: str, match: Any) -> Field:
+def _field(match: Any) -> Field:
     options = match["options"] or ""
     default = re.search(_DEFAULT, options)
-    return Field(label, kind, int(match["number"]), default and default[1], _PACKED in options)
+    return Field(match["label"], match["type"], int(match["number"]), default and default[1], _PACKED in options)
 
 
 def _with_whole_names(found: Definitions) -> Definitions:
@@ -107,6 +107,11 @@ def _with_whole_names(found: Definitions) -> Definitions:
         },
         found.enums,
     )
+
+
+def kind_of(descriptor: Any) -> str:
+    """Return what definitions call the message or enum of a descriptor: 'PoolingParameter.PoolMethod'."""
+    return str(descriptor.full_name[len(PACKAGE) + 1 :])
 
 
 def of_descriptor(file: Any) -> Definitions:

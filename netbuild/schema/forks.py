@@ -25,28 +25,26 @@ class Fork(NamedTuple):
 
     name: str
     """What messages call it."""
-    home: str
-    """Where its source is, on GitHub."""
     file: str
-    """The stem of its file in `forks/`."""
+    """The stem of its file in `forks/`, which says where its source is."""
 
 
 FORKS: Tuple[Fork, ...] = (
-    Fork("SSD", "weiliu89/caffe, branch ssd", "ssd"),
-    Fork("RefineDet", "sfzhang15/RefineDet", "refinedet"),
-    Fork("MobileNet-YOLO", "eric612/MobileNet-YOLO", "mobilenet_yolo"),
-    Fork("NVIDIA 0.17", "NVIDIA/caffe, branch caffe-0.17", "nvidia_0_17"),
-    Fork("NVIDIA 0.15", "NVIDIA/caffe, branch caffe-0.15", "nvidia_0_15"),
-    Fork("Intel", "intel/caffe", "intel"),
-    Fork("TSN", "yjxiong/caffe", "tsn"),
-    Fork("PSPNet", "hszhao/PSPNet", "pspnet"),
-    Fork("DeepLab", "TheLegendAli/DeepLab-Context", "deeplab"),
-    Fork("SegNet", "alexgkendall/caffe-segnet", "segnet"),
-    Fork("FlowNet2", "lmb-freiburg/flownet2", "flownet2"),
-    Fork("SphereFace", "wy1iu/sphereface", "sphereface"),
-    Fork("caffe-face", "ydwen/caffe-face", "caffe_face"),
-    Fork("kendryte-caffe", "the wheel of this name on PyPI", "kendryte"),
-    Fork("BVLC/caffe with pull request 3057", "BVLC/caffe, pull request 3057", "pull_3057"),
+    Fork("SSD", "ssd"),
+    Fork("RefineDet", "refinedet"),
+    Fork("MobileNet-YOLO", "mobilenet_yolo"),
+    Fork("NVIDIA 0.17", "nvidia_0_17"),
+    Fork("NVIDIA 0.15", "nvidia_0_15"),
+    Fork("Intel", "intel"),
+    Fork("TSN", "tsn"),
+    Fork("PSPNet", "pspnet"),
+    Fork("DeepLab", "deeplab"),
+    Fork("SegNet", "segnet"),
+    Fork("FlowNet2", "flownet2"),
+    Fork("SphereFace", "sphereface"),
+    Fork("caffe-face", "caffe_face"),
+    Fork("kendryte-caffe", "kendryte"),
+    Fork("BVLC/caffe with pull request 3057", "pull_3057"),
 )
 """Where two forks give a number to different fields, the net in memory has the first one's; text goes by names."""
 
@@ -117,11 +115,13 @@ def forks_of(kind: str, name: str = "") -> Tuple[Fork, ...]:
     return tuple(FORKS[int(number)] for number in numbers.split())
 
 
+@lru_cache(maxsize=None)
 def forks_with(layer_type: str) -> Tuple[Fork, ...]:
     """Return the forks that have a layer type; none for upstream's, and for those that nobody has."""
     return tuple(fork for fork in FORKS if layer_type in TYPES_OF.get(fork.name, ()))
 
 
+@lru_cache(maxsize=None)
 def forks_with_filler(filler_type: str) -> Tuple[Fork, ...]:
     """Return the forks that have a type of filler which upstream lacks."""
     return tuple(fork for fork in FORKS if filler_type in FILLERS_OF.get(fork.name, ()))

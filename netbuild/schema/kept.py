@@ -11,15 +11,13 @@ The hash is Python's own, for compiled modules; it may be another in another Pyt
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import suppress
 from importlib.util import source_hash
 from pathlib import Path
 from typing import Callable, Optional
 
 from ..errors import NetbuildError
-from ..files import replacing
+from ..files import replacing, user_folder
 
 _HASH = 8
 
@@ -44,11 +42,8 @@ def kept(kind: str, contents: bytes, make: Callable[[], bytes]) -> bytes:
 
 def cache_folder() -> Optional[Path]:
     """Return the folder for what can be made anew at any time; None where the user has none."""
-    home = os.path.expanduser("~/.cache" if sys.platform != "darwin" else "~/Library/Caches")  # noqa: PTH111
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    # The standard asks to ignore a relative one. Of a user without a home the ~ is left as it was.
-    folder = given if os.path.isabs(given) else home  # noqa: PTH117
-    return Path(folder) / "netbuild" if os.path.isabs(folder) else None  # noqa: PTH117
+    folder = user_folder("XDG_CACHE_HOME", "~/.cache", "~/Library/Caches")
+    return folder if folder.is_absolute() else None
 
 
 def _read(file: Path) -> Optional[bytes]:

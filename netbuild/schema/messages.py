@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from ..errors import CaffeError
 from .definitions import PACKAGE, SCALARS, Definitions, Field, joined, overridden
@@ -104,6 +104,11 @@ def is_repeated(field: Any) -> bool:
     """Tell whether a message has a list of a field's values; `field` is a FieldDescriptor of any protobuf."""
     # protobuf 7 has no `label` any more, and those before 6 have nothing else.
     return bool(field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED)
+
+
+def values_of(field: Any, value: Any) -> Sequence[Any]:
+    """Return the values that a message gives a field, one or more; `value` is what `ListFields` gives with it."""
+    return value if is_repeated(field) else [value]
 
 
 class _Module(ModuleType):

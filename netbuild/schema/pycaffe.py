@@ -12,13 +12,13 @@ from typing import Optional
 from ..errors import CaffeError
 from .definitions import Definitions, of_descriptor
 
+_OLD_ENOUGH = "'numpy<2' 'protobuf<3.21'"
 _GET = (
-    "install it with: pip install kendryte-caffe 'numpy<2' 'protobuf<3.21' (Python 3.8 or 3.9 on Linux x86-64), "
+    f"install it with: pip install kendryte-caffe {_OLD_ENOUGH} (Python 3.8 or 3.9 on Linux x86-64), "
     "or put the python folder of your own Caffe build on PYTHONPATH"
 )
 _SERIALIZED = r"(?:serialized_pb\s*=\s*(?:_b\()?|AddSerializedFile\()\s*(b?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))"
 """Where protoc's generated Python has the descriptor, in the notations of its releases since 3.0."""
-_FITTING = "pip install 'numpy<2' 'protobuf<3.21'"
 
 
 def package_folder() -> Path:
@@ -52,7 +52,7 @@ def unfit(error: BaseException) -> str:
     found = f"numpy {numpy.__version__} and protobuf {google.protobuf.__version__}"
     return (
         f"Caffe is installed but cannot be loaded with {found} ({type(error).__name__}: {_first_line(error)}); "
-        f"the wheel needs older ones: {_FITTING}"
+        f"the wheel needs older ones: pip install {_OLD_ENOUGH}"
     )
 
 
