@@ -1,6 +1,7 @@
 """`netbuild doctor --install`: an environment with Caffe, whole or not at all. pip and uv are played: no network."""
 
 import configparser
+import os
 import shutil
 import subprocess
 import sys
@@ -190,5 +191,7 @@ def test_a_user_without_a_home_is_told(monkeypatch):
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     monkeypatch.setattr(module, "_require_platform", lambda: None)
-    with pytest.raises(CaffeError, match="no home folder to make the environment in: name a place for it in XDG_DATA_H"):
+    with pytest.raises(
+        CaffeError, match="no home folder to make the environment in: name a place for it in XDG_DATA_H"
+    ):
         module.install()

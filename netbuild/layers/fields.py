@@ -16,7 +16,7 @@ from ..proto.unknown import name_of
 from ..schema import CARRIED, Message, values_of
 from ..schema.definitions import kind_of
 from ..schema.forks import forks_of
-from .sources import RESIZED_AT_RANDOM
+from .sources import CHANGED_AT_RANDOM
 from .table import TYPES, UNKNOWN, of
 
 READ: Dict[str, Tuple[str, ...]] = {
@@ -32,12 +32,8 @@ READ: Dict[str, Tuple[str, ...]] = {
     "PoolingParameter": ("ceil_mode",),
     "TransformationParameter": (
         *("crop_h", "crop_w", "crop_height", "crop_width", "resize_param", "stride"),
-        *("upper_size", "upper_height", "upper_width"),
-        *("distort_param", "expand_param", "noise_param", "emit_constraint"),
-        *("multi_scale", "scale_ratios", "max_distort", "fix_crop", "more_fix_crop", "scale_factors"),
-        *("contrast_brightness_adjustment", "smooth_filtering", "apply_probability", "max_smooth"),
-        *("min_contrast", "max_contrast", "max_brightness_shift", "max_color_shift"),
-        *RESIZED_AT_RANDOM,
+        *("upper_size", "upper_height", "upper_width", "fix_crop", "more_fix_crop"),
+        *CHANGED_AT_RANDOM,
     ),
 }
 """The forks' options that the rows go by, by message."""

@@ -115,7 +115,7 @@ RESIZED_AT_RANDOM = (
     *("vertical_stretch_lower", "vertical_stretch_upper", "horizontal_stretch_lower", "horizontal_stretch_upper"),
 )
 """The options of transform_param by which Intel's and NVIDIA's Caffe resize images at random, before any crop."""
-_DRAWN = (
+CHANGED_AT_RANDOM = (
     *RESIZED_AT_RANDOM,
     *("distort_param", "expand_param", "noise_param", "emit_constraint"),
     *("multi_scale", "scale_ratios", "max_distort", "scale_factors"),
@@ -128,7 +128,7 @@ MobileNet-YOLO's."""
 
 def changes_at_random(transform: Message) -> bool:
     """Tell whether a data layer changes its images at random in any phase, the place of a crop left aside."""
-    return bool(transform.mirror) or _is_among(transform, _DRAWN)
+    return bool(transform.mirror) or _is_among(transform, CHANGED_AT_RANDOM)
 
 
 def _is_among(transform: Message, names: Sequence[str]) -> bool:
