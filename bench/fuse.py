@@ -10,16 +10,14 @@ compares every value with its source and takes the SHA-256 of the sources; the o
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
+from processes import NETBUILD, Run, measured
 from ways import OUTPUTS
 
 WAYS = [sys.executable, str(Path(__file__).with_name("ways.py"))]
@@ -46,33 +44,11 @@ SIZES = {
 }
 
 
-class Run(NamedTuple):
-    """One finished process."""
-
-    seconds: float
-    mebibytes: float
-
-
-def measured(command: List[str], folder: Path) -> Run:
-    """Run a command to its end; a failure ends the benchmark."""
-    start = time.perf_counter()
-    with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=log)
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - start
-        child.returncode = status
-        if status:
-            log.seek(0)
-            raise SystemExit(f"{' '.join(command[:3])} failed (wait status {status}): {log.read().decode()}")
-    return Run(seconds, usage.ru_maxrss / 1024)
-
-
 def commands(prefixes: Sequence[str]) -> Dict[str, List[str]]:
     """Return the ways by their names; each leaves what it writes in a file of its own."""
     files = " ".join(f"{prefix}.caffemodel" for prefix in prefixes)
     weights = [part for prefix in prefixes for part in ("--weights", f"{prefix}={prefix}.caffemodel")]
-    netbuild = shutil.which("netbuild", path=str(Path(sys.executable).parent)) or "netbuild"
-    fuse = [netbuild, "fuse", "fused/deploy.prototxt", *weights, "--over-2gb", "-o", OUTPUTS["netbuild"]]
+    fuse = [NETBUILD, "fuse", "fused/deploy.prototxt", *weights, "--over-2gb", "-o", OUTPUTS["netbuild"]]
     return {
         "cat": ["sh", "-c", f"cat {files} > {OUTPUTS['cat']} && sync {OUTPUTS['cat']}"],
         "netbuild": fuse,
@@ -109,8 +85,8 @@ def report(runs: Dict[str, List[Run]]) -> None:
     """Print a line for each way."""
     print(f"{'':9} {'seconds':>9} {'x cat':>8} {'peak MiB':>9}   seconds from - to")
     for way, found in runs.items():
-        seconds = [run.seconds for run in found]
-        ratio = statistics.median(run.seconds / cat.seconds for run, cat in zip(found, runs["cat"]))
+        seconds = [run.wall for run in found]
+        ratio = statistics.median(run.wall / cat.wall for run, cat in zip(found, runs["cat"]))
         peak = max(run.mebibytes for run in found)
         spread = f"{min(seconds):.3f} - {max(seconds):.3f}"
         print(f"{way:9} {statistics.median(seconds):9.3f} {ratio:8.2f} {peak:9.1f}   {spread}", flush=True)

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
+from processes import NETBUILD, Run, measured
+
 EMPTY = [sys.executable, "-c", "import click, google.protobuf"]
 MAKE = [sys.executable, str(Path(__file__).with_name("ways.py")), "make", "lenet", "10", "1", "28", "28", "odd", "even"]
-NETBUILD = shutil.which("netbuild", path=str(Path(sys.executable).parent)) or "netbuild"
 NET = "single/train_val.prototxt"
 WEIGHTS = ["--weights", "odd=odd.caffemodel", "--weights", "even=even.caffemodel"]
 
@@ -44,32 +43,6 @@ CASES = {
     "emit": Case(["emit", "lenet", "--classes", "10", "--data", "input", "--force", "-o", "out"], 2.5, 40),
     "fuse": Case(["fuse", "fused/deploy.prototxt", *WEIGHTS, "-o", "init.caffemodel"], 3),
 }
-
-
-class Run(NamedTuple):
-    """One finished process."""
-
-    wall: float
-    """Seconds from its start to its end."""
-    processor: float
-    """Seconds on the processor."""
-    mebibytes: float
-
-
-def measured(command: List[str], folder: Path) -> Run:
-    """Run a command to its end; a failure ends the benchmark."""
-    # Compiled modules are kept, as where netbuild is installed.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    start = time.perf_counter()
-    with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.perf_counter() - start
-        child.returncode = status
-        if status:
-            log.seek(0)
-            raise SystemExit(f"{' '.join(command[:3])} failed (wait status {status}): {log.read().decode()}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def bench(names: Sequence[str], rounds: int, folder: Path) -> None:
