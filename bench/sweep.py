@@ -61,7 +61,7 @@ def main() -> None:
         for case in generated(given.generated, given.seed):
             text = proto.to_text(case.net)
             Path(path).write_text(text, encoding="utf-8")
-            verdict = judged.judged(caffe, case.net, path, case.state)
+            verdict = judged.judged(caffe, path, case.state)
             counts[verdict.cell, verdict.reason] += 1
             if verdict.is_fault:
                 from net_oracle import kind_of
@@ -71,7 +71,7 @@ def main() -> None:
                 told.add(kind)
                 def still(net):
                     Path(path).write_text(proto.to_text(net), encoding="utf-8")
-                    v = judged.judged(caffe, net, path, case.state)
+                    v = judged.judged(caffe, path, case.state)
                     return v.cell == verdict.cell and kind_of(v.words.strip().splitlines()[-1]) == kind[1]
                 small = judged.smaller(case.net, still)
                 print("=====", case.title, case.state, verdict.cell, ":", verdict.words, "\n", proto.to_text(small), flush=True)

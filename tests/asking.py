@@ -68,13 +68,16 @@ def _made(caffe: Any, question: Question) -> Any:
     yield _saved(net) if question.saves else b""
     if question.runs:
         random = np.random.default_rng(0)
-        for name in net.inputs:
-            # As a label, an index or a class each of these is 0.
-            net.blobs[name].data[...] = random.uniform(0, 0.9, net.blobs[name].data.shape)
-        for _ in range(2):
-            net.forward()
+        for index in net._inputs:
+            # As a label, an index or a class each of these is 0. By index: several blobs may be called "(automatic)".
+            blob = net._blobs[index]
+            blob.data[...] = random.uniform(0, 0.9, blob.data.shape)
+        last = len(net.layers) - 1
+        for _ in range(2 if net.layers else 0):
+            # By index too: what pycaffe's own `forward` gives back goes by names.
+            net._forward(0, last)
             if question.phase == caffe.TRAIN:
-                net.backward()
+                net._backward(last, 0)
 
 
 def shapes_of(net: Any) -> Tuple[Dict[str, Tuple[int, ...]], List[Tuple[str, str, List[Tuple[int, ...]]]]]:

@@ -9,10 +9,12 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 from net_mutation import OWN_OPTIONS
 from shape_nets import NOT_IN_EVERY_CAFFE
 
+from netbuild.errors import NetbuildError
 from netbuild.graph.view import NetView
 from netbuild.layers.arity import arity
 from netbuild.layers.table import TYPES, of_type
-from netbuild.proto import NetState
+from netbuild.proto import NetState, copied
+from netbuild.proto.upgrade import upgraded
 from netbuild.schema import CARRIED, TEST, Message, is_repeated, schema
 from netbuild.schema.forks import upstream
 
@@ -153,8 +155,15 @@ class _Maker:
         return False
 
     def _fits(self) -> bool:
-        view = NetView(self.net, self.state.phase, level=self.state.level, stages=self.state.stages)
-        return not view.misfits and not view.flow.faults
+        view = self._view()
+        return view is not None and not view.misfits and not view.flow.faults
+
+    def _view(self) -> Optional[NetView]:
+        try:
+            net = upgraded(copied(self.net), "net")
+        except NetbuildError:
+            return None
+        return NetView(net, self.state.phase, level=self.state.level, stages=self.state.stages)
 
     def _add_any(self) -> None:
         kind = self._random.choice(KINDS)
@@ -187,8 +196,8 @@ class _Maker:
 
     def _fitting(self, layer: Message) -> str:
         """Return a blob of a shape that follows from that of the first bottom: there already, or a new input."""
-        view = NetView(self.net, self.state.phase, level=self.state.level, stages=self.state.stages)
-        shapes = view.shapes.blobs
+        view = self._view()
+        shapes = view.shapes.blobs if view else {}
         shape = shapes.get(layer.bottom[0]) or ()
         if None in shape:
             return str(layer.bottom[0])

@@ -14,6 +14,7 @@ from next_door import Caffe
 
 from netbuild import proto
 from netbuild.errors import NetbuildError
+from netbuild.files import PathLike
 from netbuild.graph.check import problems_of
 from netbuild.graph.view import NetView
 from netbuild.layers import Shape
@@ -77,9 +78,10 @@ class Verdict(NamedTuple):
         return self.cell in DISAGREE and not self.reason
 
 
-def judged(caffe: Any, message: Message, path: str, state: NetState, *, saves: bool = False) -> Verdict:
-    """Judge a net that stands in a file, as its message says, in one state."""
+def judged(caffe: Any, path: PathLike, state: NetState, *, saves: bool = False) -> Verdict:
+    """Judge the net of a file in one state."""
     try:
+        message = proto.read_net(path)
         view = NetView(message, state.phase, level=state.level, stages=state.stages)
         found = problems_of(message, {state.phase: view})
         why_not = not_askable(view)
