@@ -90,6 +90,7 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
         *rate_faults(view.layers),
         *sharing_faults(view.layers, view.shapes.params),
         *branch_faults(view, seams),
+        *(view.dead_ends if view.phase == TRAIN else ()),
     ):
         yield sentence, sentence
     for misfit in view.misfits:
@@ -100,6 +101,8 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
 def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
     """Return what Caffe takes, and trains on another gradient than the net's: layers in place over what one reads.
 
+    Of a net that is made for TEST alone also where its training would abort.
+
     Only where the backward pass comes by: a frozen branch, or a net to deploy, is as good as any. `of_phases` are
     views of the net where there are some already.
     """
@@ -107,7 +110,9 @@ def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
     if TRAIN not in made_for and not (made_for == (TEST,) and any(map(is_loss, net.layer))):
         return []
     view = (of_phases or {}).get(TRAIN) or NetView(net, TRAIN)
-    return list(dict.fromkeys(Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)))
+    wrong = Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)
+    # Of a net that is made for TRAIN these are `problems`.
+    return list(dict.fromkeys([*wrong, *(view.dead_ends if TRAIN not in made_for else ())]))
 
 
 def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:
