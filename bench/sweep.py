@@ -93,9 +93,7 @@ class Public:
 def _in_its_phases(title: str, net: Message) -> Iterator[Case]:
     for phase in proto.phases(net):
         state = NetState(phase)
-        alone = stood_in(net, state)
-        if alone is not None:
-            yield Case(title, proto.to_text(lightened(alone)), state)
+        yield Case(title, proto.to_text(lightened(stood_in(net, state))), state)
 
 
 class Sweep:

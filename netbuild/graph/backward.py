@@ -15,13 +15,15 @@ from .flow import Flow
 def backward(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool = False) -> Set[int]:
     """Return the layers that the backward pass runs (Net::Init): under a loss, and not below all that learns.
 
-    `everywhere` is the net's `force_backward`.
+    `everywhere` is the net's `force_backward`, with which it runs them all.
     """
+    if everywhere:
+        return {index for index, _ in layers}
     under = flow.behind(index for index, layer in layers if is_loss(layer))
     reached: Set[int] = set()
     for index, layer in layers:
         blobs = shapes.params[index]
-        own = everywhere or wants_backward(layer, None if blobs is None else len(blobs))
+        own = wants_backward(layer, None if blobs is None else len(blobs))
         if index in under and (own or not reached.isdisjoint(flow.sources[index])):
             reached.add(index)
     return reached
