@@ -195,18 +195,19 @@ def require_fitting(built: Built, how: Join, view: NetView) -> None:
         for blob, spec in one.reads.items():
             made = owner(built.placed, blob) is not None
             if made and spec is not None and spec.shape is not None:
-                _require_read(prefix, blob, blobs.get(blob), spec.shape)
+                expected = (None, *spec.shape) if spec.batched else spec.declared
+                _require_read(prefix, blob, blobs.get(blob), expected)
     require_joinable(how, {prefix: blobs.get(built.seams[prefix]) for prefix in built.joined})
 
 
-def _require_read(prefix: str, blob: str, shape: Shape, expected: Sequence[int]) -> None:
+def _require_read(prefix: str, blob: str, shape: Shape, expected: Shape) -> None:
     """Raise GraphError where a branch reads a blob of another shape than its net was made for."""
-    if shape is None:
+    if shape is None or expected is None:
         return
-    if len(shape) != len(expected) + 1 or any(map(differ, shape[1:], expected)):
+    if len(shape) != len(expected) or any(map(differ, shape, expected)):
         raise GraphError(
             f"branch {prefix!r} reads {blob!r} of shape {any_batch_text(shape)}, but its net was made for "
-            f"{any_batch_text((None, *expected))}; cut the front elsewhere, or give "
+            f"{any_batch_text(expected)}; cut the front elsewhere, or give "
             f"{branch_option(prefix, 'shape', 'C', 'H', 'W')} where it takes this shape too"
         )
 
@@ -335,12 +336,21 @@ def _opened(message: Message, placed: Mapping[str, Placed], labels: Mapping[str,
 
 def _require_sound(built: Built, fusion: Fusion, of_phases: Views) -> None:
     """Raise GraphError for what is wrong with the net, of which the views are, its inputs included."""
-    sizes = {blob: (1, *one.shape) for blob, one in built.inputs.items() if one.shape is not None}
     tested = of_phases[TEST]
     # Before the general check: it knows of the join only that some Concat's bottoms do not fit.
-    require_fitting(built, fusion.join, tested.with_inputs(sizes))
+    require_fitting(built, fusion.join, _sized(built, tested))
     require_sound_views(tested.net, of_phases, "the net as built", built.seams)
     _require_assigned(tested.net, built.net)
+
+
+def _sized(built: Built, view: NetView) -> NetView:
+    """Return the view for one image, or for the batch that the sources declare where the net takes no other."""
+    alone, *others = [
+        view.with_inputs(agreement.in_batches(built.inputs, batch))
+        for batch in (1, agreement.declared_batch(built.inputs))
+        if batch
+    ]
+    return others[0] if alone.misfits and others else alone
 
 
 def _message(net: Any) -> Message:
