@@ -12,7 +12,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ..errors import GraphError, NetbuildWarning
 from ..layers.roles import is_loss
-from ..proto import Net, net_of, phase_name, phases
+from ..proto import Net, net_of, phase_name
 from ..schema import TEST, TRAIN, Message, schema
 from .apart import branch_faults, tied_parameters
 from .definition import (
@@ -25,6 +25,7 @@ from .definition import (
     sharing_faults,
 )
 from .overwriting import Overwriting
+from .phases import made_for
 from .view import NetView, Views, views
 
 _Key = Union[int, str]
@@ -106,8 +107,8 @@ def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
     Only where the backward pass comes by: a frozen branch, or a net to deploy, is as good as any. `of_phases` are
     views of the net where there are some already.
     """
-    made_for = phases(net)
-    if TRAIN not in made_for and not (made_for == (TEST,) and any(map(is_loss, net.layer))):
+    found = made_for(net)
+    if TRAIN not in found and not (found == (TEST,) and any(map(is_loss, net.layer))):
         return []
     view = (of_phases or {}).get(TRAIN) or NetView(net, TRAIN)
     wrong = Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)
