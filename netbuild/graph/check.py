@@ -113,7 +113,7 @@ def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
     view = (of_phases or {}).get(TRAIN) or NetView(net, TRAIN)
     wrong = Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)
     # Of a net that is made for TRAIN these are `problems`.
-    return list(dict.fromkeys([*wrong, *(view.dead_ends if TRAIN not in made_for else ())]))
+    return list(dict.fromkeys([*wrong, *(view.dead_ends if TRAIN not in found else ())]))
 
 
 def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:
