@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
 from ..errors import GraphError
 from ..files import PathLike, existing_file, write_text
@@ -95,6 +95,27 @@ def _fillers(layer: Message) -> Iterator[Tuple[Message, str]]:
 def in_phase(layer: Message, phase: int) -> bool:
     """Tell whether Caffe keeps the layer in a net of this phase, at level 0 and without stages."""
     return NetState(phase).keeps(layer)
+
+
+def written_again(net: Message, layers: Iterable[int]) -> Set[int]:
+    """Return those of a net's layers, by index, that are one layer with another of them, written for another phase.
+
+    So is a BatchNorm that works on the batch's statistics in TRAIN and on its stored ones in TEST. To Caffe layers of
+    one name have the same parameters. That of TRAIN stands for all, as in Caffe's snapshots, or else the first.
+    """
+    by_name: Dict[str, List[int]] = {}
+    for index in layers:
+        by_name.setdefault(net.layer[index].name, []).append(index)
+    again: Set[int] = set()
+    for indices in by_name.values():
+        kept = next((index for index in indices if in_phase(net.layer[index], TRAIN)), indices[0])
+        again.update(index for index in indices if index != kept and _apart(net.layer[kept], net.layer[index]))
+    return again
+
+
+def _apart(one: Message, other: Message) -> bool:
+    """Tell whether Caffe keeps two layers in no net together, at level 0 and without stages."""
+    return not any(in_phase(one, phase) and in_phase(other, phase) for phase in (TRAIN, TEST))
 
 
 def of_phase(net: Message, phase: int) -> List[Tuple[int, Message]]:

@@ -24,6 +24,7 @@ from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
 from ..graph.feed import fed, input_shapes, without_inputs
+from ..graph.rename import named_apart
 from ..graph.view import NetView
 from ..layers.roles import is_input
 from ..schema import TEST, Message
@@ -267,8 +268,7 @@ def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
 
 def _load(net: proto.Net) -> Message:
     message = proto.net_of(net)
-    require_sound(message, proto.name_of_net(net))
-    return message
+    return named_apart(message, require_sound(message, proto.name_of_net(net)))
 
 
 def _original_net(original: Original) -> Message:
