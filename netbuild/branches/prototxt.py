@@ -14,8 +14,8 @@ from ..graph.check import require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
-from ..graph.rename import names_in, renamed
-from ..graph.view import NetView
+from ..graph.rename import named_apart, names_in, renamed
+from ..graph.view import NetView, Views, views
 from ..layers import any_batch_text
 from ..layers.table import options
 from ..names import qualify
@@ -101,6 +101,9 @@ def _read(path: PathLike, seam: Optional[str]) -> _File:
     whole = proto.read_net(path)
     _tell_left_out(whole, str(path))
     of_phases = require_sound(whole, str(path))
+    named = _named_apart(whole, of_phases, str(path))
+    if named is not whole:
+        whole, of_phases = named, views(named)
     view = of_phases.get(TEST) or of_phases[TRAIN]
     classifier = None if seam else _only_classifier(view, str(path))
     name = seam or (classifier.seam if classifier else "")
@@ -139,6 +142,13 @@ def _cut(file: _File, opened: Sequence[str]) -> _Source:
         except GraphError as error:
             difference = str(error)
     return _Source(file, opened, features, inputs, in_training, difference)
+
+
+def _named_apart(net: Message, of_phases: Views, path: str) -> Message:
+    try:
+        return named_apart(net, of_phases)
+    except GraphError as error:
+        raise GraphError(f"{path}: {error}") from None
 
 
 def _tell_left_out(net: Message, path: str) -> None:

@@ -24,6 +24,7 @@ from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
 from ..graph.feed import fed, in_batches, input_shapes, sources, without_inputs
+from ..graph.rename import named_apart
 from ..graph.view import NetView
 from ..layers import Shape
 from ..layers.lengths import in_full
@@ -281,8 +282,7 @@ def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
 
 def _load(net: proto.Net) -> Message:
     message = proto.net_of(net)
-    require_sound(message, proto.name_of_net(net))
-    return message
+    return named_apart(message, require_sound(message, proto.name_of_net(net)))
 
 
 def _original_net(original: Original) -> Message:
