@@ -18,7 +18,7 @@ from ..weights.model import Model
 from .decision import Copy, Decision, File, Files, decide, source_of
 from .declared import Declared
 from .options import AS_THEY_ARE, CopyOptions
-from .problem import Problem, require_none
+from .problem import NO_PREFIX, Problem, require_none
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ def _without_layers(decisions: Sequence[Decision], models: Mapping[str, Sequence
     borne = {one.source.prefix for one in decisions if one.source is not None}
     for prefix in sorted(set(models) - borne):
         known = did_you_mean(names.stem(prefix), fronts, ", ".join(fronts) or "no prefix")
-        yield Problem("no layer", f"{names.stem(prefix)}*", "a branch of this prefix", models[prefix][-1].path, known)
+        kind = "no layer" if fronts else NO_PREFIX
+        yield Problem(kind, f"{names.stem(prefix)}*", "a branch of this prefix", models[prefix][-1].path, known)
 
 
 def _without_copies(decisions: Sequence[Decision], models: Mapping[str, Sequence[Model]]) -> Iterator[Problem]:

@@ -12,7 +12,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Uni
 from .. import blocks
 from ..branches.branch import Branch, Builder, Input
 from ..branches.source import find_branch
+from ..branches.written import carried_names
 from ..errors import GraphError
+from ..graph.apart import has_automatic_name, misnamed
 from ..graph.check import require_sound_views
 from ..graph.freeze import frozen
 from ..graph.frozen import require_frozen
@@ -356,7 +358,11 @@ def _message(net: Any) -> Message:
 
 
 def _require_assigned(message: Message, net: Any) -> None:
-    """Refuse blobs with automatic names anywhere: NetSpec renames the first of two Tops of one name in silence."""
+    """Refuse automatic names anywhere: NetSpec renames the first of two Tops of one name in silence.
+
+    A layer from a file may be called Convolution1 there.
+    """
+    chosen = {*net.tops, *carried_names(net)}
     for layer in message.layer:
         for blob in layer.top:
             if blob not in net.tops:
@@ -365,6 +371,8 @@ def _require_assigned(message: Message, net: Any) -> None:
                     f"assigned, or its name was given to another (by {name_of('head')} or {name_of('blob')}, say); "
                     "choose different names"
                 )
+        if has_automatic_name(layer) and layer.name not in chosen:
+            raise GraphError(f"the net as built: {misnamed(layer, '')}")
 
 
 def _require_distinct(prefixes: Sequence[str]) -> None:

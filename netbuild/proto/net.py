@@ -8,6 +8,7 @@ from typing import Dict, Iterator, List, Tuple
 from ..errors import GraphError
 from ..files import PathLike, existing_file, write_text
 from ..schema import TEST, TRAIN, Message, is_repeated, schema
+from ..what_is import NET, SOLVER, said
 from .state import NetState
 from .text import file_text, parse
 from .upgrade import upgraded
@@ -125,5 +126,7 @@ def _parse(path: PathLike, message: Message) -> Message:
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise GraphError(f"prototxt {str(file)!r}: is not text; a prototxt is expected here") from None
+        foreign = said(file, NET if message.DESCRIPTOR.name == "NetParameter" else SOLVER)
+        what = foreign or "is not text; a prototxt is expected here"
+        raise GraphError(f"prototxt {str(file)!r}: {what}") from None
     return parse(text, message, f"prototxt {str(file)!r}")
