@@ -61,10 +61,20 @@ def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:
     return message, branch
 
 
-def takes_inputs(builder: Builder) -> bool:
-    """Tell whether a builder takes what feeds its inputs by their names, as one of a prototxt does."""
+def taking(builder: Builder, inputs: Mapping[str, Top]) -> Builder:
+    """Return a builder that takes what feeds its blobs by their names, as that of a prototxt does by itself."""
+    if not inputs:
+        return builder
     kinds = {one.name: one.kind for one in inspect.signature(builder).parameters.values()}
-    return "inputs" in kinds or inspect.Parameter.VAR_KEYWORD in kinds.values()
+    takes = "inputs" in kinds or inspect.Parameter.VAR_KEYWORD in kinds.values()
+    return builder if takes else partial(cut_short, builder, "")
+
+
+def _no_head(*_: Any) -> Top:
+    raise GraphError(
+        "a builder's own classifier is not written where it begins behind its input: emit it as a net, and give its "
+        "prototxt"
+    )
 
 
 def cut_short(
@@ -102,13 +112,14 @@ def cut_short(
     written = renamed(features, partial(qualify, prefix), outside)
     tops = add_layers(net, written.layer, {outside[blob]: top for blob, top in fed.items()})
     shape = shapes.get(end)
-    is_whole = end == branch.seam and not branch.head
+    classifies = bool(inputs) and end == branch.seam
     return Branch(
         prefix,
         end,
         tops[qualify(prefix, end)],
         channels=shape[1] if shape is not None and len(shape) > 1 else None,
-        classifier=branch.classifier if is_whole and inputs else None,
+        classifier=branch.classifier if classifies else None,
+        head=_no_head if classifies and branch.head else None,
         net_name=branch.net_name,
         input=declared[next(iter(fed))],
         reads={outside[blob]: declared[blob] for blob in fed},
