@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Uni
 
 from .. import blocks
 from ..branches.branch import Branch, Builder, Input
-from ..branches.source import find_branch
+from ..branches.source import find_branch, taking
 from ..branches.written import carried_names
 from ..errors import GraphError
 from ..graph.apart import has_automatic_name, misnamed
@@ -256,7 +256,7 @@ def _classified(
     """Build a branch with its own classifier and the softmax of its scores. Of one that was cut at a blob of the
     user's choice, that blob is the scores, or their softmax already."""
     before = len(net.tops)
-    branch = builder(net, bottom, prefix, **options)
+    branch = taking(builder, options.get("inputs", {}))(net, bottom, prefix, **options)
     if branch.top.fn.type_name == "Softmax":
         return branch
     count = classes or branch.classes

@@ -208,6 +208,8 @@ class Alone(NamedTuple):
     """The shapes that it tells of blobs which feed its branch in the fused net."""
     begins: Tuple[str, ...]
     """Its own blobs at which the branch begins; nothing before them is compared."""
+    left_out: Tuple[str, ...]
+    """Layers that `text` has not, and its weight file may have."""
 
 
 class Job(NamedTuple):
@@ -232,6 +234,8 @@ class _Cut(NamedTuple):
     net: Message
     seam: str
     """The seam's name in the fused net."""
+    left_out: Tuple[str, ...]
+    """The original's other layers."""
     begins: Mapping[str, Shape]
     """The blobs at which it begins beside inputs, which nothing in `net` makes, with their shapes."""
 
@@ -246,7 +250,9 @@ def _up_to_seam(fused: NetView, prefix: str, original: Original, prefixes: Seque
         net = cut(view, [own], begins)
     except GraphError as error:
         raise GraphError(f"branch {prefix!r}: {original.name}: {error}") from None
-    return _Cut(prefix, original, net, seam, {blob: view.shapes.blobs.get(blob) for blob in begins})
+    kept = {layer.name for layer in net.layer}
+    left_out = tuple(layer.name for layer in view.only.layer if layer.name not in kept)
+    return _Cut(prefix, original, net, seam, left_out, {blob: view.shapes.blobs.get(blob) for blob in begins})
 
 
 def _alone(fused: NetView, one: _Cut) -> Alone:
@@ -258,7 +264,9 @@ def _alone(fused: NetView, one: _Cut) -> Alone:
     hints = {blob: shape for blob, shape in pairs.items() if shape is not None}
     text = proto.to_text(without_inputs(one.net))
     weights = str(one.original.weights)
-    return Alone(one.prefix, one.seam, one.original.name, text, weights, readers, hints, tuple(one.begins))
+    return Alone(
+        one.prefix, one.seam, one.original.name, text, weights, readers, hints, tuple(one.begins), one.left_out
+    )
 
 
 def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
