@@ -2,7 +2,7 @@
 
 from netbuild.layers.table import TYPES
 from netbuild.proto import copied
-from netbuild.schema import is_repeated
+from netbuild.schema import CARRIED, is_repeated
 from netbuild.schema.forks import upstream
 
 WHOLE = (0, 1, 2, 3, 5, 7, 64, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**62)
@@ -44,7 +44,7 @@ def _change_value(net, _others, random):
 
 
 def _change_field(message, random):
-    there = [field for field, _ in message.ListFields()]
+    there = [field for field, _ in message.ListFields() if field.name != CARRIED]
     field = random.choice(there if there and random.random() < 0.7 else _upstreams(message.DESCRIPTOR))
     if field.name == "blobs":
         # Values belong into weight files; those of a prototxt are not looked at.
@@ -61,9 +61,10 @@ def _change_field(message, random):
 
 
 def _upstreams(descriptor):
-    """The fields that any Caffe has: it is asked about these nets."""
-    known = upstream().messages[descriptor.name]
-    return [field for field in descriptor.fields if field.name in known]
+    """The fields that any Caffe has, for it is asked about these nets; all of a message that only a fork has."""
+    known = upstream().messages.get(descriptor.name)
+    fields = [field for field in descriptor.fields if field.name != CARRIED]
+    return [field for field in fields if known is None or field.name in known]
 
 
 def _change_list(message, field, random):

@@ -128,8 +128,8 @@ def askable(message, phase):
     return count < LARGEST
 
 
-OF_THIS_CAFFE = ("has unknown engine", "Unknown layer type")
-"""Why a Caffe aborts that another one is not to: it is built without cuDNN, or without some layers."""
+OF_THIS_CAFFE = ("has unknown engine", "Unknown layer type", "does not know the field")
+"""Why a Caffe aborts that another one is not to: it is built without cuDNN, or without some layers, or is older."""
 
 
 def built(caffe, path, phase):
