@@ -48,7 +48,19 @@ INNER = {
         *("inference", "training"),
     ],
     "graph": [
-        *("flow", "backward", "view", "dominators", "overwriting", "definition", "apart", "check", "feed", "judges"),
+        *(
+            "flow",
+            "backward",
+            "view",
+            "dominators",
+            "overwriting",
+            "weighted",
+            "definition",
+            "apart",
+            "check",
+            "feed",
+            "judges",
+        ),
         *("cut", "rename", "freeze", "share", "frozen", "branches", "makers", "filled", "differences"),
     ],
     # Builders are the rest: a new one needs no row here.

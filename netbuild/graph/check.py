@@ -12,12 +12,14 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ..errors import GraphError, NetbuildWarning
 from ..layers.roles import is_loss
+from ..layers.training import is_for_gpu
 from ..proto import Net, net_of, phase_name, phases
 from ..schema import TEST, TRAIN, Message, schema
 from .apart import branch_faults, tied_parameters
 from .definition import (
     definition_faults,
     doubled_names,
+    drawing_faults,
     nameless,
     phase_faults,
     rate_faults,
@@ -26,6 +28,7 @@ from .definition import (
 )
 from .overwriting import Overwriting
 from .view import NetView, Views, views
+from .weighted import lost_weights, weight_faults
 
 _Key = Union[int, str]
 """By which a problem of one phase is known to be that of the other: a layer's index, or the whole sentence."""
@@ -86,6 +89,8 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
         *view.flow.faults,
         *Overwriting(view.layers, view.shapes).faults,
         *definition_faults(view.layers, view.shapes),
+        *drawing_faults(view.layers, view.phase),
+        *weight_faults(view.layers, view.flow),
         *tied_parameters(view, seams),
         *rate_faults(view.layers),
         *sharing_faults(view.layers, view.shapes.params),
@@ -98,16 +103,26 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
 
 
 def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
-    """Return what Caffe takes, and trains on another gradient than the net's: layers in place over what one reads.
+    """Return what Caffe takes, and aborts on where it computes on the CPU, or trains on a gradient that is not the net's.
 
-    Only where the backward pass comes by: a frozen branch, or a net to deploy, is as good as any. `of_phases` are
-    views of the net where there are some already.
+    The latter for layers in place over what one reads, and for losses that it forgets because another layer reads them:
+    only where the backward pass comes by: a frozen branch, or a net to deploy, is as good as any.
+    `of_phases` are views of the net where there are some already.
     """
+    found = [
+        f"layer {layer.name!r} ({layer.type}): STOCHASTIC is for the GPU: on the CPU Caffe aborts when it runs"
+        for layer in net.layer
+        if is_for_gpu(layer)
+    ]
     made_for = phases(net)
     if TRAIN not in made_for and not (made_for == (TEST,) and any(map(is_loss, net.layer))):
-        return []
+        return found
     view = (of_phases or {}).get(TRAIN) or NetView(net, TRAIN)
-    return list(dict.fromkeys(Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)))
+    found += [
+        *Overwriting(view.layers, view.shapes).wrong_gradients(view.backward),
+        *lost_weights(view.layers, view.flow, view.backward),
+    ]
+    return list(dict.fromkeys(found))
 
 
 def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:

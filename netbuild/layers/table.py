@@ -358,7 +358,7 @@ TYPES: Dict[str, LayerType] = {
         role=Role(Kind.LOSS), training=STILL,
     ),
     "EuclideanLoss": LayerType(
-        options="", arity=ONE_LOSS, shapes=losses.counted_loss(axis=1), weights=NO_WEIGHTS,
+        options="", arity=ONE_LOSS, shapes=losses.euclidean_loss, weights=NO_WEIGHTS,
         memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_NOTHING, role=Role(Kind.LOSS), training=STILL,
     ),
     "HDF5Output": LayerType(
@@ -366,7 +366,7 @@ TYPES: Dict[str, LayerType] = {
         memory=keeps(losses.output_kept), in_place=NEVER, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
     ),
     "HingeLoss": LayerType(
-        options="hinge_loss_param", arity=ONE_LOSS, shapes=losses.plain_loss, weights=NO_WEIGHTS,
+        options="hinge_loss_param", arity=ONE_LOSS, shapes=losses.hinge_loss, weights=NO_WEIGHTS,
         memory=keeps(losses.hinge_kept), in_place=ELSE, gradient=READS_NOTHING,
         role=Role(Kind.LOSS, labels=Labels(losses.all_values_are_classes, ignore="")), training=STILL,
     ),
@@ -381,7 +381,7 @@ TYPES: Dict[str, LayerType] = {
         role=Role(Kind.LOSS, labels=Labels(losses.all_values_are_classes, ignore="")), training=STILL,
     ),
     "SigmoidCrossEntropyLoss": LayerType(
-        options="loss_param", arity=ONE_LOSS, shapes=losses.counted_loss(axis=0), weights=NO_WEIGHTS,
+        options="loss_param", arity=ONE_LOSS, shapes=losses.sigmoid_loss, weights=NO_WEIGHTS,
         memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_NOTHING, role=Role(Kind.LOSS), training=STILL,
     ),
     "SoftmaxWithLoss": LayerType(
