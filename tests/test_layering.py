@@ -55,6 +55,7 @@ INNER = {
             "view",
             "dominators",
             "overwriting",
+            "weighted",
             "definition",
             "apart",
             "check",
