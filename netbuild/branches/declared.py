@@ -50,6 +50,12 @@ def declared_by(layer: Message, shape: Shape) -> Input:
     )
 
 
+def features_of(shape: Shape) -> Input:
+    """Return what is known of a blob that a net makes itself, and that is now to come from elsewhere: no images."""
+    known = in_full(shape[1:]) if shape else None
+    return Input(shape=known, layer="", channels=shape[1] if shape and len(shape) > 1 and not known else None)
+
+
 def with_batch_axis(inputs: Mapping[str, Input]) -> Dict[str, Input]:
     """Return what is declared of the inputs of one net, with those told apart whose first axis is not N."""
     shapes = {blob: one.declared for blob, one in inputs.items() if one.declared is not None}

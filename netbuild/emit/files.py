@@ -18,7 +18,7 @@ from ..files import PathLike, output_folder, write_all
 from ..fusion import Built, Fusion, build, require_fitting
 from ..graph.check import require_savable, require_sound, warn
 from ..graph.feed import with_inputs
-from ..graph.freeze import count_as_no_loss
+from ..graph.freeze import count_as_no_loss, drop_rates
 from ..graph.view import NetView, Views
 from ..schema import TEST, TRAIN, Message, schema
 from ..solving import NET_FIELDS, idle_policy, require_sensible
@@ -394,15 +394,10 @@ def list_length(source: DataSource) -> Optional[int]:
 
 
 def _without_training(layer: Message) -> Message:
-    """Return the layer without fillers, learning rates and weight in a loss; shared parameters are shared by name in
-    every phase."""
+    """Return the layer without fillers, learning rates and weight in a loss."""
     bare = proto.without_fillers(layer)
     count_as_no_loss(bare)
-    named = [spec.name for spec in bare.param]
-    bare.ClearField("param")
-    if any(named):
-        for name in named:
-            bare.param.add(name=name)
+    drop_rates(bare)
     return bare
 
 

@@ -64,10 +64,13 @@ def in_batches(
     return {blob: tuple(shape) if blob in kept else (batch, *shape[1:]) for blob, shape in shapes.items()}
 
 
-def with_inputs(net: Message, shapes: Mapping[str, Sequence[int]]) -> Message:
-    """Return a net whose inputs are open, with an Input layer for each, (N, C, H, W), put first."""
+def with_inputs(net: Message, shapes: Mapping[str, Sequence[int]], taken: Collection[str] = ()) -> Message:
+    """Return a net whose inputs are open, with an Input layer for each, (N, C, H, W), put first.
+
+    None of them is called as a layer of the net or of `taken`, as those are that its weight file may have besides.
+    """
     result = with_layers(net, ())
-    taken = {layer.name for layer in net.layer}
+    taken = {*taken, *(layer.name for layer in net.layer)}
     for blob, shape in shapes.items():
         _add_input(result, blob, shape, taken)
     result.layer.extend(net.layer)

@@ -69,6 +69,7 @@ def comparison(original: Alone, expected: Outputs, actual: Outputs) -> Compariso
         largest_difference(one, two),
         tuple((name, largest_difference(ours, theirs)) for name, ours, theirs in differences),
         all(bool(np.isfinite(blob).all()) for blob in (*one, *two)),
+        begins=original.begins,
     )
 
 
