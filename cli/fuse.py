@@ -60,7 +60,8 @@ def _start(text: str) -> HeadStart:
     multiple=True,
     callback=pairs("layer", one_of(CHANNELS)),
     help="Convert the kernel of LAYER from colour to a grey input, or from grey to colour: the mean or the sum over "
-    "its channels, or a kernel that sees the mean or the sum of the three channels.",
+    "its channels, or a kernel that sees the mean or the sum of the three channels. From three to several, such as "
+    "stacked optical flow, each gets the mean.",
 )
 @click.option(
     "--accept",

@@ -153,7 +153,9 @@ def _say_comparisons(found: Sequence[Comparison], originals: Mapping[str, Origin
 def _sentence(found: Comparison, original: Original, where: str) -> str:
     size = by(found.shape)
     if found.computes_equal:
-        return f"{found.prefix}: {found.layers} layers up to {found.seam} ({size}) bit-equal to {original.net}{where}"
+        start = f" from {' and '.join(map(repr, found.begins))} on," if found.begins else ""
+        layers = f"{found.layers} layers{start} up to {found.seam} ({size})"
+        return f"{found.prefix}: {layers} bit-equal to {original.net}{where}"
     if not found.finite and not found.differences:
         return f"{found.prefix}: NOTHING PROVED: the seam {found.seam} ({size}) is not finite; look at the weights"
     return (

@@ -163,7 +163,7 @@ RAW = b"0123456789" * 20
 FOREIGN = {
     "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n",
     "a web page": b"<!DOCTYPE html>\n<html></html>",
-    "a prototxt": b'name: "LeNet"\nlayer { name: "data" }\n',
+    "the prototxt of a net": b'name: "LeNet"\nlayer { name: "data" }\n',
     "compressed with gzip": gzip.compress(RAW),
     "compressed with bzip2": bz2.compress(RAW),
     "compressed with xz": lzma.compress(RAW),

@@ -2,7 +2,7 @@ import pytest
 from nets import conv, data, fc, layer, net
 
 from netbuild.errors import GraphError, NetbuildWarning
-from netbuild.graph.freeze import frozen, normalised_by, slowed
+from netbuild.graph.freeze import drop_rates, frozen, normalised_by, slowed
 from netbuild.schema import TEST
 
 LAYERS = {
@@ -104,3 +104,24 @@ def test_batch_norm_in_training():
     assert not normalised_by(message, "batch").layer[1].batch_norm_param.HasField("use_global_stats")
     with pytest.raises(GraphError, match="no BatchNorm statistics 'both'; known are global and batch"):
         normalised_by(message, "both")
+
+
+def test_what_an_entry_says_beside_its_rates_stays():
+    text = 'param { name: "w" share_mode: PERMISSIVE lr_mult: 1 decay_mult: 2 } param { lr_mult: 2 }'
+    (one,) = net(conv("c", "data", more=text)).layer
+    drop_rates(one)
+    expected = net(conv("c", "data", more='param { name: "w" share_mode: PERMISSIVE } param { }'))
+    assert one == expected.layer[0]
+
+
+def test_entries_of_rates_alone_go():
+    (one,) = net(conv("c", "data", more="param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }")).layer
+    drop_rates(one)
+    assert not one.param
+
+
+def test_named_statistics_keep_the_rate_that_caffe_asks_for(caffe, tmp_path):
+    message = net(data() + layer("bn", "BatchNorm", "data", more='param { name: "mean" lr_mult: 0 }'))
+    drop_rates(message.layer[1])
+    (tmp_path / "n.prototxt").write_text(str(message))
+    assert len(caffe.Net(str(tmp_path / "n.prototxt"), caffe.TEST).params["bn"]) == 3

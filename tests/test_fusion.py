@@ -86,6 +86,11 @@ def drops_out(net, bottom, prefix="", *, frozen=False):
     return Branch(prefix, "drop", net[qualify(prefix, "drop")], 3)
 
 
+def in_place_unassigned(net, bottom, prefix="", *, frozen=False):
+    top = blocks.fc(net, qualify(prefix, "ip"), bottom, 3, frozen=frozen)
+    return Branch(prefix, "ip", netspec().layers.ReLU(top, in_place=True), 3)
+
+
 def misspelt(net, bottom, prefix="", *, frozen=False):
     net[qualify(prefix, "fc")] = netspec().layers.InnerProduct(
         bottom, num_outputs=3, **blocks.param_specs(2, frozen=frozen)
@@ -117,6 +122,12 @@ def no_branch(net, bottom, prefix="", *, frozen=False):
 def test_faults_of_builders_are_found_before_caffe_sees_the_net(builder, reason):
     with pytest.raises(GraphError, match=reason):
         build(Fusion({"a": builder, "b": lenet}, 10))
+
+
+@pytest.mark.parametrize("builder", [unassigned, assigned_twice, in_place_unassigned])
+def test_automatic_names_of_a_builder_are_refused_in_a_net_alone(builder):
+    with pytest.raises(GraphError, match="automatic name"):
+        build(Fusion({"": builder}, 10, frozen=False))
 
 
 @pytest.mark.parametrize(("head", "blob"), [("loss", None), ("ip1_fused", None), (None, "ip2"), ("data", None)])

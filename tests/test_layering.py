@@ -17,7 +17,7 @@ ENTRY = "__main__"
 """What `python -m netbuild` runs: it starts the command line, and is no part of the library."""
 
 ROOMS = [
-    *("errors", "extras", "spelling", "names", "files", "pictures"),
+    *("errors", "extras", "spelling", "names", "files", "what_is", "pictures"),
     *("schema", "weights"),
     *("engine", "solving", "proto"),
     "layers",
@@ -36,7 +36,7 @@ INNER = {
     ],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "plain", "ending", "interpreter", "child", "start"],
-    "proto": ["lines", "unknown", "needs", "text", "binary", "state", "upgrade", "net", "forms"],
+    "proto": ["lines", "unknown", "braces", "needs", "text", "binary", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
         *("copier", "write", "digest", "compare", "figures"),
@@ -51,6 +51,7 @@ INNER = {
         *(
             "flow",
             "backward",
+            "phases",
             "view",
             "dominators",
             "overwriting",
@@ -82,7 +83,7 @@ INNER = {
             "check",
         ),
     ],
-    "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
+    "emit": ["stamp", "source", "accord", "batches", "doubts", "layers", "files", "named"],
     "fuse": [
         *("fit", "problem", "declared", "options", "decision", "plan", "entries", "writer", "definitions"),
         *("mismatch", "sharing"),
@@ -91,7 +92,7 @@ INNER = {
     ],
     "costs": ["memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
-    "verify": ["samples", "images", "branches", "blobs", "child", "engines", "stored", "opencv"],
+    "verify": ["samples", "images", "beginnings", "branches", "blobs", "child", "engines", "stored", "opencv"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "child"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "child", "gate", "report", "install"],
     "features": ["split", "listing", "part", "child", "cluster", "store", "record", "make"],
@@ -251,7 +252,7 @@ def test_weights_are_bytes_only():
     texts = sources("netbuild")
     for module in filter(lambda name: name.split(".")[0] == "weights", texts):
         rooms = {target.split(".")[0] for target in imports(module, texts[module], texts)}
-        assert rooms <= {"weights", "errors", "extras", "spelling", "names", "files"}, module
+        assert rooms <= {"weights", "errors", "extras", "spelling", "names", "files", "what_is"}, module
 
 
 def test_only_the_door_imports_caffe():

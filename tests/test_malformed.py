@@ -83,7 +83,7 @@ REFUSED = [
     ("a layer of 2013", b"\x12\x02\x0a\x00", "a Caffe of 2013", OURS),
     ("an old layer's blob cut short", b"\x12\x02\x32\x01", "claims 1 bytes, 0 are left", BOTH),
     ("text", b"a net", "not a caffemodel, or damaged", BOTH),
-    ("zeros", bytes(64), "byte 0 has field number 0", BOTH),
+    ("zeros", bytes(64), "is empty but for zeros", BOTH),
     ("a page of HTML", b"<!DOCTYPE html><html>404 Not Found</html>", "is a web page", BOTH),
 ]
 

@@ -9,7 +9,7 @@ import pytest
 from commands import run
 from nets import layer
 
-from netbuild.errors import WeightsError
+from netbuild.errors import NetbuildWarning, WeightsError
 from netbuild.fuse.fuse import fuse_weights
 from netbuild.fuse.options import CopyOptions, HeadStart
 
@@ -174,6 +174,55 @@ def test_grey_becomes_colour_on_wish(caffe, saved, tmp_path, how):
     new.forward()
     old.forward()
     np.testing.assert_allclose(new.blobs["a/c"].data, old.blobs["c"].data, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [2, 10, 20])
+def test_a_net_on_optical_flow_begins_as_one_on_colour(caffe, saved, tmp_path, channels):
+    """Cross-modality start (Wang et al. 2016): the mean over the three, for each channel of the stacked flow."""
+    source, old = saved("source", conv("c"), shape="1 3 5 5")
+    target = net_file(tmp_path / "t.prototxt", conv("a/c"), shape=f"1 {channels} 5 5")
+    fuse_weights(target, {"a": source}, tmp_path / "o", CopyOptions(channels={"a/c": "mean"}))
+    params = loaded(caffe, target, tmp_path / "o").params["a/c"]
+    mean = old.params["c"][0].data.astype(np.float64).mean(axis=1, keepdims=True)
+    np.testing.assert_array_equal(params[0].data, np.repeat(mean, channels, axis=1).astype(np.float32))
+    np.testing.assert_array_equal(params[1].data, old.params["c"][1].data)
+
+
+@pytest.mark.parametrize("options", [{"channels": {"a/c": "mean"}}, {"reshape": ["a/c"]}])
+def test_an_option_that_is_not_needed_is_told(saved, tmp_path, options):
+    source, _ = saved("source", conv("c"), shape="1 3 5 5")
+    target = net_file(tmp_path / "t.prototxt", conv("a/c"), shape="1 3 5 5")
+    with pytest.warns(NetbuildWarning, match=f"^{next(iter(options))} changes nothing: a/c fits as it is$"):
+        fuse_weights(target, {"a": source}, tmp_path / "o", CopyOptions(**options))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "shape", "options", "why"),
+    [
+        (conv("x"), conv("a/x"), "1 10 5 5", {"channels": {"a/x": "sum"}}, "from several channels .* only 'mean'"),
+        (
+            conv("x"),
+            conv("a/x").replace("kernel_size: 3", "kernel_size: 1"),
+            "1 1 5 5",
+            {"channels": {"a/x": "mean"}},
+            "more differs than the number of input",
+        ),
+        (conv("x"), fc("a/x", 2), "1 1 5 5", {"channels": {"a/x": "mean"}}, "it is for the kernels of convolutions"),
+        (conv("x"), fc("a/x", 2), "1 3 5 5", {"reshape": ["a/x"]}, "as many values are needed: 150, not 54"),
+        (
+            conv("x"),
+            fc("a/x", 2, "bias_term: false"),
+            "1 3 3 3",
+            {"reshape": ["a/x"]},
+            "as many blobs are needed: 1, not 2",
+        ),
+    ],
+)
+def test_an_option_that_does_not_apply_says_why(saved, tmp_path, theirs, ours, shape, options, why):
+    source, _ = saved("source", theirs, shape="1 3 5 5")
+    target = net_file(tmp_path / "t.prototxt", ours, shape=shape)
+    with pytest.raises(WeightsError, match=f"mismatch +a/x .*; {next(iter(options))}: .*{why}"):
+        fuse_weights(target, {"a": source}, tmp_path / "o", CopyOptions(**options))
 
 
 @pytest.mark.parametrize(

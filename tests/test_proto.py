@@ -45,9 +45,9 @@ def test_input_fields_become_an_input_layer(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"layer { name: 'x' nam: 1", "1:25 : expected more, found the end"),
+        (b"layer { name: 'x' nam: 1", "'layer' of line 1 is not closed: a '}' is missing"),
         (b"layers { name: 'x' } layer { name: 'y' }", "has layers of the current format .'layer'. and of an old one"),
-        (b"\xff\xfe\x00", "is not text"),
+        (b"\xff\xfe\x00", "is text in UTF-16; save it as plain text"),
         (b"", "the file is empty"),
     ],
 )

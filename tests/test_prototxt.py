@@ -186,7 +186,10 @@ def test_several_inputs_become_inputs_of_the_net_unless_they_are_wired(tmp_path)
     }  # fmt: skip
     by_name = {one.name: list(one.bottom) for one in built.message.layer}
     assert (by_name["a/f"], by_name["b/f"], by_name["b/c"]) == (["clip"], ["other"], ["data"])
-    with pytest.raises(GraphError, match="branch 'b': .*n.prototxt: has no input 'nope'; it reads data, clip"):
+    with pytest.raises(
+        GraphError,
+        match="branch 'b': .*n.prototxt: has no input 'nope', nor another blob of this name; it reads data, clip",
+    ):
         build(Fusion({"b": BranchSpec(builder, reads={"nope": "data"})}, 2))
 
 

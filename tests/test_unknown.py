@@ -113,14 +113,17 @@ def test_a_forks_own_name_gets_none():
     ("text", "said"),
     [
         ('item { name: "cat" label: 1 }', '1:1 : .*no field named "item"'),
-        ("net: 'train_val.prototxt'\nbase_lr: 0.1\ndebug_info: true", "this is a solver, and a net is expected here"),
-        ("<html>\n<body>", "no field|Expected|expected"),
+        (
+            "net: 'train_val.prototxt'\nbase_lr: 0.1\ndebug_info: true",
+            "^x: is the prototxt of a solver; .* a net is expected here; its net is 'train_val.prototxt'$",
+        ),
+        ("<html>\n<body>", "^x: is a web page; download the file itself"),
         (
             'layer { name: "c" frob: 3 kernel: "x }',
             "^x: 1:35 : expected a string that is closed, found the end of its line",
         ),
-        ('layer { name: "c" frob: 3 } }', "^x: 1:29 : expected the name of a field, found '}'"),
-        ('layer { name: "c" frob: 3 ', "^x: 1:27 : expected more, found the end"),
+        ('layer { name: "c" frob: 3 } }', "^x: the '}' of line 1 closes nothing: it is one too many$"),
+        ('layer { name: "c" frob: 3 ', "^x: 'layer' of line 1 is not closed: a '}' is missing$"),
         ('layer { name: "c"\n frob: 3\n convolution_param { num_output: many } }', "^x: 3:3[45] : .*many"),
     ],
 )
@@ -130,7 +133,7 @@ def test_what_is_no_net_is_refused_as_before(text, said):
 
 
 def test_a_net_where_a_solver_is_wanted():
-    with pytest.raises(GraphError, match="this is a net, and a solver is expected here"):
+    with pytest.raises(GraphError, match="^x: is the prototxt of a net; the prototxt of a solver is expected here"):
         parse('layer { name: "c" }', schema().SolverParameter(), "x")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import names, proto
 from ..errors import GraphError, NetbuildWarning, did_you_mean, some
@@ -14,15 +14,15 @@ from ..graph.check import require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
-from ..graph.rename import names_in, renamed
-from ..graph.view import NetView
+from ..graph.rename import named_apart, names_in, renamed
+from ..graph.view import NetView, Views, views
 from ..layers import any_batch_text
 from ..layers.table import options
 from ..names import qualify
 from ..schema import TEST, TRAIN, Message, netspec
 from ..spelling import either
 from .branch import Branch, Builder, Input, OwnHead
-from .declared import declared_by, in_training_too, of_both_files, sources_of
+from .declared import declared_by, features_of, in_training_too, of_both_files, sources_of, with_batch_axis
 from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
@@ -36,6 +36,9 @@ def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = No
 
     The branch holds what its seam depends on, with the layers that work in place on the seam. Data layers, heads and
     auxiliary losses stay out. Of a net with two phases the branch is that of TEST.
+
+    It may begin later than at its inputs: feed a blob that the net makes itself, as in
+    `BranchSpec(prototxt("net.prototxt"), reads={"pool1": "front/pool1"})`.
 
     Args:
         path: The prototxt. Or several, one for each phase, that of TRAIN first: they must agree up to the seam.
@@ -56,33 +59,21 @@ def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = No
         {'even': 'even/pool2'}
     """
     paths = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
-    sources = [_read(one, seam) for one in paths]
-    first, last = sources[0], sources[-1]
-    for other in sources[1:]:
-        difference = _difference(first.features, other.features)
-        if difference:
-            raise GraphError(f"{other.path}: is not the same net as {first.path} up to its seam: {difference}")
-    tested = {blob: of_both_files(one, last.inputs.get(blob)) for blob, one in first.inputs.items()}
-    return partial(_write, first._replace(inputs=tested))
+    files = [_read(one, seam) for one in paths]
+    return partial(_write, files, _source(files))
 
 
-class _Source(NamedTuple):
-    """One file, cut."""
+class _File(NamedTuple):
+    """One file, and where its branch ends."""
 
     path: str
     view: NetView
     """The net in the phase that the branch is taken from."""
+    trained: Optional[NetView]
+    """The net of TRAIN phase, where the branch is that of TEST and there are both."""
     seam: str
     classifier: Optional[Classifier]
     """None where the seam was given: what comes after it is not the branch's."""
-    features: Message
-    """What the seam depends on, the layers of inputs left out."""
-    inputs: Mapping[str, Input]
-    """The blobs that feed it, in the order in which they are read."""
-    in_training: Message
-    """The same of the net of TRAIN phase, where there is one: it may drop out what TEST does not."""
-    train_difference: str
-    """Where that net departs from it in what it computes, '' where it does not."""
 
     @property
     def net(self) -> Message:
@@ -90,27 +81,74 @@ class _Source(NamedTuple):
         return self.view.only
 
 
-def _read(path: PathLike, seam: Optional[str]) -> _Source:
+class _Source(NamedTuple):
+    """A file, cut."""
+
+    file: _File
+    opened: Sequence[str]
+    """The blobs at which it begins, beside inputs."""
+    features: Message
+    """What the seam depends on, the layers of inputs left out."""
+    inputs: Mapping[str, Input]
+    """The blobs that feed it: its inputs in the order in which they are read, then what is opened."""
+    in_training: Message
+    """The same of the net of TRAIN phase, where there is one: it may drop out what TEST does not."""
+    train_difference: str
+    """Where that net departs from it in what it computes, '' where it does not."""
+
+
+def _read(path: PathLike, seam: Optional[str]) -> _File:
     whole = proto.read_net(path)
     _tell_left_out(whole, str(path))
     of_phases = require_sound(whole, str(path))
+    named = _named_apart(whole, of_phases, str(path))
+    if named is not whole:
+        whole, of_phases = named, views(named)
     view = of_phases.get(TEST) or of_phases[TRAIN]
     classifier = None if seam else _only_classifier(view, str(path))
     name = seam or (classifier.seam if classifier else "")
+    return _File(str(path), view, of_phases.get(TRAIN) if view.phase == TEST else None, name, classifier)
+
+
+def _source(files: Sequence[_File], opened: Sequence[str] = ()) -> _Source:
+    """Return what the branch holds, of one file or of several that agree: from the opened blobs on, up to the seam."""
+    sources = [_cut(file, opened) for file in files]
+    first, last = sources[0], sources[-1]
+    for other in sources[1:]:
+        difference = _difference(first.features, other.features)
+        if difference:
+            raise GraphError(
+                f"{other.file.path}: is not the same net as {first.file.path} up to its seam: {difference}"
+            )
+    return first._replace(
+        inputs={blob: of_both_files(one, last.inputs.get(blob)) for blob, one in first.inputs.items()}
+    )
+
+
+def _cut(file: _File, opened: Sequence[str]) -> _Source:
     try:
-        features, inputs = _features(view, name)
+        features, inputs = _features(file.view, file.seam, opened)
     except GraphError as error:
-        raise GraphError(f"{path}: {error}; netbuild check {path} --seams lists where it can be cut") from None
+        raise GraphError(
+            f"{file.path}: {error}; netbuild check {file.path} --seams lists where it can be cut"
+        ) from None
     in_training, difference = features, ""
-    if view.phase == TEST and TRAIN in of_phases:
-        trains = sources_of(of_phases[TRAIN].only)
-        inputs = {blob: in_training_too(one, trains.get(blob), str(path)) for blob, one in inputs.items()}
+    if file.trained is not None:
+        trains = sources_of(file.trained.only)
+        inputs = {blob: in_training_too(one, trains.get(blob), file.path) for blob, one in inputs.items()}
         try:
-            in_training, _ = _features(of_phases[TRAIN], name)
+            in_training, _ = _features(file.trained, file.seam, opened)
             difference = _difference(features, in_training)
         except GraphError as error:
             difference = str(error)
-    return _Source(str(path), view, name, classifier, features, inputs, in_training, difference)
+    return _Source(file, opened, features, inputs, in_training, difference)
+
+
+def _named_apart(net: Message, of_phases: Views, path: str) -> Message:
+    try:
+        return named_apart(net, of_phases)
+    except GraphError as error:
+        raise GraphError(f"{path}: {error}") from None
 
 
 def _tell_left_out(net: Message, path: str) -> None:
@@ -145,8 +183,8 @@ def seams(view: NetView) -> List[str]:
     return [f"{blob} {any_batch_text(blobs.get(blob))}" for blob in cut_points(view)]
 
 
-def _features(view: NetView, seam: str) -> Any:
-    kept = cut(view, [seam])
+def _features(view: NetView, seam: str, opened: Sequence[str]) -> Tuple[Message, Dict[str, Input]]:
+    kept = cut(view, [seam], opened)
     made = sources_of(kept)
     known = view.shapes.blobs
     sources = list(made.values())
@@ -154,9 +192,10 @@ def _features(view: NetView, seam: str) -> Any:
     read = dict.fromkeys(blob for layer in features.layer for blob in layer.bottom if blob in made)
     if not features.layer:
         raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
-    if not read:
+    if not read and not opened:
         raise GraphError(f"the seam {seam!r} depends on no input of the net")
-    return features, {blob: declared_by(made[blob], known.get(blob)) for blob in read}
+    inputs = with_batch_axis({blob: declared_by(made[blob], known.get(blob)) for blob in read})
+    return features, {**inputs, **{blob: features_of(known.get(blob)) for blob in opened}}
 
 
 def _difference(one: Message, two: Message) -> str:
@@ -178,7 +217,8 @@ def _computes(layer: Message) -> Message:
 
 
 def _write(
-    source: _Source,
+    files: Sequence[_File],
+    whole: _Source,
     net: Any,
     bottom: Optional[Top],
     prefix: str = "",
@@ -188,8 +228,10 @@ def _write(
 ) -> Branch:
     """Write the branch: `inputs` feed its inputs by their names in the file, `bottom` its first one.
 
-    An input that nothing is given for becomes an input of the whole net, by its own name.
+    A blob among `inputs` that the net makes itself is one at which the branch begins. An input that nothing is given
+    for becomes an input of the whole net, by its own name.
     """
+    source = _begun_at([blob for blob in inputs if blob not in whole.inputs], files, whole)
     if not frozen:
         _require_trainable(source)
     fed = _fed(source, net, bottom, prefix, inputs)
@@ -198,45 +240,74 @@ def _write(
     features = frozen_net(source.features) if frozen else source.in_training
     outer = {outside[blob]: top for blob, top in fed.items()}
     tops = add_layers(net, renamed(features, change, outside).layer, outer)
+    file = source.file
     return Branch(
         prefix,
-        source.seam,
-        tops[qualify(prefix, source.seam)],
-        channels=_channels(source),
-        classifier=_classifier_pattern(source),
-        head=_head(source, prefix, tops) if source.classifier else None,
-        classes=options(_classifier(source)).num_output if source.classifier else None,
-        net_name=source.net.name,
+        file.seam,
+        tops[qualify(prefix, file.seam)],
+        channels=_channels(file),
+        classifier=_classifier_pattern(file),
+        head=_head(source, prefix, tops) if file.classifier else None,
+        classes=options(_classifier(file)).num_output if file.classifier else None,
+        net_name=file.net.name,
         input=next(iter(source.inputs.values())),
         reads={outside[blob]: declared for blob, declared in source.inputs.items()},
     )
 
 
+def _begun_at(opened: Sequence[str], files: Sequence[_File], whole: _Source) -> _Source:
+    """Return the net from the opened blobs on; the whole net where there are none."""
+    if not opened:
+        return whole
+    made = whole.file.view.flow.writer
+    unknown = sorted(blob for blob in opened if blob not in made)
+    if unknown:
+        hint = did_you_mean(unknown[0], made, f"it reads {', '.join(whole.inputs)}")
+        raise GraphError(f"{whole.file.path}: has no input {unknown[0]!r}, nor another blob of this name; {hint}")
+    source = _source(files, opened)
+    left = [blob for blob in source.inputs if blob not in opened]
+    if left:
+        warnings.warn(
+            f"{whole.file.path}: what comes after {' and '.join(map(repr, opened))} still reads the net's input "
+            f"{' and '.join(map(repr, left))}; netbuild check {whole.file.path} --seams lists the blobs behind which "
+            "nothing does",
+            NetbuildWarning,
+            stacklevel=2,
+        )
+    return source
+
+
 def _require_trainable(source: _Source) -> None:
     if source.train_difference:
         raise GraphError(
-            f"{source.path}: its nets of TRAIN and TEST differ before the seam ({source.train_difference}), so that it "
-            "can be used only frozen"
+            f"{source.file.path}: its nets of TRAIN and TEST differ before the seam ({source.train_difference}), so "
+            "that it can be used only frozen"
         )
 
 
-def _channels(source: _Source) -> Optional[int]:
+def _channels(file: _File) -> Optional[int]:
     """Return the length of the seam's axis 1, where it is known."""
-    seam = source.view.shapes.blobs.get(source.seam)
+    seam = file.view.shapes.blobs.get(file.seam)
     return seam[1] if seam is not None and len(seam) > 1 else None
 
 
 def _fed(source: _Source, net: Any, bottom: Optional[Top], prefix: str, inputs: Mapping[str, Top]) -> Dict[str, Top]:
-    """Return what feeds each of the net's inputs, by its name in the file."""
-    unknown = sorted(set(inputs) - set(source.inputs))
-    if unknown:
-        hint = did_you_mean(unknown[0], source.inputs, f"it reads {', '.join(source.inputs)}")
-        raise GraphError(f"{source.path}: has no input {unknown[0]!r}; {hint}")
+    """Return what feeds each of the blobs that the net begins at, by its name in the file."""
     given = dict(inputs)
+    unread = [blob for blob in inputs if blob not in source.inputs]
     if bottom is not None:
+        first = next(iter(source.inputs))
+        if first in source.opened:
+            unread.append("")
         if not prefix and bottom.fn.type_name == "Input":
             _keep_apart(source, net, bottom)
-        given = {next(iter(source.inputs)): bottom, **inputs}
+        given = {first: bottom, **inputs}
+    if unread:
+        what = repr(unread[0]) if unread[0] else "input"
+        raise GraphError(
+            f"{source.file.path}: something is to feed its {what}, which nothing reads where the net begins at "
+            f"{' and '.join(map(repr, source.opened))}"
+        )
     _require_free_names(source, prefix, {blob: blob_of(net, top) for blob, top in given.items()})
     return {blob: given[blob] if blob in given else _open_input(source, net, blob) for blob in source.inputs}
 
@@ -251,8 +322,8 @@ def _require_free_names(source: _Source, prefix: str, outside: Mapping[str, str]
         if blob in fed_by and blob not in outside:
             other = fed_by[blob]
             raise GraphError(
-                f"{source.path}: nothing is given for its input {blob!r}, and {blob!r} feeds another, {other!r}: feed "
-                "one of them by another name, as in "
+                f"{source.file.path}: nothing is given for its input {blob!r}, and {blob!r} feeds another, {other!r}: "
+                "feed one of them by another name, as in "
                 f"{either(f'--input {prefix}={other}:NAME', f'BranchSpec(reads={{{other!r}: NAME}})')}"
             )
 
@@ -260,10 +331,10 @@ def _require_free_names(source: _Source, prefix: str, outside: Mapping[str, str]
 def _keep_apart(source: _Source, net: Any, bottom: Top) -> None:
     """Let the Input that feeds a net alone be called as the net calls it, where its name is one of the net's own."""
     outer, (blob, *others) = blob_of(net, bottom), source.inputs
-    own = names_in(_without_inputs(source, source.net))
+    own = names_in(_without_inputs(source, source.file.net))
     if outer != blob and outer in own.union(others):
         warnings.warn(
-            f"{source.path}: {outer!r} is a name of its own, so that its input keeps the name {blob!r}",
+            f"{source.file.path}: {outer!r} is a name of its own, so that its input keeps the name {blob!r}",
             NetbuildWarning,
             stacklevel=2,
         )
@@ -272,13 +343,13 @@ def _keep_apart(source: _Source, net: Any, bottom: Top) -> None:
 
 
 def _without_inputs(source: _Source, net: Message) -> Message:
-    feeding = {declared.layer for declared in source.inputs.values()}
+    feeding = {declared.layer for blob, declared in source.inputs.items() if blob not in source.opened}
     return type(net)(layer=[layer for layer in without_inputs(net).layer if layer.name not in feeding])
 
 
 def _input_name(source: _Source, blob: str) -> Dict[str, str]:
     """Return what to call an Input layer by where another layer is called as its blob is."""
-    others = {layer.name for layer in _without_inputs(source, source.net).layer}
+    others = {layer.name for layer in _without_inputs(source, source.file.net).layer}
     return {"name": source.inputs[blob].layer} if blob in others else {}
 
 
@@ -288,27 +359,27 @@ def _open_input(source: _Source, net: Any, blob: str) -> Top:
     return net.tops[blob]
 
 
-def _classifier_pattern(source: _Source) -> Optional[str]:
+def _classifier_pattern(file: _File) -> Optional[str]:
     """Return the classifier's name with its number of classes left open: fc1000 becomes fc{classes}."""
-    if source.classifier is None:
+    if file.classifier is None:
         return None
-    layer = _classifier(source)
+    layer = _classifier(file)
     name, count = str(layer.name), str(options(layer).num_output)
     name = name.replace("{", "{{").replace("}", "}}")
     return name[: -len(count)] + "{classes}" if name.endswith(count) else name
 
 
-def _classifier(source: _Source) -> Message:
-    assert source.classifier is not None
-    return next(layer for layer in source.net.layer if layer.name == source.classifier.layer)
+def _classifier(file: _File) -> Message:
+    assert file.classifier is not None
+    return next(layer for layer in file.net.layer if layer.name == file.classifier.layer)
 
 
 def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> OwnHead:
     """Return what writes the net's own classifier onto the seam, for as many classes as are wanted."""
-    assert source.classifier is not None
-    classifier = source.classifier
+    assert source.file.classifier is not None
+    classifier = source.file.classifier
     features = {layer.name for layer in source.features.layer}
-    kept = cut(source.view, [classifier.scores])
+    kept = cut(source.file.view, [classifier.scores], source.opened)
     after = type(kept)(layer=[one for one in _without_inputs(source, kept).layer if one.name not in features])
 
     def head(net: Any, classes: int) -> Top:

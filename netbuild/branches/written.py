@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence, Set
 
 from ..errors import GraphError
 from ..proto import copied, to_text
@@ -38,6 +38,12 @@ def blob_of(net: Any, top: Top) -> str:
     names: List[str] = [key for key, one in net.tops.items() if one is top]
     # NetSpec goes by the last of several.
     return names[-1] if names else ""
+
+
+def carried_names(net: Any) -> Set[str]:
+    """Return the names of the layers that were added as they are: no function of NetSpec chose them."""
+    functions = (getattr(top, "fn", top) for top in net.tops.values())
+    return {function.layer.name for function in functions if isinstance(function, _Given)}
 
 
 class Blobs:

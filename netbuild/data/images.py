@@ -13,6 +13,7 @@ from ..extras import optional
 from ..files import PathLike, existing_file
 from ..graph.feed import data_layers
 from ..schema import TEST, Message
+from ..what_is import IMAGE, said
 
 FORMATS = ("png", "jpg")
 """What images are written as."""
@@ -68,7 +69,7 @@ def _load(path: PathLike, *, grey: bool, size: Optional[Tuple[int, int]]) -> Any
             plain = image.convert("L" if grey else "RGB")
             pixels = np.asarray(plain if size is None else plain.resize(size[::-1]))
     except (OSError, SyntaxError, ValueError, pillow().DecompressionBombError) as error:
-        raise NetbuildError(f"image {str(path)!r}: cannot be read ({error})") from None
+        raise NetbuildError(f"image {str(path)!r}: {said(path, IMAGE) or f'cannot be read ({error})'}") from None
     return pixels[None] if grey else pixels[:, :, ::-1].transpose(2, 0, 1)
 
 

@@ -11,6 +11,7 @@ from ..errors import NetbuildError
 from ..files import PathLike, existing_file
 from ..layers.lengths import counted
 from ..schema import Message, schema
+from ..what_is import BLOB, said
 
 _AXES = 4
 _LEGACY = ("num", "channels", "height", "width")
@@ -38,7 +39,12 @@ def read_mean(path: PathLike) -> Mean:
             warnings.simplefilter("error")
             blob.ParseFromString(raw)
     except (DecodeError, RuntimeWarning, SystemError):
-        raise NetbuildError(f"{what}: is no BlobProto, as compute_image_mean writes it; is it another file?") from None
+        foreign = said(path, BLOB) or "is no BlobProto, as compute_image_mean writes it; is it another file?"
+        raise NetbuildError(f"{what}: {foreign}") from None
+    foreign = said(path, BLOB)
+    if foreign:
+        # Any message is one of fields that are not known.
+        raise NetbuildError(f"{what}: {foreign}")
     lengths = _lengths(blob)
     values = blob.double_data or blob.data
     if len(lengths) > _AXES or min(lengths, default=0) < 1 or math.prod(lengths) != len(values):

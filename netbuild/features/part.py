@@ -12,6 +12,7 @@ from ..data.listing import ImageList
 from ..errors import GraphError, WeightsError
 from ..files import PathLike
 from ..graph.feed import data_layers
+from ..graph.freeze import drop_rates
 from ..graph.view import NetView
 from ..schema import TEST, TRAIN, Message
 from ..spelling import name_of
@@ -139,9 +140,7 @@ def _net_key(divided: Split) -> str:
         bare = proto.without_fillers(layer)
         for field in ("source", "root_folder"):
             bare.image_data_param.ClearField(field)
-        for spec in bare.param:
-            spec.ClearField("lr_mult")
-            spec.ClearField("decay_mult")
+        drop_rates(bare)
         total.update(proto.to_text(bare).encode())
     total.update(repr(sorted(divided.blobs.items())).encode())
     return total.hexdigest()

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import names
+from ..spelling import name_of
 from ..weights.model import Blob, Layer, Shape
 from .declared import Declared
-from .fit import AnyShape, equal_count_shape, exact_shape, fits, mixed_shape, shapes_text
+from .fit import (
+    AnyShape,
+    equal_count_shape,
+    exact_shape,
+    fits,
+    mixed_shape,
+    shapes_text,
+    why_not_mixed,
+    why_not_reshaped,
+)
 from .options import CopyOptions
 from .problem import MISSING, Problem
 
@@ -109,7 +119,8 @@ def decide(layer: Declared, source: Optional[Source], choices: CopyOptions) -> D
     shapes, channels = _shapes(layer, blobs, choices)
     if shapes is None:
         stored = shapes_text([blob.shape for blob in blobs])
-        return Decision(layer, source, problem=_row("mismatch", layer, expected, source, stored))
+        found = "; ".join([stored, *_why_not(layer, blobs, choices)])
+        return Decision(layer, source, problem=_row("mismatch", layer, expected, source, found))
     copy = Copy(layer.name, source.prefix, source.path, source.name, blobs, tuple(shapes), channels)
     return Decision(layer, source, copy)
 
@@ -128,13 +139,22 @@ def _shapes(
     if shapes is None and layer.name in choices.reshape:
         shapes = _all(equal_count_shape, blobs, layer.shapes)
     if shapes is None and layer.name in choices.channels:
-        return _with_other_channels(blobs, layer.shapes), choices.channels[layer.name]
+        how = choices.channels[layer.name]
+        return _with_other_channels(blobs, layer.shapes, how), how
     return shapes, None
 
 
-def _with_other_channels(blobs: Sequence[Blob], declared: Sequence[AnyShape]) -> Optional[List[Shape]]:
+def _why_not(layer: Declared, blobs: Sequence[Blob], choices: CopyOptions) -> Iterator[str]:
+    """Yield why each option that is given for a layer does not make its blobs fit."""
+    if layer.shapes is not None and layer.name in choices.reshape:
+        yield f"{name_of('reshape')}: {why_not_reshaped(blobs, layer.shapes)}"
+    if layer.shapes is not None and layer.name in choices.channels:
+        yield f"{name_of('channels')}: {why_not_mixed(blobs, layer.shapes, choices.channels[layer.name])}"
+
+
+def _with_other_channels(blobs: Sequence[Blob], declared: Sequence[AnyShape], how: str) -> Optional[List[Shape]]:
     """Return the shapes of a convolution's blobs where all but the kernels' input channels fits."""
-    first = mixed_shape(blobs[0], declared[0]) if blobs and declared else None
+    first = mixed_shape(blobs[0], declared[0], how) if blobs and declared else None
     rest = _all(exact_shape, blobs[1:], declared[1:])
     return None if first is None or rest is None else [first, *rest]
 

@@ -12,7 +12,7 @@ from ..errors import GraphError, did_you_mean, some
 from ..files import PathLike, output_folder, plain_name, replacing_together, require_output
 from ..graph.check import require_sound
 from ..graph.feed import with_inputs
-from ..graph.freeze import count_as_no_loss
+from ..graph.freeze import count_as_no_loss, drop_rates
 from ..graph.rename import renamed
 from ..graph.view import NetView
 from ..layers.lengths import in_full
@@ -174,11 +174,7 @@ def _bare(layer: Message) -> Message:
     for field in ("phase", "propagate_down"):
         bare.ClearField(field)
     count_as_no_loss(bare)
-    for spec in bare.param:
-        spec.ClearField("lr_mult")
-        spec.ClearField("decay_mult")
-    if not any(spec.name for spec in bare.param):
-        bare.ClearField("param")
+    drop_rates(bare)
     return bare
 
 

@@ -54,12 +54,39 @@ def equal_count_shape(blob: Blob, shape: AnyShape) -> Optional[Shape]:
     return lengths if lengths[0] in outputs else None
 
 
-def mixed_shape(blob: Blob, shape: AnyShape) -> Optional[Shape]:
-    """Return the declared shape of a convolution where only the input channels differ, and one side has a single."""
-    if shape is None or len(shape) < 3 or len(shape) != len(blob.shape) or shape[1] is None:
+def mixed_shape(blob: Blob, shape: AnyShape, how: str) -> Optional[Shape]:
+    """Return the declared shape of a convolution where only the input channels differ, and `how` is defined for them.
+
+    That is 'mean' between any two numbers, and 'sum' where one of them is 1.
+    """
+    if shape is None or len(shape) < 3 or len(shape) != len(blob.shape):
         return None
-    one_to_many = 1 in (shape[1], blob.shape[1]) and shape[1] != blob.shape[1]
-    return exact_shape(blob._replace(shape=(blob.shape[0], shape[1], *blob.shape[2:])), shape) if one_to_many else None
+    if shape[1] is None or shape[1] == blob.shape[1]:
+        return None
+    if how != "mean" and 1 not in (shape[1], blob.shape[1]):
+        return None
+    return exact_shape(blob._replace(shape=(blob.shape[0], shape[1], *blob.shape[2:])), shape)
+
+
+def why_not_reshaped(blobs: Sequence[Blob], shapes: Sequence[AnyShape]) -> str:
+    """Return why `equal_count_shape` has no shape for one of the blobs of a layer."""
+    if len(blobs) != len(shapes):
+        return f"as many blobs are needed: {len(shapes)}, not {len(blobs)}"
+    blob, shape = next(pair for pair in zip(blobs, shapes) if equal_count_shape(*pair) is None)
+    lengths = in_full(shape) if shape is not None else None
+    count = math.prod(blob.shape)
+    if lengths is not None and math.prod(lengths) != count:
+        return f"as many values are needed: {math.prod(lengths):,}, not {count:,}"
+    return "as many outputs are needed"
+
+
+def why_not_mixed(blobs: Sequence[Blob], shapes: Sequence[AnyShape], how: str) -> str:
+    """Return why a layer's kernels are not made to have other input channels."""
+    if not blobs or not shapes or len(blobs[0].shape) < 3 or len(shapes[0] or ()) < 3:
+        return "it is for the kernels of convolutions"
+    if how != "mean" and mixed_shape(blobs[0], shapes[0], "mean") is not None:
+        return f"from several channels to several only 'mean' is defined, not {how!r}"
+    return "more differs than the number of input channels"
 
 
 def blob_text(shape: AnyShape) -> str:

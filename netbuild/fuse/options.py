@@ -42,8 +42,9 @@ class CopyOptions(NamedTuple):
     reshape: Collection[str] = ()
     """Layers that take equally many values of another shape: a convolution for a fully connected layer, or back."""
     channels: Mapping[str, str] = {}
-    """'mean' or 'sum' for a convolution between one input channel and several. From colour to grey, a kernel becomes
-    the mean or sum of its channels'. From grey to colour, the layer then sees the mean or sum of the channels."""
+    """'mean' or 'sum' for a convolution of other input channels. From colour to grey, a kernel becomes the mean or sum
+    of its channels'. From grey to colour, the layer then sees the mean or sum of the channels. From several to several
+    there is 'mean' alone: each channel gets the mean of the file's, as two-stream nets begin on optical flow."""
     accept: Collection[str] = ()
     """Parameters in which a layer may differ from what its file says of it: dilation, say."""
     over_2gb: bool = False

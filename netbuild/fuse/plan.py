@@ -18,7 +18,7 @@ from ..weights.model import Model
 from .decision import Copy, Decision, File, Files, decide, source_of
 from .declared import Declared
 from .options import AS_THEY_ARE, CopyOptions
-from .problem import Problem, require_none
+from .problem import NO_PREFIX, Problem, require_none
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,15 @@ def _problems(
     decisions: Sequence[Decision], models: Mapping[str, Sequence[Model]], choices: CopyOptions
 ) -> List[Problem]:
     """Return all that is wrong: with the choices, with single layers, with whole prefixes."""
+    doubled = list(_doubled(decisions))
+    ambiguous = {problem.target for problem in doubled}
     of_layers = [
         one.problem for one in decisions if one.problem is not None and not (choices.partial and one.is_missing)
     ]
     return [
         *_unknown_choices(decisions, choices),
-        *_doubled(decisions),
-        *of_layers,
+        *doubled,
+        *(problem for problem in of_layers if problem.target not in ambiguous),
         *_without_layers(decisions, models),
         *(_without_copies(decisions, models) if choices.partial else ()),
     ]
@@ -113,9 +115,10 @@ def _unknown_choices(decisions: Sequence[Decision], choices: CopyOptions) -> Ite
 
 
 def _doubled(decisions: Sequence[Decision]) -> Iterator[Problem]:
-    """Yield the names that several target layers with parameters have."""
-    for name, count in Counter(_reached(decisions)).items():
-        if count > 1:
+    """Yield the names that several target layers have, one of them with parameters: Caffe would take neither file."""
+    count = Counter(one.layer.name for one in decisions if one.source is not None)
+    for name in dict.fromkeys(_reached(decisions)):
+        if count[name] > 1:
             yield Problem("ambiguous", name, "one layer of this name", "the target", "several")
 
 
@@ -125,7 +128,8 @@ def _without_layers(decisions: Sequence[Decision], models: Mapping[str, Sequence
     borne = {one.source.prefix for one in decisions if one.source is not None}
     for prefix in sorted(set(models) - borne):
         known = did_you_mean(names.stem(prefix), fronts, ", ".join(fronts) or "no prefix")
-        yield Problem("no layer", f"{names.stem(prefix)}*", "a branch of this prefix", models[prefix][-1].path, known)
+        kind = "no layer" if fronts else NO_PREFIX
+        yield Problem(kind, f"{names.stem(prefix)}*", "a branch of this prefix", models[prefix][-1].path, known)
 
 
 def _without_copies(decisions: Sequence[Decision], models: Mapping[str, Sequence[Model]]) -> Iterator[Problem]:

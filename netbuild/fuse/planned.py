@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from dataclasses import dataclass
 from typing import Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import proto
-from ..errors import WeightsError, did_you_mean, some
+from ..errors import NetbuildWarning, WeightsError, did_you_mean, some
 from ..files import PathLike, listed_paths
 from ..graph.check import require_sound
 from ..graph.filled import unfilled
 from ..graph.view import NetView, Views, parameter_shapes
 from ..layers.training import moving_average_factor
 from ..schema import TEST, Message
-from ..spelling import name_of, option, spells_flags
+from ..spelling import either, name_of, option, spells_flags
 from ..weights.entry import Entry
 from ..weights.index import index
 from ..weights.model import Model
@@ -26,7 +27,7 @@ from .head import Classifier, find_head, head_values
 from .mismatch import compare_definitions
 from .options import AS_THEY_ARE, CHANNELS, CopyOptions, HeadStart
 from .plan import Plan, make_plan
-from .problem import DIFFERS, MISSING, Advice
+from .problem import DIFFERS, MISSING, NO_PREFIX, Advice
 from .sharing import with_shared
 
 Weights = Mapping[str, Union[PathLike, Sequence[PathLike]]]
@@ -76,6 +77,7 @@ def plan_weights(target: proto.Net, weights: Weights, choices: CopyOptions = AS_
     models = {prefix: [index(path) for path in paths] for prefix, paths in files.items()}
     advice = _advice()
     plan = with_shared(make_plan(into.declared, models, choices, advice=advice), into.net)
+    _tell_of_idle(choices, plan)
     head, branches = find_head(into.tested, choices.head, {*models, *choices.head}) if choices.head else ("", [])
     if not choices.partial:
         _require_filled(into, [head, *(copy.target for copy in plan.copies)])
@@ -109,6 +111,16 @@ def _require_possible(choices: CopyOptions, prefixes: Collection[str]) -> None:
             raise WeightsError(f"{name_of('channels')}: {layer!r} has {how!r}; expected {' or '.join(CHANNELS)}")
 
 
+def _tell_of_idle(choices: CopyOptions, plan: Plan) -> None:
+    """Warn of options for layers that fit without them."""
+    named = {name_of("reshape"): choices.reshape, name_of("channels"): choices.channels}
+    for option_name, layers in named.items():
+        idle = [copy.target for copy in plan.copies if copy.target in layers and not (copy.reshaped or copy.channels)]
+        if idle:
+            verb = "fits as it is" if len(idle) == 1 else "fit as they are"
+            warnings.warn(f"{option_name} changes nothing: {some(idle)} {verb}", NetbuildWarning, stacklevel=3)
+
+
 def _read_target(target: proto.Net) -> _Target:
     net = proto.net_of(target)
     of_phases = require_sound(net, proto.name_of_net(target))
@@ -119,9 +131,11 @@ def _advice() -> Advice:
     """Return what can be done about a plan that is refused."""
     layer = "PREFIX:LAYER" if spells_flags() else "PREFIX/LAYER"
     renamed, left = option("maps", {layer: "NAME"}, flag="map"), option("partial", True)
+    unprefixed = either("--weights =FILE", "weights={'': 'FILE'}")
     accepted, weights = option("accept", ["PARAMETER"]), option("weights", {"PREFIX": "FILE"})
     return {
         MISSING: f"Where a file calls a layer otherwise: {renamed}; to leave it to its filler: {left}.",
+        NO_PREFIX: f"The target's layers have no prefix: {unprefixed}.",
         DIFFERS: f"Where a parameter is meant to differ from what the file says: {accepted}.",
         "": f"Check that each {weights} names the file of that branch and the target its prefixes.",
     }

@@ -6,7 +6,7 @@ from typing import List, Mapping, NamedTuple, Sequence
 
 from ..errors import WeightsError, printable
 
-MISSING, DIFFERS = "missing", "differs"
+MISSING, DIFFERS, NO_PREFIX = "missing", "differs", "no prefix"
 Advice = Mapping[str, str]
 """What the caller can do about a kind of problem, a sentence each; '' is for any."""
 

@@ -11,15 +11,17 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Uni
 
 from .. import blocks
 from ..branches.branch import Branch, Builder, Input
-from ..branches.source import find_branch
+from ..branches.source import find_branch, taking
+from ..branches.written import carried_names
 from ..errors import GraphError
+from ..graph.apart import has_automatic_name, misnamed
 from ..graph.check import require_sound_views
 from ..graph.freeze import frozen
 from ..graph.frozen import require_frozen
 from ..graph.rename import names_in
 from ..graph.view import NetView, Views, views
 from ..layers import Shape, any_batch_text
-from ..layers.lengths import differ
+from ..layers.lengths import Length, differ
 from ..layers.roles import is_open_input
 from ..names import local, overlapping, qualify, stem
 from ..schema import TEST, Message, netspec
@@ -191,24 +193,31 @@ def require_fitting(built: Built, how: Join, view: NetView) -> None:
     `view` is of the built net, whose inputs it gives shapes, (N, C, H, W).
     """
     blobs = view.shapes.blobs
-    for prefix, one in built.placed.items():
+    for one in built.placed.values():
         for blob, spec in one.reads.items():
             made = owner(built.placed, blob) is not None
-            if made and spec is not None and spec.shape is not None:
-                _require_read(prefix, blob, blobs.get(blob), spec.shape)
+            if made and spec is not None:
+                _require_read(one, blob, blobs.get(blob), spec)
     require_joinable(how, {prefix: blobs.get(built.seams[prefix]) for prefix in built.joined})
 
 
-def _require_read(prefix: str, blob: str, shape: Shape, expected: Sequence[int]) -> None:
+def _require_read(one: Placed, blob: str, shape: Shape, spec: Input) -> None:
     """Raise GraphError where a branch reads a blob of another shape than its net was made for."""
-    if shape is None:
+    expected: Shape = spec.declared
+    if spec.batched:
+        # Of images whose size nothing declares, and of what is made of them, the channels are known.
+        lengths: Optional[Sequence[Length]] = spec.shape or ((spec.channels, None, None) if spec.channels else None)
+        expected = None if lengths is None else (None, *lengths)
+    if shape is None or expected is None:
         return
-    if len(shape) != len(expected) + 1 or any(map(differ, shape[1:], expected)):
-        raise GraphError(
-            f"branch {prefix!r} reads {blob!r} of shape {any_batch_text(shape)}, but its net was made for "
-            f"{any_batch_text((None, *expected))}; cut the front elsewhere, or give "
-            f"{branch_option(prefix, 'shape', 'C', 'H', 'W')} where it takes this shape too"
-        )
+    if len(shape) == len(expected) and not any(map(differ, shape, expected)):
+        return
+    prefix, own, made_for = one.branch.prefix, one.own.get(blob), any_batch_text(expected)
+    belief = f"its own {own!r} has {made_for}" if own else f"its net was made for {made_for}"
+    remedy = "cut the front elsewhere"
+    if blob == next(iter(one.reads)):
+        remedy += f", or give {branch_option(prefix, 'shape', 'C', 'H', 'W')} where it takes this shape too"
+    raise GraphError(f"branch {prefix!r} reads {blob!r} of shape {any_batch_text(shape)}, but {belief}; {remedy}")
 
 
 def _parts(fusion: Fusion) -> Dict[str, BranchSpec]:
@@ -247,7 +256,7 @@ def _classified(
     """Build a branch with its own classifier and the softmax of its scores. Of one that was cut at a blob of the
     user's choice, that blob is the scores, or their softmax already."""
     before = len(net.tops)
-    branch = builder(net, bottom, prefix, **options)
+    branch = taking(builder, options.get("inputs", {}))(net, bottom, prefix, **options)
     if branch.top.fn.type_name == "Softmax":
         return branch
     count = classes or branch.classes
@@ -335,12 +344,21 @@ def _opened(message: Message, placed: Mapping[str, Placed], labels: Mapping[str,
 
 def _require_sound(built: Built, fusion: Fusion, of_phases: Views) -> None:
     """Raise GraphError for what is wrong with the net, of which the views are, its inputs included."""
-    sizes = {blob: (1, *one.shape) for blob, one in built.inputs.items() if one.shape is not None}
     tested = of_phases[TEST]
     # Before the general check: it knows of the join only that some Concat's bottoms do not fit.
-    require_fitting(built, fusion.join, tested.with_inputs(sizes))
+    require_fitting(built, fusion.join, _sized(built, tested))
     require_sound_views(tested.net, of_phases, "the net as built", built.seams)
     _require_assigned(tested.net, built.net)
+
+
+def _sized(built: Built, view: NetView) -> NetView:
+    """Return the view for one image, or for the batch that the sources declare where the net takes no other."""
+    alone, *others = [
+        view.with_inputs(agreement.in_batches(built.inputs, batch))
+        for batch in (1, agreement.declared_batch(built.inputs))
+        if batch
+    ]
+    return others[0] if alone.misfits and others else alone
 
 
 def _message(net: Any) -> Message:
@@ -352,7 +370,11 @@ def _message(net: Any) -> Message:
 
 
 def _require_assigned(message: Message, net: Any) -> None:
-    """Refuse blobs with automatic names anywhere: NetSpec renames the first of two Tops of one name in silence."""
+    """Refuse automatic names anywhere: NetSpec renames the first of two Tops of one name in silence.
+
+    A layer from a file may be called Convolution1 there.
+    """
+    chosen = {*net.tops, *carried_names(net)}
     for layer in message.layer:
         for blob in layer.top:
             if blob not in net.tops:
@@ -361,6 +383,8 @@ def _require_assigned(message: Message, net: Any) -> None:
                     f"assigned, or its name was given to another (by {name_of('head')} or {name_of('blob')}, say); "
                     "choose different names"
                 )
+        if has_automatic_name(layer) and layer.name not in chosen:
+            raise GraphError(f"the net as built: {misnamed(layer, '')}")
 
 
 def _require_distinct(prefixes: Sequence[str]) -> None:

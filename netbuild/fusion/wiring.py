@@ -10,6 +10,7 @@ from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, Nam
 from .. import names
 from ..branches.branch import Branch, Builder, Input
 from ..branches.calling import called
+from ..branches.source import taking
 from ..branches.written import Blobs, Top
 from ..errors import GraphError, NetbuildError, did_you_mean, require_factor, require_finite
 from ..graph.freeze import BATCH_NORM
@@ -48,7 +49,8 @@ class BranchSpec:
     source has it."""
     reads: Union[str, Mapping[str, str]] = DATA
     """What feeds it: an input of the net, another branch (its seam), or a blob of another branch (`front/conv5`). For
-    several inputs a mapping from their own names."""
+    several inputs a mapping from their own names. A blob that its net makes itself may be among these names: the
+    branch then begins there (`{"conv5": "front/conv5"}`)."""
     shares: Optional[str] = None
     """The branch whose parameters it has in common, for siamese nets."""
     shape: Optional[Tuple[int, ...]] = None
@@ -97,6 +99,8 @@ class Placed(NamedTuple):
     branch: Branch
     reads: Mapping[str, Optional[Input]]
     """Each blob outside the branch that it reads, and what its source declares of that input."""
+    own: Mapping[str, str]
+    """What the branch's own net calls such a blob, where the wiring says it."""
 
 
 def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
@@ -117,7 +121,7 @@ def place(parts: Mapping[str, BranchSpec]) -> Tuple[Any, Dict[str, Placed]]:
     }
     net = netspec().NetSpec()
     again = _place(net, parts, by_branch, taken)
-    return net, {prefix: Placed(one.branch, placed[prefix].reads) for prefix, one in again.items()}
+    return net, {prefix: one._replace(reads=placed[prefix].reads) for prefix, one in again.items()}
 
 
 def open_reads(placed: Mapping[str, Placed]) -> Dict[str, Dict[str, Optional[Input]]]:
@@ -216,9 +220,10 @@ def _placed(
             top = preparation.prepared(net, prefix, name, top, declared)
         tops[own] = top
     bottom = tops.pop("", None)
-    branch = called(part.builder, net, bottom, prefix, frozen=part.frozen, inputs=tops)
+    branch = called(taking(part.builder, tops), net, bottom, prefix, frozen=part.frozen, inputs=tops)
     first, *others = branch.reads or outside.values()
-    return Placed(branch, {first: part.declared(branch.input), **{blob: branch.reads[blob] for blob in others}})
+    reads = {first: part.declared(branch.input), **{blob: branch.reads[blob] for blob in others}}
+    return Placed(branch, reads, {blob: own for own, blob in outside.items() if own})
 
 
 def _source_blob(net: Any, prefix: str, blob: str, placed: Mapping[str, Placed], there: Dict[str, Top]) -> str:

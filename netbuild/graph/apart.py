@@ -37,15 +37,9 @@ class _Branch:
     def faults(self, owners: Mapping[int, Optional[str]]) -> Iterator[str]:
         for index in sorted(self._members):
             layer = self._view.by_index[index]
-            automatic = _has_automatic_name(layer)
-            if owners[index] != self._prefix or (automatic and not self._prefix):
-                yield self._misnamed(layer, automatic=automatic)
+            if owners[index] != self._prefix:
+                yield misnamed(layer, self._prefix)
             yield from self._spoiled_inputs(index, layer)
-
-    def _misnamed(self, layer: Message, *, automatic: bool) -> str:
-        reason = "has an automatic name (not assigned, or its name given twice)" if automatic else "lacks the prefix"
-        target = names.qualify(self._prefix, "NAME")
-        return f"layer {layer.name!r} of branch {self._prefix!r} {reason}; assign its Top: net[{target!r}] = ..."
 
     def _spoiled_inputs(self, index: int, layer: Message) -> Iterator[str]:
         overwritten = in_place_blobs(layer)
@@ -68,8 +62,19 @@ class _Branch:
         return self._strangers[blob]
 
 
-def _has_automatic_name(layer: Message) -> bool:
-    """Tell whether the layer is called as pycaffe calls those that have no name: Convolution1."""
+def misnamed(layer: Message, prefix: str) -> str:
+    """Return the sentence about a layer of a branch that does not bear the branch's prefix, or a name of its own."""
+    automatic = has_automatic_name(layer)
+    reason = "has an automatic name (not assigned, or its name given twice)" if automatic else "lacks the prefix"
+    target = names.qualify(prefix, "NAME")
+    return f"layer {layer.name!r} of branch {prefix!r} {reason}; assign its Top: net[{target!r}] = ..."
+
+
+def has_automatic_name(layer: Message) -> bool:
+    """Tell whether the layer is called as pycaffe calls those that have no name: Convolution1.
+
+    In a file it may be the layer's own: many published nets were written so.
+    """
     return bool(layer.name.startswith(layer.type) and layer.name[len(layer.type) :].isdigit())
 
 

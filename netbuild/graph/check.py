@@ -13,20 +13,22 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 from ..errors import GraphError, NetbuildWarning
 from ..layers.roles import is_loss
 from ..layers.training import is_for_gpu
-from ..proto import Net, net_of, phase_name, phases
+from ..proto import Net, net_of, phase_name
 from ..schema import TEST, TRAIN, Message, schema
 from .apart import branch_faults, tied_parameters
 from .definition import (
     definition_faults,
     doubled_names,
     drawing_faults,
-    nameless,
+    idle_names,
+    nameless_blobs,
     phase_faults,
     rate_faults,
     rule_faults,
     sharing_faults,
 )
 from .overwriting import Overwriting
+from .phases import made_for
 from .view import NetView, Views, views
 from .weighted import lost_weights, weight_faults
 
@@ -84,8 +86,8 @@ def problems_of(net: Message, of_phases: Views, seams: Mapping[str, str] = {}) -
 
 def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, str]]:
     for sentence in (
-        *nameless(view.layers),
-        *doubled_names(view.layers),
+        *nameless_blobs(view.layers),
+        *doubled_names(view.layers, view.shapes.params),
         *view.flow.faults,
         *Overwriting(view.layers, view.shapes).faults,
         *definition_faults(view.layers, view.shapes),
@@ -95,6 +97,7 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
         *rate_faults(view.layers),
         *sharing_faults(view.layers, view.shapes.params),
         *branch_faults(view, seams),
+        *(view.dead_ends if view.phase == TRAIN else ()),
     ):
         yield sentence, sentence
     for misfit in view.misfits:
@@ -103,26 +106,36 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
 
 
 def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
-    """Return what Caffe takes, and aborts on where it computes on the CPU, or trains on a gradient that is not the net's.
+    """Return what Caffe takes, and one may not mean: names that say nothing, gradients that are not the net's, layers
+    that the CPU cannot compute.
 
-    The latter for layers in place over what one reads, and for losses that it forgets because another layer reads them:
-    only where the backward pass comes by: a frozen branch, or a net to deploy, is as good as any.
     `of_phases` are views of the net where there are some already.
     """
-    found = [
-        f"layer {layer.name!r} ({layer.type}): STOCHASTIC is for the GPU: on the CPU Caffe aborts when it runs"
-        for layer in net.layer
-        if is_for_gpu(layer)
-    ]
-    made_for = phases(net)
-    if TRAIN not in made_for and not (made_for == (TEST,) and any(map(is_loss, net.layer))):
-        return found
-    view = (of_phases or {}).get(TRAIN) or NetView(net, TRAIN)
-    found += [
-        *Overwriting(view.layers, view.shapes).wrong_gradients(view.backward),
-        *lost_weights(view.layers, view.flow, view.backward),
-    ]
-    return list(dict.fromkeys(found))
+    of_phases = of_phases or views(net)
+    names = (sentence for view in of_phases.values() for sentence in idle_names(view.layers, view.shapes.params))
+    return list(dict.fromkeys([*names, *_for_gpu(net), *_wrong_gradients(net, of_phases)]))
+
+
+def _for_gpu(net: Message) -> Iterator[str]:
+    for layer in filter(is_for_gpu, net.layer):
+        yield f"layer {layer.name!r} ({layer.type}): STOCHASTIC is for the GPU: on the CPU Caffe aborts when it runs"
+
+
+def _wrong_gradients(net: Message, of_phases: Views) -> Iterator[str]:
+    """Yield the layers in place over what another one reads, where the backward pass comes by, and the losses that
+    Caffe forgets because another layer reads them.
+
+    Of a net that is made for TEST alone also where its training would abort; of one that is made for TRAIN that is
+    among the `problems`. A frozen branch, or a net to deploy, is as good as any.
+    """
+    found = made_for(net)
+    if TRAIN not in found and not (found == (TEST,) and any(map(is_loss, net.layer))):
+        return
+    view = of_phases.get(TRAIN) or NetView(net, TRAIN)
+    yield from Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)
+    yield from lost_weights(view.layers, view.flow, view.backward)
+    if TRAIN not in found:
+        yield from view.dead_ends
 
 
 def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:

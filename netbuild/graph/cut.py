@@ -27,19 +27,22 @@ class Classifier(NamedTuple):
     """The blob that the loss or the softmax reads, or the classifier's own top where there is none."""
 
 
-def cut(net: Union[Message, NetView], blobs: Sequence[str]) -> Message:
+def cut(net: Union[Message, NetView], blobs: Sequence[str], opened: Sequence[str] = ()) -> Message:
     """Return the net of the layers that the blobs depend on, in file order; everything else goes.
 
-    Raises GraphError that names all blobs the net does not make.
+    `opened` are blobs that will come from outside: the layers that make them go too, and what only these depend on.
+    Raises GraphError that names all blobs the net does not make, and for what cannot be opened.
     """
     view = _view(net)
     made = view.flow.writer
-    missing = [blob for blob in blobs if blob not in made]
+    missing = [blob for blob in (*blobs, *opened) if blob not in made]
     if missing:
         last = next(reversed(list(made)), "none")
         hint = did_you_mean(missing[0], made, f"its last blob is {last!r}")
         raise GraphError(f"no blob {' and no '.join(map(repr, missing))} in the net; {hint}")
-    kept = dependencies(view, blobs)
+    kept = dependencies(view, blobs, opened)
+    if opened:
+        _require_open(view, kept, blobs, opened)
     # The layers of `only` are those of the view, in its order.
     layers = [layer for (index, _), layer in zip(view.layers, view.only.layer) if index in kept]
     return with_layers(view.net, layers)
@@ -60,10 +63,35 @@ def outlets(net: Union[Message, NetView], prefix: str, others: Sequence[str] = (
     return list(read_outside) or [blob for blob, is_own in own.items() if is_own][-1:]
 
 
-def dependencies(net: Union[Message, NetView], blobs: Sequence[str]) -> Set[int]:
-    """Return the indices of the layers that make the blobs, directly or not, those of inputs and data included."""
+def dependencies(net: Union[Message, NetView], blobs: Sequence[str], opened: Sequence[str] = ()) -> Set[int]:
+    """Return the indices of the layers that make the blobs, directly or not, those of inputs and data included.
+
+    What makes the blobs of `opened` is not among them, nor what only these layers depend on.
+    """
     flow = _view(net).flow
-    return flow.behind(flow.writer[blob] for blob in blobs if blob in flow.writer)
+    beyond = {flow.writer[blob] for blob in opened if blob in flow.writer}
+    return flow.behind((flow.writer[blob] for blob in blobs if blob in flow.writer), beyond)
+
+
+def _require_open(view: NetView, kept: Set[int], blobs: Sequence[str], opened: Sequence[str]) -> None:
+    """Raise GraphError where the kept layers need more of what makes the opened blobs, or nothing of one of them."""
+    makers = {view.flow.writer[blob]: blob for blob in opened}
+    asked = ", ".join(map(repr, blobs))
+    # A blob as one layer has made it: the version after all layers that work in place on it is the one that is opened.
+    read = {version for version, readers in view.flow.readers.items() if kept.intersection(readers)}
+    for blob, maker in read.union((blob, view.flow.writer[blob]) for blob in blobs):
+        if maker in makers and blob not in opened:
+            raise GraphError(
+                f"layer {view.by_index[maker].name!r} makes {makers[maker]!r}, which is to come from elsewhere, and "
+                f"{blob!r}, which {asked} depends on too: let {blob!r} come from elsewhere as well"
+            )
+    for blob in opened:
+        if blob in blobs:
+            raise GraphError(f"{blob!r} is to come from elsewhere, and the net to end there: nothing lies between")
+        if (blob, view.flow.writer[blob]) not in read:
+            others = " and ".join(repr(one) for one in opened if one != blob)
+            where = f" other than through {others}" if others else ""
+            raise GraphError(f"{blob!r} is to come from elsewhere, but {asked} does not depend on it{where}")
 
 
 def classifiers(net: Union[Message, NetView]) -> List[Classifier]:

@@ -172,6 +172,20 @@ def count_as_no_loss(layer: Message) -> None:
     layer.loss_weight[:] = [0] * max(1, len(layer.top)) if is_loss_layer(layer) else []
 
 
+def drop_rates(layer: Message) -> None:
+    """Take the rates out of a layer's param entries: all else that they say of its parameters stays.
+
+    Names and share modes make the net what it is in every phase. Where not all statistics have an entry, those that
+    are there keep their rate: Caffe takes nothing but 0 for it, and sets it so itself where all are there.
+    """
+    keeps = has_statistics_alone(layer) and len(layer.param) < len(statistics(layer))
+    for spec in layer.param:
+        for field in () if keeps and spec.name else ("lr_mult", "decay_mult"):
+            spec.ClearField(field)
+    if not any(spec.ListFields() for spec in layer.param):
+        layer.ClearField("param")
+
+
 def _require_no_own_parameters(layer: Message) -> None:
     """Raise GraphError where the forward pass of a user's own code may change the layer's parameters."""
     if has_own_code(layer) and layer.param:

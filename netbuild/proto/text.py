@@ -17,10 +17,11 @@ _KNOWN = {
     "SolverParameter": re.compile(r"^\s*[a-z]", re.MULTILINE),
 }
 """What a text has that is one of such a message at all."""
-_KINDS = {"NetParameter": "a net", "SolverParameter": "a solver"}
 _SLIP = 0.88
 """How like a known name is what may be a slip of it: forks' own names have words and endings in common with others."""
 _NO_FIELD = "has no field named"
+_LAYERS = ("LayerParameter", "V1LayerParameter")
+_NET_OF_SOLVER = re.compile(r"""^\s*(?:train_)?net\s*:\s*["']([^"'\n]+)["']""", re.MULTILINE)
 
 
 def parsed(text: str) -> Message:
@@ -59,13 +60,13 @@ def parse(text: str, message: Message, source: str, *, tell: bool = True) -> Mes
     except text_format.ParseError as error:
         found = _unknown(text, message, source, error)
         rest = without(text, found)
-        if not found or not _KNOWN[message.DESCRIPTOR.name].search(rest):
-            raise GraphError(f"{source}: {error}{_other_kind(found, message)}") from None
+        if not found or not _KNOWN[message.DESCRIPTOR.name].search(rest) or _layer_in_layer(found):
+            raise _failure(text, message, source, str(error)) from None
     try:
         message.Clear()
         text_format.Parse(rest, message)
     except text_format.ParseError as error:
-        raise GraphError(f"{source}: {error}") from None
+        raise _failure(text, message, source, str(error)) from None
     carry(message, found)
     if tell:
         _tell(text, found, source)
@@ -78,17 +79,26 @@ def _unknown(text: str, message: Message, source: str, error: Exception) -> List
         return unknown_fields(text, message.DESCRIPTOR)
     except NoFormError as form:
         # A name that is not known is not what is wrong with such a text.
-        raise GraphError(f"{source}: {form if _NO_FIELD in str(error) else error}") from None
+        raise _failure(text, message, source, str(form if _NO_FIELD in str(error) else error)) from None
 
 
-def _other_kind(unknown: Sequence[Unknown], message: Message) -> str:
-    """Return the end of a sentence about a text that is none of such a message: what it is instead."""
-    names = {one.name for one in unknown if not one.place}
-    for kind, what in _KINDS.items():
-        fields = getattr(schema(), kind).DESCRIPTOR.fields_by_name
-        if names and kind != message.DESCRIPTOR.name and names <= set(fields):
-            return f"; this is {what}, and {_KINDS[message.DESCRIPTOR.name]} is expected here"
-    return ""
+def _layer_in_layer(unknown: Sequence[Unknown]) -> bool:
+    """Tell whether a layer stands in another, as where a brace is missing: no Caffe has that, whatever its fields."""
+    return any(one.owner.name in _LAYERS and one.name in ("layer", "layers") for one in unknown)
+
+
+def _failure(text: str, message: Message, source: str, complaint: str) -> GraphError:
+    """Return the error of a text that cannot be read: what it is instead, a brace that is missing, or the complaint."""
+    # Imported where they are needed: most texts can be read.
+    from ..what_is import NET, SOLVER, instead
+    from .braces import fault_before
+
+    wanted = NET if message.DESCRIPTOR.name == "NetParameter" else SOLVER
+    foreign = instead(text.encode("utf-8", "replace"), wanted)
+    net = _NET_OF_SOLVER.search(text) if foreign and wanted == NET else None
+    more = f"; its net is {net[1]!r}" if net else ""
+    words = f"{foreign}{more}" if foreign else fault_before(text, complaint) or complaint.rstrip(".")
+    return GraphError(f"{source}: {words}")
 
 
 def _tell(text: str, unknown: Sequence[Unknown], source: str) -> None:

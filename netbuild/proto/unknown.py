@@ -44,7 +44,9 @@ class NoFormError(Exception):
     """The text has not the form of a prototxt, whatever its names; says where, and what was found."""
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """A word, a string or a mark of a text, or its end."""
+
     kind: str
     text: str
     start: int
@@ -64,7 +66,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = _tokens(text)
+        self._tokens = tokens(text)
         self._at = 0
 
     def message(self, descriptor: Any, closing: str = "", place: Tuple[Tuple[str, int], ...] = ()) -> Iterator[Unknown]:
@@ -167,10 +169,10 @@ class _Reader:
         tokens = self._tokens[first : self._at]
         return Unknown(place, owner, name, _on_one_line(tokens), tokens[0].start, tokens[-1].end)
 
-    def _next(self) -> _Token:
+    def _next(self) -> Token:
         return self._tokens[self._at]
 
-    def _take(self) -> _Token:
+    def _take(self) -> Token:
         token = self._tokens[self._at]
         self._at += 1
         if token.kind == "end":
@@ -183,19 +185,20 @@ class _Reader:
         return NoFormError(_where(self._text, token.start, expected, repr(token.text) if token.text else "the end"))
 
 
-def _tokens(text: str) -> List[_Token]:
+def tokens(text: str) -> List[Token]:
+    """Return the tokens of a text, without blanks and comments, and one of the kind 'end'; raise NoFormError."""
     # Compiled here and not above: of nearly all nets nobody asks.
     token = re.compile(_TOKEN)
-    found: List[_Token] = []
+    found: List[Token] = []
     at = 0
     while at < len(text):
         match = token.match(text, at)
         if match is None:
             raise NoFormError(_where(text, at, "a string that is closed", "the end of its line"))
         if match.lastgroup != "skipped":
-            found.append(_Token(str(match.lastgroup), match[0], at, match.end()))
+            found.append(Token(str(match.lastgroup), match[0], at, match.end()))
         at = match.end()
-    return [*found, _Token("end", "", at, at)]
+    return [*found, Token("end", "", at, at)]
 
 
 def _where(text: str, at: int, expected: str, found: str) -> str:
@@ -203,7 +206,7 @@ def _where(text: str, at: int, expected: str, found: str) -> str:
     return f"{line}:{at - text.rfind(chr(10), 0, at)} : expected {expected}, found {found}"
 
 
-def _on_one_line(tokens: List[_Token]) -> str:
+def _on_one_line(tokens: List[Token]) -> str:
     words: List[str] = []
     for token in tokens:
         if token.text == ":" and token.kind == "mark" and words:
@@ -277,14 +280,14 @@ def _in_lines(field: str) -> Iterator[str]:
     """Yield the lines of a field, as protobuf would lay them out."""
     depth = 0
     words: List[str] = []
-    tokens = _tokens(field)
+    found = tokens(field)
 
     def line() -> Iterator[str]:
         if words:
             yield "  " * depth + " ".join(words)
             words.clear()
 
-    for token, after in zip(tokens, tokens[1:]):
+    for token, after in zip(found, found[1:]):
         mark = token.text if token.kind == "mark" else ""
         begins = token.kind == "word" and after.kind == "mark" and after.text in (":", "{", "<")
         if begins or mark in ("}", ">"):

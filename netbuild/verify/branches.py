@@ -23,12 +23,15 @@ from ..files import PathLike, listed_paths
 from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
-from ..graph.feed import fed, input_shapes, without_inputs
+from ..graph.feed import fed, in_batches, input_shapes, sources, without_inputs
+from ..graph.rename import named_apart
 from ..graph.view import NetView
-from ..layers.roles import is_input
+from ..layers import Shape
+from ..layers.lengths import in_full
 from ..schema import TEST, Message
 from ..spelling import option
 from ..weights.index import index
+from .beginnings import Branches, beginnings
 from .images import Fed, ImageComparison, compare_images
 
 _CAFFE, _OPENCV = "caffe", "opencv"
@@ -54,6 +57,9 @@ class Comparison:
     """Whether the seam is free of NaN and infinity: equal ones prove nothing."""
     images: ImageComparison = field(default_factory=partial(ImageComparison, unknown="nobody looked"))
     """Whether both nets prepare the same image files alike."""
+    begins: Tuple[str, ...] = ()
+    """The original's blobs at which the branch begins in the fused net, where it does not begin at its inputs: what
+    comes before them was not compared."""
 
     @property
     def first_difference(self) -> Optional[str]:
@@ -106,7 +112,8 @@ def verify_branches(
     """Compare each branch alone with the branch in the fused net, in real Caffe: all blobs that they have in common.
 
     Caffe runs in a child process, in TEST phase; Input layers stand in for the data layers. Where both nets have data
-    layers that read images, what these make of the same files is compared too.
+    layers that read images, what these make of the same files is compared too. A branch that begins behind the inputs
+    of its original (`Comparison.begins`) is compared from there on: the original gets what the branch reads.
 
     OpenCV can do it where there is no Caffe. As it runs both sides, they are to be bit-equal too: that proves wiring
     and weights. It says nothing of Caffe's numbers, nor of how images are prepared: it has no data layers.
@@ -179,7 +186,7 @@ def _job(
     hints = {blob: shape for part in reversed(parts) for blob, shape in part.hints.items()}
     known = shapes_to_feed(fused, hints, shapes)
     if images:
-        known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
+        known = in_batches(known, len(images))
     text = proto.to_text(fed(fused.net, TEST, known, fused.name))
     inputs = load_images(images, known, fused.net) if images else {}
     return Job(fused.name, text, fused.model.path, parts, inputs, seed)
@@ -199,6 +206,10 @@ class Alone(NamedTuple):
     """Each of its inputs, with the layer of the fused net that reads the like, and as which bottom."""
     hints: Dict[str, Tuple[int, ...]]
     """The shapes that it tells of blobs which feed its branch in the fused net."""
+    begins: Tuple[str, ...]
+    """Its own blobs at which the branch begins; nothing before them is compared."""
+    left_out: Tuple[str, ...]
+    """Layers that `text` has not, and its weight file may have."""
 
 
 class Job(NamedTuple):
@@ -223,33 +234,45 @@ class _Cut(NamedTuple):
     net: Message
     seam: str
     """The seam's name in the fused net."""
+    left_out: Tuple[str, ...]
+    """The original's other layers."""
+    begins: Mapping[str, Shape]
+    """The blobs at which it begins beside inputs, which nothing in `net` makes, with their shapes."""
 
 
 def _up_to_seam(fused: NetView, prefix: str, original: Original, prefixes: Sequence[str]) -> _Cut:
     index(original.weights)
     whole = _original_net(original)
     seam = _seam(fused, prefix, original.name, prefixes)
+    view, own = NetView.of_all_layers(NetView(whole, TEST).only), names.local(prefix, seam) or seam
     try:
-        net = cut(NetView(whole, TEST).only, [names.local(prefix, seam) or seam])
+        begins = beginnings(Branches(fused, prefix, prefixes), view, own)
+        net = cut(view, [own], begins)
     except GraphError as error:
         raise GraphError(f"branch {prefix!r}: {original.name}: {error}") from None
-    return _Cut(prefix, original, net, seam)
+    kept = {layer.name for layer in net.layer}
+    left_out = tuple(layer.name for layer in view.only.layer if layer.name not in kept)
+    return _Cut(prefix, original, net, seam, left_out, {blob: view.shapes.blobs.get(blob) for blob in begins})
 
 
 def _alone(fused: NetView, one: _Cut) -> Alone:
     """Return an original as the child process takes it, with the fused net's counterparts of its inputs."""
     readers = _readers(fused, one)
     layers = {layer.name: layer for _, layer in fused.layers}
-    known = input_shapes(one.net, TEST)
-    hints = {layers[name].bottom[position]: known[blob] for blob, (name, position) in readers.items() if blob in known}
+    known = {**input_shapes(one.net, TEST), **{blob: in_full(shape) for blob, shape in one.begins.items()}}
+    pairs = {layers[name].bottom[position]: known.get(blob) for blob, (name, position) in readers.items()}
+    hints = {blob: shape for blob, shape in pairs.items() if shape is not None}
     text = proto.to_text(without_inputs(one.net))
-    return Alone(one.prefix, one.seam, one.original.name, text, str(one.original.weights), readers, hints)
+    weights = str(one.original.weights)
+    return Alone(
+        one.prefix, one.seam, one.original.name, text, weights, readers, hints, tuple(one.begins), one.left_out
+    )
 
 
 def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
     """Return for each input of an original the fused net's counterpart of its first reader, and as which bottom."""
     bottoms = {layer.name: len(layer.bottom) for _, layer in fused.layers}
-    inputs = {top for layer in one.net.layer if is_input(layer) for top in layer.top}
+    inputs = {*one.begins, *(top for layer in sources(one.net.layer) for top in layer.top)}
     readers: Dict[str, Tuple[str, int]] = {}
     for layer in one.net.layer:
         name = names.qualify(one.prefix, layer.name)
@@ -267,8 +290,7 @@ def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
 
 def _load(net: proto.Net) -> Message:
     message = proto.net_of(net)
-    require_sound(message, proto.name_of_net(net))
-    return message
+    return named_apart(message, require_sound(message, proto.name_of_net(net)))
 
 
 def _original_net(original: Original) -> Message:

@@ -141,7 +141,9 @@ def _job(pair: Pair, paths: Sequence[str], folder: Path) -> Tuple[Tuple[str, str
 
 def _pair(fused: NetView, original: Message, blob: str, reader: Tuple[str, int]) -> Union[Pair, str]:
     """Return what is to be compared of one input, or why it cannot be."""
-    own = sources_of(original)[blob]
+    own = sources_of(original).get(blob)
+    if own is None:
+        return f"the branch begins at the original's {blob!r}, where there are no images any more"
     if not cuts_images(own):
         return f"the original's {blob!r} comes from a layer of type {own.type}, which tells nothing of images"
     name, position = reader

@@ -5,8 +5,6 @@ To add a format is to add a row to `FORMATS`: whatever reads or writes weights a
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -69,38 +67,6 @@ FORMATS: Tuple[Format, ...] = (
         limit=Limit(2**31 - 1, caffemodel_size),  # io.cpp
     ),
 )
-
-
-class Foreign(NamedTuple):
-    """What people give as weights, and is none."""
-
-    begins: bytes
-    """Its first bytes, as a regular expression; no caffemodel begins so."""
-    what: str
-    remedy: str
-
-
-_UNPACK = "unpack it first"
-_PYTHON = "Caffe's weights are .caffemodel or .h5 files"
-FOREIGN: Tuple[Foreign, ...] = (
-    Foreign(rb"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch that: git lfs pull"),
-    Foreign(rb"<", "a web page, or other text in angle brackets", "download the file itself, not the page about it"),
-    Foreign(rb"#(?!!)|(name|layers?|input\w*) *[:{]", "a prototxt", "give the weights of that net"),
-    Foreign(rb"\x1f\x8b", "compressed with gzip", _UNPACK),
-    Foreign(rb"BZh", "compressed with bzip2", _UNPACK),
-    Foreign(rb"\xfd7zXZ", "compressed with xz", _UNPACK),
-    Foreign(rb"7z\xbc\xaf", "a 7z archive", _UNPACK),
-    Foreign(rb"PK\x03\x04", "a zip archive, as numpy (.npz) and PyTorch write too", f"{_UNPACK}; {_PYTHON}"),
-    Foreign(rb"\x93NUMPY", "an array of numpy's", _PYTHON),
-    Foreign(rb"\x80[\x02-\x05]", "a pickle of Python's, as PyTorch writes", _PYTHON),
-)
-
-
-def require_none_of_foreign(path: PathLike, head: bytes) -> None:
-    """Raise WeightsError where a file's first bytes say that it is something else than weights."""
-    for row in FOREIGN:
-        if re.match(row.begins, head):
-            raise WeightsError(f"weights {os.fspath(path)!r}: is {row.what}; {row.remedy}")
 
 
 def suffixes() -> List[str]:

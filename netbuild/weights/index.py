@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, Optional
 
+from .. import what_is
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
-from .formats import HEAD, recognized, require_none_of_foreign
+from .formats import HEAD, recognized
 from .hdf5 import MAGIC
 from .model import Model
-from .wire import VARINT, WireFile
+from .wire import WireFile
 
-_STATE = "solverstate"
+_STATE, _CAFFEMODEL = what_is.STATE, "caffemodel"
 _MAX_PATH = 1 << 16
 """Bytes; no system knows longer paths."""
 
@@ -20,7 +21,12 @@ _MAX_PATH = 1 << 16
 def kind_of(path: PathLike) -> str:
     """Return the name of a weight file's format, or 'solverstate', from its first bytes."""
     head = _first_bytes(path)
-    return _STATE if _is_state(path, head) else recognized(head).name
+    if _is_state(path, head):
+        return _STATE
+    row = recognized(head)
+    if row.name == _CAFFEMODEL and what_is.said(path, what_is.WEIGHTS):
+        raise _foreign(path)
+    return row.name
 
 
 def index(path: PathLike) -> Model:
@@ -30,17 +36,24 @@ def index(path: PathLike) -> Model:
     """
     head = _first_bytes(path)
     if _is_state(path, head):
-        raise WeightsError(
-            f"weights {os.fspath(path)!r}: is a solverstate; give the .caffemodel that was saved with it"
-        )
-    return recognized(head).read(path)
+        raise _foreign(path)
+    try:
+        return recognized(head).read(path)
+    except WeightsError:
+        if what_is.said(path, what_is.WEIGHTS):
+            raise _foreign(path) from None
+        raise
+
+
+def _foreign(path: PathLike) -> WeightsError:
+    """Return the error of a file that is something else."""
+    said = what_is.said(path, what_is.WEIGHTS) or "is a solverstate; give the .caffemodel.h5 that was saved with it"
+    return WeightsError(f"weights {os.fspath(path)!r}: {said}")
 
 
 def _first_bytes(path: PathLike) -> bytes:
     with existing_file(path, "weights").open("rb") as file:
-        head = file.read(HEAD)
-    require_none_of_foreign(path, head)
-    return head
+        return file.read(HEAD)
 
 
 def _is_state(path: PathLike, head: bytes) -> bool:
@@ -49,7 +62,10 @@ def _is_state(path: PathLike, head: bytes) -> bool:
     A SolverState begins with its iteration (field 1, a varint), a NetParameter with its name (field 1, bytes) or with a
     layer. In HDF5 both are groups: Caffe's own names (x_iter_9.solverstate.h5) tell them apart.
     """
-    return head[0] == 1 << 3 | VARINT or (head.startswith(MAGIC) and ".solverstate" in os.fspath(path))
+    if head.startswith(MAGIC):
+        return ".solverstate" in os.fspath(path)
+    kind = what_is.what_is(path)
+    return kind is not None and kind.kind == what_is.STATE
 
 
 class State(NamedTuple):

@@ -38,15 +38,17 @@ def read_floats(file: WireFile, blob: Blob) -> bytes:
 
 
 def mixed_channels(floats: bytes, source: Shape, channels: int, how: str) -> bytes:
-    """Return kernels of shape (outputs, inputs, ...) made to have other input `channels`; one of the numbers is 1.
+    """Return kernels of shape (outputs, inputs, ...) made to have other input `channels`.
 
     Towards one channel they are the 'mean' or 'sum' over the inputs. From one, each channel gets the kernel ('sum'), or
-    its share of it ('mean').
+    its share of it ('mean'). From several to several, each gets the mean over the inputs: so a net on stacked optical
+    flow begins as one on colour (Wang et al., Temporal Segment Networks, ECCV 2016, section 3.2).
     """
+    divisor = (source[1] if source[1] > 1 else channels) if how == "mean" else 1
     values, area = array("f", floats), math.prod(source[2:])
     mixed = array("f")
     for first in range(0, len(values), source[1] * area):
         kernel = values[first : first + source[1] * area]
         planes = [sum(kernel[at::area]) for at in range(area)]
-        mixed.extend([plane / max(source[1], channels) if how == "mean" else plane for plane in planes] * channels)
+        mixed.extend([plane / divisor for plane in planes] * channels)
     return mixed.tobytes()
