@@ -101,7 +101,8 @@ def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
     """Return the net for inference: Input layers, no label, `prob` at the end, nothing that only training reads."""
     built = build(fusion, deploy=True)
     sizes = {blob: (batch, *one.size()) for blob, one in _by_input(fusion, built, source).items()}
-    bare = type(built.message)(name=built.message.name, layer=map(_without_training, built.message.layer))
+    tested = proto.only_phase(built.message, TEST)
+    bare = type(tested)(name=tested.name, layer=map(_without_training, tested.layer))
     net = with_inputs(bare, sizes)
     view = NetView(net, TEST)
     require_fitting(built, fusion.join, view)
