@@ -126,14 +126,14 @@ def test_a_problem_of_one_phase_says_which():
     only_test = layer("data", "Data", "", "data", "include { phase: TEST }") + layer("r", "ReLU", "data", "r")
     assert problems(net(only_test)) == []
     assert problems(net(only_test), in_phases=[TEST, TRAIN]) == [
-        "layer 'r': unknown bottom 'data'; no layer of this phase has it as a top (phase TRAIN)"
+        "layer 'r': unknown bottom 'data'; layer 'data' makes it, but only in phase TEST (phase TRAIN)"
     ]
 
 
 def test_a_bottom_that_one_phase_lacks_twice_is_told_of_that_phase_alone():
     both = layer("d", "Input", "", "d") + layer("r", "Input", "", "r", "exclude { phase: TRAIN }")
-    assert problems(net(both + layer("e", "Eltwise", "r r", "e"))) == [
-        "layer 'e': unknown bottom 'r'; no layer of this phase has it as a top (phase TRAIN)"
+    assert problems(net(both + layer("e", "Eltwise", "r r", "e")), in_phases=[TEST, TRAIN]) == [
+        "layer 'e': unknown bottom 'r'; layer 'r' makes it, but not in phase TRAIN (phase TRAIN)"
     ]
 
 

@@ -23,7 +23,7 @@ from ..names import qualify
 from ..schema import TEST, TRAIN, Message, netspec
 from ..spelling import either
 from .branch import Branch, Builder, Input, OwnHead
-from .declared import declared_by, features_of, in_training_too, of_both_files, sources_of
+from .declared import declared_by, features_of, in_training_too, of_both_files, sources_of, with_batch_axis
 from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
@@ -200,7 +200,7 @@ def _features(view: NetView, seam: str, opened: Sequence[str]) -> Tuple[Message,
         raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
     if not read and not opened:
         raise GraphError(f"the seam {seam!r} depends on no input of the net")
-    inputs = {blob: declared_by(made[blob], known.get(blob)) for blob in read}
+    inputs = with_batch_axis({blob: declared_by(made[blob], known.get(blob)) for blob in read})
     return features, {**inputs, **{blob: features_of(known.get(blob)) for blob in opened}}
 
 

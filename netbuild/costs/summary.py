@@ -8,6 +8,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from .. import names, proto
 from ..graph.branches import require_prefixes
+from ..graph.phases import made_for
 from ..graph.view import NetView, Views, views
 from ..layers import Shape
 from ..layers.costs import multiply_adds
@@ -192,7 +193,7 @@ def sized_views(net: Message, sizes: Mapping[str, Sequence[int]], batch: Optiona
 
     A net that trains and makes no difference between phases is the same in both.
     """
-    found = proto.phases(net)
+    found = made_for(net)
     both = found == (TEST,) and _trains(net)
     return {
         phase: with_sizes(view, sizes, batch)

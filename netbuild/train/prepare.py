@@ -18,6 +18,7 @@ from ..graph.check import require_savable, require_sound, warn
 from ..graph.filled import unfilled
 from ..graph.view import NetView, Views
 from ..layers.roles import reads_data
+from ..names import branch_alone
 from ..schema import TRAIN, Message
 from ..solving import TRAINED_FIELDS, phases_of_nets, require_sensible, snapshot_name, trained_net
 from ..soundness.check import require_readable
@@ -173,14 +174,18 @@ def weight_notes(solver: CheckedSolver, weights: Sequence[PathLike], *, force: b
     """
     files = [*weights, *_of_solver(solver.message)]
     require_one_set(files)
-    names = {layer.name for layer in solver.trained.layer}
+    names = dict.fromkeys(layer.name for layer in solver.trained.layer)
     filled = set()
     for path in files:
-        stored = {layer.name for layer in index(path).layers}
-        if not stored & names:
+        held = [layer.name for layer in index(path).layers]
+        stored = set(held)
+        alone = branch_alone(held, names)
+        if alone and not force:
+            raise WeightsError(f"weights {str(path)!r}: {alone}")
+        if not stored & set(names):
             raise WeightsError(
-                f"weights {str(path)!r}: no layer of it is in the net (it has {some(sorted(stored), 3)}); are "
-                "the names prefixed? netbuild fuse does that"
+                f"weights {str(path)!r}: no layer of it is in the net, which has {some(list(names), 3)}; it has "
+                f"{some(held, 3)}"
             )
         filled |= stored
     empty = unfilled(solver.trained, filled)
