@@ -132,14 +132,15 @@ def rate_faults(layers: Layers) -> Iterator[str]:
                     yield f"shared parameter {spec.name!r}: {both} disagree on {field}"
 
 
-def phase_faults(net: Message, trained: Params, tested: Params) -> Iterator[str]:
+def phase_faults(net: Message, trained: Params, tested: Params, tested_net: Optional[Message] = None) -> Iterator[str]:
     """Yield the layers whose parameters are others in TEST than in TRAIN.
 
-    A solver lets its test nets share the parameters of its train net, by the layers' names.
+    A solver lets its test nets share the parameters of its train net, by the layers' names. `tested_net` is the one
+    that is tested, where it is another.
     """
     ours = {net.layer[index].name: blobs for index, blobs in reversed([*trained.items()])}
     for index, blobs in tested.items():
-        name = net.layer[index].name
+        name = (tested_net or net).layer[index].name
         others = ours.get(name) if name else None
         if blobs is None or others is None or _all_shareable(others, blobs):
             continue
