@@ -53,8 +53,8 @@ def test_a_sound_net_has_no_problems():
             DATA + layer("a", "Power", "data", "a") + layer("e", "Eltwise", "data a", "a"),
             "layer 'e': top 'a' is already made by another layer",
         ),
-        (DATA + layer("b", "ReLU", "data", "x") + layer("b", "ReLU", "x", "y"), "layers 1 and 2 are all called 'b'"),
-        (DATA + layer("", "ReLU", "data", "x"), "layer 1 (ReLU) has no name"),
+        (DATA + layer("b", "PReLU", "data", "x") + layer("b", "PReLU", "x", "y"), "layers 1 and 2 are all called 'b'"),
+        (DATA + layer("", "PReLU", "data", "x") + layer("", "PReLU", "x", "y"), "layers 1 and 2 have no name: weights"),
         (DATA + 'layer { name: "r" type: "ReLU" bottom: "data" top: "" }', "layer 'r' (ReLU): a top has no name"),
         (
             DATA + layer("a", "Power", "data", "a") + layer("r", "ReLU", "data", "data"),

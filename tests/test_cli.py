@@ -234,6 +234,15 @@ def test_verify_says_equal_or_where_it_differs(fused, trained):
     run("verify", "net/deploy.prototxt", "init.caffemodel", *nets, *weights(trained), "--shape", "data=x", code=2)
 
 
+def test_verify_says_where_a_branch_begins(fused, trained):
+    halves = ["--branch", "odd=lenet@pool1", "--branch", "even=lenet", "--input", "even=pool1:odd"]
+    run("emit", "fusion", *halves, "--no-head", "--data", "input", "-o", "halves")
+    run("fuse", "halves/deploy.prototxt", *weights(trained), "-o", "halves.caffemodel")
+    wanted = ["--branch", "odd=lenet", "--branch", "even=lenet", *weights(trained)]
+    output = run("verify", "halves/deploy.prototxt", "halves.caffemodel", *wanted)
+    assert "even: 4 layers from 'pool1' on, up to even/ip1 (1 x 500) bit-equal to lenet" in output
+
+
 def test_train_from_the_command_line(fused, small_lists):
     for name, subset in (("train_all.txt", "train_all"), ("val_all.txt", "val_all")):
         Path(name).write_bytes(small_lists.path(subset).read_bytes())

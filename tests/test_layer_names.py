@@ -1,10 +1,39 @@
 """Nets whose layers have no name, one name or one parameter between them, through everything that reads a net."""
 
-from nets import conv, data, fc, layer
+import pytest
+from nets import conv, data, fc, layer, net, relu
 
-from netbuild import DataSource, Fusion, emit_files, prototxt
+from netbuild import (
+    DataSource,
+    Fusion,
+    Original,
+    build,
+    differences,
+    emit_files,
+    extract_branch,
+    fuse_weights,
+    prototxt,
+    read_net,
+    summarize,
+    verify_branches,
+)
+from netbuild.errors import GraphError, WeightsError
+from netbuild.graph.check import problems, remarks
 
 INPUTS = DataSource(kind="input")
+NAMELESS = (
+    data()
+    + conv("conv", "data")
+    + layer("", "ReLU", "conv", "conv")
+    + layer("", "Pooling", "conv", "pool", "pooling_param { kernel_size: 2 stride: 2 }")
+    + fc("ip", "pool", 5)
+    + relu("relu", "ip")
+    + layer("relu", "Power", "ip", "double", "power_param { scale: 2 }")
+    + fc("fc", "double", 2)
+    + layer("", "Softmax", "fc", "prob")
+)
+"""As Caffe takes it: layers without weights have no name, or one name."""
+ONE_WITH_WEIGHTS = data() + fc("ip", "data") + relu("ip", "ip") + fc("fc", "ip")
 
 
 def test_what_two_layers_share_by_count_alone_is_shared_in_deploy(caffe, written):
@@ -30,3 +59,65 @@ def test_a_file_may_call_its_layers_as_pycaffe_does(caffe, written):
     emit_files(Fusion({"": prototxt(path)}, 5, frozen=False), INPUTS, path.parent / "o")
     deploy = caffe.Net(str(path.parent / "o" / "deploy.prototxt"), caffe.TEST)
     assert list(deploy.params) == ["Convolution1", "fc"]
+
+
+def test_names_that_say_nothing_are_notes(caffe, written):
+    path = written("nameless", NAMELESS)
+    assert list(caffe.Net(str(path), caffe.TEST).params) == ["conv", "ip", "fc"]
+    assert problems(str(path)) == []
+    assert remarks(read_net(path)) == [
+        "layers 2 and 3 and 8 have no name: Caffe takes them, for they have no weights",
+        "layers 5 and 6 are all called 'relu': Caffe takes them, for they have no weights",
+    ]
+
+
+def test_layers_without_names_are_fused_verified_and_taken_out_again(written, tmp_path):
+    path = written("nameless", NAMELESS)
+    weights = path.with_suffix(".caffemodel")
+    assert summarize(path).totals[-1].layers == 9
+    emit_files(Fusion({"a": prototxt(path), "b": prototxt(path)}, 3), INPUTS, tmp_path / "o")
+    target, init = tmp_path / "o" / "train_val.prototxt", tmp_path / "init.caffemodel"
+    names = [one.name for one in read_net(target).layer]
+    assert names[2:8] == ["a/conv", "a/conv_2", "a/pool", "a/ip", "a/relu", "a/relu_2"]
+    fuse_weights(target, {"a": weights, "b": weights}, init)
+    found = verify_branches(target, init, {prefix: Original(path, weights) for prefix in "ab"})
+    assert [(one.equal, one.layers) for one in found] == [(True, 6), (True, 6)]
+    extract_branch("a", target, init, tmp_path / "x")
+    assert sorted(differences(path, tmp_path / "x" / "a.prototxt").removed) == ["", "fc"]
+
+
+def test_a_name_that_a_layer_with_weights_has_is_its_alone_in_a_branch(caffe, pb, written, tmp_path):
+    """Caffe copies no weights into such a net, not even those that it has stored itself."""
+    path = written("one", ONE_WITH_WEIGHTS)
+    weights = path.with_suffix(".caffemodel")
+    assert problems(str(path)) == []
+    assert "layers 1 and 2 are all called 'ip', and layer 1 has weights: Caffe copies" in remarks(read_net(path))[0]
+    with pytest.raises(WeightsError, match="ambiguous  ip"):
+        fuse_weights(path, {"": weights}, tmp_path / "init.caffemodel")
+    emit_files(Fusion({"a": prototxt(path), "b": prototxt(path)}, 3), INPUTS, tmp_path / "o")
+    target, init = tmp_path / "o" / "train_val.prototxt", tmp_path / "init.caffemodel"
+    fuse_weights(target, {"a": weights, "b": weights}, init)
+    caffe.Net(str(target), caffe.TEST, weights=str(init))
+    stored, fused = pb.NetParameter(), pb.NetParameter()
+    stored.ParseFromString(weights.read_bytes())
+    fused.ParseFromString(init.read_bytes())
+    own = next(one.blobs for one in stored.layer if one.name == "ip" and one.blobs)
+    for prefix in "ab":
+        assert next(one.blobs for one in fused.layer if one.name == f"{prefix}/ip") == own
+
+
+def test_several_layers_with_weights_and_no_name_are_refused():
+    sentence = "layers 1 and 2 have no name: weights would go to the first only; rename the others"
+    two = layer("", "PReLU", "data", "a") + layer("", "PReLU", "a", "b")
+    assert problems(net(data() + two)) == [sentence]
+
+
+def test_a_layer_with_weights_and_no_name_keeps_its_weights_and_is_no_branch(caffe, written, tmp_path):
+    path = written("lone", data() + layer("", "PReLU", "data", "a") + fc("fc", "a"))
+    weights, init = path.with_suffix(".caffemodel"), tmp_path / "init.caffemodel"
+    fuse_weights(path, {"": weights}, init)
+    stored = [[blob.data for blob in layer] for layer in caffe.Net(str(path), 1, weights=str(weights)).params.values()]
+    fused = [[blob.data for blob in layer] for layer in caffe.Net(str(path), 1, weights=str(init)).params.values()]
+    assert all((one == two).all() for ones, twos in zip(stored, fused) for one, two in zip(ones, twos))
+    with pytest.raises(GraphError, match="layer 1 .PReLU. has weights and no name"):
+        build(Fusion({"a": prototxt(path)}, 3))

@@ -82,7 +82,7 @@ INNER = {
             "check",
         ),
     ],
-    "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
+    "emit": ["stamp", "source", "accord", "batches", "doubts", "layers", "files", "named"],
     "fuse": [
         *("fit", "problem", "declared", "options", "decision", "plan", "entries", "writer", "definitions"),
         *("mismatch", "sharing"),

@@ -14,15 +14,15 @@ from ..graph.check import require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
-from ..graph.rename import names_in, renamed
-from ..graph.view import NetView
+from ..graph.rename import named_apart, names_in, renamed
+from ..graph.view import NetView, Views, views
 from ..layers import any_batch_text
 from ..layers.table import options
 from ..names import qualify
 from ..schema import TEST, TRAIN, Message, netspec
 from ..spelling import either
 from .branch import Branch, Builder, Input, OwnHead
-from .declared import declared_by, features_of, in_training_too, of_both_files, sources_of
+from .declared import declared_by, features_of, in_training_too, of_both_files, sources_of, with_batch_axis
 from .written import Top, add_layers, blob_of
 
 _TRAINING_ONLY = ("param", "include", "exclude", "phase", "propagate_down", "loss_weight")
@@ -101,6 +101,9 @@ def _read(path: PathLike, seam: Optional[str]) -> _File:
     whole = proto.read_net(path)
     _tell_left_out(whole, str(path))
     of_phases = require_sound(whole, str(path))
+    named = _named_apart(whole, of_phases, str(path))
+    if named is not whole:
+        whole, of_phases = named, views(named)
     view = of_phases.get(TEST) or of_phases[TRAIN]
     classifier = None if seam else _only_classifier(view, str(path))
     name = seam or (classifier.seam if classifier else "")
@@ -139,6 +142,13 @@ def _cut(file: _File, opened: Sequence[str]) -> _Source:
         except GraphError as error:
             difference = str(error)
     return _Source(file, opened, features, inputs, in_training, difference)
+
+
+def _named_apart(net: Message, of_phases: Views, path: str) -> Message:
+    try:
+        return named_apart(net, of_phases)
+    except GraphError as error:
+        raise GraphError(f"{path}: {error}") from None
 
 
 def _tell_left_out(net: Message, path: str) -> None:
@@ -184,7 +194,7 @@ def _features(view: NetView, seam: str, opened: Sequence[str]) -> Tuple[Message,
         raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
     if not read and not opened:
         raise GraphError(f"the seam {seam!r} depends on no input of the net")
-    inputs = {blob: declared_by(made[blob], known.get(blob)) for blob in read}
+    inputs = with_batch_axis({blob: declared_by(made[blob], known.get(blob)) for blob in read})
     return features, {**inputs, **{blob: features_of(known.get(blob)) for blob in opened}}
 
 

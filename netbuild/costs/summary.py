@@ -42,6 +42,8 @@ class LayerCost:
     test_bytes: Optional[int]
     shares: bool
     """Whether an earlier layer has some of its blobs too."""
+    again: bool
+    """Whether it is another layer of its name, written for another phase: totals count the two once."""
     index: int
     """Its place among the net's layers."""
 
@@ -206,11 +208,12 @@ def summary_of(net: Message, of_phases: Views, prefixes: Sequence[str] = ()) -> 
     blobs = {index: shapes for view in of_phases.values() for index, shapes in view.shapes.params.items()}
     owned = own_parameters(net, dict(sorted(blobs.items())))
     trains = _trains(net)
+    again = proto.written_again(net, (index for index in sorted(blobs) if blobs[index]))
     layers = [
-        _layer(index, names.owner(branches, net.layer[index].name) or "", phases, owned[index], trains=trains)
-        for index in sorted(blobs)
+        _layer(index, branch, phases, owned[index], trains=trains, again=index in again)
+        for index, branch in ((index, names.owner(branches, net.layer[index].name) or "") for index in sorted(blobs))
     ]
-    training, testing = _needs(phases, owned)
+    training, testing = _needs(phases)
     return Summary(
         net.name,
         tuple(branches),
@@ -227,7 +230,9 @@ def _trains(net: Message) -> bool:
     return any(map(is_loss, net.layer))
 
 
-def _layer(index: int, branch: str, phases: Mapping[int, _Phase], owned: Sequence[Shape], *, trains: bool) -> LayerCost:
+def _layer(
+    index: int, branch: str, phases: Mapping[int, _Phase], owned: Sequence[Shape], *, trains: bool, again: bool
+) -> LayerCost:
     here = {phase: one for phase, one in phases.items() if index in one.view.by_index}
     first = next(iter(here.values()))
     layer, blobs = first.view.by_index[index], first.view.shapes.params[index]
@@ -243,6 +248,7 @@ def _layer(index: int, branch: str, phases: Mapping[int, _Phase], owned: Sequenc
         train_bytes=here[TRAIN].bytes_of(index) if TRAIN in here else None,
         test_bytes=here[TEST].bytes_of(index) if TEST in here else None,
         shares=len(owned) < len(blobs or ()),
+        again=again,
         index=index,
     )
 
@@ -267,12 +273,13 @@ def _totals(layers: Sequence[LayerCost], branches: Sequence[str]) -> List[Total]
 
 
 def _total(branch: Optional[str], own: Sequence[LayerCost]) -> Total:
+    once = [one for one in own if not one.again]
     return Total(
         branch=branch,
-        layers=len(own),
+        layers=len(once),
         parameters=_sum(one.parameters for one in own),
         learning=_sum(one.parameters for one in own if one.learns),
-        multiply_adds=_sum(one.multiply_adds for one in own),
+        multiply_adds=_sum(one.multiply_adds for one in once),
         train_bytes=_sum(one.train_bytes for one in own),
         test_bytes=_sum(one.test_bytes for one in own),
         state=state(own),
@@ -298,20 +305,19 @@ def size(layers: Sequence[LayerCost]) -> str:
     return "parameters shared with others" if any(one.shares for one in layers) else ""
 
 
-def _needs(
-    phases: Mapping[int, _Phase], owned: Mapping[int, Sequence[Shape]]
-) -> Tuple[Optional[MemoryNeed], Optional[MemoryNeed]]:
+def _needs(phases: Mapping[int, _Phase]) -> Tuple[Optional[MemoryNeed], Optional[MemoryNeed]]:
     """Return what one step of training and one pass in TEST take; None where there is no such phase."""
-    training, testing = (_need(phases[phase], owned) if phase in phases else None for phase in (TRAIN, TEST))
+    training, testing = (_need(phases[phase]) if phase in phases else None for phase in (TRAIN, TEST))
     if training is not None:
         beside = 0 if testing is None else testing.columns + testing.growing
         training = training._replace(parameters=training.parameters * TRAINING_COPIES, tested=beside)
     return training, testing
 
 
-def _need(one: _Phase, owned: Mapping[int, Sequence[Shape]]) -> Optional[MemoryNeed]:
+def _need(one: _Phase) -> Optional[MemoryNeed]:
     """Return what a net of this phase takes with its parameters once; None where a shape is not known."""
-    parameters = _number_of_values(shape for index, _ in one.view.layers for shape in owned[index])
+    owned = own_parameters(one.view.net, one.view.shapes.params)
+    parameters = _number_of_values(shape for shapes in owned.values() for shape in shapes)
     memory = [taken for taken in one.memory.values() if taken is not None]
     if one.batch is None or parameters is None or len(memory) < len(one.memory):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -24,6 +25,7 @@ from ..solving import NET_FIELDS, idle_policy, require_sensible
 from ..soundness.check import require_fit_lists
 from ..spelling import option
 from .accord import require_taken
+from .batches import deployed, trained
 from .doubts import notes
 from .layers import data_layers
 from .source import AS_DECLARED, AS_IT_IS, DataSource
@@ -58,7 +60,7 @@ Choice = Callable[[Built], Sources]
 def train_val(fusion: Fusion, source: Sources) -> Message:
     """Return the net for training and testing, its data layers included, checked for shapes in both phases."""
     built = build(fusion)
-    of_phases = _train_val(fusion, built, _by_input(fusion, built, source))
+    of_phases = trained(partial(_train_val, fusion, built), _by_input(fusion, built, source))
     _say(built, source)
     return of_phases[TRAIN].net
 
@@ -93,15 +95,23 @@ def _input_shapes(built: Built, sources: Mapping[str, DataSource], phase: int) -
     }
     for blob, source in sources.items():
         if blob not in built.labels:
-            shapes[blob] = (source.batch(phase), *source.size(phase))
+            shapes[blob] = source.in_full(phase)
     return shapes
 
 
-def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
-    """Return the net for inference: Input layers, no label, `prob` at the end, nothing that only training reads."""
+def deploy(fusion: Fusion, source: Sources, batch: Optional[int] = None) -> Message:
+    """Return the net for inference: Input layers, no label, `prob` at the end, nothing that only training reads.
+
+    `batch` is its N: by default 1, or what the branches' sources declare where the net takes no other.
+    """
     built = build(fusion, deploy=True)
-    sizes = {blob: (batch, *one.size()) for blob, one in _by_input(fusion, built, source).items()}
+    sources = _by_input(fusion, built, source)
+    return deployed(partial(_deploy, fusion, built, sources), sources, batch)
+
+
+def _deploy(fusion: Fusion, built: Built, sources: Mapping[str, DataSource], batch: int) -> Message:
     bare = type(built.message)(name=built.message.name, layer=map(_without_training, built.message.layer))
+    sizes = {blob: dataclasses.replace(one, test_batch=batch).in_full(TEST) for blob, one in sources.items()}
     net = with_inputs(bare, sizes)
     view = NetView(net, TEST)
     require_fitting(built, fusion.join, view)
@@ -168,7 +178,7 @@ def emit_files(
     folder: PathLike,
     *,
     split_phases: bool = False,
-    deploy_batch: int = 1,
+    deploy_batch: Optional[int] = None,
     solver_options: Optional[Mapping[str, str]] = None,
     dry_run: bool = False,
     force: bool = False,
@@ -185,7 +195,8 @@ def emit_files(
             first. Or a function that returns these for the built net.
         folder: Where to write; made if need be.
         split_phases: Write `train.prototxt` and `test.prototxt` in place of `train_val.prototxt`.
-        deploy_batch: The batch size N of the deploy net.
+        deploy_batch: The batch size N of the deploy net; by default 1, or what the branches' sources declare where the
+            net takes no other.
         solver_options: Fields of the solver and their values, as in prototxt: `{"base_lr": "0.001"}`. The others are
             those of the fusion recipe; `test_iter` is what covers the test list once.
         dry_run: Check everything and write nothing.
@@ -227,7 +238,7 @@ class _Request(NamedTuple):
     fusion: Fusion
     folder: Path
     split_phases: bool
-    deploy_batch: int
+    deploy_batch: Optional[int]
     solver_options: Mapping[str, str]
     force: bool
 
@@ -237,7 +248,7 @@ def _trained(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) ->
     head."""
     if not (fusion.ensemble or fusion.all_heads):
         return {}
-    of_phases = _train_val(fusion, built, sources)
+    of_phases = trained(partial(_train_val, fusion, built), sources)
     if fusion.ensemble:
         of_phases = {TEST: of_phases[TEST]}
     require_fit_lists(of_phases, "the test net" if fusion.ensemble else "the train_val net")

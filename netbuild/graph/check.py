@@ -18,7 +18,8 @@ from .apart import branch_faults, tied_parameters
 from .definition import (
     definition_faults,
     doubled_names,
-    nameless,
+    idle_names,
+    nameless_blobs,
     phase_faults,
     rate_faults,
     rule_faults,
@@ -82,8 +83,8 @@ def problems_of(net: Message, of_phases: Views, seams: Mapping[str, str] = {}) -
 
 def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, str]]:
     for sentence in (
-        *nameless(view.layers),
-        *doubled_names(view.layers),
+        *nameless_blobs(view.layers),
+        *doubled_names(view.layers, view.shapes.params),
         *view.flow.faults,
         *Overwriting(view.layers, view.shapes).faults,
         *definition_faults(view.layers, view.shapes),
@@ -91,6 +92,7 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
         *rate_faults(view.layers),
         *sharing_faults(view.layers, view.shapes.params),
         *branch_faults(view, seams),
+        *(view.dead_ends if view.phase == TRAIN else ()),
     ):
         yield sentence, sentence
     for misfit in view.misfits:
@@ -99,16 +101,28 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
 
 
 def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
-    """Return what Caffe takes, and trains on another gradient than the net's: layers in place over what one reads.
+    """Return what Caffe takes, and one may not mean: names that say nothing, gradients that are not the net's.
 
-    Only where the backward pass comes by: a frozen branch, or a net to deploy, is as good as any. `of_phases` are
-    views of the net where there are some already.
+    `of_phases` are views of the net where there are some already.
+    """
+    of_phases = of_phases or views(net)
+    names = (sentence for view in of_phases.values() for sentence in idle_names(view.layers, view.shapes.params))
+    return list(dict.fromkeys([*names, *_wrong_gradients(net, of_phases)]))
+
+
+def _wrong_gradients(net: Message, of_phases: Views) -> Iterator[str]:
+    """Yield the layers in place over what another one reads, where the backward pass comes by.
+
+    Of a net that is made for TEST alone also where its training would abort; of one that is made for TRAIN that is
+    among the `problems`. A frozen branch, or a net to deploy, is as good as any.
     """
     found = made_for(net)
     if TRAIN not in found and not (found == (TEST,) and any(map(is_loss, net.layer))):
-        return []
-    view = (of_phases or {}).get(TRAIN) or NetView(net, TRAIN)
-    return list(dict.fromkeys(Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)))
+        return
+    view = of_phases.get(TRAIN) or NetView(net, TRAIN)
+    yield from Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)
+    if TRAIN not in found:
+        yield from view.dead_ends
 
 
 def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:

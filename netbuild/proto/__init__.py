@@ -14,6 +14,7 @@ from .net import (
     read_solver,
     without_fillers,
     write,
+    written_again,
 )
 from .state import NetState, chooses, in_state, rules_in_words, settled, tell_idle_stages, with_layers
 from .text import file_text, parsed, parsed_solver, to_text
@@ -48,4 +49,5 @@ __all__ = [
     "with_layers",
     "without_fillers",
     "write",
+    "written_again",
 ]

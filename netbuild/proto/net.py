@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ..errors import GraphError
 from ..files import PathLike, existing_file, write_text
@@ -100,6 +100,24 @@ def _fillers(layer: Message) -> Iterator[Tuple[Message, str]]:
 def in_phase(layer: Message, phase: int) -> bool:
     """Tell whether Caffe keeps the layer in a net of this phase, at level 0 and without stages."""
     return NetState(phase).keeps(layer)
+
+
+def written_again(net: Message, layers: Iterable[int]) -> Set[int]:
+    """Return those of a net's layers, by index, that are one layer with another of them, written for another phase.
+
+    So is a BatchNorm that works on the batch's statistics in TRAIN and on its stored ones in TEST. To Caffe layers of
+    one name have the same parameters. That of TRAIN stands for all, as in Caffe's snapshots, or else the first.
+    """
+    kept = {phase: {index for index, _ in of_phase(net, phase)} for phase in (TRAIN, TEST)}
+    by_name: Dict[str, List[int]] = {}
+    for index in layers:
+        by_name.setdefault(net.layer[index].name, []).append(index)
+    again: Set[int] = set()
+    for indices in by_name.values():
+        first = next((index for index in indices if index in kept[TRAIN]), indices[0])
+        together = {index for of_one in kept.values() if first in of_one for index in of_one}
+        again.update(index for index in indices if index not in {first, *together})
+    return again
 
 
 def of_phase(net: Message, phase: int) -> List[Tuple[int, Message]]:
