@@ -14,14 +14,9 @@ from ..graph.check import require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
-<<<<<<< HEAD
-from ..graph.rename import names_in, renamed
-from ..graph.stored import stored_shapes
-from ..graph.view import NetView
-=======
 from ..graph.rename import named_apart, names_in, renamed
+from ..graph.stored import stored_shapes
 from ..graph.view import NetView, Views, views
->>>>>>> main
 from ..layers import any_batch_text
 from ..layers.table import options
 from ..layers.training import normalises
@@ -205,13 +200,9 @@ def _features(view: NetView, seam: str, opened: Sequence[str]) -> Tuple[Message,
         raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
     if not read and not opened:
         raise GraphError(f"the seam {seam!r} depends on no input of the net")
-<<<<<<< HEAD
     known = {**view.shapes.blobs, **{blob: shape for layer in sources for blob, shape in stored_shapes(layer).items()}}
-    return features, with_batch_axis({blob: declared_by(made[blob], known.get(blob)) for blob in read})
-=======
     inputs = with_batch_axis({blob: declared_by(made[blob], known.get(blob)) for blob in read})
     return features, {**inputs, **{blob: features_of(known.get(blob)) for blob in opened}}
->>>>>>> main
 
 
 def _difference(one: Message, two: Message, alike: Callable[[Message], Any]) -> str:
