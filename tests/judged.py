@@ -63,6 +63,8 @@ REASONS = (
     Reason("than 2147483647", "Caffe counts in C++ ints and makes another number of it"),
     Reason("at most 2147483647", "Caffe counts in C++ ints and makes another number of it"),
     Reason("a solver's test net", "Caffe aborts when a solver's test net shares what its train net has"),
+    Reason("drops the loss", "Caffe trains nothing by a loss that another layer reads and that has no loss_weight"),
+    Reason("stride must be given, and at least 1", "Caffe takes a stride of 0 where it does not divide by it"),
     Reason("loss_weight", "Caffe drops or ignores it where a blob has several readers"),
 )
 
