@@ -156,10 +156,11 @@ def not_askable(view: NetView) -> str:
         return "needs files"
     if view.unknown_types or view.unclear_options:
         return "another Caffe's"
-    if any(shape is None for index, layer in view.layers if not layer.bottom for shape in view.shapes.tops[index]):
-        # A layer that does not fit makes nothing known either, but can be asked about.
-        if not {index for index, layer in view.layers if not layer.bottom} & {fault.layer for fault in view.misfits}:
-            return "its inputs have no shape"
+    misfits = {fault.layer for fault in view.misfits}
+    # A layer that does not fit makes nothing known either, but can be asked about.
+    sources = [index for index, layer in view.layers if not layer.bottom and index not in misfits]
+    if any(shape is None for index in sources for shape in view.shapes.tops[index]):
+        return "its inputs have no shape"
     if sum(_count(shape) for shapes in view.shapes.params.values() for shape in shapes or ()) > MOST_PARAMETERS:
         return "too large for this machine"
     return ""
