@@ -11,6 +11,7 @@ from typing import FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Tu
 
 from ..errors import NetbuildWarning, did_you_mean, some
 from ..schema import TEST, TRAIN, Message
+from ..spelling import either
 
 
 class NetState(NamedTuple):
@@ -112,8 +113,7 @@ def settled(net: Message) -> Message:
 
 def stages_of(net: Message) -> List[str]:
     """Return the stages that rules of the net's layers name, in its order."""
-    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
-    return list(dict.fromkeys(stage for rule in rules for stage in (*rule.stage, *rule.not_stage)))
+    return list(dict.fromkeys(stage for rule in _rules(net) for stage in (*rule.stage, *rule.not_stage)))
 
 
 def rules_in_words(layer: Message) -> str:
@@ -133,3 +133,19 @@ def _conditions(rule: Message) -> Iterator[str]:
         yield f"from level {rule.min_level} on"
     if rule.HasField("max_level"):
         yield f"up to level {rule.max_level}"
+
+
+def notes_on_state(net: Message) -> Iterator[str]:
+    """Yield in which other states the net has other layers, and where its own level is not heard."""
+    others = [stage for stage in stages_of(net) if stage not in net.state.stage]
+    if others:
+        how = either(f"--stage {others[0]}", f"Staged(net, [{others[0]!r}])")
+        yield f"what rules choose by the stages {some(others)} was looked at without them; {how} builds the net so"
+    if net.state.level and any(rule.HasField("min_level") or rule.HasField("max_level") for rule in _rules(net)):
+        yield f"a solver builds it at its own level {net.state.level}; caffe.Net does at level 0, unless that is given"
+
+
+def _rules(net: Message) -> Iterator[Message]:
+    for layer in net.layer:
+        yield from layer.include
+        yield from layer.exclude
