@@ -316,3 +316,8 @@ def test_commands_take_stages(folder):
     assert "--stage c: no branch has this prefix" in run(
         "emit", "fusion", "--branch", "a=all.prototxt@conv1", "--stage", "c=deploy", "--no-head", "-o", "x", code=2
     )
+
+
+def test_the_name_of_one_stage_is_as_good_as_a_list_of_it(folder):
+    for found in (proto.net_of(Staged("all.prototxt", "deploy")), proto.read_net("all.prototxt", stages="deploy")):
+        assert list(found.state.stage) == ["deploy"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
 from ..errors import GraphError
+from ..proto.state import listed
 from ..spelling import option
 
 
@@ -27,7 +28,7 @@ def prototxts(name: str) -> List[str]:
 
 def require_no_state(name: str, stages: Sequence[str], level: Optional[int]) -> None:
     """Raise GraphError where stages or a level are given for a builder, whose layers have no rules."""
-    given = [option("stages", list(stages), flag="stage")] if stages else []
+    given = [option("stages", listed(stages), flag="stage")] if stages else []
     given += [] if level is None else [option("level", level)]
     if given:
         raise GraphError(f"{name}: the layers of a builder are in every stage; {given[0]} is for prototxts")

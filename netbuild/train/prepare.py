@@ -19,6 +19,7 @@ from ..graph.definition import phase_faults
 from ..graph.filled import unfilled
 from ..graph.view import NetView, Views
 from ..layers.roles import reads_data
+from ..proto.state import listed
 from ..schema import TEST, TRAIN, Message
 from ..solving import SolverNet, labels, nets_of, require_sensible, snapshot_name
 from ..soundness.check import require_readable
@@ -97,7 +98,7 @@ def checked_solver(
     message = proto.read_solver(path)
     if max_iter is not None:
         message.max_iter = max_iter
-    message.train_state.stage.extend(stages)
+    message.train_state.stage.extend(listed(stages))
     if level is not None:
         message.train_state.level = level
     require_sensible(message)
