@@ -92,6 +92,10 @@ def require_trainable(solver: Message) -> CheckedSolver:
     nets: Dict[str, Views] = {}
     for path, in_phases in phases_of_nets(solver).items():
         net = proto.read_net(path)
+        # Caffe is given the file itself.
+        marked = proto.mark_fault(path)
+        if marked:
+            raise GraphError(f"{path}: {marked}")
         of_phases = nets[path] = require_sound(net, path, in_phases=in_phases)
         warn(net, path, of_phases)
         require_savable(solver, net)
