@@ -175,7 +175,7 @@ def test_emit_options_reach_the_files(in_tmp):
         ),
         (
             ["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"],
-            "images have a shape C,H,W; found 1,28",
+            "images of a list or a database have a shape C,H,W, and the net reads (N, 1, 28)",
             1,
         ),
         (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channels", 1),

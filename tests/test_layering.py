@@ -59,6 +59,7 @@ INNER = {
             "definition",
             "apart",
             "check",
+            "stored",
             "feed",
             "judges",
         ),
@@ -83,7 +84,7 @@ INNER = {
             "check",
         ),
     ],
-    "emit": ["stamp", "source", "accord", "batches", "doubts", "layers", "files", "named"],
+    "emit": ["stamp", "source", "lookup", "accord", "batches", "doubts", "layers", "files", "named"],
     "fuse": [
         *("fit", "problem", "declared", "options", "decision", "plan", "entries", "writer", "definitions"),
         *("mismatch", "sharing"),

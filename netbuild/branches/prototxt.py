@@ -15,6 +15,7 @@ from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
 from ..graph.rename import named_apart, names_in, renamed
+from ..graph.stored import stored_shapes
 from ..graph.view import NetView, Views, views
 from ..layers import any_batch_text
 from ..layers.table import options
@@ -192,7 +193,6 @@ def seams(view: NetView) -> List[str]:
 def _features(view: NetView, seam: str, opened: Sequence[str]) -> Tuple[Message, Dict[str, Input]]:
     kept = cut(view, [seam], opened)
     made = sources_of(kept)
-    known = view.shapes.blobs
     sources = list(made.values())
     features = type(kept)(name=kept.name, layer=[layer for layer in kept.layer if layer not in sources])
     read = dict.fromkeys(blob for layer in features.layer for blob in layer.bottom if blob in made)
@@ -200,6 +200,7 @@ def _features(view: NetView, seam: str, opened: Sequence[str]) -> Tuple[Message,
         raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
     if not read and not opened:
         raise GraphError(f"the seam {seam!r} depends on no input of the net")
+    known = {**view.shapes.blobs, **{blob: shape for layer in sources for blob, shape in stored_shapes(layer).items()}}
     inputs = with_batch_axis({blob: declared_by(made[blob], known.get(blob)) for blob in read})
     return features, {**inputs, **{blob: features_of(known.get(blob)) for blob in opened}}
 

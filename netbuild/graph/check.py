@@ -157,7 +157,11 @@ def require_sound(
 
 def require_sound_views(net: Message, of_phases: Views, what: str, seams: Mapping[str, str] = {}) -> None:
     """Do what `require_sound` does, for a net of which there are views already."""
-    found = problems_of(net, of_phases, seams)
+    require_none(problems_of(net, of_phases, seams), what)
+
+
+def require_none(found: Sequence[str], what: str) -> None:
+    """Raise GraphError with all problems that were found, if any were; `what` names the net."""
     if found:
         raise GraphError(f"{what}: {found[0]}" if len(found) == 1 else "\n  ".join([f"{what}:", *found]))
 

@@ -17,7 +17,7 @@ from .net import (
     write,
     written_again,
 )
-from .state import NetState, chooses, in_state, rules_in_words, settled, with_layers
+from .state import NetState, chooses, in_state, rules_in_words, settled, tell_idle_stages, with_layers
 from .text import file_text, parsed, parsed_solver, to_text
 from .unknown import own_fields
 
@@ -46,6 +46,7 @@ __all__ = [
     "read_solver",
     "rules_in_words",
     "settled",
+    "tell_idle_stages",
     "to_text",
     "with_layers",
     "without_fillers",
