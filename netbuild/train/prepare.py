@@ -132,7 +132,12 @@ def _resolved(path: str, folder: Path) -> str:
     if not path:
         raise GraphError("solver: names no net: the path is empty")
     beside = folder / Path(path).name
-    return str(existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve())
+    found = existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve()
+    # Caffe is given the file itself.
+    fault = proto.mark_fault(found)
+    if fault:
+        raise GraphError(f"solver's net {str(found)!r}: {fault}")
+    return str(found)
 
 
 def require_trainable(solver: Message) -> CheckedSolver:
