@@ -47,11 +47,14 @@ def test_what_stands_between_a_branch_and_the_join_hides_neither():
     for bridge in ("flatten", "fc=4"):
         built = build(Fusion({"odd": lenet, "even": lenet}, 10, join=Join("concat", bridge=bridge)))
         assert prefixes(built.message) == ["odd", "even"]
-    own = [data(), conv("odd/conv1", "data"), conv("even/conv1", "data"), conv("x", "odd/conv1"), relu("y", "x")]
+    own = [data(), conv("odd/conv1", "data"), conv("even/conv1", "data"), fc("x", "odd/conv1")]
     assert prefixes(net("".join(own) + layer("sum", "Eltwise", "x even/conv1"))) == ["odd", "even"]
     # What one group is made of is no branch beside it, however it comes there.
     behind = conv("m/conv", "x") + layer("sum", "Eltwise", "x m/conv")
     assert prefixes(net("".join(own) + behind)) == []
+    # Nor are modules whose activations are of no group.
+    modules = [data(), conv("m/conv", "data"), relu("r", "m/conv"), conv("n/conv", "data"), relu("s", "n/conv")]
+    assert prefixes(net("".join(modules) + layer("sum", "Eltwise", "m/conv n/conv"))) == []
 
 
 def test_a_join_of_one_phase_counts():

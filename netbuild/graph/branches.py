@@ -6,6 +6,8 @@ from typing import Dict, List, Mapping, Optional, Sequence, Set
 
 from .. import names
 from ..errors import GraphError
+from ..layers.in_place import hands_on
+from ..layers.roles import makes_scores
 from ..schema import Message
 from .view import NetView, Views, views
 
@@ -14,9 +16,9 @@ def prefixes(net: Message, of_phases: Optional[Views] = None) -> List[str]:
     """Return the prefixes of the branches that the net joins, in its order; none where no layer joins any.
 
     A layer joins branches where it reads blobs of several layer groups `PREFIX/...`, none of which depends on another,
-    and belongs to none of them. Between a group and the join may be layers of no group that read one blob each, such as
-    a bridge. So the modules inside a net (`inception_3a/1x1`) are no branches. Branches one behind the other, and
-    prefixes that do not end in `/`, cannot be told from a net's own names: whoever knows them says so.
+    and belongs to none of them. Between a group and the join may be a bridge: layers of no group that flatten a blob
+    or connect it fully. So the modules inside a net (`inception_3a/1x1`) are no branches. Branches one behind the
+    other, and prefixes that do not end in `/`, cannot be told from a net's own names: whoever knows them says so.
     """
     found: Set[str] = set()
     for view in (of_phases or views(net)).values():
@@ -29,7 +31,7 @@ def _joined(view: NetView) -> Set[str]:
     """Return the groups that any layer of this phase joins."""
     group_of = {index: _group(layer.name) for index, layer in view.layers}
     sources = view.flow.sources
-    comes_from = _handed_on(group_of, sources)
+    comes_from = _handed_on(view, group_of)
     joins = _several_read(group_of, comes_from, sources)
     bits = {group: 1 << place for place, group in enumerate(sorted(set().union(*joins.values())))}
     behind = _groups_behind(group_of, sources, bits)
@@ -43,11 +45,13 @@ def _joined(view: NetView) -> Set[str]:
     return found
 
 
-def _handed_on(group_of: Mapping[int, str], sources: Mapping[int, Sequence[int]]) -> Dict[int, str]:
-    """Return for each layer its group; for one of none that reads a single blob, the group which that comes from."""
+def _handed_on(view: NetView, group_of: Mapping[int, str]) -> Dict[int, str]:
+    """Return for each layer its group; for a bridge of none, the group that it comes from; '' where there is none."""
     found: Dict[int, str] = {}
-    for index, own in group_of.items():
-        found[index] = own or (found[sources[index][0]] if len(sources[index]) == 1 else "")
+    for index, layer in view.layers:
+        sources = view.flow.sources[index]
+        is_bridge = len(sources) == 1 and (hands_on(layer) or makes_scores(layer, judged=False))
+        found[index] = group_of[index] or (found[sources[0]] if is_bridge else "")
     return found
 
 
