@@ -253,11 +253,18 @@ def _job(function: str, interpreter: Interpreter, environment: Mapping[str, str]
             "function": function,
             "flags": spells_flags(),
             "code": str(CODE),
+            "path": _path_of_layers(),
             "folder": None if interpreter.is_this else str(Path.cwd()),
             "modules": [] if interpreter.is_this else _NEEDED,
             "environment": {name: environment[name] for name in _PASSED_ON if name in environment},
         }
     )
+
+
+def _path_of_layers() -> List[str]:
+    """Return the folders in which the modules of Python layers are looked for last: the current one, and the user's."""
+    named = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    return [str(Path(folder).absolute()) for folder in (".", *named)]
 
 
 def _line(descriptor: int) -> str:

@@ -15,6 +15,14 @@ from ..schema.forks import forks_of, forks_with
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
 _UNKNOWN_FIELD = re.compile(r'Message type "caffe\.(\w+)" has no field named "(\w+)"')
 _UNKNOWN_TYPE = re.compile(r"Unknown layer type: (\S+) \(known types: ")
+_IN_PYTHON_LAYER = re.compile(r"^SystemError: .* returned NULL without setting an error$")
+"""What Boost.Python leaves of an error in making a Python layer, which it has printed before."""
+_RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning|Iteration)\b.*)$", re.MULTILINE)
+_FRAME = re.compile(r'^  File "(.+)", line (\d+), in (\w+)$', re.MULTILINE)
+_NOT_OF_USER = re.compile(rf"^{re.escape(str(Path(__file__).parent.parent))}/|^<|/(site|dist)-packages/|/lib/python\d")
+"""Files of netbuild's own, and of Python and its packages."""
+_OF_LAYERS = ("setup", "reshape", "forward", "backward")
+"""What Caffe calls of a Python layer."""
 _LINES = 4
 """Of what runs a Python elsewhere so many lines are told."""
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -53,8 +61,26 @@ def ended_early(log: IO[bytes], code: int) -> CaffeError:
             + ("" if last is None else f"; its log ends with: {printable(last)}")
         )
     if code > 0 and last is not None:
+        in_layer = _in_python_layer(text, last)
+        if in_layer:
+            return CaffeError(in_layer)
         return CaffeError(f"Caffe's process ended early: {printable(last)}")
     return CaffeError(f"Caffe's process ended early: {_how(code, last)}")
+
+
+def _in_python_layer(text: str, last: str) -> str:
+    """Return what went wrong in a Python layer of the user's, where a log tells of one; else ''."""
+    if _IN_PYTHON_LAYER.match(last):
+        *_, what = ("no reason was given", *_RAISED.findall(text)[:-1])
+        looked = ""
+        if "No module named" in what:
+            looked = f"; modules are looked for in the current folder ({str(Path.cwd())!r}) and on PYTHONPATH"
+        return f"a Python layer of the net cannot be made: {printable(what)}{looked}"
+    frames = [frame for frame in _FRAME.findall(text) if not _NOT_OF_USER.search(frame[0])]
+    if not any(function in _OF_LAYERS for _, _, function in frames):
+        return ""
+    file, line, function = frames[-1]
+    return f"a Python layer of the net failed in {function}: {printable(last)} ({printable(file)}:{line})"
 
 
 def _lacking(text: str) -> str:

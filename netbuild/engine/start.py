@@ -38,7 +38,8 @@ def require(module):
 
 def start(job):
     # type: (dict[str, object]) -> None
-    """Run the job's function with netbuild's code from the caller's folder, and nothing else that is the caller's."""
+    """Run the job's function with netbuild's code from the caller's folder; of the caller's other modules, what the
+    Python layers of its nets are looked for in."""
     if sys.version_info < (3, 8):  # noqa: UP036 - any Python may be named
         refuse("python " + ".".join(map(str, sys.version_info[:2])))
     from importlib import import_module
@@ -64,6 +65,8 @@ def start(job):
     sys.modules["netbuild"] = package
     spec.loader.exec_module(package)  # type: ignore[union-attr]
     child = import_module("netbuild.engine.child")
+    # Where Python layers lie, as their authors run them. Last: nothing there stands for a module of ours.
+    sys.path.extend(job["path"])  # type: ignore[arg-type]
     answer(child.WORD)
     child.main(job["function"], spells_flags=job["flags"])
 

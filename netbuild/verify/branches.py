@@ -23,11 +23,11 @@ from ..files import PathLike, listed_paths
 from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
-from ..graph.feed import fed, input_shapes, without_inputs
+from ..graph.feed import fed, in_batches, input_shapes, sources, without_inputs
+from ..graph.rename import named_apart
 from ..graph.view import NetView
 from ..layers import Shape
 from ..layers.lengths import in_full
-from ..layers.roles import is_input
 from ..schema import TEST, Message
 from ..spelling import option
 from ..weights.index import index
@@ -186,7 +186,7 @@ def _job(
     hints = {blob: shape for part in reversed(parts) for blob, shape in part.hints.items()}
     known = shapes_to_feed(fused, hints, shapes)
     if images:
-        known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
+        known = in_batches(known, len(images))
     text = proto.to_text(fed(fused.net, TEST, known, fused.name))
     inputs = load_images(images, known, fused.net) if images else {}
     return Job(fused.name, text, fused.model.path, parts, inputs, seed)
@@ -272,7 +272,7 @@ def _alone(fused: NetView, one: _Cut) -> Alone:
 def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
     """Return for each input of an original the fused net's counterpart of its first reader, and as which bottom."""
     bottoms = {layer.name: len(layer.bottom) for _, layer in fused.layers}
-    inputs = {*one.begins, *(top for layer in one.net.layer if is_input(layer) for top in layer.top)}
+    inputs = {*one.begins, *(top for layer in sources(one.net.layer) for top in layer.top)}
     readers: Dict[str, Tuple[str, int]] = {}
     for layer in one.net.layer:
         name = names.qualify(one.prefix, layer.name)
@@ -290,8 +290,7 @@ def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
 
 def _load(net: proto.Net) -> Message:
     message = proto.net_of(net)
-    require_sound(message, proto.name_of_net(net))
-    return message
+    return named_apart(message, require_sound(message, proto.name_of_net(net)))
 
 
 def _original_net(original: Original) -> Message:
