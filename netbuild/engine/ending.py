@@ -23,6 +23,10 @@ _NOT_OF_USER = re.compile(rf"^{re.escape(str(Path(__file__).parent.parent))}/|^<
 """Files of netbuild's own, and of Python and its packages."""
 _OF_LAYERS = ("setup", "reshape", "forward", "backward")
 """What Caffe calls of a Python layer."""
+_MISFIT = re.compile(
+    r"Cannot copy param (\d+) weights from layer '(.+?)'; shape mismatch\. +Source param shape is ([\d ]*)\(\d+\); "
+    r"target param shape is ([\d ]*)\(\d+\)"
+)
 _LINES = 4
 """Of what runs a Python elsewhere so many lines are told."""
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -52,6 +56,9 @@ def ended_early(log: IO[bytes], code: int) -> CaffeError:
     fatal = _FATAL.findall(text)
     if fatal:
         where, said = fatal[-1]
+        misfit = _MISFIT.search(said)
+        if misfit:
+            return CaffeError(_misfit(*misfit.groups()))
         return CaffeError(f"Caffe gave up: {printable(said.strip())} ({where})")
     last = next(iter(text.strip().splitlines()[-1:]), None)
     if code == -signal.SIGKILL:
@@ -66,6 +73,15 @@ def ended_early(log: IO[bytes], code: int) -> CaffeError:
             return CaffeError(in_layer)
         return CaffeError(f"Caffe's process ended early: {printable(last)}")
     return CaffeError(f"Caffe's process ended early: {_how(code, last)}")
+
+
+def _misfit(blob: str, layer: str, found: str, expected: str) -> str:
+    """Return the sentence for weights that do not fit the net which they are given for."""
+    in_file, in_net = (" x ".join(shape.split()) or "a scalar" for shape in (found, expected))
+    return (
+        f"the weights do not fit the net: blob {blob} of the layer {printable(layer)!r} is {in_file} in the file and "
+        f"{in_net} in the net; are they another net's, or those of one branch alone (netbuild fuse puts all into one)?"
+    )
 
 
 def _in_python_layer(text: str, last: str) -> str:
