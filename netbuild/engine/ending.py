@@ -14,6 +14,7 @@ from ..schema.forks import forks_of, forks_with
 
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
 _UNKNOWN_FIELD = re.compile(r'Message type "caffe\.(\w+)" has no field named "(\w+)"')
+_UNKNOWN_VALUE = re.compile(r'Unknown enumeration value of "([^"]*)" for field "(\w+)"')
 _UNKNOWN_TYPE = re.compile(r"Unknown layer type: (\S+) \(known types: ")
 _IN_PYTHON_LAYER = re.compile(r"^SystemError: .* returned NULL without setting an error$")
 """What Boost.Python leaves of an error in making a Python layer, which it has printed before."""
@@ -101,9 +102,11 @@ def _in_python_layer(text: str, last: str) -> str:
 
 def _lacking(text: str) -> str:
     """Return what this Caffe lacks that a net has, where its log says so, and which Caffe has it; else ''."""
-    field, kind = _UNKNOWN_FIELD.search(text), _UNKNOWN_TYPE.search(text)
+    field, kind, value = (pattern.search(text) for pattern in (_UNKNOWN_FIELD, _UNKNOWN_TYPE, _UNKNOWN_VALUE))
     if field:
         what, forks = f"the field {field[2]!r} of {field[1]}", forks_of(field[1], field[2])
+    elif value:
+        what, forks = f"the value {printable(value[1])!r} for the field {value[2]!r}", ()
     elif kind:
         what, forks = f"the layer type {printable(kind[1])!r}", forks_with(kind[1])
     else:
