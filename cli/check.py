@@ -11,6 +11,7 @@ from netbuild.branches.declared import images_of
 from netbuild.branches.given import prototxts
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems_of, remarks
+from netbuild.graph.phases import made_for
 from netbuild.graph.view import Views, views
 from netbuild.schema import TEST, TRAIN, Message
 from netbuild.soundness.check import data_faults_of
@@ -124,7 +125,7 @@ def _print(report: _Report, net: Message) -> None:
     for line in report.seams or ():
         say(line)
     if not report.problems and report.seams is None:
-        listed = " and ".join(map(proto.phase_name, sorted(proto.phases(net))))
+        listed = " and ".join(map(proto.phase_name, sorted(made_for(net))))
         say(f"{name}: {len(net.layer)} layers, nothing wrong in phase {listed}")
     for blob in report.untold_inputs:
         note(f"{name}: input {blob!r}: nothing here tells how its images are prepared (mean, scale, crop)")

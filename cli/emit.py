@@ -56,9 +56,7 @@ def _crop(text: str) -> int:
     "--deploy-batch",
     type=click.IntRange(1),
     metavar="N",
-    default=1,
-    show_default="1",
-    help="Images in a batch of the deploy net.",
+    help="Images in a batch of the deploy net.  [default: 1, or what the branches' nets declare if they take no other]",
 )
 @click.option("--color/--grey", "color", default=None, help="Colour (BGR) or grey images.  [default: from the branch]")
 @click.option("--mean-file", metavar="FILE", help="Mean image (binaryproto) to subtract instead of mean values.")
@@ -111,7 +109,7 @@ def command(
     solver_mode: Optional[str],
     test_iter: Optional[int],
     solver_options: Dict[str, str],
-    deploy_batch: int,
+    deploy_batch: Optional[int],
     split_phases: bool,
     force: bool,
     dry_run: bool,

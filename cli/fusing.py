@@ -64,7 +64,8 @@ _OPTIONS = [
         multiple=True,
         callback=keyed(_wire, repeat=True),
         help="What feeds a branch: an input of its own (rgb), or a blob of another branch (front/conv5). OWN says "
-        "which input of the branch, if it has several.  [default: data, which all branches share]",
+        "which input of the branch, if it has several, or a blob of its own net where it is to begin, without the "
+        "layers before (pool1:front/pool1).  [default: data, which all branches share]",
     ),
     click.option(
         "--after",

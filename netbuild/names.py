@@ -56,11 +56,12 @@ def owner(prefixes: Iterable[str], name: str) -> Optional[str]:
     """Return the prefix whose branch a name belongs to; None where it is of none of them.
 
     Of several prefixes that fit (a, a/odd) the longest owns the name. This is the only answer to "whose layer is
-    this?": `local` tells what a branch calls a name, not that the name is no other branch's.
+    this?": `local` tells what a branch calls a name, not that the name is no other branch's. No name at all (Caffe
+    takes layers without) is one of the empty prefix.
     """
     for length, by_stem in _by_length(tuple(prefixes)):
         prefix = by_stem.get(name[:length])
-        if prefix is not None and len(name) > length:
+        if prefix is not None and (len(name) > length or not length):
             return prefix
     return None
 

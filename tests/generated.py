@@ -22,7 +22,20 @@ SOURCES = ("DummyData", "Input", "MemoryData", "Parameter")
 NEED_FILES = ("Data", "HDF5Data", "HDF5Output", "ImageData", "Python", "WindowData")
 KINDS = tuple(sorted({*TYPES} - {*SOURCES, *NEED_FILES}))
 STAGES = ("a", "b", "")
-ODD_NAMES = ("a/b", "with blank", "ünï", 'quo"te', "data", "label", "..", "a_b_0_split_0", "0", "loss", "\x1b[2J", "a\nb")
+ODD_NAMES = (
+    "a/b",
+    "with blank",
+    "ünï",
+    'quo"te',
+    "data",
+    "label",
+    "..",
+    "a_b_0_split_0",
+    "0",
+    "loss",
+    "\x1b[2J",
+    "a\nb",
+)
 FILLERS = ("constant", "gaussian", "uniform", "xavier", "msra", "positive_unitball", "bilinear")
 USUAL = {
     "Convolution": {"num_output": (1, 2, 4), "kernel_size": (1, 2, 3)},
@@ -148,7 +161,7 @@ class _Maker:
         for attempt in range(6):
             before = len(self.net.layer)
             self._add_any()
-            if attempt == 0 and self._is(0.06) or self._fits():
+            if (attempt == 0 and self._is(0.06)) or self._fits():
                 return self._fits()
             if attempt < 5:
                 del self.net.layer[before:]

@@ -18,6 +18,8 @@ from netbuild.files import PathLike
 from netbuild.graph.check import problems_of
 from netbuild.graph.view import NetView
 from netbuild.layers import Shape
+from netbuild.layers.row import Kind
+from netbuild.layers.table import of
 from netbuild.proto import NetState
 from netbuild.schema import Message
 
@@ -85,7 +87,7 @@ def judged(caffe: Any, path: PathLike, state: NetState, *, saves: bool = False) 
         view = NetView(message, state.phase, level=state.level, stages=state.stages)
         found = problems_of(message, {state.phase: view})
         why_not = not_askable(view)
-        runs = not found and _size(view) < MOST_RUN
+        runs = _runs(view)
     except NetbuildError as error:
         view, found, why_not, runs = None, [str(error)], "", False
     except Exception:
@@ -132,7 +134,7 @@ def not_askable(view: NetView) -> str:
             return why
     if any(layer.type == "InfogainLoss" and len(layer.bottom) < 3 for _, layer in view.layers):
         return "needs files"
-    if view.unknown_types or view.unclear_options:
+    if view.unknown_types or view.unclear_options or proto.needs(view.only).sentence:
         return "another Caffe's"
     if any(shape is None for index, layer in view.layers if not layer.bottom for shape in view.shapes.tops[index]):
         # A layer that does not fit makes nothing known either, but can be asked about.
@@ -141,6 +143,12 @@ def not_askable(view: NetView) -> str:
     if sum(_count(shape) for shapes in view.shapes.params.values() for shape in shapes or ()) > MOST_PARAMETERS:
         return "too large for this machine"
     return ""
+
+
+def _runs(view: NetView) -> bool:
+    """Tell whether a net is run too: where it is small, and nobody has to bring data."""
+    brought = any(of(layer).role.kind == Kind.DATA for _, layer in view.layers)
+    return not brought and not view.misfits and _size(view) < MOST_RUN
 
 
 def _count(shape: Shape) -> int:

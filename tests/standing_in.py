@@ -10,7 +10,16 @@ from netbuild.layers import Shape
 from netbuild.proto import NetState, copied, with_layers
 from netbuild.schema import Message, schema
 
-IMAGES = ((3, 227, 227), (3, 224, 224), (1, 28, 28), (3, 28, 28), (3, 32, 32), (1, 227, 227), (3, 321, 321), (3, 512, 512))
+IMAGES = (
+    (3, 227, 227),
+    (3, 224, 224),
+    (1, 28, 28),
+    (3, 28, 28),
+    (3, 32, 32),
+    (1, 227, 227),
+    (3, 321, 321),
+    (3, 512, 512),
+)
 BATCH = 2
 FEEDS = ("Data", "HDF5Data", "ImageData", "WindowData")
 TAKES = ("HDF5Output",)

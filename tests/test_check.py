@@ -53,8 +53,8 @@ def test_a_sound_net_has_no_problems():
             DATA + layer("a", "Power", "data", "a") + layer("e", "Eltwise", "data a", "a"),
             "layer 'e': top 'a' is already made by another layer",
         ),
-        (DATA + layer("b", "ReLU", "data", "x") + layer("b", "ReLU", "x", "y"), "layers 1 and 2 are all called 'b'"),
-        (DATA + layer("", "ReLU", "data", "x"), "layer 1 (ReLU) has no name"),
+        (DATA + layer("b", "PReLU", "data", "x") + layer("b", "PReLU", "x", "y"), "layers 1 and 2 are all called 'b'"),
+        (DATA + layer("", "PReLU", "data", "x") + layer("", "PReLU", "x", "y"), "layers 1 and 2 have no name: weights"),
         (DATA + 'layer { name: "r" type: "ReLU" bottom: "data" top: "" }', "layer 'r' (ReLU): a top has no name"),
         (
             DATA + layer("a", "Power", "data", "a") + layer("r", "ReLU", "data", "data"),
@@ -126,14 +126,14 @@ def test_a_problem_of_one_phase_says_which():
     only_test = layer("data", "Data", "", "data", "include { phase: TEST }") + layer("r", "ReLU", "data", "r")
     assert problems(net(only_test)) == []
     assert problems(net(only_test), in_phases=[TEST, TRAIN]) == [
-        "layer 'r': unknown bottom 'data'; no layer of this phase has it as a top (phase TRAIN)"
+        "layer 'r': unknown bottom 'data'; layer 'data' makes it, but only in phase TEST (phase TRAIN)"
     ]
 
 
 def test_a_bottom_that_one_phase_lacks_twice_is_told_of_that_phase_alone():
     both = layer("d", "Input", "", "d") + layer("r", "Input", "", "r", "exclude { phase: TRAIN }")
-    assert problems(net(both + layer("e", "Eltwise", "r r", "e"))) == [
-        "layer 'e': unknown bottom 'r'; no layer of this phase has it as a top (phase TRAIN)"
+    assert problems(net(both + layer("e", "Eltwise", "r r", "e")), in_phases=[TEST, TRAIN]) == [
+        "layer 'e': unknown bottom 'r'; layer 'r' makes it, but not in phase TRAIN (phase TRAIN)"
     ]
 
 

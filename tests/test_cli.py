@@ -175,7 +175,7 @@ def test_emit_options_reach_the_files(in_tmp):
         ),
         (
             ["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"],
-            "images have a shape C,H,W; found 1,28",
+            "images of a list or a database have a shape C,H,W, and the net reads (N, 1, 28)",
             1,
         ),
         (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channels", 1),
@@ -246,6 +246,15 @@ def test_verify_says_equal_or_where_it_differs(fused, trained):
     report = json.loads(run("verify", "net/deploy.prototxt", "init.caffemodel", *nets, *weights(trained), "--json"))
     assert [one["equal"] for one in report] == [True, True]
     run("verify", "net/deploy.prototxt", "init.caffemodel", *nets, *weights(trained), "--shape", "data=x", code=2)
+
+
+def test_verify_says_where_a_branch_begins(fused, trained):
+    halves = ["--branch", "odd=lenet@pool1", "--branch", "even=lenet", "--input", "even=pool1:odd"]
+    run("emit", "fusion", *halves, "--no-head", "--data", "input", "-o", "halves")
+    run("fuse", "halves/deploy.prototxt", *weights(trained), "-o", "halves.caffemodel")
+    wanted = ["--branch", "odd=lenet", "--branch", "even=lenet", *weights(trained)]
+    output = run("verify", "halves/deploy.prototxt", "halves.caffemodel", *wanted)
+    assert "even: 4 layers from 'pool1' on, up to even/ip1 (1 x 500) bit-equal to lenet" in output
 
 
 def test_train_from_the_command_line(fused, small_lists):

@@ -77,6 +77,14 @@ def test_wires():
     assert [one.name for one in layers()["b/conv1"].param] == ["a/conv1_0", "a/conv1_1"]
 
 
+def test_a_branch_begins_at_a_blob_of_its_own():
+    halves = ["--branch", "front=small.prototxt@pool1", "--branch", "back=small.prototxt"]
+    run(*EMIT, *halves, "--input", "back=pool1:front", "--classes", 3)
+    found = layers()
+    assert [name for name in found if name.startswith("back/")] == ["back/fc1", "back/relu2", "back/drop"]
+    assert list(found["back/fc1"].bottom) == ["front/pool1"]
+
+
 def test_joins_and_heads():
     run(
         *TWO,

@@ -36,6 +36,36 @@ def test_a_cut_goes_by_layer_not_by_name():
     assert names(cut(net(text), ["z", "aside"])) == ["data", "x", "y", "late", "z", "aside"]
 
 
+def test_a_cut_begins_at_blobs_that_come_from_elsewhere():
+    """Each stands for its value after the last layer that works in place on it."""
+    assert names(cut(net(small()), ["fc1"], ["conv1"])) == ["pool1", "fc1", "relu2", "drop"]
+    block = (
+        data() + conv("a", "data") + relu("r", "a") + conv("b", "a") + layer("sum", "Eltwise", "a b") + conv("c", "sum")
+    )
+    assert names(cut(net(block), ["c"], ["b"])) == ["data", "a", "r", "sum", "c"]
+    assert names(cut(net(block), ["c"], ["a", "b"])) == ["sum", "c"]
+    assert names(cut(net(block), ["c"], ["a"])) == ["b", "sum", "c"]
+    halves = data() + layer("cut", "Slice", "data", "x y") + layer("e", "Eltwise", "x y") + conv("d", "y")
+    assert names(cut(net(halves), ["e"], ["x", "y"])) == ["e"]
+    assert names(cut(net(halves), ["d"], ["y"])) == ["d"]
+
+
+def test_what_a_cut_cannot_begin_at_is_told():
+    halves = net(data() + layer("cut", "Slice", "data", "x y") + layer("e", "Eltwise", "x y") + conv("d", "y"))
+    with pytest.raises(GraphError, match="layer 'cut' makes 'x', .* and 'y', which 'e' depends on too: let 'y' come"):
+        cut(halves, ["e"], ["x"])
+    with pytest.raises(GraphError, match="layer 'cut' makes 'x', .* and 'y', which 'y' depends on too"):
+        cut(halves, ["y"], ["x"])
+    with pytest.raises(GraphError, match="'d' is to come from elsewhere, but 'e' does not depend on it$"):
+        cut(halves, ["e"], ["d"])
+    with pytest.raises(GraphError, match="'data' is to come .* 'd' does not depend on it other than through 'y'"):
+        cut(halves, ["d"], ["data", "y"])
+    with pytest.raises(GraphError, match="'d' is to come from elsewhere, and the net to end there"):
+        cut(halves, ["d"], ["d"])
+    with pytest.raises(GraphError, match="no blob 'z' in the net"):
+        cut(halves, ["d"], ["z"])
+
+
 def test_all_missing_seams_are_named_with_near_ones():
     with pytest.raises(GraphError, match="no blob 'conv2' and no 'nothing' in the net; did you mean 'conv1'"):
         cut(net(small()), ["conv2", "nothing"])

@@ -89,11 +89,12 @@ def test_shapes_that_differ_are_seen(verdict, monkeypatch):
     assert (found.cell, found.words) == (judged.MISREAD, "blob 'fc1' is (2, 99), in Caffe (2, 5)")
 
 
-def test_what_caffe_aborts_on_when_it_runs_is_seen(verdict):
-    """A data layer in memory is given no data."""
-    text = layer("m", "MemoryData", tops="x y", more=(
-        "memory_data_param { batch_size: 1 channels: 1 height: 2 width: 2 }"))
-    found = verdict(text)
+def test_what_caffe_aborts_on_when_it_runs_is_seen(verdict, monkeypatch):
+    text = data() + layer("c", "InnerProduct", "data", more="inner_product_param { num_output: 2 }")
+    text += layer("t", "Threshold", "c") + layer("l", "EuclideanLoss", "t t")
+    assert verdict(text, TRAIN).cell == judged.BOTH_REFUSE
+    monkeypatch.setattr(judged, "problems_of", lambda *_: [])
+    found = verdict(text, TRAIN)
     assert (found.cell, found.words.startswith("when it runs: ")) == (judged.TAKEN, True)
 
 

@@ -48,7 +48,21 @@ INNER = {
         *("inference", "training"),
     ],
     "graph": [
-        *("flow", "backward", "view", "dominators", "overwriting", "definition", "apart", "check", "feed", "judges"),
+        *(
+            "flow",
+            "backward",
+            "phases",
+            "view",
+            "dominators",
+            "overwriting",
+            "weighted",
+            "definition",
+            "apart",
+            "check",
+            "stored",
+            "feed",
+            "judges",
+        ),
         *("cut", "rename", "freeze", "share", "frozen", "branches", "makers", "filled", "differences"),
     ],
     # Builders are the rest: a new one needs no row here.
@@ -70,7 +84,7 @@ INNER = {
             "check",
         ),
     ],
-    "emit": ["stamp", "source", "accord", "doubts", "layers", "files", "named"],
+    "emit": ["stamp", "source", "lookup", "accord", "batches", "doubts", "layers", "files", "named"],
     "fuse": [
         *("fit", "problem", "declared", "options", "decision", "plan", "entries", "writer", "definitions"),
         *("mismatch", "sharing"),

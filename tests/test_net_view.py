@@ -9,6 +9,7 @@ from netbuild.errors import GraphError
 from netbuild.graph import view as views_of_nets
 from netbuild.graph.view import NetView, parameter_shapes, views
 from netbuild.layers import infer
+from netbuild.proto import in_state
 
 TRAIN, TEST = 0, 1
 
@@ -28,7 +29,7 @@ STAGED = "".join(
 def test_a_view_has_the_layers_and_shapes_that_caffe_builds_in_its_state(caffe, tmp_path, level, stages):
     (tmp_path / "net.prototxt").write_text(STAGED)
     built = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST, level=level, stages=stages)
-    view = NetView(net(STAGED), TEST, level=level, stages=stages)
+    view = NetView(in_state(net(STAGED), stages, level), TEST)
     own = [name for name in built._layer_names if "_split" not in name]
     assert [one.name for _, one in view.layers] == own == [one.name for one in view.only.layer]
     assert {name: tuple(blob.shape) for name, blob in built.blobs.items() if "_split" not in name} == view.shapes.blobs
@@ -59,7 +60,7 @@ def test_shapes_are_made_once_for_phases_that_no_rule_tells_apart(monkeypatch):
     other = view.in_phase(TRAIN)
     assert (other.phase, other.shapes, len(made)) == (TRAIN, view.shapes, 1)
     assert other.flow is view.flow
-    tested = NetView(net(STAGED), TEST, stages=["flat"])
+    tested = NetView(in_state(net(STAGED), ["flat"]), TEST)
     trained = tested.in_phase(TRAIN)
     assert {one.name for _, one in tested.layers} - {one.name for _, one in trained.layers} == {"flat"}
     assert "flat" in tested.shapes.blobs and "flat" not in trained.shapes.blobs
@@ -74,7 +75,7 @@ def test_a_view_refuses_what_does_not_fit_only_where_it_is_asked_to():
 
 def test_parameters_of_all_phases():
     message = net(data() + fc("a", "data", 2, "include { phase: TRAIN }") + fc("b", "data", 3))
-    whole = parameter_shapes(views(message))
+    whole = parameter_shapes(views(message, (TRAIN, TEST)))
     assert whole == [[], [(2, 144), (2,)], [(3, 144), (3,)]]
     assert infer(message, TEST).params[2] == whole[2]
 

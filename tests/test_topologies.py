@@ -200,6 +200,134 @@ def test_a_serial_net_is_verified_on_what_its_back_really_reads(caffe, tmp_path,
     assert [(one.seam, one.layers, one.equal) for one in found] == [("front/conv2", 3, True), ("back/prob", 3, True)]
 
 
+def halves(caffe, tmp_path, front, back):
+    """Write two nets, front.prototxt and back.prototxt, with weights of their own: each as an Original."""
+    originals = {}
+    for seed, (prefix, text) in enumerate({"front": front, "back": back}.items()):
+        path, weights = tmp_path / f"{prefix}.prototxt", tmp_path / f"{prefix}.caffemodel"
+        path.write_text(text)
+        net, rng = loaded(caffe, path), np.random.default_rng(seed)
+        for blobs in net.params.values():
+            for blob in blobs:
+                blob.data[...] = rng.normal(size=blob.data.shape)
+        net.save(os.fspath(weights))
+        originals[prefix] = Original(os.fspath(path), os.fspath(weights))
+    return originals
+
+
+BLOCK = (
+    data() + conv("c0", "data") + relu("r0", "c0") + conv("c1", "c0") + relu("r1", "c1") + conv("c2", "c1")
+    + layer("sum", "Eltwise", "c0 c2") + relu("r2", "sum") + conv("c3", "sum") + relu("r3", "c3") + fc("f", "c3", 5)
+    + fc("fc3", "f") + layer("prob", "Softmax", "fc3")
+)  # fmt: skip
+"""A block with a way around it, and in-place layers on what is cut."""
+
+
+@pytest.mark.parametrize(
+    ("front", "back", "begins", "left_out"),
+    [
+        ("c0", "f", {"c0": "front/c0"}, ["c0"]),
+        ("sum", "f", {"sum": "front/sum"}, ["c0", "c1", "c2"]),
+        # Two blobs, one of which is no seam: the block gets both of its ways from elsewhere.
+        ("c2", "c3", {"c0": "front/c0", "c2": "front/c2"}, ["c0", "c1", "c2"]),
+        ("c2", "prob", {"c0": "front/c2", "c1": "front/c1"}, ["c0", "c1"]),
+    ],
+)
+def test_the_back_half_of_a_net_computes_behind_the_front_half_of_another_what_it_did(
+    caffe, tmp_path, front, back, begins, left_out
+):
+    originals = halves(caffe, tmp_path, BLOCK, BLOCK)
+    parts = {
+        "front": f"{originals['front'].net}@{front}",
+        "back": BranchSpec(prototxt(originals["back"].net, back), reads=begins),
+    }
+    (deploy,) = emitted(Fusion(parts), tmp_path / "net").values()
+    report = fuse_weights(deploy, {p: one.weights for p, one in originals.items()}, tmp_path / "init.caffemodel")
+    fused = caffe.Net(os.fspath(deploy), os.fspath(tmp_path / "init.caffemodel"), caffe.TEST)
+    assert not [name for name in fused.params if name.startswith("back/") and name[5:] in left_out]
+    assert not report.plan.left_to_fillers
+    run(fused)
+
+    # Its own net, fed with these values from there on: each layer after the last that works in place on a fed blob.
+    alone = caffe.Net(originals["back"].net, originals["back"].weights, caffe.TEST)
+    names = list(alone._layer_names)
+    for blob, outer in begins.items():
+        alone.blobs[blob].data[...] = fused.blobs[outer].data
+    skipped = {name for blob in begins for name in names if blob in alone.top_names[name]}
+    for index, name in enumerate(names):
+        if f"back/{name}" in fused._layer_names or "_split" in name:
+            assert name not in skipped
+            alone._forward(index, index)
+    assert np.array_equal(alone.blobs[back].data, fused.blobs[f"back/{back}"].data)
+    assert np.abs(alone.blobs[back].data).max() > 0
+
+    found = {
+        one.prefix: one
+        for one in verify_branches(deploy, tmp_path / "init.caffemodel", originals_at(originals, front, back))
+    }
+    assert {p: (one.equal, tuple(sorted(one.begins))) for p, one in found.items()} == {
+        "front": (True, ()),
+        "back": (True, tuple(begins)),
+    }
+    swapped = {**originals, "back": Original(originals["back"].net, originals["front"].weights)}
+    found = verify_branches(deploy, tmp_path / "init.caffemodel", originals_at(swapped, front, back))
+    assert [one.equal for one in found] == [True, False]
+
+
+def originals_at(originals, front, back):
+    ends = {"front": front, "back": back}
+    return {p: Original(f"{one.net}@{ends[p]}", one.weights) for p, one in originals.items()}
+
+
+def test_two_halves_under_a_head_are_frozen_and_the_head_learns(caffe, tmp_path):
+    originals = halves(caffe, tmp_path, BLOCK, BLOCK)
+    parts = {
+        "front": f"{originals['front'].net}@sum",
+        "back": BranchSpec(prototxt(originals["back"].net), reads={"sum": "front"}),
+    }
+    built = build(Fusion(parts, classes=2))
+    assert (built.joined, built.seams) == (("back",), {"front": "front/sum", "back": "back/f"})
+    rates = {one.name: [spec.lr_mult for spec in one.param] for one in built.message.layer if one.param}
+    assert rates.pop("fc2") == [1, 2]
+    assert list(rates) == ["front/c0", "front/c1", "front/c2", "back/c3", "back/f"]
+    assert set(map(tuple, rates.values())) == {(0, 0)}
+
+
+def test_a_net_may_begin_at_a_blob_that_an_input_feeds(caffe, tmp_path):
+    originals = halves(caffe, tmp_path, BLOCK, BLOCK)
+    fusion = Fusion({"back": BranchSpec(prototxt(originals["back"].net, "prob"), reads={"f": "code"})})
+    (deploy,) = emitted(fusion, tmp_path / "net", DataSource(Input((5,)), kind="input")).values()
+    net = loaded(caffe, deploy)
+    assert (list(net.inputs), net.blobs["code"].data.shape) == (["code"], (2, 5))
+    fuse_weights(deploy, {"back": originals["back"].weights}, tmp_path / "init.caffemodel")
+    wanted = {"back": Original(originals["back"].net + "@prob", originals["back"].weights)}
+    (found,) = verify_branches(deploy, tmp_path / "init.caffemodel", wanted)
+    assert (found.equal, found.begins, found.layers) == (True, ("f",), 2)
+
+
+@pytest.mark.parametrize(
+    ("reads", "sentence"),
+    [
+        ({"c2": "front/c0"}, r"'back' reads 'front/c0' of shape \(N, 4, 6, 6\), but its own 'c2' has \(N, 7, 6, 6\); cut the "),
+        ({"c9": "front/c0"}, "back.prototxt: has no input 'c9', nor another blob of this name; it reads data"),
+        ({"fc3": "front/c0"}, "'fc3' is to come from elsewhere, but 'f' does not depend on it; netbuild check"),
+        ({"c1": "front/c0", "c3": "front/c0"}, "'f' does not depend on it other than through 'c3'"),
+        ({"f": "front/c0"}, "'f' is to come from elsewhere, and the net to end there: nothing lies between"),
+        ({"": "data", "c3": "front/c0"}, "something is to feed its input, which nothing reads where the net begins at 'c3'"),
+        ({"data": "data", "c3": "front/c0"}, "something is to feed its 'data', which nothing reads where the net begins"),
+        ({"half": "front/c0"}, "layer 'cut' makes 'half', which is to come from elsewhere, and 'other', which 'f' depends"),
+    ],
+)  # fmt: skip
+def test_where_a_net_cannot_begin(tmp_path, nets, reads, sentence):
+    (tmp_path / "back.prototxt").write_text(
+        data() + conv("c1", "data") + layer("cut", "Slice", "c1", "half other") + layer("two", "Concat", "half other")
+        + conv("c2", "two", 7) + conv("c3", "c2") + fc("f", "c3") + fc("fc3", "f")
+    )  # fmt: skip
+    back = BranchSpec(prototxt(tmp_path / "back.prototxt"), reads=reads)
+    with pytest.raises(GraphError, match=sentence):
+        build(Fusion({"front": nets(data() + conv("c0", "data"), "c0"), "back": back}))
+
+
 def test_two_streams_with_inputs_of_their_own(caffe, tmp_path, nets):
     three = small().replace("dim: 4", "dim: 3")
     parts = {"rgb": BranchSpec(lenet, reads="images"), "flow": BranchSpec(nets(three), reads="flow", mean=(2.0,))}
@@ -422,7 +550,7 @@ def test_losses_on_vectors(caffe, tmp_path, nets, loss, answer):
         (lambda: BranchSpec(lenet, lr=0.5), "a frozen branch does not learn"),
         (lambda: BranchSpec(lenet, batch_norm="x"), "no BatchNorm statistics 'x'"),
         (lambda: build(Fusion({"a": lenet}, 3, join=Join("sum", weights={"z": 1.0}))), "given for 'z', which is no branch"),
-        (lambda: build(Fusion({"a": BranchSpec(lenet, reads={"x": "y"})}, 3)), "its builder has one input and no name for it"),
+        (lambda: build(Fusion({"a": BranchSpec(lenet, reads={"x": "y"})}, 3)), "branch 'a': no blob 'x' in the net"),
         (lambda: build(Fusion({"a": BranchSpec(lenet, reads="label")}, 3)), "the label blob 'label' is there already"),
         (lambda: build(Fusion({"data": lenet, "b": lenet}, 3)), "the prefix 'data' is the name of the input"),
         (lambda: build(Fusion({"a": lenet}, heads=[Head(2), Head(3)])), "several heads need names of their own"),

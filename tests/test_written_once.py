@@ -45,7 +45,7 @@ TYPES_ALLOWED = {
     "netbuild/verify/samples.py": ({"ImageData"}, "writes the layer that reads a sample"),
 }
 FLAGS_ALLOWED = {
-    "netbuild/branches/prototxt.py": (2, "a command to type"),
+    "netbuild/branches/prototxt.py": (3, "a command to type"),
     "netbuild/evaluation/score.py": (1, "given to `either`"),
     "netbuild/doctor/install.py": (7, "options of venv, pip and uv"),
     "netbuild/engine/interpreter.py": (1, "given to `either`; a command to type"),

@@ -61,6 +61,10 @@ class Input:
     """Whether images came from a database: resized before they were stored, if at all, to an undeclared size."""
     root_folder: str = ""
     """What stood before each path of the source's list."""
+    declared: Optional[Tuple[int, ...]] = field(default=None, compare=False)
+    """The shape in full, N included, where the source declares it: some nets are made for one N alone."""
+    batched: bool = field(default=True, compare=False)
+    """Whether its first axis is N. A blob without it, such as a scalar, stays of the shape `declared`."""
     disputed: Disputed = ()
     """'resize' and 'crop' where the branches that read this input were trained with different ones, and who with what:
     one data layer cannot give both."""
@@ -79,11 +83,24 @@ class Input:
 
         Only of images: (None, None, None) for a shape of another number of axes.
         """
-        known = self.shape or ()
-        channels, height, width = known if len(known) == 3 else (self.channels, None, None)
-        if self.test is not None and self.test.crop and len(known) in (0, 3):
+        channels: Optional[int] = None
+        height: Optional[int] = None
+        width: Optional[int] = None
+        if self.shape is None:
+            channels = self.channels
+        elif len(self.shape) == 3:
+            channels, height, width = self.shape
+        else:
+            return None, None, None
+        if self.test is not None and self.test.crop:
             height = width = self.test.crop
         return channels, height, width
+
+    def in_full(self, batch: int) -> Optional[Tuple[int, ...]]:
+        """Return the shape with N, for batches of this size; None where nothing declares it."""
+        if not self.batched:
+            return self.declared
+        return None if self.shape is None else (batch, *self.shape)
 
 
 OwnHead = Callable[[Any, int], Any]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ..errors import GraphError, NetbuildError
-from ..spelling import branch_option, either
 from .branch import Branch, Builder
 
 _FORM = 'def NAME(net, bottom, prefix="", *, frozen=False)'
@@ -22,12 +21,6 @@ def called(
     except NetbuildError as error:
         raise type(error)(f"branch {prefix!r}: {error}" if prefix else str(error)) from None
     except Exception as error:
-        if inputs and isinstance(error, TypeError) and "'inputs'" in str(error):
-            named = ", ".join(map(repr, inputs))
-            raise GraphError(
-                f"{who} has one input and no name for it, found {named}; say only what feeds it, as in "
-                f"{branch_option(prefix, either('input', 'reads'), 'BLOB')}"
-            ) from None
         raise GraphError(f"{who} failed: {type(error).__name__}: {error}{_where(builder, error)}") from error
     if not isinstance(branch, Branch):
         raise GraphError(f"{who} returned {type(branch).__name__}, not a netbuild.Branch")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from ..errors import NetbuildWarning
+from ..graph.feed import sources, without_batch
 from ..graph.view import Views
 from ..layers import Shape
 from ..layers.lengths import in_full
-from ..layers.roles import cuts_images, is_filled, is_input, reads, reads_list
+from ..layers.roles import cuts_images, reads, reads_list
 from ..layers.row import Reads
 from ..layers.sources import changes_images_as_a_fork_does
 from ..schema import TEST, TRAIN, Message
@@ -21,18 +22,13 @@ _IMAGE_AXES = 4
 
 
 def sources_of(net: Message) -> Dict[str, Message]:
-    """Return the layer that brings in each input blob of a net of one phase.
-
-    Of a net that nothing else feeds, DummyData is what stands for its data.
-    """
-    layers = [layer for layer in net.layer if is_input(layer)]
-    layers = layers or [layer for layer in net.layer if is_filled(layer)]
-    return {top: layer for layer in layers for top in layer.top}
+    """Return the layer that brings in each input blob of a net of one phase."""
+    return {top: layer for layer in sources(net.layer) for top in layer.top}
 
 
 def declared_by(layer: Message, shape: Shape) -> Input:
     """Return what a layer declares of the input that it brings in; `shape` is the blob's, as far as it is known."""
-    known = in_full(shape[1:]) if shape else None
+    known = None if shape is None else in_full(shape[1:])
     transform = layer.transform_param
     cut = _warped(layer) if reads(layer) is Reads.WINDOWS else cut_of(layer)
     return Input(
@@ -44,6 +40,7 @@ def declared_by(layer: Message, shape: Shape) -> Input:
         mean_file=transform.mean_file or None,
         prepared=_declares(layer),
         channels=None if known else _channels(layer),
+        declared=in_full(shape),
         # By chance in TEST too, where one layer stands for both phases; netbuild's own tests give the same each time.
         test=cut and cut._replace(mirror=False),
         train=cut,
@@ -57,6 +54,13 @@ def features_of(shape: Shape) -> Input:
     """Return what is known of a blob that a net makes itself, and that is now to come from elsewhere: no images."""
     known = in_full(shape[1:]) if shape else None
     return Input(shape=known, layer="", channels=shape[1] if shape and len(shape) > 1 and not known else None)
+
+
+def with_batch_axis(inputs: Mapping[str, Input]) -> Dict[str, Input]:
+    """Return what is declared of the inputs of one net, with those told apart whose first axis is not N."""
+    shapes = {blob: one.declared for blob, one in inputs.items() if one.declared is not None}
+    without = without_batch(shapes)
+    return {blob: dataclasses.replace(one, batched=blob not in without) for blob, one in inputs.items()}
 
 
 def _scale(layer: Message) -> float:
@@ -130,7 +134,10 @@ def of_both_files(first: Input, last: Optional[Input]) -> Input:
     """Return what two files of one net declare of an input, that of TRAIN being the first."""
     if last is None:
         return first
-    return dataclasses.replace(last, train=first.train or last.train, shape=last.shape or first.shape)
+    known = first if last.shape is None else last
+    return dataclasses.replace(
+        last, train=first.train or last.train, shape=known.shape, declared=known.declared, batched=known.batched
+    )
 
 
 def values_text(declared: Input) -> str:
@@ -169,7 +176,11 @@ def _channels(layer: Message) -> Optional[int]:
     if reads_list(layer):
         return _COLOUR if layer.image_data_param.is_color else _GREY
     decoded = _decoded(layer)
-    return None if decoded is None else _COLOUR if decoded else _GREY
+    if decoded is not None:
+        return _COLOUR if decoded else _GREY
+    # Caffe takes one mean for all channels, or one for each.
+    means = len(layer.transform_param.mean_value) if cuts_images(layer) else 0
+    return means if means > 1 else None
 
 
 def _decoded(layer: Message) -> Optional[bool]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
-from typing import Any, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 from ..errors import GraphError
 from ..graph.rename import renamed
@@ -46,7 +47,7 @@ def find_branch(text: str) -> Builder:
 
         return prototxt(files, seam or None)
     builder = find_builder(name)
-    return partial(_cut_short, builder, seam) if seam else builder
+    return partial(cut_short, builder, seam) if seam else builder
 
 
 def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:
@@ -60,19 +61,66 @@ def alone(builder: Builder, *, frozen: bool = False) -> Tuple[Message, Branch]:
     return message, branch
 
 
-def _cut_short(builder: Builder, seam: str, net: Any, bottom: Top, prefix: str = "", *, frozen: bool = False) -> Branch:
-    """Write a builder's branch only up to another seam than its own."""
+def taking(builder: Builder, inputs: Mapping[str, Top]) -> Builder:
+    """Return a builder that takes what feeds its blobs by their names, as that of a prototxt does by itself."""
+    if not inputs:
+        return builder
+    kinds = {one.name: one.kind for one in inspect.signature(builder).parameters.values()}
+    takes = "inputs" in kinds or inspect.Parameter.VAR_KEYWORD in kinds.values()
+    return builder if takes else partial(cut_short, builder, "")
+
+
+def _no_head(*_: Any) -> Top:
+    raise GraphError(
+        "a builder's own classifier is not written where it begins behind its input: emit it as a net, and give its "
+        "prototxt"
+    )
+
+
+def cut_short(
+    builder: Builder,
+    seam: str,
+    net: Any,
+    bottom: Optional[Top],
+    prefix: str = "",
+    *,
+    frozen: bool = False,
+    inputs: Mapping[str, Top] = {},
+) -> Branch:
+    """Write a part of a builder's branch: from the blobs of `inputs` on, where there are any, and up to a seam.
+
+    '' stands for the seam that the builder has.
+    """
     from ..graph.cut import cut
+    from .declared import features_of
 
     message, branch = alone(builder, frozen=frozen)
-    kept = cut(message, [seam])
-    if len(kept.layer) < 2:
-        raise GraphError(f"the seam {seam!r} is an input of the net: there is nothing before it")
-    shape = infer(message, TEST).blobs[seam]
-    del kept.layer[0]
-    outer = blob_of(net, bottom)
-    written = renamed(kept, partial(qualify, prefix), {"data": outer})
-    tops = add_layers(net, written.layer, {outer: bottom})
-    channels = shape[1] if shape is not None and len(shape) > 1 else None
-    top = tops[qualify(prefix, seam)]
-    return Branch(prefix, seam, top, channels, classifier=None, net_name=branch.net_name, input=branch.input)
+    end = seam or branch.seam
+    kept = cut(message, [end], list(inputs))
+    features = type(kept)(layer=[layer for layer in kept.layer if layer.bottom])
+    if not features.layer:
+        raise GraphError(f"the seam {end!r} is an input of the net: there is nothing before it")
+    reads_data = len(features.layer) < len(kept.layer)
+    if reads_data == (bottom is None):
+        where = " and ".join(map(repr, inputs)) or "its input"
+        says = "still reads the net's input: say what feeds that" if reads_data else "does not read the net's input"
+        raise GraphError(f"what comes after {where} {says}, or begin elsewhere")
+    shapes = infer(message, TEST).blobs
+    fed = {**({"data": bottom} if reads_data else {}), **inputs}
+    declared = {**{blob: features_of(shapes.get(blob)) for blob in inputs}, "data": branch.input}
+    outside = {blob: blob_of(net, top) for blob, top in fed.items()}
+    written = renamed(features, partial(qualify, prefix), outside)
+    tops = add_layers(net, written.layer, {outside[blob]: top for blob, top in fed.items()})
+    shape = shapes.get(end)
+    classifies = bool(inputs) and end == branch.seam
+    return Branch(
+        prefix,
+        end,
+        tops[qualify(prefix, end)],
+        channels=shape[1] if shape is not None and len(shape) > 1 else None,
+        classifier=branch.classifier if classifies else None,
+        head=_no_head if classifies and branch.head else None,
+        net_name=branch.net_name,
+        input=declared[next(iter(fed))],
+        reads={outside[blob]: declared[blob] for blob in fed},
+    )

@@ -18,6 +18,7 @@ from ..layers.in_place import hands_on
 from ..layers.lengths import count, values
 from ..layers.row import Use
 from ..layers.training import phase_of
+from ..proto import written_again
 from ..schema import TRAIN, Message
 
 FLOAT = 4
@@ -78,14 +79,17 @@ def _bytes(use: Use, splits: Sequence[int]) -> Bytes:
 
 
 def own_parameters(net: Message, shapes: Mapping[int, Optional[List[Shape]]]) -> Dict[int, List[Shape]]:
-    """Return each layer's parameter blobs without those that an earlier layer shares with it by name."""
+    """Return each layer's parameter blobs without those that an earlier layer shares with it by name.
+
+    One that is written again for another phase has none of its own.
+    """
+    again = written_again(net, (index for index, blobs in shapes.items() if blobs))
     seen: Set[str] = set()
     own: Dict[int, List[Shape]] = {}
     for index, blobs in shapes.items():
         names = [spec.name for spec in net.layer[index].param]
-        own[index] = [
-            shape for position, shape in enumerate(blobs or []) if not ({*names[position : position + 1]} & seen)
-        ]
+        listed = [] if index in again else blobs or []
+        own[index] = [shape for position, shape in enumerate(listed) if not ({*names[position : position + 1]} & seen)]
         seen.update(name for name in names if name)
     return own
 

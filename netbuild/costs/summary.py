@@ -8,6 +8,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from .. import names, proto
 from ..graph.branches import require_prefixes
+from ..graph.phases import made_for
 from ..graph.view import NetView, Views, views
 from ..layers import Shape
 from ..layers.costs import multiply_adds
@@ -33,7 +34,7 @@ class LayerCost:
     parameters: Optional[int]
     """Values in its blobs, those that it shares with an earlier layer left out."""
     learns: Optional[bool]
-    """Whether training changes them; None where it has none, and in a net without a loss, which nothing trains."""
+    """Whether training changes them; None where it has none of its own, or where the net has no loss to train it."""
     multiply_adds: Optional[int]
     """For one item of the batch."""
     train_bytes: Optional[int]
@@ -41,6 +42,8 @@ class LayerCost:
     test_bytes: Optional[int]
     shares: bool
     """Whether an earlier layer has some of its blobs too."""
+    again: bool
+    """Whether it is another layer of its name, written for another phase: totals count the two once."""
     index: int
     """Its place among the net's layers."""
 
@@ -190,7 +193,7 @@ def sized_views(net: Message, sizes: Mapping[str, Sequence[int]], batch: Optiona
 
     A net that trains and makes no difference between phases is the same in both.
     """
-    found = proto.phases(net)
+    found = made_for(net)
     both = found == (TEST,) and _trains(net)
     return {
         phase: with_sizes(view, sizes, batch)
@@ -205,11 +208,12 @@ def summary_of(net: Message, of_phases: Views, prefixes: Sequence[str] = ()) -> 
     blobs = {index: shapes for view in of_phases.values() for index, shapes in view.shapes.params.items()}
     owned = own_parameters(net, dict(sorted(blobs.items())))
     trains = _trains(net)
+    again = proto.written_again(net, (index for index in sorted(blobs) if blobs[index]))
     layers = [
-        _layer(index, names.owner(branches, net.layer[index].name) or "", phases, owned[index], trains=trains)
-        for index in sorted(blobs)
+        _layer(index, branch, phases, owned[index], trains=trains, again=index in again)
+        for index, branch in ((index, names.owner(branches, net.layer[index].name) or "") for index in sorted(blobs))
     ]
-    training, testing = _needs(phases, owned)
+    training, testing = _needs(phases)
     return Summary(
         net.name,
         tuple(branches),
@@ -226,7 +230,9 @@ def _trains(net: Message) -> bool:
     return any(map(is_loss, net.layer))
 
 
-def _layer(index: int, branch: str, phases: Mapping[int, _Phase], owned: Sequence[Shape], *, trains: bool) -> LayerCost:
+def _layer(
+    index: int, branch: str, phases: Mapping[int, _Phase], owned: Sequence[Shape], *, trains: bool, again: bool
+) -> LayerCost:
     here = {phase: one for phase, one in phases.items() if index in one.view.by_index}
     first = next(iter(here.values()))
     layer, blobs = first.view.by_index[index], first.view.shapes.params[index]
@@ -237,11 +243,12 @@ def _layer(index: int, branch: str, phases: Mapping[int, _Phase], owned: Sequenc
         phases=tuple(map(proto.phase_name, here)),
         shape=next(iter(first.view.shapes.tops[index]), None),
         parameters=_number_of_values(owned) if blobs is not None else None,
-        learns=first.view.training[index].changes if trains and blobs != [] else None,
+        learns=first.view.training[index].changes if trains and blobs != [] and not again else None,
         multiply_adds=first.work(index),
         train_bytes=here[TRAIN].bytes_of(index) if TRAIN in here else None,
         test_bytes=here[TEST].bytes_of(index) if TEST in here else None,
         shares=len(owned) < len(blobs or ()),
+        again=again,
         index=index,
     )
 
@@ -266,12 +273,13 @@ def _totals(layers: Sequence[LayerCost], branches: Sequence[str]) -> List[Total]
 
 
 def _total(branch: Optional[str], own: Sequence[LayerCost]) -> Total:
+    once = [one for one in own if not one.again]
     return Total(
         branch=branch,
-        layers=len(own),
+        layers=len(once),
         parameters=_sum(one.parameters for one in own),
         learning=_sum(one.parameters for one in own if one.learns),
-        multiply_adds=_sum(one.multiply_adds for one in own),
+        multiply_adds=_sum(one.multiply_adds for one in once),
         train_bytes=_sum(one.train_bytes for one in own),
         test_bytes=_sum(one.test_bytes for one in own),
         state=state(own),
@@ -297,20 +305,19 @@ def size(layers: Sequence[LayerCost]) -> str:
     return "parameters shared with others" if any(one.shares for one in layers) else ""
 
 
-def _needs(
-    phases: Mapping[int, _Phase], owned: Mapping[int, Sequence[Shape]]
-) -> Tuple[Optional[MemoryNeed], Optional[MemoryNeed]]:
+def _needs(phases: Mapping[int, _Phase]) -> Tuple[Optional[MemoryNeed], Optional[MemoryNeed]]:
     """Return what one step of training and one pass in TEST take; None where there is no such phase."""
-    training, testing = (_need(phases[phase], owned) if phase in phases else None for phase in (TRAIN, TEST))
+    training, testing = (_need(phases[phase]) if phase in phases else None for phase in (TRAIN, TEST))
     if training is not None:
         beside = 0 if testing is None else testing.columns + testing.growing
         training = training._replace(parameters=training.parameters * TRAINING_COPIES, tested=beside)
     return training, testing
 
 
-def _need(one: _Phase, owned: Mapping[int, Sequence[Shape]]) -> Optional[MemoryNeed]:
+def _need(one: _Phase) -> Optional[MemoryNeed]:
     """Return what a net of this phase takes with its parameters once; None where a shape is not known."""
-    parameters = _number_of_values(shape for index, _ in one.view.layers for shape in owned[index])
+    owned = own_parameters(one.view.net, one.view.shapes.params)
+    parameters = _number_of_values(shape for shapes in owned.values() for shape in shapes)
     memory = [taken for taken in one.memory.values() if taken is not None]
     if one.batch is None or parameters is None or len(memory) < len(one.memory):
         return None

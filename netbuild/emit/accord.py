@@ -7,6 +7,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 from ..branches.branch import Input
 from ..errors import GraphError
 from ..fusion import Built, Fusion
+from ..fusion.agreement import in_batches
 from ..fusion.wiring import owner
 from ..graph.feed import with_inputs
 from ..graph.view import NetView
@@ -71,8 +72,7 @@ def _require_same_weights(fusion: Fusion, built: Built, blob: str, found: Size, 
 
 def _weights(fusion: Fusion, built: Built, blob: str, size: Size) -> Dict[str, Optional[List[Shape]]]:
     """Return the shapes of the parameters of each frozen layer where one input is of this size."""
-    sizes = {name: declared.shape for name, declared in built.inputs.items() if declared.shape is not None}
-    batches = {name: (1, *shape) for name, shape in {**sizes, blob: size}.items()}
+    batches = {**in_batches(built.inputs, 1), blob: (1, *size)}
     view = NetView.of_all_layers(with_inputs(only_phase(built.message, TEST), batches))
     frozen = {prefix for prefix, part in fusion.specs.items() if part.frozen}
     layers = {view.by_index[index].name: shapes for index, shapes in view.shapes.params.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -24,8 +25,10 @@ from ..solving import NET_FIELDS, idle_policy, require_sensible
 from ..soundness.check import require_fit_lists
 from ..spelling import option
 from .accord import require_taken
+from .batches import deployed, trained
 from .doubts import notes
 from .layers import data_layers
+from .lookup import looked_up
 from .source import AS_DECLARED, AS_IT_IS, DataSource
 from .stamp import is_as_written, stamped
 
@@ -58,7 +61,7 @@ Choice = Callable[[Built], Sources]
 def train_val(fusion: Fusion, source: Sources) -> Message:
     """Return the net for training and testing, its data layers included, checked for shapes in both phases."""
     built = build(fusion)
-    of_phases = _train_val(fusion, built, _by_input(fusion, built, source))
+    of_phases = trained(partial(_train_val, fusion, built), _by_input(fusion, built, source))
     _say(built, source)
     return of_phases[TRAIN].net
 
@@ -93,15 +96,24 @@ def _input_shapes(built: Built, sources: Mapping[str, DataSource], phase: int) -
     }
     for blob, source in sources.items():
         if blob not in built.labels:
-            shapes[blob] = (source.batch(phase), *source.size(phase))
+            shapes[blob] = source.in_full(phase)
     return shapes
 
 
-def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
-    """Return the net for inference: Input layers, no label, `prob` at the end, nothing that only training reads."""
+def deploy(fusion: Fusion, source: Sources, batch: Optional[int] = None) -> Message:
+    """Return the net for inference: Input layers, no label, `prob` at the end, nothing that only training reads.
+
+    `batch` is its N: by default 1, or what the branches' sources declare where the net takes no other.
+    """
     built = build(fusion, deploy=True)
-    sizes = {blob: (batch, *one.size()) for blob, one in _by_input(fusion, built, source).items()}
-    bare = type(built.message)(name=built.message.name, layer=map(_without_training, built.message.layer))
+    sources = _by_input(fusion, built, source)
+    return deployed(partial(_deploy, fusion, built, sources), sources, batch)
+
+
+def _deploy(fusion: Fusion, built: Built, sources: Mapping[str, DataSource], batch: int) -> Message:
+    tested = proto.only_phase(built.message, TEST)
+    bare = type(tested)(name=tested.name, layer=map(_without_training, tested.layer))
+    sizes = {blob: dataclasses.replace(one, test_batch=batch).in_full(TEST) for blob, one in sources.items()}
     net = with_inputs(bare, sizes)
     view = NetView(net, TEST)
     require_fitting(built, fusion.join, view)
@@ -112,18 +124,34 @@ def deploy(fusion: Fusion, source: Sources, batch: int = 1) -> Message:
 def _say(built: Built, source: Sources) -> None:
     """Give a NetbuildWarning for what is to be said of the data: what no branch declares, what is done differently."""
     given = _given(built, source)
-    for blob, declared in built.inputs.items():
+    for blob, declared in _declared(built, given).items():
         for sentence in notes(blob, built.doubts[blob], declared, given[blob]):
             warnings.warn(sentence, NetbuildWarning, stacklevel=3)
 
 
 def _by_input(fusion: Fusion, built: Built, source: Sources) -> Dict[str, DataSource]:
     """Return the source of each input and further label, with what the branches declare of its images."""
-    declared = built.inputs
+    given = _given(built, source)
+    declared = _declared(built, given)
     first = next(iter(declared.values()))
-    sources = {blob: one.of_input(declared.get(blob, first)) for blob, one in _given(built, source).items()}
+    sources = {blob: _of_input(blob, one, declared.get(blob, first)) for blob, one in given.items()}
     require_taken(fusion, built, sources)
     return sources
+
+
+def _declared(built: Built, given: Mapping[str, DataSource]) -> Dict[str, Input]:
+    """Return what the branches declare of each input, with what files that are there tell beyond it."""
+    return {blob: looked_up(blob, declared, given[blob]) for blob, declared in built.inputs.items()}
+
+
+def _of_input(blob: str, source: DataSource, declared: Input) -> DataSource:
+    try:
+        whole = source.of_input(declared)
+        # Nothing can be written without it.
+        whole.size()
+        return whole
+    except GraphError as error:
+        raise GraphError(f"input {blob!r}: {error}") from None
 
 
 def _given(built: Built, source: Sources) -> Dict[str, DataSource]:
@@ -168,7 +196,7 @@ def emit_files(
     folder: PathLike,
     *,
     split_phases: bool = False,
-    deploy_batch: int = 1,
+    deploy_batch: Optional[int] = None,
     solver_options: Optional[Mapping[str, str]] = None,
     dry_run: bool = False,
     force: bool = False,
@@ -185,7 +213,8 @@ def emit_files(
             first. Or a function that returns these for the built net.
         folder: Where to write; made if need be.
         split_phases: Write `train.prototxt` and `test.prototxt` in place of `train_val.prototxt`.
-        deploy_batch: The batch size N of the deploy net.
+        deploy_batch: The batch size N of the deploy net; by default 1, or what the branches' sources declare where the
+            net takes no other.
         solver_options: Fields of the solver and their values, as in prototxt: `{"base_lr": "0.001"}`. The others are
             those of the fusion recipe; `test_iter` is what covers the test list once.
         dry_run: Check everything and write nothing.
@@ -227,7 +256,7 @@ class _Request(NamedTuple):
     fusion: Fusion
     folder: Path
     split_phases: bool
-    deploy_batch: int
+    deploy_batch: Optional[int]
     solver_options: Mapping[str, str]
     force: bool
 
@@ -237,7 +266,7 @@ def _trained(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) ->
     head."""
     if not (fusion.ensemble or fusion.all_heads):
         return {}
-    of_phases = _train_val(fusion, built, sources)
+    of_phases = trained(partial(_train_val, fusion, built), sources)
     if fusion.ensemble:
         of_phases = {TEST: of_phases[TEST]}
     require_fit_lists(of_phases, "the test net" if fusion.ensemble else "the train_val net")

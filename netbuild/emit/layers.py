@@ -97,9 +97,10 @@ def _together(sources: Mapping[str, DataSource], labels: Mapping[str, int], phas
     if first.kind == "hdf5":
         tops = netspec().layers.HDF5Data(source=first.path(phase), batch_size=batch, **common)
     else:
-        shapes = [{"dim": [batch, *source.size(phase)]} for source in inputs.values()]
-        shapes += [{"dim": [batch, length] if length > 1 else [batch]} for length in labels.values()]
-        tops = netspec().layers.Input(shape=shapes, **common)
+        shapes = [list(source.in_full(phase)) for source in inputs.values()]
+        shapes += [[batch, length] if length > 1 else [batch] for length in labels.values()]
+        # A scalar has no lengths, and NetSpec takes no empty list for one.
+        tops = netspec().layers.Input(shape=[{"dim": shape} if shape else {} for shape in shapes], **common)
     return _messages(dict(zip(blobs, tops if len(blobs) > 1 else [tops])))[0]
 
 

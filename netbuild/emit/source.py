@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from ..branches.branch import Cut, Disputed, Input
 from ..errors import GraphError
@@ -71,7 +71,10 @@ class DataSource:
         if self.input is AS_DECLARED:
             return
         if self.kind not in AS_IT_IS and len(self.shape) != 3:
-            raise GraphError(f"images have a shape C,H,W; found {','.join(map(str, self.shape))}")
+            raise GraphError(
+                f"images of a list or a database have a shape C,H,W, and the net reads "
+                f"({', '.join(['N', *map(str, self.shape)])}); take data of kind hdf5 or input"
+            )
         self._require_channels()
         if self.kind not in AS_IT_IS:
             self.require_decided(self.input.disputed)
@@ -104,7 +107,7 @@ class DataSource:
             )
 
     def _require_channels(self) -> None:
-        channels = self.shape[0]
+        channels = next(iter(self.shape), 1)
         if self.kind == "image" and channels not in (1, 3):
             raise GraphError(
                 f"images of a list have 3 channels, or 1 as grey ones, and the net reads {channels}; take data of kind "
@@ -140,11 +143,23 @@ class DataSource:
     @property
     def shape(self) -> Tuple[int, ...]:
         """The input's shape without N; raises GraphError where neither the branches nor the caller declare it."""
-        if self.input.shape is None:
-            shape = either("--shape C,H,W", "BranchSpec(shape=(C, H, W))")
+        colours = {None: None, True: 3, False: 1}[self.color]
+        if self.input.shape is not None:
+            is_image = len(self.input.shape) == 3
+            return (colours, *self.input.shape[1:]) if colours and is_image else self.input.shape
+        channels, *sides = self.input.seen
+        known = (colours or channels, *self._sides(sides))
+        if None in known:
+            letters = ",".join(letter if length is None else str(length) for letter, length in zip("CHW", known))
+            shape = either(f"--shape {letters}", f"BranchSpec(shape=({letters.replace(',', ', ')}))")
             raise GraphError(f"the shape of the input is not known from the branches' nets; give it: {shape}")
-        channels = {None: self.input.shape[0], True: 3, False: 1}[self.color]
-        return (channels, *self.input.shape[1:])
+        return tuple(length for length in known if length is not None)
+
+    def _sides(self, declared: Sequence[Optional[int]]) -> Sequence[Optional[int]]:
+        """Return height and width as declared, or else as the caller crops or resizes images."""
+        if None not in declared or self.kind in AS_IT_IS:
+            return declared
+        return (self.crop, self.crop) if self.crop else self.resize or declared
 
     @property
     def all_mean_file(self) -> Optional[str]:
@@ -177,6 +192,12 @@ class DataSource:
             return self.shape
         resize, crop, _ = self.cut(phase)
         return (self.shape[0], *((crop, crop) if crop else resize or self.shape[1:]))
+
+    def in_full(self, phase: int) -> Tuple[int, ...]:
+        """Return the shape of the blob in a phase: with N, of images (N, C, H, W)."""
+        if not self.input.batched and self.input.declared is not None:
+            return self.input.declared
+        return (self.batch(phase), *self.size(phase))
 
     def batch(self, phase: int) -> int:
         """Return the batch size of a phase."""

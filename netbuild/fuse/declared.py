@@ -28,14 +28,22 @@ class Declared(NamedTuple):
 
 
 def declare(net: Message, shapes: Optional[Sequence[Optional[Sequence[AnyShape]]]] = None) -> List[Declared]:
-    """Return what the net declares of each of its layers; `shapes` are their parameters', where they are known."""
+    """Return what the net declares of each of its layers; `shapes` are their parameters', where they are known.
+
+    A layer with parameters may be written once for each phase, as a BatchNorm on the batch's statistics in TRAIN: to
+    Caffe, which copies by name, these are one layer.
+    """
     declared: List[Declared] = []
     known: Set[str] = set()
     shapes = parameter_shapes(views(net)) if shapes is None else shapes
-    for layer, blobs, definition in zip(net.layer, shapes, serialised_layers(_without_values(net))):
+    definitions = list(serialised_layers(_without_values(net)))
+    again = proto.written_again(net, (index for index, blobs in enumerate(shapes) if blobs is None or blobs))
+    for index, (layer, blobs) in enumerate(zip(net.layer, shapes)):
+        if index in again:
+            continue
         own = {spec.name for spec in layer.param}
         shared = bool(own) and own <= known and len(layer.param) >= len(blobs or ())
-        declared.append(Declared(layer.name, blobs, definition, shared))
+        declared.append(Declared(layer.name, blobs, definitions[index], shared))
         known |= own - {""}
     return declared
 

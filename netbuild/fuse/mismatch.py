@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Collection, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
+from ..proto import written_again
 from ..schema import Message, is_repeated
 from ..weights.model import Model
 from .decision import Copy
@@ -44,7 +45,8 @@ def compare_definitions(
 
     `accept` names the parameters in which they may differ. Raises WeightsError for all other differences.
     """
-    targets = {layer.name: layer for layer in net.layer}
+    again = written_again(net, range(len(net.layer)))
+    targets = {layer.name: layer for index, layer in enumerate(net.layer) if index not in again}
     problems: List[Problem] = []
     accepted: List[str] = []
     for copy, source in _with_definitions(copies, models):
@@ -68,7 +70,9 @@ def _with_definitions(copies: Sequence[Copy], models: Mapping[str, Sequence[Mode
     for path, model in {model.path: model for listed in models.values() for model in listed}.items():
         own = [copy for copy in copies if copy.path == path]
         wanted = {copy.source for copy in own}
-        definitions = {layer.name: definition for layer, definition in stored(model, wanted).layers} if wanted else {}
+        held = stored(model, wanted).layers if wanted else ()
+        # Another layer of the name may have no blobs, and is not what is copied.
+        definitions = {layer.name: definition for layer, definition in held if layer.blobs}
         for copy in own:
             yield copy, definitions[copy.source]
 

@@ -84,13 +84,15 @@ def _problems(
     decisions: Sequence[Decision], models: Mapping[str, Sequence[Model]], choices: CopyOptions
 ) -> List[Problem]:
     """Return all that is wrong: with the choices, with single layers, with whole prefixes."""
+    doubled = list(_doubled(decisions))
+    ambiguous = {problem.target for problem in doubled}
     of_layers = [
         one.problem for one in decisions if one.problem is not None and not (choices.partial and one.is_missing)
     ]
     return [
         *_unknown_choices(decisions, choices),
-        *_doubled(decisions),
-        *of_layers,
+        *doubled,
+        *(problem for problem in of_layers if problem.target not in ambiguous),
         *_without_layers(decisions, models),
         *(_without_copies(decisions, models) if choices.partial else ()),
     ]
@@ -113,9 +115,10 @@ def _unknown_choices(decisions: Sequence[Decision], choices: CopyOptions) -> Ite
 
 
 def _doubled(decisions: Sequence[Decision]) -> Iterator[Problem]:
-    """Yield the names that several target layers with parameters have."""
-    for name, count in Counter(_reached(decisions)).items():
-        if count > 1:
+    """Yield the names that several target layers have, one of them with parameters: Caffe would take neither file."""
+    count = Counter(one.layer.name for one in decisions if one.source is not None)
+    for name in dict.fromkeys(_reached(decisions)):
+        if count[name] > 1:
             yield Problem("ambiguous", name, "one layer of this name", "the target", "several")
 
 

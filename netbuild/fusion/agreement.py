@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 from ..branches.branch import Cut, Input
 from ..branches.declared import values_text
 from ..errors import GraphError
-from ..layers.lengths import UnfitError, in_full, shape_text
+from ..layers.lengths import Shape, UnfitError, in_full, shape_text
 from ..layers.lengths import merged as agreed_shape
 from ..spelling import branch_option, either, name_of, option
 from .preparation import Reads, readers, uneven
@@ -27,13 +27,28 @@ def merged(reads: Reads) -> Dict[str, Input]:
     return {blob: _agreed(blob, known, raw=blob in raw) for blob, known in readers(reads).items()}
 
 
+def in_batches(inputs: Mapping[str, Input], batch: int) -> Dict[str, Tuple[int, ...]]:
+    """Return the shapes of a net's inputs with N, for batches of this size, those that are known."""
+    shapes = {blob: declared.in_full(batch) for blob, declared in inputs.items()}
+    return {blob: shape for blob, shape in shapes.items() if shape is not None}
+
+
+def declared_batch(inputs: Mapping[str, Input]) -> Optional[int]:
+    """Return the N that the sources of all inputs declare, None where they declare several or none."""
+    lengths = {one.declared[0] for one in inputs.values() if one.batched and one.declared}
+    return lengths.pop() if len(lengths) == 1 else None
+
+
 def _agreed(blob: str, known: Readers, *, raw: bool) -> Input:
-    shape = _shape(blob, known)
+    batched = all(one.batched for one in known.values())
+    shape = _shape(blob, {prefix: _seen(one) if batched else one.declared for prefix, one in known.items()})
     both = {phase: _cuts(known, phase) for phase in ("test", "train")}
     agreed = dataclasses.replace(
         _first(known),
-        shape=shape,
-        channels=None if shape else _only(_declared(known, lambda one: one.seen[0])),
+        shape=shape if batched or shape is None else shape[1:],
+        channels=None if shape is not None else _only(_declared(known, lambda one: one.seen[0])),
+        declared=_only(_declared(known, lambda one: one.declared)),
+        batched=batched,
         test=_common(both["test"].values()),
         train=_common(both["train"].values()),
         decoded=next(iter(_declared(known, lambda one: one.decoded)), None),
@@ -56,9 +71,9 @@ def _declared(known: Readers, what: Callable[[Input], Any]) -> List[Any]:
     return [value for value in map(what, known.values()) if value is not None]
 
 
-def _shape(blob: str, known: Readers) -> Optional[Tuple[int, ...]]:
+def _shape(blob: str, seen: Mapping[str, Shape]) -> Optional[Tuple[int, ...]]:
     """Return the shape that all readers see, as far as each declares it; GraphError where they see different ones."""
-    shapes = {prefix: shape for prefix, shape in zip(known, map(_seen, known.values())) if shape}
+    shapes = {prefix: shape for prefix, shape in seen.items() if shape is not None}
     try:
         return in_full(agreed_shape(list(shapes.values()))) if shapes else None
     except UnfitError:
@@ -69,7 +84,8 @@ def _shape(blob: str, known: Readers) -> Optional[Tuple[int, ...]]:
         ) from None
 
 
-def _seen(declared: Input) -> Optional[Tuple[Optional[int], ...]]:
+def _seen(declared: Input) -> Shape:
+    """Return what one reader sees without N, as far as it is declared."""
     if declared.shape is not None and len(declared.shape) != 3:
         return declared.shape
     return declared.seen if any(declared.seen) else None

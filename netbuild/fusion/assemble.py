@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Uni
 
 from .. import blocks
 from ..branches.branch import Branch, Builder, Input
-from ..branches.source import find_branch
+from ..branches.source import find_branch, taking
 from ..branches.written import carried_names
 from ..errors import GraphError
 from ..graph.apart import has_automatic_name, misnamed
@@ -203,13 +203,16 @@ def require_fitting(built: Built, how: Join, view: NetView) -> None:
 
 def _require_read(one: Placed, blob: str, shape: Shape, spec: Input) -> None:
     """Raise GraphError where a branch reads a blob of another shape than its net was made for."""
-    # Of images whose size nothing declares, and of what is made of them, the channels are known.
-    expected: Optional[Sequence[Length]] = spec.shape or ((spec.channels, None, None) if spec.channels else None)
+    expected: Shape = spec.declared
+    if spec.batched:
+        # Of images whose size nothing declares, and of what is made of them, the channels are known.
+        lengths: Optional[Sequence[Length]] = spec.shape or ((spec.channels, None, None) if spec.channels else None)
+        expected = None if lengths is None else (None, *lengths)
     if shape is None or expected is None:
         return
-    if len(shape) == len(expected) + 1 and not any(map(differ, shape[1:], expected)):
+    if len(shape) == len(expected) and not any(map(differ, shape, expected)):
         return
-    prefix, own, made_for = one.branch.prefix, one.own.get(blob), any_batch_text((None, *expected))
+    prefix, own, made_for = one.branch.prefix, one.own.get(blob), any_batch_text(expected)
     belief = f"its own {own!r} has {made_for}" if own else f"its net was made for {made_for}"
     remedy = "cut the front elsewhere"
     if blob == next(iter(one.reads)):
@@ -253,7 +256,7 @@ def _classified(
     """Build a branch with its own classifier and the softmax of its scores. Of one that was cut at a blob of the
     user's choice, that blob is the scores, or their softmax already."""
     before = len(net.tops)
-    branch = builder(net, bottom, prefix, **options)
+    branch = taking(builder, options.get("inputs", {}))(net, bottom, prefix, **options)
     if branch.top.fn.type_name == "Softmax":
         return branch
     count = classes or branch.classes
@@ -341,12 +344,21 @@ def _opened(message: Message, placed: Mapping[str, Placed], labels: Mapping[str,
 
 def _require_sound(built: Built, fusion: Fusion, of_phases: Views) -> None:
     """Raise GraphError for what is wrong with the net, of which the views are, its inputs included."""
-    sizes = {blob: (1, *one.shape) for blob, one in built.inputs.items() if one.shape is not None}
     tested = of_phases[TEST]
     # Before the general check: it knows of the join only that some Concat's bottoms do not fit.
-    require_fitting(built, fusion.join, tested.with_inputs(sizes))
+    require_fitting(built, fusion.join, _sized(built, tested))
     require_sound_views(tested.net, of_phases, "the net as built", built.seams)
     _require_assigned(tested.net, built.net)
+
+
+def _sized(built: Built, view: NetView) -> NetView:
+    """Return the view for one image, or for the batch that the sources declare where the net takes no other."""
+    alone, *others = [
+        view.with_inputs(agreement.in_batches(built.inputs, batch))
+        for batch in (1, agreement.declared_batch(built.inputs))
+        if batch
+    ]
+    return others[0] if alone.misfits and others else alone
 
 
 def _message(net: Any) -> Message:

@@ -10,6 +10,7 @@ from typing import Any, Collection, Dict, Iterable, Iterator, List, Mapping, Nam
 from .. import names
 from ..branches.branch import Branch, Builder, Input
 from ..branches.calling import called
+from ..branches.source import taking
 from ..branches.written import Blobs, Top
 from ..errors import GraphError, NetbuildError, did_you_mean, require_factor, require_finite
 from ..graph.freeze import BATCH_NORM
@@ -219,7 +220,7 @@ def _placed(
             top = preparation.prepared(net, prefix, name, top, declared)
         tops[own] = top
     bottom = tops.pop("", None)
-    branch = called(part.builder, net, bottom, prefix, frozen=part.frozen, inputs=tops)
+    branch = called(taking(part.builder, tops), net, bottom, prefix, frozen=part.frozen, inputs=tops)
     first, *others = branch.reads or outside.values()
     reads = {first: part.declared(branch.input), **{blob: branch.reads[blob] for blob in others}}
     return Placed(branch, reads, {blob: own for own, blob in outside.items() if own})

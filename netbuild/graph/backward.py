@@ -1,12 +1,14 @@
-"""Which layers the backward pass runs."""
+"""Which layers the backward pass runs, and where it cannot go on."""
 
 from __future__ import annotations
 
-from typing import Set
+from typing import Iterator, List, Set
 
 from ..layers import Inferred, Layers
 from ..layers.roles import is_loss
+from ..layers.table import of
 from ..layers.training import wants_backward
+from ..schema import Message
 from .flow import Flow
 
 
@@ -23,3 +25,37 @@ def backward(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool =
         if index in under and (own or not reached.isdisjoint(flow.sources[index])):
             reached.add(index)
     return reached
+
+
+def dead_ends(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool = False) -> Iterator[str]:
+    """Yield the layers that have no gradient for a bottom that wants one: Caffe aborts when it trains them.
+
+    `everywhere` is the net's `force_backward`.
+    """
+    learning = backward(layers, shapes, flow)
+    reached = backward(layers, shapes, flow, everywhere=True) if everywhere else learning
+    for index, layer in layers:
+        sources = flow.sources[index]
+        if index not in reached or len(sources) < len(layer.bottom):
+            continue
+        for position in _stops(layer):
+            if _wants_gradient(layer, position, learns=sources[position] in learning, everywhere=everywhere):
+                remedy = "" if of(layer).gradient.stops_all else ", or say propagate_down: false for this bottom"
+                yield (
+                    f"layer {layer.name!r} ({layer.type}): has no gradient for its bottom {layer.bottom[position]!r}, "
+                    f"which the backward pass reaches: Caffe aborts when it trains the net; freeze what learns before "
+                    f"it{remedy}"
+                )
+
+
+def _stops(layer: Message) -> List[int]:
+    """Return the positions of the bottoms that the layer has no gradient for."""
+    count = len(layer.bottom)
+    return [position % count for position in of(layer).gradient.stops if position < count]
+
+
+def _wants_gradient(layer: Message, position: int, *, learns: bool, everywhere: bool) -> bool:
+    """Tell whether Caffe asks for the gradient of a bottom (Net::AppendBottom, and force_backward in Net::Init)."""
+    given = () if of(layer).gradient.stops_all else layer.propagate_down
+    wants = bool(given[position]) if position < len(given) else learns
+    return wants or (everywhere and of(layer).gradient.forced)

@@ -12,20 +12,25 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ..errors import GraphError, NetbuildWarning
 from ..layers.roles import is_loss
-from ..proto import Net, net_of, phase_name, phases
+from ..layers.training import is_for_gpu
+from ..proto import Net, net_of, phase_name
 from ..schema import TEST, TRAIN, Message, schema
 from .apart import branch_faults, tied_parameters
 from .definition import (
     definition_faults,
     doubled_names,
-    nameless,
+    drawing_faults,
+    idle_names,
+    nameless_blobs,
     phase_faults,
     rate_faults,
     rule_faults,
     sharing_faults,
 )
 from .overwriting import Overwriting
+from .phases import made_for
 from .view import NetView, Views, views
+from .weighted import lost_weights, weight_faults
 
 _Key = Union[int, str]
 """By which a problem of one phase is known to be that of the other: a layer's index, or the whole sentence."""
@@ -81,15 +86,18 @@ def problems_of(net: Message, of_phases: Views, seams: Mapping[str, str] = {}) -
 
 def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, str]]:
     for sentence in (
-        *nameless(view.layers),
-        *doubled_names(view.layers),
+        *nameless_blobs(view.layers),
+        *doubled_names(view.layers, view.shapes.params),
         *view.flow.faults,
         *Overwriting(view.layers, view.shapes).faults,
         *definition_faults(view.layers, view.shapes),
+        *drawing_faults(view.layers, view.phase),
+        *weight_faults(view.layers, view.flow),
         *tied_parameters(view, seams),
         *rate_faults(view.layers),
         *sharing_faults(view.layers, view.shapes.params),
         *branch_faults(view, seams),
+        *(view.dead_ends if view.phase == TRAIN else ()),
     ):
         yield sentence, sentence
     for misfit in view.misfits:
@@ -98,16 +106,35 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
 
 
 def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
-    """Return what Caffe takes, and trains on another gradient than the net's: layers in place over what one reads.
+    """Return what Caffe takes, and one may not mean: names that say nothing, gradients that are not the net's.
 
-    Only where the backward pass comes by: a frozen branch, or a net to deploy, is as good as any. `of_phases` are
-    views of the net where there are some already.
+    Also what aborts where it computes on the CPU. `of_phases` are views of the net where there are some already.
     """
-    made_for = phases(net)
-    if TRAIN not in made_for and not (made_for == (TEST,) and any(map(is_loss, net.layer))):
-        return []
-    view = (of_phases or {}).get(TRAIN) or NetView(net, TRAIN)
-    return list(dict.fromkeys(Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)))
+    of_phases = of_phases or views(net)
+    names = (sentence for view in of_phases.values() for sentence in idle_names(view.layers, view.shapes.params))
+    on_gpu = (
+        f"layer {layer.name!r} ({layer.type}): STOCHASTIC is for the GPU: on the CPU Caffe aborts when it runs"
+        for layer in net.layer
+        if is_for_gpu(layer)
+    )
+    return list(dict.fromkeys([*names, *on_gpu, *_wrong_gradients(net, of_phases)]))
+
+
+def _wrong_gradients(net: Message, of_phases: Views) -> Iterator[str]:
+    """Yield where the net is not trained by its own gradient, as far as the backward pass comes by.
+
+    By layers in place over what another one reads, and by losses that Caffe forgets because another layer reads them.
+    Of a net that is made for TEST alone also where its training would abort; of one that is made for TRAIN that is
+    among the `problems`. A frozen branch, or a net to deploy, is as good as any.
+    """
+    found = made_for(net)
+    if TRAIN not in found and not (found == (TEST,) and any(map(is_loss, net.layer))):
+        return
+    view = of_phases.get(TRAIN) or NetView(net, TRAIN)
+    yield from Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)
+    yield from lost_weights(view.layers, view.flow, view.backward)
+    if TRAIN not in found:
+        yield from view.dead_ends
 
 
 def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:
@@ -130,7 +157,11 @@ def require_sound(
 
 def require_sound_views(net: Message, of_phases: Views, what: str, seams: Mapping[str, str] = {}) -> None:
     """Do what `require_sound` does, for a net of which there are views already."""
-    found = problems_of(net, of_phases, seams)
+    require_none(problems_of(net, of_phases, seams), what)
+
+
+def require_none(found: Sequence[str], what: str) -> None:
+    """Raise GraphError with all problems that were found, if any were; `what` names the net."""
     if found:
         raise GraphError(f"{what}: {found[0]}" if len(found) == 1 else "\n  ".join([f"{what}:", *found]))
 

@@ -6,38 +6,75 @@ Shapes and the number of bottoms and tops are `netbuild.layers`'s matter.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from ..errors import some
 from ..layers import Inferred, Layers, Shape
 from ..layers.fillers import filler_faults
 from ..layers.lengths import counted, differ, product, shape_text
 from ..layers.roles import has_more_than_a_loss, is_loss_layer
-from ..layers.training import has_statistics_alone
+from ..layers.training import has_statistics_alone, impossible_draw
 from ..schema import Message, schema
 
 Params = Mapping[int, Optional[List[Shape]]]
 """Per layer index the shapes of its parameter blobs, None where their number is not known."""
 
 
-def nameless(layers: Layers) -> Iterator[str]:
-    """Yield the layers and blobs that have no name."""
-    for index, layer in layers:
-        if not layer.name:
-            yield f"layer {index} ({layer.type}) has no name"
+def nameless_blobs(layers: Layers) -> Iterator[str]:
+    """Yield the layers whose blobs have no name."""
+    for _, layer in layers:
         for kind, blobs in (("top", layer.top), ("bottom", layer.bottom)):
             if "" in blobs:
                 yield f"layer {layer.name!r} ({layer.type}): a {kind} has no name"
 
 
-def doubled_names(layers: Layers) -> Iterator[str]:
-    """Yield the names that several layers have: Caffe says nothing of them."""
+def doubled_names(layers: Layers, params: Params) -> Iterator[str]:
+    """Yield the names that several layers with weights have: Caffe says nothing of them, and fills the first."""
+    for name, indices in by_name(layers).items():
+        holders = [index for index in indices if _may_hold(params, index)]
+        if len(holders) > 1:
+            yield f"layers {_and(holders)} {_called(name)}: weights would go to the first only; rename the others"
+
+
+def idle_names(layers: Layers, params: Params) -> Iterator[str]:
+    """Yield the names missing or given twice that Caffe takes: of layers without weights, or of one with some."""
+    for name, indices in by_name(layers).items():
+        holders = [index for index in indices if _may_hold(params, index)]
+        if len(holders) > 1 or (name and len(indices) == 1):
+            continue
+        who = f"layer {indices[0]} has no name" if len(indices) == 1 else f"layers {_few(indices)} {_called(name)}"
+        if len(indices) > len(holders) > 0:
+            yield (
+                f"{who}, and layer {holders[0]} has weights: Caffe copies weights by name, and aborts over those that "
+                "have none as soon as it loads a file; rename them"
+            )
+        else:
+            yield f"{who}: Caffe takes {'it' if len(indices) == 1 else 'them, for they have no weights'}"
+
+
+def by_name(layers: Layers) -> Dict[str, List[int]]:
+    """Return the indices of the layers of each name, '' included."""
     places: Dict[str, List[int]] = defaultdict(list)
     for index, layer in layers:
         places[layer.name].append(index)
-    for name, indices in places.items():
-        if name and len(indices) > 1:
-            listed = " and ".join(map(str, indices))
-            yield f"layers {listed} are all called {name!r}: weights would go to the first only; rename the others"
+    return places
+
+
+def _may_hold(params: Params, index: int) -> bool:
+    """Tell whether a layer has weights, or may have some."""
+    return params.get(index) is None or bool(params[index])
+
+
+def _and(indices: Sequence[int]) -> str:
+    return " and ".join(map(str, indices))
+
+
+def _few(indices: Sequence[int]) -> str:
+    return _and(indices) if len(indices) < 4 else some(list(map(str, indices)), 3)
+
+
+def _called(name: str) -> str:
+    return f"are all called {name!r}" if name else "have no name"
 
 
 def rule_faults(net: Message) -> Iterator[str]:
@@ -52,11 +89,24 @@ def definition_faults(layers: Layers, shapes: Inferred) -> Iterator[str]:
     for index, layer in layers:
         where = f"layer {layer.name!r} ({layer.type})"
         blobs = shapes.params.get(index)
-        for fault in (_propagate_down(layer), _loss_weight(layer), _too_many_params(layer, blobs), _statistics(layer)):
+        for fault in (
+            _propagate_down(layer),
+            _loss_weight(layer, blobs),
+            _too_many_params(layer, blobs),
+            _statistics(layer),
+        ):
             if fault is not None:
                 yield f"{where}: {fault}"
         for fault in filler_faults(layer, blobs, shapes.tops[index]):
             yield f"{where}: {fault}"
+
+
+def drawing_faults(layers: Layers, phase: int) -> Iterator[str]:
+    """Yield the layers that draw at random in this phase, and with a chance that there is not."""
+    for _, layer in layers:
+        fault = impossible_draw(layer, phase)
+        if fault is not None:
+            yield f"layer {layer.name!r} ({layer.type}): {fault}"
 
 
 def _propagate_down(layer: Message) -> Optional[str]:
@@ -68,13 +118,13 @@ def _propagate_down(layer: Message) -> Optional[str]:
     )
 
 
-def _loss_weight(layer: Message) -> Optional[str]:
+def _loss_weight(layer: Message, blobs: Optional[List[Shape]]) -> Optional[str]:
     weights, tops = len(layer.loss_weight), len(layer.top)
     if is_loss_layer(layer) and not tops:
         # Net::Init gives a loss without tops one of its own.
         tops = 1
     # Caffe takes the loss_weight of a loss with a second top to be the one default of 1 all the same.
-    if not weights and tops > 1 and has_more_than_a_loss(layer):
+    if not weights and tops > 1 and blobs is not None and has_more_than_a_loss(layer):
         return f"has {tops} tops and no loss_weight; give one for each top: 1 for the loss, 0 for the others"
     if weights in (0, tops):
         return None
@@ -132,19 +182,21 @@ def rate_faults(layers: Layers) -> Iterator[str]:
                     yield f"shared parameter {spec.name!r}: {both} disagree on {field}"
 
 
-def phase_faults(net: Message, trained: Params, tested: Params) -> Iterator[str]:
+def phase_faults(net: Message, trained: Params, tested: Params, tested_net: Optional[Message] = None) -> Iterator[str]:
     """Yield the layers whose parameters are others in TEST than in TRAIN.
 
-    A solver lets its test nets share the parameters of its train net, by the layers' names.
+    A solver lets its test nets share the parameters of its train net, by the layers' names: of each layer of TRAIN the
+    first of its name in TEST (Net::ShareTrainedLayersWith). `tested_net` is the net that is tested, where it is another.
     """
-    ours = {net.layer[index].name: blobs for index, blobs in reversed([*trained.items()])}
-    for index, blobs in tested.items():
+    other = net if tested_net is None else tested_net
+    theirs = {other.layer[index].name: blobs for index, blobs in reversed([*tested.items()])}
+    for index, blobs in trained.items():
         name = net.layer[index].name
-        others = ours.get(name) if name else None
-        if blobs is None or others is None or _all_shareable(others, blobs):
+        others = theirs.get(name)
+        if blobs is None or others is None or _all_shareable(blobs, others):
             continue
         yield (
-            f"layer {name!r}: its parameters have the shapes {_listed(others)} in TRAIN and {_listed(blobs)} in TEST; "
+            f"layer {name!r}: its parameters have the shapes {_listed(blobs)} in TRAIN and {_listed(others)} in TEST; "
             "Caffe aborts when a solver's test net is to share them: give both phases the same sizes"
         )
 

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from typing import Any, Deque, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..proto import Net, in_phase, net_of, phase_name
+from ..proto import Net, chooses, in_phase, net_of, phase_name, settled
 from ..schema import TEST, TRAIN, Message, is_repeated
 from .makers import Bottom, Source, Wires, carried, makers, rewired
 
@@ -50,7 +50,8 @@ class Differences:
 def differences(old: Net, new: Net) -> Differences:
     """Compare two nets as nets: order, defaults that are spelled out and names of blobs do not count.
 
-    Layers are compared by name and phase, and those that only one net has by what they do to what.
+    Layers are compared by name and phase, and those that only one net has by what they do to what. Where one of the
+    nets has stages or a level (`Staged`, or its own `state`), only layers count that Caffe builds in that state.
 
     Args:
         old: One net: a path, a NetParameter or a NetSpec.
@@ -70,7 +71,11 @@ def differences(old: Net, new: Net) -> Differences:
         >>> differences("odd/deploy.prototxt", net).changed
         {'conv1': [Change(field='convolution_param.num_output', old=20, new=32)]}
     """
-    return _differences(net_of(old), net_of(new))
+    one, other = net_of(old), net_of(new)
+    if chooses(one) or chooses(other):
+        # In a state of their own, they are compared as Caffe builds them.
+        return _differences(settled(one), settled(other))
+    return _differences(one, other)
 
 
 def _differences(old: Message, new: Message) -> Differences:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Collection, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+from typing import Callable, Collection, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from ..errors import did_you_mean
 from ..layers import Layers
@@ -31,7 +31,8 @@ def works_in_place(layer: Message, position: int) -> bool:
 class Flow:
     """Who writes and who reads each version of each blob, an in-place layer making a new version of its blob."""
 
-    def __init__(self, layers: Layers) -> None:
+    def __init__(self, layers: Layers, why_not: Callable[[str], str] = lambda _blob: "") -> None:
+        """Follow the blobs of these layers; `why_not` says of one that they do not make who else would, '' for none."""
         self.writer: Dict[str, int] = {}
         """The layer that writes each blob last."""
         self.sources: Dict[int, List[int]] = {}
@@ -42,6 +43,7 @@ class Flow:
         """Who reads a blob of this name at all, in their order."""
         self.faults: List[str] = []
         self._layers = dict(layers)
+        self._why_not = why_not
         self._tops = dict.fromkeys(top for _, layer in layers for top in layer.top)
         self._in_place: Dict[int, Set[str]] = {}
         for index, layer in layers:
@@ -85,8 +87,10 @@ class Flow:
         if blob in self._tops:
             return "the layer that makes it comes later; move it up"
         unknown = "no layer of this phase has it as a top"
-        # To look for a like name takes as long as the net is large: for the first few only.
-        return unknown if len(self.faults) > _HINTED else did_you_mean(blob, self._tops, unknown)
+        # To look for the name elsewhere takes as long as the net is large: for the first few only.
+        if len(self.faults) > _HINTED:
+            return unknown
+        return self._why_not(blob) or did_you_mean(blob, self._tops, unknown)
 
     def above(self, blob: str, beyond: Collection[int] = ()) -> Set[int]:
         """Return the layers that the blob depends on, without data layers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
-from ..proto import in_phase
+from ..proto import NetState
 from ..schema import TEST, TRAIN, Message
 
 Source = Union[Tuple[int, int], str]
@@ -17,13 +17,14 @@ Bottom = Dict[int, Source]
 def makers(net: Message) -> List[List[Bottom]]:
     """Return what feeds each bottom of each layer of a net with all its phases."""
     found: List[List[Bottom]] = [[{} for _ in layer.bottom] for layer in net.layer]
-    for phase in (TRAIN, TEST):
+    trained, tested = (NetState.of(net, phase) for phase in (TRAIN, TEST))
+    for state in (trained, tested):
         last: Dict[str, Source] = {}
         for index, layer in enumerate(net.layer):
             # What stages choose is in no phase by itself: it is looked at in both.
-            if in_phase(layer, phase) or not (in_phase(layer, TRAIN) or in_phase(layer, TEST)):
+            if state.keeps(layer) or not (trained.keeps(layer) or tested.keeps(layer)):
                 for bottom, blob in zip(found[index], layer.bottom):
-                    bottom[phase] = last.get(blob, blob)
+                    bottom[state.phase] = last.get(blob, blob)
                 last.update({blob: (index, number) for number, blob in enumerate(layer.top)})
     return found
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, Set
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 from ..errors import GraphError
+from ..layers import Shape
+from ..names import free
 from ..proto import copied
 from ..schema import Message
+from .definition import by_name
+from .view import Views
 
 Change = Callable[[str], str]
 
@@ -38,6 +42,42 @@ def renamed(net: Message, change: Change, inputs: Mapping[str, str] = {}) -> Mes
             if spec.name:
                 spec.name = change(spec.name)
     return result
+
+
+def named_apart(net: Message, of_phases: Views) -> Message:
+    """Return a net in which every layer has a name, and none that another layer of the same phase has.
+
+    Where Caffe copies weights by name, names of layers without weights mean nothing to it: they may be missing, or
+    stand twice. A branch needs them, for they say whose the layer is. Of several layers of a name the one with weights
+    keeps it. A layer without a name is called as its first top, or as its type where it has none.
+    Raises GraphError for a layer with weights and no name, which weight files could not give any under a new one.
+    """
+    change: Dict[int, str] = {}
+    for view in of_phases.values():
+        groups, params = by_name(view.layers), view.shapes.params
+        taken = {*groups, *(change.get(index, "") for index, _ in view.layers)}
+        for name, indices in groups.items():
+            keeper = next((index for index in indices if params.get(index)), indices[0])
+            for index in indices:
+                if index not in change and not (name and index == keeper):
+                    layer = view.by_index[index]
+                    _require_no_weights(index, layer, params[index])
+                    change[index] = free(name or next(iter(layer.top), layer.type.lower()), taken)
+                    taken.add(change[index])
+    if not change:
+        return net
+    result = copied(net)
+    for index, name in change.items():
+        result.layer[index].name = name
+    return result
+
+
+def _require_no_weights(index: int, layer: Message, blobs: Optional[Sequence[Shape]]) -> None:
+    if blobs or (blobs is None and not layer.name):
+        raise GraphError(
+            f"layer {index} ({layer.type}) has weights and no name, and a branch's weights are found by name: give it "
+            "one, in the prototxt and in its weight file"
+        )
 
 
 def _rename_options(net: Message, change: Change) -> None:

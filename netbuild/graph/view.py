@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Collection, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import names
 from ..errors import GraphError
 from ..layers import Fault, Inferred, Layers, Shape, survey_layers, unclear_options, unknown_types
 from ..layers.lengths import Length
 from ..layers.training import Effect, effects
-from ..proto import NetState, phases
+from ..proto import NetState, in_state, rules_in_words
 from ..schema import TEST, Message
-from .backward import backward
+from ..spelling import either
+from .backward import backward, dead_ends
 from .flow import Flow
+from .phases import made_for
+
+_SHOWN = 3
+"""So many layers are named that another state would have."""
 
 
 class NetView:
-    """One net in one phase, stages and level: its layers, who reads what, and all shapes.
+    """One net in one phase: its layers, who reads what, and all shapes.
+
+    Stages and level are the net's own (`proto.in_state`); those that are given come to them.
 
     The view holds the net itself: whoever edits the net makes a new view. `inputs` gives shapes for blobs that data
     layers feed, (N, C, H, W), as for `layers.infer`.
@@ -28,12 +35,12 @@ class NetView:
         net: Message,
         phase: int,
         *,
-        level: int = 0,
+        level: Optional[int] = None,
         stages: Collection[str] = (),
         inputs: Optional[Mapping[str, Sequence[Length]]] = None,
     ) -> None:
-        self.net = net
-        self.state = NetState(phase, level, frozenset(stages))
+        self.net = in_state(net, stages, level)
+        self.state = NetState.of(self.net, phase)
         self.inputs = inputs or {}
 
     @classmethod
@@ -46,14 +53,14 @@ class NetView:
 
     def with_inputs(self, inputs: Mapping[str, Sequence[Length]]) -> NetView:
         """Return the view of the same layers for other shapes of inputs."""
-        view = NetView(self.net, self.phase, level=self.state.level, stages=self.state.stages, inputs=inputs)
+        view = NetView(self.net, self.phase, inputs=inputs)
         # What does not depend on shapes is known already, or will be.
         view.layers, view.flow = self.layers, self.flow
         return view
 
     def in_phase(self, phase: int) -> NetView:
         """Return the view of the same net in another phase. Shapes tell no phases apart, only rules of layers do."""
-        view = NetView(self.net, phase, level=self.state.level, stages=self.state.stages, inputs=self.inputs)
+        view = NetView(self.net, phase, inputs=self.inputs)
         if [index for index, _ in view.layers] == [index for index, _ in self.layers]:
             view.flow, view._survey = self.flow, self._survey
         return view
@@ -81,7 +88,26 @@ class NetView:
     @cached_property
     def flow(self) -> Flow:
         """Who writes and who reads each blob."""
-        return Flow(self.layers)
+        return Flow(self.layers, self._why_not)
+
+    def _why_not(self, blob: str) -> str:
+        """Return which layers make a blob that none of this state makes, and which rules hide them; '' for none."""
+        kept = self.by_index
+        hidden = [layer for index, layer in enumerate(self.net.layer) if index not in kept and blob in layer.top]
+        said = [f"layer {layer.name!r} makes it, but {rules_in_words(layer)}" for layer in hidden[:_SHOWN]]
+        more = [f"{len(hidden) - _SHOWN} layers more"] if len(hidden) > _SHOWN else []
+        return "; ".join([*said, *more, *self._remedy(hidden)])
+
+    def _remedy(self, hidden: Sequence[Message]) -> List[str]:
+        """Return how to build the net with one of these layers, where a stage is all that it lacks."""
+        for layer in hidden:
+            for rule in layer.include:
+                stages = self.state.stages.union(rule.stage)
+                if rule.stage and self.state._replace(stages=stages).meets(rule):
+                    listed = [stage for stage in rule.stage if stage not in self.state.stages]
+                    how = either(" ".join(f"--stage {stage}" for stage in listed), f"Staged(net, {listed!r})")
+                    return [f"{how} builds the net with it"]
+        return []
 
     @cached_property
     def _survey(self) -> Tuple[Inferred, List[Fault]]:
@@ -118,6 +144,11 @@ class NetView:
         """The indices of the layers that the backward pass runs."""
         return backward(self.layers, self.shapes, self.flow, everywhere=self.net.force_backward)
 
+    @property
+    def dead_ends(self) -> Iterator[str]:
+        """Where the backward pass cannot go on, one sentence for each."""
+        return dead_ends(self.layers, self.shapes, self.flow, everywhere=self.net.force_backward)
+
     @cached_property
     def training(self) -> Dict[int, Effect]:
         """What training does to each layer, by index."""
@@ -143,7 +174,7 @@ Views = Mapping[int, NetView]
 
 def views(net: Message, in_phases: Optional[Sequence[int]] = None) -> Views:
     """Return a net's view in each phase: in those that something feeds, unless the phases are given."""
-    return {phase: NetView(net, phase) for phase in (phases(net) if in_phases is None else in_phases)}
+    return {phase: NetView(net, phase) for phase in (made_for(net) if in_phases is None else in_phases)}
 
 
 def parameter_shapes(of_phases: Views) -> List[Optional[List[Shape]]]:

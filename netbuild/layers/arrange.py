@@ -179,6 +179,8 @@ def batch_reindex(_layer: Message, bottoms: List[Shape]) -> Shapes:
     shape, indices = bottoms
     if indices is not None and len(indices) != 1:
         raise UnfitError("the second bottom must have one axis")
+    if shape == ():
+        raise UnfitError("Caffe aborts when it runs on a first bottom without axes: there are no items in it")
     return [None if shape is None else (None if indices is None else indices[0], *shape[1:])], []
 
 
@@ -189,7 +191,9 @@ def filter_layer(layer: Message, bottoms: List[Shape]) -> Shapes:
         raise UnfitError(
             f"has {counted(len(layer.top), 'top')}; expected {len(shapes)}, one for each bottom but the selector"
         )
-    if selector:
+    if () in bottoms:
+        raise UnfitError("bottoms with a first axis, the items, are needed")
+    if selector is not None:
         _require_selecting(selector, shapes)
     return [None if shape is None else (None, *shape[1:]) for shape in shapes], []
 

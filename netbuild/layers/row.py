@@ -124,6 +124,12 @@ class Gradient(NamedTuple):
     """Whether it keeps a copy of a bottom that it overwrites itself."""
     leaves: Union[Left, Callable[[Message], Left]] = Left.NOTHING
     """How much of what it overwrites itself it leaves as it was."""
+    stops: Tuple[int, ...] = ()
+    """The bottoms that it hands no gradient down to, by position (-1: the last): Caffe aborts where one is wanted."""
+    forced: bool = True
+    """Whether a net's `force_backward` wants one there too (AllowForceBackward)."""
+    stops_all: bool = False
+    """Whether Caffe aborts wherever the backward pass comes by, even where none is wanted."""
 
 
 class Kind(Enum):

@@ -1,6 +1,6 @@
 """Prototxt: text to message and back, and which layers a phase has."""
 
-from .forms import Net, name_of_net, net_of
+from .forms import Net, Staged, name_of_net, net_of
 from .needs import needs
 from .net import (
     copied,
@@ -14,18 +14,22 @@ from .net import (
     read_solver,
     without_fillers,
     write,
+    written_again,
 )
-from .state import NetState, with_layers
+from .state import NetState, chooses, in_state, rules_in_words, settled, tell_idle_stages, with_layers
 from .text import file_text, parsed, parsed_solver, to_text
 from .unknown import own_fields
 
 __all__ = [
     "Net",
     "NetState",
+    "Staged",
+    "chooses",
     "copied",
     "file_text",
     "fillers",
     "in_phase",
+    "in_state",
     "name_of_net",
     "needs",
     "net_of",
@@ -38,8 +42,12 @@ __all__ = [
     "phases",
     "read_net",
     "read_solver",
+    "rules_in_words",
+    "settled",
+    "tell_idle_stages",
     "to_text",
     "with_layers",
     "without_fillers",
     "write",
+    "written_again",
 ]

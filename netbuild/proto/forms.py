@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
 
 from ..errors import GraphError
 from ..files import PathLike
 from ..schema import Message, schema
 from ..schema.programs import net_written
 from .net import read_net
+from .state import in_state, tell_idle_stages
 from .text import parsed
 from .upgrade import is_current, upgraded
 
@@ -26,7 +28,33 @@ if TYPE_CHECKING:
             """Return the NetParameter."""
 
 
-Net = Union[PathLike, "ProtobufMessage", "NetSpec"]
+Bare = Union[PathLike, "ProtobufMessage", "NetSpec"]
+"""A net, in the state that it tells itself."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A net in a state of the caller's: with stages, and at a level, by which Caffe chooses layers.
+
+    Examples:
+        >>> from netbuild import Staged, summarize
+        >>> summarize(Staged("odd/deploy.prototxt", level=1)).totals[-1].parameters
+        431080
+    """
+
+    net: Bare
+    """A path, a NetParameter or a NetSpec."""
+    stages: Sequence[str] = ()
+    """Beside those that the net's own `state` has."""
+    level: Optional[int] = None
+    """By default that of the net's own `state`."""
+
+    def of(self, net: Bare) -> Staged:
+        """Return another net in the same state."""
+        return replace(self, net=net)
+
+
+Net = Union[Bare, Staged]
 """A net as public functions take it. The path may be one of an old format, and so may the message."""
 
 _FORMS = "expected a path of a prototxt, a NetParameter or a NetSpec"
@@ -38,6 +66,10 @@ def net_of(net: Net) -> Message:
 
     Raises GraphError for anything else, and for what cannot be upgraded.
     """
+    if isinstance(net, Staged):
+        bare = net_of(net.net)
+        tell_idle_stages(bare, net.stages, name_of_net(net))
+        return in_state(bare, net.stages, net.level)
     if isinstance(net, (str, os.PathLike)):
         return read_net(_require_path(net))
     message = _message(net)
@@ -48,12 +80,14 @@ def net_of(net: Net) -> Message:
 
 def name_of_net(net: Net) -> str:
     """Return what messages call a net: its path, or of one in memory 'the net'."""
-    return os.fspath(net) if isinstance(net, (str, os.PathLike)) else "the net"
+    path = path_of(net)
+    return "the net" if path is None else os.fspath(path)
 
 
 def path_of(net: Net) -> Optional[PathLike]:
     """Return the path of a net that is given by one, None for one in memory."""
-    return net if isinstance(net, (str, os.PathLike)) else None
+    bare = net.net if isinstance(net, Staged) else net
+    return bare if isinstance(bare, (str, os.PathLike)) else None
 
 
 def _require_path(path: PathLike) -> PathLike:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ..errors import GraphError
 from ..files import PathLike, existing_file, write_text
 from ..schema import TEST, TRAIN, Message, is_repeated, schema
 from ..what_is import NET, SOLVER, said
-from .state import NetState
+from .state import NetState, in_state, tell_idle_stages
 from .text import file_text, parse
 from .upgrade import upgraded
 
 _FILLERS = ("weight_filler", "bias_filler", "filler")
 
 
-def read_net(path: PathLike) -> Message:
+def read_net(path: PathLike, *, stages: Sequence[str] = (), level: Optional[int] = None) -> Message:
     """Read the prototxt of a net, of whatever age, in the current format.
 
     Args:
         path: The prototxt.
+        stages: Stages that choose layers, beside those of the net's own `state`, in which the result has them all.
+        level: The level that chooses layers; by default that of the net's own `state`.
 
     Returns:
         The net as a NetParameter.
@@ -35,7 +37,9 @@ def read_net(path: PathLike) -> Message:
         >>> net.name, [layer.type for layer in net.layer][:3]
         ('LeNet', ['Input', 'Convolution', 'Pooling'])
     """
-    return upgraded(_parse(path, schema().NetParameter()), str(path))
+    net = upgraded(_parse(path, schema().NetParameter()), str(path))
+    tell_idle_stages(net, stages, str(path))
+    return in_state(net, stages, level)
 
 
 def read_solver(path: PathLike) -> Message:
@@ -98,18 +102,36 @@ def in_phase(layer: Message, phase: int) -> bool:
     return NetState(phase).keeps(layer)
 
 
+def written_again(net: Message, layers: Iterable[int]) -> Set[int]:
+    """Return those of a net's layers, by index, that are one layer with another of them, written for another phase.
+
+    So is a BatchNorm that works on the batch's statistics in TRAIN and on its stored ones in TEST. To Caffe layers of
+    one name have the same parameters. That of TRAIN stands for all, as in Caffe's snapshots, or else the first.
+    """
+    kept = {phase: {index for index, _ in of_phase(net, phase)} for phase in (TRAIN, TEST)}
+    by_name: Dict[str, List[int]] = {}
+    for index in layers:
+        by_name.setdefault(net.layer[index].name, []).append(index)
+    again: Set[int] = set()
+    for indices in by_name.values():
+        first = next((index for index in indices if index in kept[TRAIN]), indices[0])
+        together = {index for of_one in kept.values() if first in of_one for index in of_one}
+        again.update(index for index in indices if index not in {first, *together})
+    return again
+
+
 def of_phase(net: Message, phase: int) -> List[Tuple[int, Message]]:
-    """Return the layers of one phase, each with its index in the net."""
-    return NetState(phase).layers(net)
+    """Return the layers of one phase in the net's own state, each with its index in the net."""
+    return NetState.of(net, phase).layers(net)
 
 
 def only_phase(net: Message, phase: int) -> Message:
-    """Return a net of one phase's layers, without the rules that told the phases apart."""
-    return NetState(phase).only(net)
+    """Return a net of one phase's layers in the net's own state, without what told the states apart."""
+    return NetState.of(net, phase).only(net)
 
 
 def phases(net: Message) -> Tuple[int, ...]:
-    """Return the phases a net is made for: those with a layer that needs no bottom; TEST where all are alike."""
+    """Return the phases in which a layer that needs no bottom feeds the net, TEST first; TEST where all are alike."""
     if not any(layer.include or layer.exclude for layer in net.layer):
         return (TEST,)
     fed = [phase for phase in (TEST, TRAIN) if any(not layer.bottom for _, layer in of_phase(net, phase))]

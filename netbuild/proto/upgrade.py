@@ -8,7 +8,7 @@ UpgradeNetAsNeeded (upgrade_proto.cpp of BVLC Caffe 1.0).
 from __future__ import annotations
 
 import warnings
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Set, Tuple
 
 from ..errors import GraphError, NetbuildWarning
 from ..schema import CARRIED, Message, is_repeated, schema
@@ -286,13 +286,13 @@ def _set(message: Message, name: str, value: Any) -> None:
 def _put_inputs_first(net: Message, source: str) -> None:
     """Turn the fields `input`, `input_dim` and `input_shape` into a layer `input`.
 
-    Inputs without shapes that layers of the net make go, as in Caffe.
+    Inputs without shapes that layers of the net make, or none reads, go, as in Caffe.
     """
     shapes = [list(shape.dim) for shape in net.input_shape] or [
         list(net.input_dim[at : at + 4]) for at in range(0, len(net.input_dim), 4)
     ]
     layers = list(net.layer)
-    if not shapes and {top for layer in layers for top in layer.top}.issuperset(net.input):
+    if not shapes and not _read_of_inputs(net):
         # Caffe takes such inputs for those of a net that an old version wrote into its weights, and drops them.
         net.ClearField("input")
         return
@@ -305,3 +305,9 @@ def _put_inputs_first(net: Message, source: str) -> None:
     for dims in shapes:
         first.input_param.shape.add(dim=dims)
     net.layer.extend(layers)
+
+
+def _read_of_inputs(net: Message) -> Set[str]:
+    """Return the inputs that layers read and none makes."""
+    made = {top for layer in net.layer for top in layer.top}
+    return {blob for layer in net.layer for blob in layer.bottom}.intersection(net.input) - made

@@ -12,6 +12,7 @@ from .. import proto
 from ..errors import NetbuildError, printable
 from ..extras import optional
 from ..files import PathLike, replacing, write_text
+from ..graph.phases import made_for
 from ..schema import TEST, TRAIN, Message
 from .picture import Box, Picture, picture
 
@@ -92,7 +93,7 @@ def svg(net: Message, *, phase: Optional[int] = None, prefixes: Sequence[str] = 
 def dot(net: Message, *, phase: Optional[int] = None, prefixes: Sequence[str] = (), collapse: bool = False) -> str:
     """Return the drawing in Graphviz's language."""
     if phase is None:
-        phase = TRAIN if TRAIN in proto.phases(net) else TEST
+        phase = TRAIN if TRAIN in made_for(net) else TEST
     return _graph(picture(net, phase=phase, prefixes=prefixes, collapse=collapse))
 
 

@@ -16,13 +16,17 @@ Outputs = Dict[str, List[Any]]
 
 
 def fed_values(net: Message, inputs: Mapping[str, Any], seed: int) -> Dict[str, Any]:
-    """Return an array for each Input layer: its images, zeros for labels, else random values in -1..1 from `seed`."""
+    """Return an array for each Input layer: its images, else random values in -1..1 from `seed`.
+
+    No two inputs get the same values: their difference would be 0, and prove nothing. Inputs of one axis, which may be
+    labels or indices, get values from 0 to 1: Caffe leaves out the digits behind the point.
+    """
     found: Dict[str, Any] = {}
+    random = np.random.default_rng(seed)
     for layer in filter(is_open_input, net.layer):
         blob, shape = layer.top[0], tuple(layer.input_param.shape[0].dim)
-        is_label = len(shape) < 2
-        random = np.zeros(shape) if is_label else np.random.default_rng(seed).uniform(-1, 1, shape)
-        found[blob] = inputs.get(blob, random.astype(np.float32))
+        values = random.uniform(-1 if len(shape) > 1 else 0, 1, shape)
+        found[blob] = inputs.get(blob, np.asarray(values, np.float32))
     return found
 
 

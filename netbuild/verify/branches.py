@@ -24,11 +24,11 @@ from ..files import PathLike, listed_paths
 from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
-from ..graph.feed import fed, input_shapes, without_inputs
+from ..graph.feed import fed, in_batches, input_shapes, sources, without_inputs
+from ..graph.rename import named_apart
 from ..graph.view import NetView
 from ..layers import Shape
 from ..layers.lengths import in_full
-from ..layers.roles import is_input
 from ..schema import TEST, Message
 from ..spelling import option
 from ..weights.index import index
@@ -187,7 +187,7 @@ def _job(
     hints = {blob: shape for part in reversed(parts) for blob, shape in part.hints.items()}
     known = shapes_to_feed(fused, hints, shapes)
     if images:
-        known = {blob: (len(images), *shape[1:]) for blob, shape in known.items()}
+        known = in_batches(known, len(images))
     text = proto.to_text(fed(fused.net, TEST, known, fused.name))
     inputs = load_images(images, known, fused.net) if images else {}
     return Job(fused.name, text, fused.model.path, parts, inputs, seed)
@@ -209,6 +209,8 @@ class Alone(NamedTuple):
     """The shapes that it tells of blobs which feed its branch in the fused net."""
     begins: Tuple[str, ...]
     """Its own blobs at which the branch begins; nothing before them is compared."""
+    left_out: Tuple[str, ...]
+    """Layers that `text` has not, and its weight file may have."""
 
 
 class Job(NamedTuple):
@@ -233,6 +235,8 @@ class _Cut(NamedTuple):
     net: Message
     seam: str
     """The seam's name in the fused net."""
+    left_out: Tuple[str, ...]
+    """The original's other layers."""
     begins: Mapping[str, Shape]
     """The blobs at which it begins beside inputs, which nothing in `net` makes, with their shapes."""
 
@@ -248,7 +252,9 @@ def _up_to_seam(fused: NetView, prefix: str, original: Original, prefixes: Seque
         _tell_of_fillers(prefix, original, NetView.of_all_layers(net))
     except GraphError as error:
         raise GraphError(f"branch {prefix!r}: {original.name}: {error}") from None
-    return _Cut(prefix, original, net, seam, {blob: view.shapes.blobs.get(blob) for blob in begins})
+    kept = {layer.name for layer in net.layer}
+    left_out = tuple(layer.name for layer in view.only.layer if layer.name not in kept)
+    return _Cut(prefix, original, net, seam, left_out, {blob: view.shapes.blobs.get(blob) for blob in begins})
 
 
 def _tell_of_fillers(prefix: str, original: Original, view: NetView) -> None:
@@ -282,13 +288,15 @@ def _alone(fused: NetView, one: _Cut) -> Alone:
     hints = {blob: shape for blob, shape in pairs.items() if shape is not None}
     text = proto.to_text(without_inputs(one.net))
     weights = str(one.original.weights)
-    return Alone(one.prefix, one.seam, one.original.name, text, weights, readers, hints, tuple(one.begins))
+    return Alone(
+        one.prefix, one.seam, one.original.name, text, weights, readers, hints, tuple(one.begins), one.left_out
+    )
 
 
 def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
     """Return for each input of an original the fused net's counterpart of its first reader, and as which bottom."""
     bottoms = {layer.name: len(layer.bottom) for _, layer in fused.layers}
-    inputs = {*one.begins, *(top for layer in one.net.layer if is_input(layer) for top in layer.top)}
+    inputs = {*one.begins, *(top for layer in sources(one.net.layer) for top in layer.top)}
     readers: Dict[str, Tuple[str, int]] = {}
     for layer in one.net.layer:
         name = names.qualify(one.prefix, layer.name)
@@ -306,8 +314,7 @@ def _readers(fused: NetView, one: _Cut) -> Dict[str, Tuple[str, int]]:
 
 def _load(net: proto.Net) -> Message:
     message = proto.net_of(net)
-    require_sound(message, proto.name_of_net(net))
-    return message
+    return named_apart(message, require_sound(message, proto.name_of_net(net)))
 
 
 def _original_net(original: Original) -> Message:

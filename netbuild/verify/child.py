@@ -22,7 +22,9 @@ def compare(job: Job) -> Iterator[Comparison]:
         outputs = _outputs(net, values, original.prefix, _maker(net, original.seam), taken)
         own = own_feed(original, taken)
         shapes = {blob: array.shape for blob, array in own.items()}
-        alone = load_net(proto.to_text(with_inputs(proto.parsed(original.text), shapes)), original.weights)
+        alone = load_net(
+            proto.to_text(with_inputs(proto.parsed(original.text), shapes, original.left_out)), original.weights
+        )
         require_maker(original, list(outputs)[-1] if outputs else "", alone._layer_names)
         expected = _outputs(alone, own, "", len(alone._layer_names) - 1, {})
         yield comparison(original, expected, outputs)

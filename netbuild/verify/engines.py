@@ -18,7 +18,7 @@ from ..fuse.inputs import Weighted, shapes_to_feed
 from ..graph.branches import prefixes
 from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
-from ..graph.feed import fed
+from ..graph.feed import fed, in_batches
 from ..graph.view import NetView
 from ..layers.roles import is_measure
 from ..schema import TEST
@@ -95,7 +95,7 @@ def compare_engines(
     weighted = Weighted(name, whole, index(weights))
     known = shapes_to_feed(weighted, {}, shapes or {})
     if files:
-        known = {blob: (len(files), *shape[1:]) for blob, shape in known.items()}
+        known = in_batches(known, len(files))
     inputs: Dict[str, Any] = load_images(files, known, whole) if files else {}
     alone = fed(whole, TEST, known, name)
     view = NetView(alone, TEST)

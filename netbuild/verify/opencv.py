@@ -43,7 +43,7 @@ def compare(job: Job) -> Iterator[Comparison]:
     for original in job.originals:
         own = own_feed(original, {reader: _read(part, inputs, found, reader) for reader in original.readers.values()})
         shapes = {blob: array.shape for blob, array in own.items()}
-        alone = NetView.of_all_layers(with_inputs(proto.parsed(original.text), shapes))
+        alone = NetView.of_all_layers(with_inputs(proto.parsed(original.text), shapes, original.left_out))
         branch = _branch(part, found, original)
         require_maker(original, list(branch)[-1] if branch else "", [layer.name for _, layer in alone.layers])
         compared = comparison(original, _layers(alone, original.weights, own, original.name), branch)
