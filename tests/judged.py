@@ -70,7 +70,9 @@ REASONS = (
 
 
 ABORTS_KNOWINGLY = (
-    Reason("when it runs: Caffe's process ended early: signal 11", "labels that the net computes are no classes: values"),
+    Reason(
+        "when it runs: Caffe's process ended early: signal 11", "labels that the net computes are no classes: values"
+    ),
 )
 """Why Caffe aborts on what netbuild takes."""
 

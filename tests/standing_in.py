@@ -110,7 +110,9 @@ def _without_own(message: Message) -> Message:
     result = copied(message)
     known = upstream().messages.get(message.DESCRIPTOR.full_name[len("caffe.") :], {})
     for field, value in message.ListFields():
-        if field.name not in known or (field.enum_type is not None and any(_is_own(field, one) for one in values_of(field, value))):
+        if field.name not in known or (
+            field.enum_type is not None and any(_is_own(field, one) for one in values_of(field, value))
+        ):
             result.ClearField(field.name)
         elif field.message_type is not None:
             result.ClearField(field.name)
