@@ -79,7 +79,8 @@ def _nets(name: str, stages: Sequence[str], level: Optional[int]) -> Dict[str, M
 def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
     of_phases = views(net)
     data_problems, data_notes = _data_faults(of_phases)
-    wrong = [*problems_of(net, of_phases), *data_problems]
+    mark = proto.mark_fault(name) if prototxts(name) else None
+    wrong = [*filter(None, [mark]), *problems_of(net, of_phases), *data_problems]
     return _Report(
         name,
         wrong,

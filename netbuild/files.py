@@ -7,14 +7,19 @@ import re
 import stat
 import sys
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import IO, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
-from .errors import NetbuildError, some
+from .errors import NetbuildError, did_you_mean, some
 
 PathLike = Union[str, "os.PathLike[str]"]
 Progress = Callable[[int, int], None]
 """Called with how much is done (bytes, images) and how much there is in all, 0 where that is not known."""
+_SLIP = 0.8
+"""How like the name of another file is what may be a slip of it: folders hold many that are alike."""
+_MOST_NAMES = 1000
+"""Of a folder, among which one is looked for that is like another."""
 _AS_IT_WAS = "an old one is as it was"
 
 
@@ -42,7 +47,7 @@ def existing_file(path: PathLike, what: str) -> Path:
     file = Path(path)
     status = _status(file, what)
     if status is None:
-        raise NetbuildError(f"{what} {str(file)!r}: no such file")
+        raise NetbuildError(f"{what} {str(file)!r}: no such file{near(file)}")
     if not stat.S_ISREG(status.st_mode):
         raise NetbuildError(f"{what} {str(file)!r}: not a regular file")
     if status.st_size == 0:
@@ -50,6 +55,18 @@ def existing_file(path: PathLike, what: str) -> Path:
     if not os.access(file, os.R_OK):
         raise NetbuildError(f"{what} {str(file)!r}: not readable (permission denied)")
     return file
+
+
+def near(path: Path) -> str:
+    """Return what to say of a file that is not there: which folder is not, and the name there that is most like."""
+    missing, hint = path, ""
+    with suppress(OSError):
+        while not missing.parent.is_dir():
+            missing = missing.parent
+        names = [other.name for other in islice(missing.parent.iterdir(), _MOST_NAMES)]
+        hint = did_you_mean(missing.name, names, "", likeness=_SLIP)
+    folder = "" if missing == path else f"; there is no folder {str(missing)!r}"
+    return f"{folder}; {hint}" if hint else folder
 
 
 def listed_paths(paths: Union[PathLike, Iterable[PathLike]], what: str = "paths") -> List[str]:

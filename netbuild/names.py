@@ -7,7 +7,9 @@ other character is used verbatim (``odd_`` -> ``odd_conv1``), the empty prefix c
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Collection, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from .errors import some
 
 
 def stem(prefix: str) -> str:
@@ -77,3 +79,28 @@ def overlapping(prefixes: Iterable[str]) -> List[Tuple[str, str]]:
     """Return the pairs of prefixes of which the second's names are all the first's too: odd_, odd_b_ or a, a/odd."""
     known = list(prefixes)
     return [(one, other) for one in known for other in known if one != other and stem(other).startswith(stem(one))]
+
+
+def branch_alone(held: Sequence[str], net: Collection[str]) -> str:
+    """Return what to say of weights that are of one branch alone, under its own names, while the net has prefixes.
+
+    Args:
+        held: The layers of a weight file.
+        net: The layers of the net that it was given for.
+
+    Returns:
+        A sentence, or '' where less than half of what the net lacks is in it under a prefix.
+    """
+    foreign = [name for name in held if name not in net]
+    fronts: Dict[str, List[Tuple[str, str]]] = {}
+    for name in foreign:
+        for other in net:
+            front = other[: -len(name)]
+            if front and other.endswith(name) and not front[-1].isalnum():
+                fronts.setdefault(front, []).append((name, other))
+    told = [f"{of[0][0]!r} is {of[0][1]!r} here" for of in fronts.values() if len(of) * 2 >= len(foreign)]
+    if not told:
+        return ""
+    return (
+        f"these are the weights of one branch alone ({some(told, 2)}): netbuild fuse puts all branches' into one file"
+    )

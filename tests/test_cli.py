@@ -89,12 +89,26 @@ def test_a_users_builder_in_the_current_folder(in_tmp):
     assert "no function 'nett'" in run(*command, "a=mynet:nett", code=1)
 
 
+def test_a_module_is_named_as_in_an_import(in_tmp):
+    told = run("check", "lib/mynet.py:net", code=1)
+    assert "builder 'lib/mynet.py:net': a module is named as in an import: lib.mynet:net" in told
+
+
+def test_where_a_builder_fails_is_told_in_its_own_file(in_tmp):
+    """Not where pycaffe's NetSpec does."""
+    text = 'def net(net, bottom, prefix="", *, frozen=False):\n    return net.nothing\n'
+    (in_tmp / "failing_net.py").write_text(text)
+    told = run("check", "failing_net:net", code=1)
+    assert re.search(r"the builder failed: .*nothing.* \(\S+failing_net.py:2\)", told)
+
+
 def test_a_builder_of_another_form_is_told_the_form(in_tmp):
     Path("forms.py").write_text("def old(net, bottom, prefix=''):\n    pass\ndef none(*_, **__):\n    pass\n")
     for command in (["check", "forms:old"], ["emit", "forms:old", "--classes", 2, "-o", "x"]):
         told = run(*command, code=1)
         assert "the builder failed: TypeError" in told
-        assert "unexpected keyword argument 'frozen'; a builder is a function of the form def NAME(" in told
+        assert "unexpected keyword argument 'frozen' (" in told
+        assert "forms.py:1); a builder is a function of the form def NAME(" in told
     assert "the builder returned NoneType, not a netbuild.Branch" in run("check", "forms:none", code=1)
 
 
@@ -161,7 +175,7 @@ def test_emit_options_reach_the_files(in_tmp):
         ),
         (
             ["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"],
-            "images have a shape C,H,W; found 1,28",
+            "images of a list or a database have a shape C,H,W, and the net reads (N, 1, 28)",
             1,
         ),
         (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channels", 1),

@@ -2,12 +2,13 @@
 
 import faulthandler
 
+import numpy as np
 import pytest
 from next_door import aside
-from shape_nets import INPUT, LABEL, engine, layer, net, source
+from shape_nets import INPUT, LABEL, SCALAR, engine, layer, net, source
 
 from netbuild.errors import CaffeError, GraphError
-from netbuild.graph.check import problems, require_sound
+from netbuild.graph.check import problems, remarks, require_sound
 from netbuild.schema import TEST, TRAIN
 
 pytestmark = pytest.mark.usefixtures("slim")
@@ -51,7 +52,22 @@ WRONG = [
         ROWS + layer("SoftmaxWithLoss", "loss_weight: 1 loss_weight: 0", "r label", ""),
         LOSS + "(SoftmaxWithLoss): has 2 loss_weights for 1 top",
     ),
-    (ROWS + layer("SoftmaxWithLoss", "", "r label", "x y"), LOSS + "(SoftmaxWithLoss): has 2 tops and no loss_weight"),
+    *(
+        (
+            ROWS + layer("SoftmaxWithLoss", weights, "r label", "x y"),
+            LOSS + "(SoftmaxWithLoss): Caffe aborts on a second top",
+        )
+        for weights in ("", "loss_weight: 1 loss_weight: 0", "loss_weight: 0 loss_weight: 0")
+    ),
+    (
+        ROWS
+        + source("h", 3, 3)
+        + layer("InfogainLoss", "loss_weight: 1 loss_weight: 0", "r label h", "x y")
+        + layer("Silence", "", "x", ""),
+        "layer 'InfogainLoss' (InfogainLoss): its top 'x' has a loss_weight and is read by another layer",
+    ),
+    (SCALAR + layer("Filter", "", "data scalar"), "layer 'Filter' (Filter): bottoms with a first axis"),
+    (SCALAR + layer("Filter", "", "scalar label"), "layer 'Filter' (Filter): bottoms with a first axis"),
     (
         ROWS + source("h", 3, 3) + layer("InfogainLoss", "", "r label h", "x y"),
         "layer 'InfogainLoss' (InfogainLoss): has 2 tops and no loss_weight",
@@ -135,10 +151,27 @@ FILLERS = [
         for field in ("weight_filler", "bias_filler")
     ),
 ]
-NOT_ONLY_THEN = [
+VOLUME = source("v", 2, 3, 2, 2, 2)
+RUNNING = "Caffe aborts when it runs"
+WHEN_IT_RUNS = [
     # Filled when they run, with which Caffe aborts then.
-    layer("DummyData", "dummy_data_param { shape { dim: 2 } data_filler { type: 'gaussian' std: 0 } }", ""),
-    layer("DummyData", "dummy_data_param { shape { dim: 2 } data_filler { type: 'bilinear' } }", ""),
+    *(
+        (
+            layer("DummyData", f"dummy_data_param {{ shape {{ dim: 2 }} data_filler {{ {filler} }} }}", ""),
+            "aborts on its",
+        )
+        for filler in ("type: 'gaussian' std: 0", "type: 'bilinear'")
+    ),
+    (VOLUME + layer("HingeLoss", "", "v label"), RUNNING),
+    (VOLUME + layer("EuclideanLoss", "", "v v"), RUNNING),
+    (VOLUME + layer("MultinomialLogisticLoss", "", "v label"), RUNNING),
+    (SCALAR + layer("BatchReindex", "", "scalar label"), RUNNING),
+    (layer("LRN", "lrn_param { local_size: 2147483647 }"), "what it works in when it runs would have the shape "),
+    (layer("Dropout", "dropout_param { dropout_ratio: 1.5 }"), RUNNING),
+    (layer("Dropout", "dropout_param { dropout_ratio: -0.1 }"), RUNNING),
+    (layer("Dropout", "dropout_param { dropout_ratio: nan }"), RUNNING),
+    (layer("Pooling", "pooling_param { pool: STOCHASTIC kernel_size: 2 }"), "on the CPU Caffe aborts"),
+    (layer("SPP", "spp_param { pool: STOCHASTIC pyramid_height: 1 }"), "on the CPU Caffe aborts"),
 ]
 HUGE = 2**31
 IMPOSSIBLE = [
@@ -171,6 +204,14 @@ LOST = [
         layer("InnerProduct", FIVE + " loss_weight: 1", name="ip") + layer("ReLU", "", "x", "x"),
         "layer 'ReLU' (ReLU) works in place on 'x', which layer 'ip' makes a loss of by its loss_weight: Caffe aborts; "
         "give it a top of its own",
+    ),
+    (
+        layer("Flatten", "loss_weight: 1") + layer("ReLU", "", "x", "x"),
+        "layer 'ReLU' (ReLU) works in place on 'x', which layer 'Flatten' makes a loss of by its loss_weight",
+    ),
+    (
+        layer("Split", "loss_weight: 1 loss_weight: 0", tops="x y") + layer("Dropout", "", "x", "x"),
+        "layer 'Dropout' (Dropout) works in place on 'x', which layer 'Split' makes a loss of by its loss_weight",
     ),
 ]
 SOUND = [
@@ -210,17 +251,34 @@ def test_what_caffe_aborts_on_when_it_makes_the_blobs_is_told(caffe, layers, par
     assert part in found[0], found
 
 
-@pytest.mark.parametrize("layers", NOT_ONLY_THEN)
-def test_what_caffe_aborts_on_when_it_runs_is_told(caffe, tmp_path, layers):
-    (tmp_path / "net").write_text(layers)
+@pytest.mark.parametrize(("layers", "part"), WHEN_IT_RUNS, ids=lambda text: text[-50:])
+def test_what_caffe_aborts_on_when_it_runs_is_told(caffe, tmp_path, layers, part):
+    text = INPUT + LABEL + layers
+    (tmp_path / "net").write_text(text)
 
     def run():
         faulthandler.disable()
-        yield caffe.Net(str(tmp_path / "net"), TEST).forward() and "it runs"
+        loaded = caffe.Net(str(tmp_path / "net"), TRAIN)
+        yield "it is built"
+        loaded.forward()
 
+    events = aside(caffe, run)
+    assert next(events) == "it is built"
     with pytest.raises(CaffeError):
-        list(aside(caffe, run))
-    assert "Caffe aborts on its data_filler" in problems(net(layers))[0]
+        list(events)
+    found = [*problems(net(text), in_phases=[TRAIN]), *remarks(net(text))]
+    assert len(found) == 1
+    assert part in found[0]
+
+
+@pytest.mark.parametrize(("ratio", "phase"), [(0, TRAIN), (0.99, TRAIN), (1, TRAIN), (1.5, TEST), (-1, TEST)])
+def test_a_dropout_that_draws_needs_a_chance(caffe, tmp_path, ratio, phase):
+    text = INPUT + layer("Dropout", f"dropout_param {{ dropout_ratio: {ratio} }}")
+    (tmp_path / "net").write_text(text)
+    loaded = caffe.Net(str(tmp_path / "net"), phase)
+    loaded.forward()
+    found = problems(net(text), in_phases=[phase])
+    assert np.isfinite(loaded.blobs["x"].data).all() == (found == []), found
 
 
 SIZES = """

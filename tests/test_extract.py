@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import invoke, run
 from netbuild_cli.main import main
 from nets import conv, data, fc, layer, relu, small
 
@@ -235,11 +237,30 @@ def test_an_error_names_no_option_that_extract_does_not_have(written, tmp_path):
     assert "--" not in ran.output
 
 
-def test_an_input_that_fits_no_weights_names_no_option(written, tmp_path):
+def test_an_input_that_fits_no_weights_has_to_be_given(written, tmp_path):
     images = layer("data", "ImageData", "", "data label", "image_data_param { source: 'x' batch_size: 1 }")
     one = written("one", data(shape=(2, 3, 701, 1)) + fc("a/fc", "data"))
     target = tmp_path / "t.prototxt"
     target.write_text(images + fc("a/fc", "data") + layer("s", "Silence", "label", ""))
     one.with_suffix(".caffemodel").rename(tmp_path / "init")
-    with pytest.raises(NetbuildError, match=r"no square image fits the weights '.*init'$"):
-        extract_branch("a", target, tmp_path / "init", tmp_path / "out")
+    arguments = ["extract", "a", target, tmp_path / "init", "-o", tmp_path / "out"]
+    said = invoke(*arguments, code=1).output
+    assert re.search(r"no square image fits the weights '.*init'; give it, as in --shape data=1,3,224,224", said)
+    assert "input data: 1 x 3 x 701 x 1" in run(*arguments, "--shape", "data=1,3,701,1")
+
+
+def test_the_shapes_of_hdf5_data_stand_in_its_files(caffe, written, in_tmp):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("a.h5", "w") as file:
+        file["data"], file["label"] = np.zeros((9, 2, 3), np.float32), np.zeros(9, np.float32)
+        file.create_group("other")
+    (in_tmp / "list.txt").write_text("a.h5\n")
+    one = written("one", data(shape=(4, 2, 3)) + fc("a/fc", "data"))
+    weights = one.with_suffix(".caffemodel")
+    stored = layer("d", "HDF5Data", "", "data label", "hdf5_data_param { source: 'list.txt' batch_size: 4 }")
+    (in_tmp / "t.prototxt").write_text(stored + fc("a/fc", "data") + layer("s", "Silence", "label", ""))
+    assert "input data: 4 x 2 x 3" in run("extract", "a", "t.prototxt", weights, "-o", "out")
+    read = caffe.Net("t.prototxt", caffe.TEST).blobs["data"].data.shape
+    assert read == caffe.Net("out/a.prototxt", caffe.TEST).blobs["data"].data.shape
+    (in_tmp / "a.h5").write_bytes(b"no HDF5")
+    assert "the shape of its input" in invoke("extract", "a", "t.prototxt", weights, "-o", "out", code=1).output

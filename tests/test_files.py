@@ -72,3 +72,21 @@ def test_files_that_belong_together_are_all_written_before_one_takes_its_name(tm
     assert (tmp_path / "a").read_text() == "old"
     write_all({tmp_path / "a": b"new", tmp_path / "c": b"too"})
     assert [(tmp_path / name).read_bytes() for name in "ac"] == [b"new", b"too"]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("od/deploy.prototxt", "; there is no folder 'nets/od'; did you mean 'odd'?"),
+        ("odd/deplyo.prototxt", "; did you mean 'deploy.prototxt'?"),
+        ("odd/solver.prototxt", ""),
+        ("far/away/x.prototxt", "; there is no folder 'nets/far'"),
+    ],
+)
+def test_a_file_that_is_not_there_has_a_neighbour_that_is(tmp_path, monkeypatch, path, said):
+    (tmp_path / "nets" / "odd").mkdir(parents=True)
+    (tmp_path / "nets" / "odd" / "deploy.prototxt").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NetbuildError) as refused:
+        existing_file(f"nets/{path}", "prototxt")
+    assert str(refused.value) == f"prototxt 'nets/{path}': no such file{said}"

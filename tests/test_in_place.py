@@ -379,3 +379,8 @@ def test_what_trains_is_warned_of(tmp_path):
     solver = schema().SolverParameter(net=str(tmp_path / "net.prototxt"))
     with pytest.warns(NetbuildWarning, match="net.prototxt: layer 'Dropout' works in place on 's'.*another gradient"):
         require_trainable(solver)
+
+
+def test_a_layer_that_lacks_its_bottom_has_no_remark():
+    windows = "convolution_param { num_output: 5 kernel_size: 3 }"
+    assert remarks(net(layer("Convolution", windows, "", "x", "c") + layer("EuclideanLoss", "", "x x", "y"))) == []

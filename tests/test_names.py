@@ -47,3 +47,20 @@ def test_of_nested_prefixes_the_longest_owns(name, owner):
 def test_prefixes_overlap_where_one_begins_another():
     assert names.overlapping(["odd", "even", "odd_", "oddity"]) == []
     assert names.overlapping(["odd_b_", "odd_", "a", "a/odd"]) == [("odd_", "odd_b_"), ("a", "a/odd")]
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (["conv1", "ip1", "ip2"], "'conv1' is 'odd/conv1' here, 'conv1' is 'even_conv1' here"),
+        (["odd/conv1", "odd/ip1", "ip2"], ""),
+        (["stranger", "conv1", "another"], ""),
+        ([], ""),
+        # No prefix ends in a letter.
+        (["v1"], ""),
+    ],
+)
+def test_weights_of_one_branch_alone_are_told(held, told):
+    net = ["odd/conv1", "odd/ip1", "even_conv1", "even_ip1", "ip2"]
+    sentence = names.branch_alone(held, net)
+    assert (told in sentence and "netbuild fuse" in sentence) if told else not sentence

@@ -115,7 +115,6 @@ REARRANGED = [
     layer("Tile", "tile_param { tiles: 3 }"),
     layer("Tile", "tile_param { tiles: 2 axis: -1 }"),
     source("i", 5) + layer("BatchReindex", "", "data i"),
-    SCALAR + source("i", 5) + layer("BatchReindex", "", "scalar i"),
     source("c", 2, 6, 5, 4) + layer("Crop", "crop_param { offset: 2 }", "data c"),
     source("c", 1, 2, 5, 4) + layer("Crop", "crop_param { axis: 0 offset: 1 offset: 2 offset: 4 offset: 7 }", "data c"),
     source("c", 9, 9, 5, 4, 3) + layer("Crop", "crop_param { axis: -1 }", "data c"),

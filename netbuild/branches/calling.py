@@ -21,17 +21,22 @@ def called(
     except NetbuildError as error:
         raise type(error)(f"branch {prefix!r}: {error}" if prefix else str(error)) from None
     except Exception as error:
-        raise GraphError(f"{who} failed: {type(error).__name__}: {error}{_where(error)}") from error
+        raise GraphError(f"{who} failed: {type(error).__name__}: {error}{_where(builder, error)}") from error
     if not isinstance(branch, Branch):
         raise GraphError(f"{who} returned {type(branch).__name__}, not a netbuild.Branch")
     return branch
 
 
-def _where(error: Exception) -> str:
-    """Return where a builder failed; where its call did, how builders are called."""
+def _where(builder: Builder, error: Exception) -> str:
+    """Return where a builder failed, in its own file if possible; where its call did, how builders are called."""
     import traceback
 
+    code = getattr(builder, "__code__", None)
+    own = getattr(code, "co_filename", "")
     *_, place = frames = traceback.extract_tb(error.__traceback__)
     if len(frames) == 1 and isinstance(error, TypeError):
-        return f"; a builder is a function of the form {_FORM}"
+        defined = f" ({own}:{code.co_firstlineno})" if code is not None else ""
+        return f"{defined}; a builder is a function of the form {_FORM}"
+    of_user = [frame for frame in frames if frame.filename == own]
+    place = of_user[-1] if of_user else place
     return f" ({place.filename}:{place.lineno})"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict
 
 from ..errors import GraphError, did_you_mean, some
+from ..files import near
 
 if TYPE_CHECKING:
     # `import netbuild` reads this table, and loads nothing else for it.
@@ -56,9 +57,13 @@ def find_builder(name: str) -> Builder:
         return known
     module_name, colon, function_name = name.partition(":")
     if not colon:
-        _require_no_folder(name)
+        _require_no_file(name)
         hint = did_you_mean(name, sorted(BUILDERS))
         raise GraphError(f"no builder called {name!r}: {hint} (your own: package.module:function)")
+    if Path(module_name).suffix == ".py":
+        raise GraphError(
+            f"builder {name!r}: a module is named as in an import: {_as_module(module_name)}:{function_name}"
+        )
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
@@ -77,10 +82,17 @@ def find_builder(name: str) -> Builder:
     return builder
 
 
-def _require_no_folder(name: str) -> None:
-    """Raise GraphError for a folder that is given as a net."""
+def _as_module(path: str) -> str:
+    """Return what an import calls the file of a module, from the current folder."""
+    return ".".join(part for part in Path(path).with_suffix("").parts if part not in (".", ".."))
+
+
+def _require_no_file(name: str) -> None:
+    """Raise GraphError for a folder that is given as a net, and for a file that is not there."""
     folder = Path(name)
     if folder.is_dir():
         files = sorted(str(path) for path in folder.glob("*.prototxt"))
         hint = f"name one of the prototxts in it: {some(files)}" if files else "there is no prototxt in it"
         raise GraphError(f"net {name!r}: is a folder, and a prototxt or the name of a builder is expected here; {hint}")
+    if "/" in name:
+        raise GraphError(f"net {name!r}: no such file{near(folder)}")

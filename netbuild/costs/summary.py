@@ -34,7 +34,7 @@ class LayerCost:
     parameters: Optional[int]
     """Values in its blobs, those that it shares with an earlier layer left out."""
     learns: Optional[bool]
-    """Whether training changes them; None where it has none, and in a net without a loss, which nothing trains."""
+    """Whether training changes them; None where it has none of its own, or where the net has no loss to train it."""
     multiply_adds: Optional[int]
     """For one item of the batch."""
     train_bytes: Optional[int]
@@ -243,7 +243,7 @@ def _layer(
         phases=tuple(map(proto.phase_name, here)),
         shape=next(iter(first.view.shapes.tops[index]), None),
         parameters=_number_of_values(owned) if blobs is not None else None,
-        learns=first.view.training[index].changes if trains and blobs != [] else None,
+        learns=first.view.training[index].changes if trains and blobs != [] and not again else None,
         multiply_adds=first.work(index),
         train_bytes=here[TRAIN].bytes_of(index) if TRAIN in here else None,
         test_bytes=here[TEST].bytes_of(index) if TEST in here else None,

@@ -28,6 +28,7 @@ from .accord import require_taken
 from .batches import deployed, trained
 from .doubts import notes
 from .layers import data_layers
+from .lookup import looked_up
 from .source import AS_DECLARED, AS_IT_IS, DataSource
 from .stamp import is_as_written, stamped
 
@@ -110,7 +111,8 @@ def deploy(fusion: Fusion, source: Sources, batch: Optional[int] = None) -> Mess
 
 
 def _deploy(fusion: Fusion, built: Built, sources: Mapping[str, DataSource], batch: int) -> Message:
-    bare = type(built.message)(name=built.message.name, layer=map(_without_training, built.message.layer))
+    tested = proto.only_phase(built.message, TEST)
+    bare = type(tested)(name=tested.name, layer=map(_without_training, tested.layer))
     sizes = {blob: dataclasses.replace(one, test_batch=batch).in_full(TEST) for blob, one in sources.items()}
     net = with_inputs(bare, sizes)
     view = NetView(net, TEST)
@@ -122,18 +124,34 @@ def _deploy(fusion: Fusion, built: Built, sources: Mapping[str, DataSource], bat
 def _say(built: Built, source: Sources) -> None:
     """Give a NetbuildWarning for what is to be said of the data: what no branch declares, what is done differently."""
     given = _given(built, source)
-    for blob, declared in built.inputs.items():
+    for blob, declared in _declared(built, given).items():
         for sentence in notes(blob, built.doubts[blob], declared, given[blob]):
             warnings.warn(sentence, NetbuildWarning, stacklevel=3)
 
 
 def _by_input(fusion: Fusion, built: Built, source: Sources) -> Dict[str, DataSource]:
     """Return the source of each input and further label, with what the branches declare of its images."""
-    declared = built.inputs
+    given = _given(built, source)
+    declared = _declared(built, given)
     first = next(iter(declared.values()))
-    sources = {blob: one.of_input(declared.get(blob, first)) for blob, one in _given(built, source).items()}
+    sources = {blob: _of_input(blob, one, declared.get(blob, first)) for blob, one in given.items()}
     require_taken(fusion, built, sources)
     return sources
+
+
+def _declared(built: Built, given: Mapping[str, DataSource]) -> Dict[str, Input]:
+    """Return what the branches declare of each input, with what files that are there tell beyond it."""
+    return {blob: looked_up(blob, declared, given[blob]) for blob, declared in built.inputs.items()}
+
+
+def _of_input(blob: str, source: DataSource, declared: Input) -> DataSource:
+    try:
+        whole = source.of_input(declared)
+        # Nothing can be written without it.
+        whole.size()
+        return whole
+    except GraphError as error:
+        raise GraphError(f"input {blob!r}: {error}") from None
 
 
 def _given(built: Built, source: Sources) -> Dict[str, DataSource]:

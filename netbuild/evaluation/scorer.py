@@ -19,6 +19,7 @@ from ..graph.check import require_sound
 from ..graph.cut import classifiers, cut
 from ..graph.view import NetView
 from ..layers.roles import gives_probabilities, is_answer, is_input, is_open_input, reads_list, takes_labels
+from ..names import branch_alone
 from ..schema import TEST, Message
 from ..spelling import either, name_of, option
 from ..weights.index import index
@@ -168,9 +169,10 @@ def _require_weights(net: Message, scorer: Scorer) -> None:
         blobs = held[layer.name][0].blobs if layer.name in held else ()
         if len(blobs) != len(layer.shapes) or not all(map(fits, blobs, layer.shapes)):
             stored = shapes_text([blob.shape for blob in blobs]) if blobs else "no such layer"
+            alone = branch_alone(list(held), [layer.name for layer in net.layer])
             raise WeightsError(
                 f"weights {str(scorer.weights)!r}: are not those of {scorer.name}: for its layer {layer.name!r} "
-                f"({shapes_text(layer.shapes)}) they have {stored}"
+                f"({shapes_text(layer.shapes)}) they have {stored}{'; ' if alone else ''}{alone}"
             )
 
 

@@ -14,6 +14,7 @@ from ..files import PathLike
 from ..graph.feed import data_layers
 from ..graph.freeze import drop_rates
 from ..graph.view import NetView
+from ..names import branch_alone
 from ..schema import TEST, TRAIN, Message
 from ..spelling import name_of
 from ..weights.index import index
@@ -98,9 +99,10 @@ def weights_key(parts: Sequence[PhaseFeatures], weights: Sequence[PathLike]) -> 
     """
     missing = untrained(parts, weights)
     if missing:
+        alone = branch_alone(list(_stored(weights)), list(_with_weights(parts)))
         raise WeightsError(
             f"{len(missing)} frozen layers get no trained weights (first {missing[0]!r}): give them with "
-            f"{name_of('weights')}"
+            f"{name_of('weights')}{'; ' if alone else ''}{alone}"
         )
     stored = _stored(weights)
     total = hashlib.sha256()

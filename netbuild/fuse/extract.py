@@ -44,17 +44,26 @@ class Extracted:
     blobs: int
 
 
-def extract_branch(prefix: str, target: proto.Net, weights: PathLike, folder: PathLike) -> Extracted:
+def extract_branch(
+    prefix: str,
+    target: proto.Net,
+    weights: PathLike,
+    folder: PathLike,
+    *,
+    shapes: Mapping[str, Sequence[int]] = {},
+) -> Extracted:
     """Take a branch out of a fused net again, graph and weights, under the names that it has alone.
 
-    What the branch reads from outside it becomes an Input, of the shape that the net declares or that fits the
-    weights. Learning rates and fillers are left out. Parameters that a branch shares with another one come from there.
+    What the branch reads from outside it becomes an Input, of the shape that the net declares, that its HDF5 files have
+    or that fits the weights. Learning rates and fillers are left out. Parameters that a branch shares with another one
+    come from there.
 
     Args:
         prefix: The branch's prefix.
         target: The fused net: a path, a NetParameter or a NetSpec.
         weights: Its weight file, .caffemodel or HDF5.
         folder: Where to write `PREFIX.prototxt`, a deploy net, and `PREFIX.caffemodel`; made if need be.
+        shapes: Shapes of the fused net's inputs, (N, C, H, W), by name, where nothing else tells them.
 
     Returns:
         What was written: the paths `net` and `weights`, `inputs` with their shapes (N, C, H, W), numbers of layers and
@@ -75,7 +84,7 @@ def extract_branch(prefix: str, target: proto.Net, weights: PathLike, folder: Pa
     whole, name = proto.net_of(target), proto.name_of_net(target)
     require_sound(whole, name)
     model = index_weights(weights)
-    fused = _tested(whole, model, name)
+    fused = _tested(Weighted(name, whole, model), shapes)
     own = _own_layers(prefix, fused)
     _require_one_branch(prefix, own, fused)
     net, inputs = _alone(prefix, own, fused, name)
@@ -97,10 +106,10 @@ def extract_branch(prefix: str, target: proto.Net, weights: PathLike, folder: Pa
     return Extracted(os.fspath(net_path), os.fspath(weights_path), inputs, len(plan.copies), plan.blob_count())
 
 
-def _tested(whole: Message, model: Model, target: str) -> NetView:
+def _tested(whole: Weighted, shapes: Mapping[str, Sequence[int]]) -> NetView:
     """Return the view of the layers that the net has in TEST phase, its inputs of the shapes that fit the weights."""
-    net = proto.only_phase(whole, TEST)
-    return NetView(net, TEST, inputs=shapes_to_feed(Weighted(target, net, model)))
+    net = proto.only_phase(whole.net, TEST)
+    return NetView(net, TEST, inputs=shapes_to_feed(whole._replace(net=net), chosen=shapes))
 
 
 def _own_layers(prefix: str, fused: NetView) -> List[int]:

@@ -28,15 +28,15 @@ class Weighted(NamedTuple):
 
 
 def shapes_to_feed(
-    weighted: Weighted, hints: Mapping[str, Sequence[int]] = {}, chosen: Optional[Shapes] = None
+    weighted: Weighted, hints: Mapping[str, Sequence[int]] = {}, chosen: Mapping[str, Sequence[int]] = {}
 ) -> Dict[str, Tuple[int, ...]]:
     """Return a shape for each input blob of the net, all those that have a batch axis with one batch size.
 
     What the user has `chosen` counts first, then what the net declares, then the `hints`. For images of unknown size, a
     square is sought with which the shapes of all parameters come out as they are in the weights. GraphError where there
-    is none; it names the option `shape` unless `chosen` is None, for a command that has no such option.
+    is none.
     """
-    known = _known_shapes(weighted.net, hints, chosen or {})
+    known = _known_shapes(weighted.net, hints, chosen)
     without = without_batch(declared_shapes(weighted.net, TEST))
     lengths = [shape[0] for shapes in (known, hints) for blob, shape in shapes.items() if shape and blob not in without]
     batch = min(lengths, default=1)
@@ -46,7 +46,7 @@ def shapes_to_feed(
         return known
     image = _fitting_image(weighted, known, unknown, batch)
     if image is None:
-        raise GraphError(_not_known(weighted, [top for top, _ in unknown], remedy=chosen is not None))
+        raise GraphError(_not_known(weighted, [top for top, _ in unknown]))
     return {**known, **_tops(unknown, image)}
 
 
@@ -79,11 +79,11 @@ def _shape_of(blob: str) -> str:
     return f"--shape {blob}" if spells_flags() else f"shapes[{blob!r}]"
 
 
-def _not_known(weighted: Weighted, tops: Sequence[str], *, remedy: bool) -> str:
-    how = f"; give it, as in {option('shapes', {tops[0]: (1, 3, 224, 224)}, flag='shape')}" if remedy else ""
+def _not_known(weighted: Weighted, tops: Sequence[str]) -> str:
     return (
         f"{weighted.name}: the shape of its input {', '.join(map(repr, tops))} is not known from the net, and no "
-        f"square image fits the weights {weighted.model.path!r}{how}"
+        f"square image fits the weights {weighted.model.path!r}; give it, as in "
+        f"{option('shapes', {tops[0]: (1, 3, 224, 224)}, flag='shape')}"
     )
 
 

@@ -12,12 +12,14 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ..errors import GraphError, NetbuildWarning
 from ..layers.roles import is_loss
+from ..layers.training import is_for_gpu
 from ..proto import Net, net_of, phase_name
 from ..schema import TEST, TRAIN, Message, schema
 from .apart import branch_faults, tied_parameters
 from .definition import (
     definition_faults,
     doubled_names,
+    drawing_faults,
     idle_names,
     nameless_blobs,
     phase_faults,
@@ -28,6 +30,7 @@ from .definition import (
 from .overwriting import Overwriting
 from .phases import made_for
 from .view import NetView, Views, views
+from .weighted import lost_weights, weight_faults
 
 _Key = Union[int, str]
 """By which a problem of one phase is known to be that of the other: a layer's index, or the whole sentence."""
@@ -88,11 +91,13 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
         *view.flow.faults,
         *Overwriting(view.layers, view.shapes).faults,
         *definition_faults(view.layers, view.shapes),
+        *drawing_faults(view.layers, view.phase),
+        *weight_faults(view.layers, view.flow),
         *tied_parameters(view, seams),
         *rate_faults(view.layers),
         *sharing_faults(view.layers, view.shapes.params),
         *branch_faults(view, seams),
-        *(view.dead_ends if view.phase == TRAIN else ()),
+        *(view.untrainable if view.phase == TRAIN else ()),
     ):
         yield sentence, sentence
     for misfit in view.misfits:
@@ -103,16 +108,22 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
 def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
     """Return what Caffe takes, and one may not mean: names that say nothing, gradients that are not the net's.
 
-    `of_phases` are views of the net where there are some already.
+    Also what aborts where it computes on the CPU. `of_phases` are views of the net where there are some already.
     """
     of_phases = of_phases or views(net)
     names = (sentence for view in of_phases.values() for sentence in idle_names(view.layers, view.shapes.params))
-    return list(dict.fromkeys([*names, *_wrong_gradients(net, of_phases)]))
+    on_gpu = (
+        f"layer {layer.name!r} ({layer.type}): STOCHASTIC is for the GPU: on the CPU Caffe aborts when it runs"
+        for layer in net.layer
+        if is_for_gpu(layer)
+    )
+    return list(dict.fromkeys([*names, *on_gpu, *_wrong_gradients(net, of_phases)]))
 
 
 def _wrong_gradients(net: Message, of_phases: Views) -> Iterator[str]:
-    """Yield the layers in place over what another one reads, where the backward pass comes by.
+    """Yield where the net is not trained by its own gradient, as far as the backward pass comes by.
 
+    By layers in place over what another one reads, and by losses that Caffe forgets because another layer reads them.
     Of a net that is made for TEST alone also where its training would abort; of one that is made for TRAIN that is
     among the `problems`. A frozen branch, or a net to deploy, is as good as any.
     """
@@ -121,8 +132,9 @@ def _wrong_gradients(net: Message, of_phases: Views) -> Iterator[str]:
         return
     view = of_phases.get(TRAIN) or NetView(net, TRAIN)
     yield from Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)
+    yield from lost_weights(view.layers, view.flow, view.backward)
     if TRAIN not in found:
-        yield from view.dead_ends
+        yield from view.untrainable
 
 
 def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:

@@ -13,7 +13,7 @@ from ..layers import Inferred, Layers, Shape
 from ..layers.fillers import filler_faults
 from ..layers.lengths import counted, differ, product, shape_text
 from ..layers.roles import has_more_than_a_loss, is_loss_layer
-from ..layers.training import has_statistics_alone
+from ..layers.training import has_statistics_alone, impossible_draw
 from ..schema import Message, schema
 
 Params = Mapping[int, Optional[List[Shape]]]
@@ -89,11 +89,24 @@ def definition_faults(layers: Layers, shapes: Inferred) -> Iterator[str]:
     for index, layer in layers:
         where = f"layer {layer.name!r} ({layer.type})"
         blobs = shapes.params.get(index)
-        for fault in (_propagate_down(layer), _loss_weight(layer), _too_many_params(layer, blobs), _statistics(layer)):
+        for fault in (
+            _propagate_down(layer),
+            _loss_weight(layer, blobs),
+            _too_many_params(layer, blobs),
+            _statistics(layer),
+        ):
             if fault is not None:
                 yield f"{where}: {fault}"
         for fault in filler_faults(layer, blobs, shapes.tops[index]):
             yield f"{where}: {fault}"
+
+
+def drawing_faults(layers: Layers, phase: int) -> Iterator[str]:
+    """Yield the layers that draw at random in this phase, and with a chance that there is not."""
+    for _, layer in layers:
+        fault = impossible_draw(layer, phase)
+        if fault is not None:
+            yield f"layer {layer.name!r} ({layer.type}): {fault}"
 
 
 def _propagate_down(layer: Message) -> Optional[str]:
@@ -105,13 +118,13 @@ def _propagate_down(layer: Message) -> Optional[str]:
     )
 
 
-def _loss_weight(layer: Message) -> Optional[str]:
+def _loss_weight(layer: Message, blobs: Optional[List[Shape]]) -> Optional[str]:
     weights, tops = len(layer.loss_weight), len(layer.top)
     if is_loss_layer(layer) and not tops:
         # Net::Init gives a loss without tops one of its own.
         tops = 1
     # Caffe takes the loss_weight of a loss with a second top to be the one default of 1 all the same.
-    if not weights and tops > 1 and has_more_than_a_loss(layer):
+    if not weights and tops > 1 and blobs is not None and has_more_than_a_loss(layer):
         return f"has {tops} tops and no loss_weight; give one for each top: 1 for the loss, 0 for the others"
     if weights in (0, tops):
         return None

@@ -11,6 +11,7 @@ from ..names import free
 from ..proto import of_phase, with_layers
 from ..schema import Message
 from ..spelling import option
+from .stored import stored_shapes
 from .view import NetView
 
 
@@ -26,17 +27,21 @@ def sources(layers: Iterable[Message]) -> List[Message]:
 
 
 def input_shapes(net: Message, phase: int) -> Dict[str, Tuple[int, ...]]:
-    """Return the shapes of the blobs that Input and data layers feed, those that the definition tells in full."""
+    """Return the shapes of the blobs that Input and data layers feed, those that are told in full."""
     lengths = {top: in_full(shape) for top, shape in declared_shapes(net, phase).items()}
     return {top: shape for top, shape in lengths.items() if shape is not None}
 
 
 def declared_shapes(net: Message, phase: int) -> Dict[str, Shape]:
-    """Return the shapes of the blobs that Input and data layers feed, as far as the definition tells them."""
+    """Return the shapes of the blobs that Input and data layers feed, as far as the definition or its files of HDF5
+    tell them."""
     view = NetView(net, phase)
     blobs = view.fitting_shapes().blobs
     feeding = [layer for _, layer in view.layers if not layer.bottom and not has_learned_top(layer)]
-    return {top: blobs.get(top) for layer in feeding for top in layer.top}
+    known: Dict[str, Shape] = {top: blobs.get(top) for layer in feeding for top in layer.top}
+    for layer in feeding:
+        known.update(stored_shapes(layer))
+    return known
 
 
 def without_batch(shapes: Mapping[str, Shape]) -> Set[str]:

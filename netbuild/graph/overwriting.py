@@ -67,6 +67,8 @@ class Overwriting:
         self._layers = dict(layers)
         self._shapes = shapes
         self._blobs: Dict[str, _Blob] = {}
+        self._makers: Dict[str, Message] = {}
+        """The layer that has made each blob last, also where it handed on another's memory."""
         self._read_back: List[Tuple[int, str, _Blob]] = []
         """Layers with a blob, of the values it had then, that their backward pass will read."""
         self.faults: List[str] = []
@@ -95,7 +97,7 @@ class Overwriting:
                 before.writers.append(index)
             shares = within or hands_on(layer)
             writers = before.writers if before is not None and shares else [index]
-            self._blobs[top] = _Blob(writers, len(writers))
+            self._blobs[top], self._makers[top] = _Blob(writers, len(writers)), layer
             if gradient_reads_tops(layer, in_place=within):
                 self._read_back.append((index, top, self._blobs[top]))
 
@@ -106,7 +108,7 @@ class Overwriting:
     def _judge(self, index: int, layer: Message, blob: str, before: _Blob) -> None:
         where = f"layer {layer.name!r} ({layer.type}) works in place on {blob!r}"
         deed = in_place_deed(layer, self._shapes.bottoms[index], self._shapes.tops[index])
-        source, last = self._layers[before.writers[0]], self._layers[before.writers[before.written - 1]]
+        source, last = self._layers[before.writers[0]], self._makers[blob]
         if deed not in (None, GRADIENT):
             self.faults.append(f"{where}: {deed}; {_REMEDY}")
         elif any(weight for top, weight in zip(last.top, last.loss_weight) if top == blob):
@@ -130,10 +132,9 @@ class Overwriting:
 
     def _wrong_in_itself(self, index: int) -> Iterator[str]:
         layer = self._layers[index]
-        if in_place_deed(layer, self._shapes.bottoms[index], self._shapes.tops[index]) != GRADIENT:
-            return
-        for position, blob in enumerate(layer.top):
-            if works_in_place(layer, position):
+        blobs = [blob for position, blob in enumerate(layer.top) if works_in_place(layer, position)]
+        if blobs and in_place_deed(layer, self._shapes.bottoms[index], self._shapes.tops[index]) == GRADIENT:
+            for blob in blobs:
                 yield f"layer {layer.name!r} ({layer.type}) works in place on {blob!r}: {GRADIENT}; {_REMEDY}"
 
     def _wrong_by_others(self, layer: Message, name: str, blob: _Blob, spoilers: _Spoilers) -> Iterator[str]:

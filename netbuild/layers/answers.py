@@ -71,6 +71,10 @@ def where_shapes_agree(_layer: Message, bottoms: List[Shape], tops: List[Shape])
 
 READS_NOTHING = Gradient(bottoms=False, tops=False, needs=Left.NOTHING)
 GOES_TO_PLACES = READS_NOTHING._replace(places=True)
+READS_LABELS = READS_NOTHING._replace(stops=(1,), forced=False)
+"""Of a loss that has no gradient for its second bottom, the labels."""
+NO_GRADIENT = READS_NOTHING._replace(stops=(0,), stops_all=True)
+"""Of a layer without a backward pass."""
 READS_BOTTOMS = Gradient(bottoms=True, tops=False, needs=Left.VALUES)
 READS_TOPS = Gradient(bottoms=False, tops=True, needs=Left.VALUES)
 READS_BOTH = Gradient(bottoms=True, tops=True, needs=Left.VALUES)

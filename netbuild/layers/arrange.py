@@ -179,6 +179,8 @@ def batch_reindex(_layer: Message, bottoms: List[Shape]) -> Shapes:
     shape, indices = bottoms
     if indices is not None and len(indices) != 1:
         raise UnfitError("the second bottom must have one axis")
+    if shape == ():
+        raise UnfitError("Caffe aborts when it runs on a first bottom without axes: there are no items in it")
     return [None if shape is None else (None if indices is None else indices[0], *shape[1:])], []
 
 
@@ -189,7 +191,9 @@ def filter_layer(layer: Message, bottoms: List[Shape]) -> Shapes:
         raise UnfitError(
             f"has {counted(len(layer.top), 'top')}; expected {len(shapes)}, one for each bottom but the selector"
         )
-    if selector:
+    if () in bottoms:
+        raise UnfitError("bottoms with a first axis, the items, are needed")
+    if selector is not None:
         _require_selecting(selector, shapes)
     return [None if shape is None else (None, *shape[1:]) for shape in shapes], []
 
@@ -206,7 +210,7 @@ def permute(layer: Message, bottoms: List[Shape]) -> Shapes:
     if bottoms[0] is None or "permute_param" not in layer.DESCRIPTOR.fields_by_name:
         return [None], []
     shape, order = bottoms[0], list(layer.permute_param.order)
-    if len(set(order)) < len(order) or max(order, default=0) >= len(shape):
+    if len(set(order)) < len(order) or max(order, default=-1) >= len(shape):
         raise UnfitError("order must name each axis once at most")
     order += [axis for axis in range(len(shape)) if axis not in order]
     return [tuple(shape[axis] for axis in order)], []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List
 
 from ..schema import Message
-from .lengths import Known, Length, Rule, Shape, Shapes, UnfitError, canonical, count, differ, legacy, product, without
+from .lengths import Known, Length, Shape, Shapes, UnfitError, canonical, count, differ, legacy, product, without
 from .row import Use
 
 
@@ -26,9 +26,16 @@ def _require_label_each(scores: Shape, labels: Shape, axis: int) -> None:
         raise UnfitError(f"there must be one label for each list of scores along axis {axis}, the classes")
 
 
-def plain_loss(_layer: Message, bottoms: List[Shape]) -> Shapes:
+def _require_countable(shape: Shape) -> None:
+    """Raise UnfitError for more axes than older layers count by when they run (Blob::LegacyShape)."""
+    if shape is not None and len(shape) > 4:
+        raise UnfitError("Caffe aborts when it runs on a first bottom of more than 4 axes")
+
+
+def hinge_loss(_layer: Message, bottoms: List[Shape]) -> Shapes:
     """HingeLoss: one number."""
     _require_one_batch(bottoms)
+    _require_countable(bottoms[0])
     return [()], []
 
 
@@ -47,24 +54,46 @@ def all_values_are_classes(_layer: Message, scores: Known) -> Length:
     return product(scores[1:])
 
 
-def counted_loss(axis: int) -> Rule:
-    """Return the rule of a loss whose two bottoms have equally many values from an axis on."""
+def euclidean_loss(_layer: Message, bottoms: List[Shape]) -> Shapes:
+    """EuclideanLoss: one number, of two bottoms with equally many values in each item."""
+    _require_one_batch(bottoms)
+    _require_equally_many(bottoms, 1)
+    _require_countable(bottoms[0])
+    return [()], []
 
-    def rule(_layer: Message, bottoms: List[Shape]) -> Shapes:
-        _require_one_batch(bottoms)
-        first, second = bottoms
-        if first is not None and second is not None and differ(product(first[axis:]), product(second[axis:])):
-            raise UnfitError("both bottoms must have equally many values")
-        return [()], []
 
-    return rule
+def sigmoid_loss(_layer: Message, bottoms: List[Shape]) -> Shapes:
+    """SigmoidCrossEntropyLoss: one number, of two bottoms with equally many values."""
+    _require_one_batch(bottoms)
+    _require_equally_many(bottoms, 0)
+    return [()], []
+
+
+def _require_equally_many(bottoms: List[Shape], axis: int) -> None:
+    """Raise UnfitError unless the two bottoms have equally many values from an axis on."""
+    first, second = bottoms
+    if first is not None and second is not None and differ(product(first[axis:]), product(second[axis:])):
+        raise UnfitError("both bottoms must have equally many values")
 
 
 def softmax_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
-    """SoftmaxWithLoss: the loss, and as a second top the probabilities."""
+    """SoftmaxWithLoss: the loss.
+
+    It hands its loss_weights on to a Softmax of its own, which has one top: with a second top, the probabilities, they
+    are too many for that one or too few for itself (SoftmaxWithLossLayer::LayerSetUp).
+    """
+    if len(layer.top) > 1:
+        raise UnfitError(
+            "Caffe aborts on a second top, whatever the loss_weights; leave it out, and let a Softmax layer of its own "
+            "give the probabilities"
+        )
+    return _softmax_loss(layer, bottoms)
+
+
+def _softmax_loss(layer: Message, bottoms: List[Shape]) -> Shapes:
     _require_one_batch(bottoms)
     _require_label_each(bottoms[0], bottoms[1], layer.softmax_param.axis)
-    return [(), bottoms[0]][: len(layer.top)], []
+    return [()], []
 
 
 def softmax_loss_kept(use: Use) -> int:
@@ -107,6 +136,7 @@ def infogain_classes(layer: Message, scores: Known) -> Length:
 def multinomial_loss(_layer: Message, bottoms: List[Shape]) -> Shapes:
     """MultinomialLogisticLoss: one label for each item."""
     _require_one_batch(bottoms)
+    _require_countable(bottoms[0])
     if bottoms[1] is not None and not _are_ones(legacy(bottoms[1]), 1):
         raise UnfitError("the second bottom must have one label for each item")
     return [()], []
@@ -167,7 +197,7 @@ def smooth_l1_kept(use: Use) -> int:
 
 def softmax_loss_ohem(layer: Message, bottoms: List[Shape]) -> Shapes:
     """SoftmaxWithLossOHEM of R-FCN: the loss, the probabilities, and the loss of each label."""
-    _, params = softmax_loss(layer, bottoms)
+    _, params = _softmax_loss(layer, bottoms)
     tops: List[Shape] = [(), bottoms[0], bottoms[1]]
     return tops[: len(layer.top)], params
 

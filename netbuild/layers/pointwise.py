@@ -7,6 +7,7 @@ from typing import List, Optional
 
 from ..schema import TRAIN, Message
 from .lengths import (
+    Known,
     Shape,
     Shapes,
     UnfitError,
@@ -20,6 +21,8 @@ from .lengths import (
     replaced,
     require_four_axes,
     require_positive,
+    require_possible,
+    total,
 )
 from .row import ELSE, GRADIENT, Left, Use
 
@@ -109,7 +112,15 @@ def lrn(layer: Message, bottoms: List[Shape]) -> Shapes:
     """LRN: of images only, over an odd number of neighbours."""
     if layer.lrn_param.local_size % 2 == 0:
         raise UnfitError("local_size must be odd")
-    return [require_four_axes(bottoms[0])], []
+    shape = require_four_axes(bottoms[0])
+    if _is_across_channels(layer):
+        require_possible("what it works in when it runs", _with_border(shape[1:], layer.lrn_param.local_size))
+    return [shape], []
+
+
+def _with_border(image: Known, local_size: int) -> Known:
+    """Return the size of an image that has a border of channels, so that each has its neighbours."""
+    return total([image[0], local_size - 1]), *image[1:]
 
 
 def _is_across_channels(layer: Message) -> bool:
@@ -139,7 +150,7 @@ def lrn_columns(use: Use) -> int:
     if not _is_across_channels(use.layer):
         return 0
     assert shape is not None
-    return (count(shape[1:2]) + int(use.layer.lrn_param.local_size) - 1) * count(shape[2:])
+    return count(_with_border(shape[1:], use.layer.lrn_param.local_size))
 
 
 def mvn(_layer: Message, bottoms: List[Shape]) -> Shapes:

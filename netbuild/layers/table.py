@@ -15,6 +15,7 @@ from .answers import (
     BOTTOMS_OWN,
     COMPUTES,
     GOES_TO_PLACES,
+    NO_GRADIENT,
     NO_WEIGHTS,
     NONE,
     ONE,
@@ -26,6 +27,7 @@ from .answers import (
     PASSES_SCORES,
     READS_BOTH,
     READS_BOTTOMS,
+    READS_LABELS,
     READS_NOTHING,
     READS_TOPS,
     REMEMBERING,
@@ -254,14 +256,14 @@ TYPES: Dict[str, LayerType] = {
     ),
     "Threshold": LayerType(
         options="threshold_param", arity=ONE_TO_ONE, shapes=pointwise.same, weights=NO_WEIGHTS,
-        memory=OWN_TOPS, in_place=FINE, gradient=READS_NOTHING._replace(stops=(0,), stops_all=True), role=COMPUTES, training=STILL,
+        memory=OWN_TOPS, in_place=FINE, gradient=NO_GRADIENT, role=COMPUTES, training=STILL,
     ),
 
     # Layers without parameters that compute on an axis, an image or several bottoms.
     "ArgMax": LayerType(
         options="argmax_param", arity=ONE_TO_ONE, shapes=pointwise.argmax, weights=NO_WEIGHTS,
         memory=OWN_TOPS._replace(columns=pointwise.argmax_columns),
-        in_place=ELSE, gradient=READS_NOTHING._replace(stops=(0,), stops_all=True), role=Role(Kind.ANSWER), training=STILL,
+        in_place=ELSE, gradient=NO_GRADIENT, role=Role(Kind.ANSWER), training=STILL,
     ),
     "Eltwise": LayerType(
         options="eltwise_param", arity=Arity((2, ANY), ONE), shapes=pointwise.eltwise, weights=NO_WEIGHTS,
@@ -358,7 +360,7 @@ TYPES: Dict[str, LayerType] = {
         role=Role(Kind.LOSS), training=STILL,
     ),
     "EuclideanLoss": LayerType(
-        options="", arity=ONE_LOSS, shapes=losses.counted_loss(axis=1), weights=NO_WEIGHTS,
+        options="", arity=ONE_LOSS, shapes=losses.euclidean_loss, weights=NO_WEIGHTS,
         memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_NOTHING, role=Role(Kind.LOSS), training=STILL,
     ),
     "HDF5Output": LayerType(
@@ -366,13 +368,14 @@ TYPES: Dict[str, LayerType] = {
         memory=keeps(losses.output_kept), in_place=NEVER, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
     ),
     "HingeLoss": LayerType(
-        options="hinge_loss_param", arity=ONE_LOSS, shapes=losses.plain_loss, weights=NO_WEIGHTS,
-        memory=keeps(losses.hinge_kept), in_place=ELSE, gradient=READS_NOTHING._replace(stops=(1,), forced=False),
+        options="hinge_loss_param", arity=ONE_LOSS, shapes=losses.hinge_loss, weights=NO_WEIGHTS,
+        memory=keeps(losses.hinge_kept), in_place=ELSE, gradient=READS_LABELS,
         role=Role(Kind.LOSS, labels=Labels(losses.all_values_are_classes, ignore="")), training=STILL,
     ),
     "InfogainLoss": LayerType(
         options="infogain_loss_param", arity=Arity((2, 3), UP_TO_TWO), shapes=losses.infogain_loss,
-        weights=NO_WEIGHTS, memory=keeps(losses.infogain_loss_kept), in_place=ABORTS, gradient=READS_NOTHING._replace(stops=(1, 2), forced=False),
+        weights=NO_WEIGHTS, memory=keeps(losses.infogain_loss_kept), in_place=ABORTS,
+        gradient=READS_LABELS._replace(stops=(1, 2)),
         role=Role(Kind.LOSS, labels=Labels(losses.infogain_classes, ignore="loss_param")), training=STILL,
     ),
     "MultinomialLogisticLoss": LayerType(
@@ -381,12 +384,12 @@ TYPES: Dict[str, LayerType] = {
         role=Role(Kind.LOSS, labels=Labels(losses.all_values_are_classes, ignore="")), training=STILL,
     ),
     "SigmoidCrossEntropyLoss": LayerType(
-        options="loss_param", arity=ONE_LOSS, shapes=losses.counted_loss(axis=0), weights=NO_WEIGHTS,
-        memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_NOTHING._replace(stops=(1,), forced=False), role=Role(Kind.LOSS), training=STILL,
+        options="loss_param", arity=ONE_LOSS, shapes=losses.sigmoid_loss, weights=NO_WEIGHTS,
+        memory=keeps(as_bottom), in_place=ABORTS, gradient=READS_LABELS, role=Role(Kind.LOSS), training=STILL,
     ),
     "SoftmaxWithLoss": LayerType(
         options="softmax_param", arity=Arity(TWO, UP_TO_TWO), shapes=losses.softmax_loss, weights=NO_WEIGHTS,
-        memory=keeps(losses.softmax_loss_kept), in_place=ABORTS, gradient=READS_NOTHING._replace(stops=(1,), forced=False),
+        memory=keeps(losses.softmax_loss_kept), in_place=ABORTS, gradient=READS_LABELS,
         role=Role(Kind.LOSS, labels=Labels(losses.softmax_classes, ignore="loss_param")), training=STILL,
     ),
 

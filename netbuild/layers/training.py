@@ -14,6 +14,7 @@ from ..schema import TRAIN, Message
 from .fields import unclear
 from .inference import Layers
 from .lengths import Shape, UnfitError
+from .pooling import pooling_draws, spp_draws
 from .row import Statistics, Training, answer
 from .sources import crops
 from .table import UNKNOWN, of
@@ -209,6 +210,24 @@ def draws(layer: Message, phase: int) -> Optional[bool]:
     if facts is None:
         return None
     return answer(facts.draws if phase_of(layer, phase) == TRAIN else facts.draws_in_test, layer)
+
+
+def is_for_gpu(layer: Message) -> bool:
+    """Tell whether Caffe computes the layer on the GPU alone: poolings that draw (PoolingLayer::Forward_cpu)."""
+    drawing = {"pooling_param": pooling_draws, "spp_param": spp_draws}.get(of(layer).options)
+    return drawing is not None and drawing(layer)
+
+
+def impossible_draw(layer: Message, phase: int) -> Optional[str]:
+    """Return why Caffe aborts, or makes no numbers, when the layer draws in this phase; None where it does not."""
+    if of(layer).options != "dropout_param" or not draws(layer, phase):
+        return None
+    ratio: float = layer.dropout_param.dropout_ratio
+    if ratio == 1:
+        return "dropout_ratio 1 drops all, and Caffe makes NaN of what is left; give less than 1"
+    if not 0 <= ratio < 1:
+        return f"Caffe aborts when it runs: dropout_ratio {ratio:g} must be from 0 to below 1"
+    return None
 
 
 def crops_at_random(layer: Message, phase: int) -> bool:

@@ -1,5 +1,6 @@
 """Prototxt: text to message and back, and which layers a phase has."""
 
+from .decoding import mark_fault
 from .forms import Net, Staged, name_of_net, net_of
 from .needs import needs
 from .net import (
@@ -30,6 +31,7 @@ __all__ = [
     "fillers",
     "in_phase",
     "in_state",
+    "mark_fault",
     "name_of_net",
     "needs",
     "net_of",

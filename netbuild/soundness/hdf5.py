@@ -5,13 +5,13 @@ Caffe reads the list word by word, so that no path may have blanks. Looked into 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
 from ..extras import have
 from ..files import existing_file
 from ..graph.judges import Reading
+from ..graph.stored import listed_files
 from ..schema import Message
 from .labels import beyond
 
@@ -23,7 +23,7 @@ def hdf5_faults(layer: Message, tops: Sequence[Reading]) -> Iterator[str]:
     """Yield what is wrong with the files of a list that is there."""
     path = layer.hdf5_data_param.source
     content = existing_file(path, f"layer {layer.name!r}: list").read_bytes()
-    words = [os.fsdecode(word) for word in content.split()]
+    words = listed_files(content)
     if not words:
         yield f"list {path!r}: names no file"
     missing = [word for word in words if not Path(word).is_file()]

@@ -19,6 +19,7 @@ from ..graph.definition import phase_faults
 from ..graph.filled import unfilled
 from ..graph.view import NetView, Views
 from ..layers.roles import reads_data
+from ..names import branch_alone
 from ..proto.state import listed
 from ..schema import TEST, TRAIN, Message
 from ..solving import SolverNet, labels, nets_of, require_sensible, snapshot_name
@@ -131,7 +132,12 @@ def _resolved(path: str, folder: Path) -> str:
     if not path:
         raise GraphError("solver: names no net: the path is empty")
     beside = folder / Path(path).name
-    return str(existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve())
+    found = existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve()
+    # Caffe is given the file itself.
+    fault = proto.mark_fault(found)
+    if fault:
+        raise GraphError(f"solver's net {str(found)!r}: {fault}")
+    return str(found)
 
 
 def require_trainable(solver: Message) -> CheckedSolver:
@@ -235,14 +241,18 @@ def weight_notes(solver: CheckedSolver, weights: Sequence[PathLike], *, force: b
     """
     files = [*weights, *_of_solver(solver.message)]
     require_one_set(files)
-    names = {layer.name for layer in solver.trained.layer}
+    names = dict.fromkeys(layer.name for layer in solver.trained.layer)
     filled = set()
     for path in files:
-        stored = {layer.name for layer in index(path).layers}
-        if not stored & names:
+        held = [layer.name for layer in index(path).layers]
+        stored = set(held)
+        alone = branch_alone(held, names)
+        if alone and not force:
+            raise WeightsError(f"weights {str(path)!r}: {alone}")
+        if not stored & set(names):
             raise WeightsError(
-                f"weights {str(path)!r}: no layer of it is in the net (it has {some(sorted(stored), 3)}); are "
-                "the names prefixed? netbuild fuse does that"
+                f"weights {str(path)!r}: no layer of it is in the net, which has {some(list(names), 3)}; it has "
+                f"{some(held, 3)}"
             )
         filled |= stored
     empty = unfilled(solver.trained, filled, solver.of_phases)
