@@ -175,7 +175,7 @@ def test_emit_options_reach_the_files(in_tmp):
         ),
         (
             ["emit", "lenet", "--classes", 5, "--shape", "1,28", "-o", "x"],
-            "images have a shape C,H,W; found 1,28",
+            "images of a list or a database have a shape C,H,W, and the net reads (N, 1, 28)",
             1,
         ),
         (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channels", 1),
@@ -188,6 +188,9 @@ def test_emit_options_reach_the_files(in_tmp):
         (["fuse", "no.prototxt", "--weights", "a=b", "-o", "x"], "prototxt 'no.prototxt': no such file", 1),
         (["fuse", "no.prototxt", "-o", "x"], "Missing option '--weights'", 2),
         (["train", "no.prototxt", "-o", "x"], "no such file", 1),
+        (["train", "s", "--snapshot", "x"], "No such option: --snapshot; what Caffe calls so is --resume", 2),
+        (["emit", "lenet", "--base-lr", "1"], "a field of the solver is given as --solver base_lr=VALUE", 2),
+        (["emit", "lenet", "--class", "1"], "No such option", 2),
         (
             ["verify", "a", "b", "--branch", "odd=x", "--weights", "even=y"],
             "missing: --weights odd=FILE, --branch even=NET",

@@ -4,6 +4,7 @@ import pytest
 from nets import conv, data, fc, layer, net, relu
 
 from netbuild import (
+    BranchSpec,
     DataSource,
     Fusion,
     Original,
@@ -17,7 +18,7 @@ from netbuild import (
     summarize,
     verify_branches,
 )
-from netbuild.errors import GraphError, WeightsError
+from netbuild.errors import GraphError, NetbuildWarning, WeightsError
 from netbuild.graph.check import problems, remarks
 
 INPUTS = DataSource(kind="input")
@@ -33,6 +34,25 @@ NAMELESS = (
     + layer("", "Softmax", "fc", "prob")
 )
 """As Caffe takes it: layers without weights have no name, or one name."""
+BY_PHASE = (
+    data()
+    + conv("conv", "data")
+    + layer("bn", "BatchNorm", "conv", more="batch_norm_param { use_global_stats: false } include { phase: TRAIN }")
+    + layer("bn", "BatchNorm", "conv", more="batch_norm_param { use_global_stats: true } include { phase: TEST }")
+    + fc("ip", "bn", 5)
+    + fc("fc", "ip", 2)
+)
+"""One BatchNorm, on the batch's statistics in TRAIN and on its stored ones in TEST, as published nets have it."""
+TOWERS = (
+    data("one")
+    + data("two")
+    + conv("conv_1", "one", more='param { name: "w" lr_mult: 1 } param { name: "b" lr_mult: 2 }')
+    + fc("ip_1", "conv_1")
+    + conv("conv_2", "two", more='param { name: "w" lr_mult: 1 } param { name: "b" lr_mult: 2 }')
+    + fc("ip_2", "conv_2")
+    + layer("diff", "Eltwise", "ip_1 ip_2")
+    + fc("fc", "diff")
+)
 ONE_WITH_WEIGHTS = data() + fc("ip", "data") + relu("ip", "ip") + fc("fc", "ip")
 
 
@@ -121,3 +141,106 @@ def test_a_layer_with_weights_and_no_name_keeps_its_weights_and_is_no_branch(caf
     assert all((one == two).all() for ones, twos in zip(stored, fused) for one, two in zip(ones, twos))
     with pytest.raises(GraphError, match="layer 1 .PReLU. has weights and no name"):
         build(Fusion({"a": prototxt(path)}, 3))
+
+
+def test_a_layer_written_once_for_each_phase_is_copied_once_and_counted_once(caffe, pb, written, tmp_path):
+    path = written("phased", BY_PHASE)
+    weights, init = path.with_suffix(".caffemodel"), tmp_path / "init.caffemodel"
+    fuse_weights(path, {"": weights}, init)
+    stored = pb.NetParameter()
+    stored.ParseFromString(init.read_bytes())
+    assert [one.name for one in stored.layer if one.blobs] == ["conv", "bn", "ip", "fc"]
+    for phase in (caffe.TRAIN, caffe.TEST):
+        params = caffe.Net(str(path), phase, weights=str(init)).params
+        values = caffe.Net(str(path), phase, weights=str(weights)).params
+        assert all((one.data == two.data).all() for name in params for one, two in zip(params[name], values[name]))
+    # A convolution of 4 x 4 x 3 x 3 and 4, means, variances and their factor, an inner product of 5 x 144 and 5 ...
+    assert summarize(path).totals[-1].parameters == (144 + 4) + (4 + 4 + 1) + (5 * 144 + 5) + (2 * 5 + 2)
+    assert summarize(path).totals[-1].layers == 5
+
+
+def norms(folder):
+    layers = read_net(folder / "train_val.prototxt").layer
+    found = [one for one in layers if one.type == "BatchNorm"]
+    phases = [[rule.phase for rule in one.include] for one in found]
+    return [(one.name, phase, one.batch_norm_param.use_global_stats) for one, phase in zip(found, phases)]
+
+
+def with_variances(pb, weights):
+    """Make what stands for variances and their factor in weights made at random positive."""
+    model = pb.NetParameter()
+    model.ParseFromString(weights.read_bytes())
+    for one in model.layer:
+        for blob in one.blobs[1:] if one.type == "BatchNorm" else ():
+            blob.data[:] = [abs(value) for value in blob.data]
+    weights.write_bytes(model.SerializeToString())
+
+
+def test_a_branch_that_learns_keeps_both_forms_of_such_a_layer(caffe, pb, written, tmp_path):
+    path = written("phased", BY_PHASE)
+    with_variances(pb, path.with_suffix(".caffemodel"))
+    learns = BranchSpec(prototxt(path), frozen=False, lr=0.5, batch_norm=None)
+    fusion = Fusion({"a": learns, "b": prototxt(path)}, 3)
+    emit_files(fusion, INPUTS, tmp_path / "o")
+    assert norms(tmp_path / "o") == [("a/bn", [0], False), ("a/bn", [1], True), ("b/bn", [], True)]
+    for phase in (caffe.TRAIN, caffe.TEST):
+        assert len(caffe.Net(str(tmp_path / "o" / "train_val.prototxt"), phase).params["a/bn"]) == 3
+    deploy = read_net(tmp_path / "o" / "deploy.prototxt")
+    assert [one.name for one in deploy.layer if one.type == "BatchNorm"] == ["a/bn", "b/bn"]
+    target, init, weights = tmp_path / "o" / "train_val.prototxt", tmp_path / "i", path.with_suffix(".caffemodel")
+    fuse_weights(target, {"a": weights, "b": weights}, init)
+    found = verify_branches(target, init, {prefix: Original(path, weights) for prefix in "ab"})
+    assert [one.equal for one in found] == [True, True]
+
+
+def test_such_a_net_alone_is_written_as_it_is(written, tmp_path):
+    emit_files(Fusion({"": prototxt(written("phased", BY_PHASE))}, 2, frozen=False), INPUTS, tmp_path / "o")
+    assert norms(tmp_path / "o") == [("bn", [0], False), ("bn", [1], True)]
+
+
+def of_one_phase(statistics):
+    norm = layer("bn", "BatchNorm", "conv", more=f"batch_norm_param {{ {statistics} }}")
+    return data() + conv("conv", "data") + norm + fc("fc", "bn")
+
+
+def test_files_of_two_phases_may_differ_in_the_statistics_they_normalise_by(written, tmp_path):
+    train = written("train", of_one_phase("use_global_stats: false"))
+    test = written("test", of_one_phase("use_global_stats: true"))
+    emit_files(Fusion({"": prototxt([train, test])}, 2, frozen=False), INPUTS, tmp_path / "o")
+    assert norms(tmp_path / "o") == [("bn", [0], False), ("bn", [1], True)]
+
+
+def test_siamese_branches_share_both_forms(caffe, written, tmp_path):
+    builder = prototxt(written("phased", BY_PHASE))
+    parts = {
+        "a": BranchSpec(builder, frozen=False, batch_norm=None, reads="one"),
+        "b": BranchSpec(builder, frozen=False, batch_norm=None, reads="two", shares="a"),
+    }
+    emit_files(Fusion(parts, 3), INPUTS, tmp_path / "o")
+    for phase in (caffe.TRAIN, caffe.TEST):
+        params = caffe.Net(str(tmp_path / "o" / "train_val.prototxt"), phase).params
+        params["a/bn"][0].data[...] = 7
+        assert (params["b/bn"][0].data == 7).all()
+
+
+def test_towers_that_share_are_frozen_together(caffe, written, tmp_path):
+    path = written("towers", TOWERS)
+    learns = BranchSpec(prototxt(path), frozen=False, frozen_to="conv_1")
+    with pytest.warns(NetbuildWarning, match="branch 'a': is frozen up to 'conv_1', and so is what a/conv_2 beyond it"):
+        emit_files(Fusion({"a": learns, "b": prototxt(path)}, 3), INPUTS, tmp_path / "o")
+    target = tmp_path / "o" / "train_val.prototxt"
+    caffe.Net(str(target), caffe.TRAIN)
+    rates = {one.name: [spec.lr_mult for spec in one.param] for one in read_net(target).layer}
+    assert rates["a/conv_1"] == rates["a/conv_2"] == [0, 0]
+    assert rates["a/ip_1"] == rates["a/ip_2"] == []
+
+
+@pytest.mark.parametrize("owner", [{"frozen": False, "lr": 0.5}, {}])
+def test_rates_of_a_branch_that_shares_anothers_parameters_are_said_to_count_for_nothing(written, owner):
+    builder = prototxt(written("twins", data() + conv("c", "data") + fc("fc", "c")))
+    parts = {
+        "a": BranchSpec(builder, reads="one", **owner),
+        "b": BranchSpec(builder, reads="two", shares="a", frozen=False, lr=0.1),
+    }
+    with pytest.warns(NetbuildWarning, match="branch 'b': shares the parameters of 'a'.* counts for nothing"):
+        build(Fusion(parts, 3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import names, proto
 from ..errors import GraphError, NetbuildWarning, did_you_mean, some
@@ -19,6 +19,7 @@ from ..graph.stored import stored_shapes
 from ..graph.view import NetView, Views, views
 from ..layers import any_batch_text
 from ..layers.table import options
+from ..layers.training import normalises
 from ..names import qualify
 from ..schema import TEST, TRAIN, Message, netspec
 from ..spelling import either
@@ -32,7 +33,11 @@ _NOT_OF_FORKS = ("name", "layer", "force_backward", "debug_info", "state")
 """Upstream's fields of a net: its layers, and how it is to be run."""
 
 
-def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = None) -> Builder:
+File = Union[PathLike, proto.Staged]
+"""The path of a prototxt; or with the stages and the level by which its layers are chosen."""
+
+
+def prototxt(path: Union[File, Sequence[File]], seam: Optional[str] = None) -> Builder:
     """Return a builder of the net in a file: any train_val or deploy net, in any of Caffe's formats.
 
     The branch holds what its seam depends on, with the layers that work in place on the seam. Data layers, heads and
@@ -42,7 +47,8 @@ def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = No
     `BranchSpec(prototxt("net.prototxt"), reads={"pool1": "front/pool1"})`.
 
     Args:
-        path: The prototxt. Or several, one for each phase, that of TRAIN first: they must agree up to the seam.
+        path: The prototxt. Or several, one for each phase, that of TRAIN first: they must agree up to the seam. A
+            `Staged` names stages and level as well; of the layers that they choose the branch has no rules any more.
         seam: The blob at which the branch ends; by default the input of the net's classifier, where it has exactly one.
 
     Returns:
@@ -59,7 +65,7 @@ def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = No
         >>> build(Fusion({"even": prototxt("even/deploy.prototxt", "pool2")})).seams
         {'even': 'even/pool2'}
     """
-    paths = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
+    paths: List[File] = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
     files = [_read(one, seam) for one in paths]
     return partial(_write, files, _source(files))
 
@@ -93,22 +99,23 @@ class _Source(NamedTuple):
     inputs: Mapping[str, Input]
     """The blobs that feed it: its inputs in the order in which they are read, then what is opened."""
     in_training: Message
-    """The same of the net of TRAIN phase, where there is one: it may drop out what TEST does not."""
+    """The same as it is to learn: of the net of TRAIN phase, where there is one, for it may drop out what TEST does
+    not; with both forms of a layer that is written once for each phase."""
     train_difference: str
     """Where that net departs from it in what it computes, '' where it does not."""
 
 
-def _read(path: PathLike, seam: Optional[str]) -> _File:
-    whole = proto.read_net(path)
-    _tell_left_out(whole, str(path))
-    of_phases = require_sound(whole, str(path))
-    named = _named_apart(whole, of_phases, str(path))
+def _read(file: File, seam: Optional[str]) -> _File:
+    whole, path = proto.net_of(file), proto.name_of_net(file)
+    _tell_left_out(whole, path)
+    of_phases = require_sound(whole, path)
+    named = _named_apart(whole, of_phases, path)
     if named is not whole:
         whole, of_phases = named, views(named)
     view = of_phases.get(TEST) or of_phases[TRAIN]
-    classifier = None if seam else _only_classifier(view, str(path))
+    classifier = None if seam else _only_classifier(view, path)
     name = seam or (classifier.seam if classifier else "")
-    return _File(str(path), view, of_phases.get(TRAIN) if view.phase == TEST else None, name, classifier)
+    return _File(path, view, of_phases.get(TRAIN) if view.phase == TEST else None, name, classifier)
 
 
 def _source(files: Sequence[_File], opened: Sequence[str] = ()) -> _Source:
@@ -116,13 +123,15 @@ def _source(files: Sequence[_File], opened: Sequence[str] = ()) -> _Source:
     sources = [_cut(file, opened) for file in files]
     first, last = sources[0], sources[-1]
     for other in sources[1:]:
-        difference = _difference(first.features, other.features)
+        difference = _difference(first.features, other.features, _computes_stored)
         if difference:
             raise GraphError(
                 f"{other.file.path}: is not the same net as {first.file.path} up to its seam: {difference}"
             )
     return first._replace(
-        inputs={blob: of_both_files(one, last.inputs.get(blob)) for blob, one in first.inputs.items()}
+        features=last.features,
+        in_training=_written_together(first.in_training, last.features) if last is not first else first.in_training,
+        inputs={blob: of_both_files(one, last.inputs.get(blob)) for blob, one in first.inputs.items()},
     )
 
 
@@ -138,8 +147,10 @@ def _cut(file: _File, opened: Sequence[str]) -> _Source:
         trains = sources_of(file.trained.only)
         inputs = {blob: in_training_too(one, trains.get(blob), file.path) for blob, one in inputs.items()}
         try:
-            in_training, _ = _features(file.trained, file.seam, opened)
-            difference = _difference(features, in_training)
+            trained, _ = _features(file.trained, file.seam, opened)
+            # Of one file it is known that parameters have one shape in both.
+            difference = _difference(features, trained, _place)
+            in_training = _written_together(trained, features)
         except GraphError as error:
             difference = str(error)
     return _Source(file, opened, features, inputs, in_training, difference)
@@ -199,14 +210,46 @@ def _features(view: NetView, seam: str, opened: Sequence[str]) -> Tuple[Message,
     return features, {**inputs, **{blob: features_of(known.get(blob)) for blob in opened}}
 
 
-def _difference(one: Message, two: Message) -> str:
-    """Return where two feature nets depart from each other in what they compute, '' where they do not."""
-    pairs = [[_computes(layer) for layer in net.layer if layer.type != "Dropout"] for net in (one, two)]
+def _difference(one: Message, two: Message, alike: Callable[[Message], Any]) -> str:
+    """Return where two feature nets are other nets, '' where they are not; `alike` gives what layers have in common."""
+    pairs = [_lasting(net) for net in (one, two)]
     for first, second in zip(*pairs):
-        if first != second:
+        if alike(first) != alike(second):
             return f"layer {first.name!r} ({first.type}) against {second.name!r} ({second.type})"
     counts = [len(layers) for layers in pairs]
     return "" if counts[0] == counts[1] else f"{counts[0]} layers against {counts[1]}"
+
+
+def _lasting(net: Message) -> List[Message]:
+    """Return the layers that are there whether a net learns or not."""
+    return [layer for layer in net.layer if layer.type != "Dropout"]
+
+
+def _place(layer: Message) -> Tuple[str, str, List[str], List[str]]:
+    return layer.name, layer.type, list(layer.bottom), list(layer.top)
+
+
+def _computes_stored(layer: Message) -> Any:
+    """Return what a layer does with what it has stored: what normalises may do so by each batch while it learns."""
+    return _place(layer) if normalises(layer) else _computes(layer)
+
+
+def _written_together(trained: Message, tested: Message) -> Message:
+    """Return the net of TRAIN, with the form that TEST has too of each layer that computes something else there."""
+    both: List[Message] = []
+    in_test = iter(_lasting(tested))
+    for layer in trained.layer:
+        other = layer if layer.type == "Dropout" else next(in_test, layer)
+        forms = [layer] if _computes(layer) == _computes(other) else [_in(layer, TRAIN), _in(other, TEST)]
+        both += forms
+    return type(trained)(name=trained.name, layer=both)
+
+
+def _in(layer: Message, phase: int) -> Message:
+    """Return a layer that is in nets of this phase alone."""
+    result = proto.copied(layer)
+    result.include.add(phase=phase)
+    return result
 
 
 def _computes(layer: Message) -> Message:

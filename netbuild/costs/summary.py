@@ -34,7 +34,7 @@ class LayerCost:
     parameters: Optional[int]
     """Values in its blobs, those that it shares with an earlier layer left out."""
     learns: Optional[bool]
-    """Whether training changes them; None where it has none, and in a net without a loss, which nothing trains."""
+    """Whether training changes them; None where it has none of its own, or where the net has no loss to train it."""
     multiply_adds: Optional[int]
     """For one item of the batch."""
     train_bytes: Optional[int]
@@ -205,7 +205,7 @@ def summary_of(net: Message, of_phases: Views, prefixes: Sequence[str] = ()) -> 
     """Return what `summarize` does, of a net of which there are views already, with the shapes of what it reads."""
     branches = require_prefixes(net, prefixes, of_phases)
     phases = {phase: _Phase(view, layer_memory(view)) for phase, view in of_phases.items()}
-    blobs = {index: shapes for view in of_phases.values() for index, shapes in view.shapes.params.items()}
+    blobs = _blobs(of_phases)
     owned = own_parameters(net, dict(sorted(blobs.items())))
     trains = _trains(net)
     again = proto.written_again(net, (index for index in sorted(blobs) if blobs[index]))
@@ -226,6 +226,17 @@ def summary_of(net: Message, of_phases: Views, prefixes: Sequence[str] = ()) -> 
     )
 
 
+def _blobs(of_phases: Views) -> Dict[int, Optional[List[Shape]]]:
+    """Return the shapes of each layer's blobs, in the first phase that tells them: that of its work."""
+    found: Dict[int, Optional[List[Shape]]] = {}
+    for view in of_phases.values():
+        for index, shapes in view.shapes.params.items():
+            known = found.get(index)
+            if known is None or _number_of_values(known) is None:
+                found[index] = shapes
+    return found
+
+
 def _trains(net: Message) -> bool:
     return any(map(is_loss, net.layer))
 
@@ -243,7 +254,7 @@ def _layer(
         phases=tuple(map(proto.phase_name, here)),
         shape=next(iter(first.view.shapes.tops[index]), None),
         parameters=_number_of_values(owned) if blobs is not None else None,
-        learns=first.view.training[index].changes if trains and blobs != [] else None,
+        learns=first.view.training[index].changes if trains and blobs != [] and not again else None,
         multiply_adds=first.work(index),
         train_bytes=here[TRAIN].bytes_of(index) if TRAIN in here else None,
         test_bytes=here[TEST].bytes_of(index) if TEST in here else None,

@@ -13,12 +13,10 @@ from .selftest import FAILED, SelfTest
 from .table import SELF_TESTS
 
 
-def concerned(nets: Mapping[str, Sequence[int]]) -> Dict[str, str]:
-    """Return, for prototxts and the phases each is used in, which self-tests concern them: name to the first layer."""
+def concerned(nets: Mapping[str, Sequence[NetView]]) -> Dict[str, str]:
+    """Return, for the nets of each prototxt, which self-tests concern them: name to the first layer."""
     found: Dict[str, str] = {}
-    for path, phases in nets.items():
-        net = proto.read_net(path)
-        views = [NetView(net, phase) for phase in phases]
+    for path, views in nets.items():
         for name, test in SELF_TESTS.items():
             layers = _layers(test, views)
             if layers:

@@ -112,7 +112,8 @@ def deploy(fusion: Fusion, source: Sources, batch: Optional[int] = None) -> Mess
 
 
 def _deploy(fusion: Fusion, built: Built, sources: Mapping[str, DataSource], batch: int) -> Message:
-    bare = type(built.message)(name=built.message.name, layer=map(_without_training, built.message.layer))
+    tested = proto.only_phase(built.message, TEST)
+    bare = type(tested)(name=tested.name, layer=map(_without_training, tested.layer))
     sizes = {blob: dataclasses.replace(one, test_batch=batch).in_full(TEST) for blob, one in sources.items()}
     net = with_inputs(bare, sizes)
     view = NetView(net, TEST)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Collection, Dict, Mapping, Set
 
-from ..errors import GraphError, did_you_mean
+from ..errors import GraphError, NetbuildWarning, did_you_mean, some
 from ..graph.freeze import Edit
 from ..graph.share import share
 from ..names import local, qualify
@@ -22,7 +23,11 @@ def learning(net: Message, parts: Mapping[str, BranchSpec], members: Mapping[str
     # Those who share get the owner's rates, so that all rates stand before the first of them does.
     for prefix, part in parts.items():
         if part.shares is not None:
-            share(edit, prefix, last_owner(parts, prefix), branches[prefix])
+            owner = last_owner(parts, prefix)
+            _tell_overruled(prefix, part, owner, parts[owner])
+            if parts[owner].frozen and not part.frozen:
+                edit.freeze(branches[prefix])
+            share(edit, prefix, owner, branches[prefix])
     return edit.net
 
 
@@ -42,6 +47,12 @@ def _let_learn(edit: Edit, prefix: str, part: BranchSpec, layers: Set[int]) -> N
         fixed = layers & _up_to(edit, prefix, part.frozen_to, layers)
         edit.freeze(fixed)
         free = layers - fixed
+        sharers = edit.freeze_sharers(fixed, free)
+        if sharers:
+            _warn(
+                f"branch {prefix!r}: is frozen up to {part.frozen_to!r}, and so is what {_listed(edit, sharers)} "
+                "beyond it share with layers before it: Caffe has one rate for a shared parameter"
+            )
     if part.batch_norm is not None:
         edit.normalise(part.batch_norm, free)
     if part.lr != 1:
@@ -56,4 +67,23 @@ def _up_to(edit: Edit, prefix: str, own_blob: str, layers: Set[int]) -> Set[int]
         own = dict.fromkeys(local(prefix, top) or top for top in tops)
         hint = did_you_mean(own_blob, own, "netbuild check NET --seams lists where a net can be cut")
         raise GraphError(f"branch {prefix!r}: is to be frozen up to {own_blob!r}, which is no blob of it; {hint}")
-    return edit.flow.behind([edit.flow.writer[blob]])
+    return edit.behind(blob)
+
+
+def _tell_overruled(prefix: str, part: BranchSpec, owner: str, owns: BranchSpec) -> None:
+    """Warn where a branch that shares another's parameters is to learn otherwise than that one."""
+    own = (part.lr, part.frozen_to)
+    if not part.frozen and (owns.frozen or (own != (1, None) and own != (owns.lr, owns.frozen_to))):
+        how = "is frozen" if owns.frozen else "has rates of its own"
+        _warn(
+            f"branch {prefix!r}: shares the parameters of {owner!r}, which {how}: what is said of "
+            f"how {prefix!r} learns counts for nothing"
+        )
+
+
+def _listed(edit: Edit, layers: Collection[int]) -> str:
+    return some([edit.net.layer[index].name for index in sorted(layers)])
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, NetbuildWarning, stacklevel=2)

@@ -182,13 +182,14 @@ def rate_faults(layers: Layers) -> Iterator[str]:
                     yield f"shared parameter {spec.name!r}: {both} disagree on {field}"
 
 
-def phase_faults(net: Message, trained: Params, tested: Params) -> Iterator[str]:
+def phase_faults(net: Message, trained: Params, tested: Params, tested_net: Optional[Message] = None) -> Iterator[str]:
     """Yield the layers whose parameters are others in TEST than in TRAIN.
 
     A solver lets its test nets share the parameters of its train net, by the layers' names: of each layer of TRAIN the
-    first of its name in TEST (Net::ShareTrainedLayersWith).
+    first of its name in TEST (Net::ShareTrainedLayersWith). `tested_net` is the net that is tested, if that is another.
     """
-    theirs = {net.layer[index].name: blobs for index, blobs in reversed([*tested.items()])}
+    other = net if tested_net is None else tested_net
+    theirs = {other.layer[index].name: blobs for index, blobs in reversed([*tested.items()])}
     for index, blobs in trained.items():
         name = net.layer[index].name
         others = theirs.get(name)

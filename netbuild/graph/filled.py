@@ -20,10 +20,13 @@ from .view import NetView, Views, views
 _FIXED = ("bilinear", "constant")
 
 
-def has_frozen_part(net: Message) -> bool:
-    """Tell whether a layer is frozen that is more than the statistics of one that learns."""
+def has_frozen_part(net: Message, of_phases: Optional[Views] = None) -> bool:
+    """Tell whether a layer is frozen that is more than the statistics of one that learns.
+
+    `of_phases` are views of the net where there are some already.
+    """
     statistics = {layer.name for layer in net.layer if has_statistics_alone(layer)}
-    return bool(_frozen(_and_train(_fitting(net))) - statistics)
+    return bool(_frozen(_and_train(_fitting(net, of_phases))) - statistics)
 
 
 def unfilled(net: Message, stored: Collection[str], of_phases: Optional[Views] = None) -> List[str]:

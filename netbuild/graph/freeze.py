@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property
-from typing import Collection, Dict, Iterator, Optional, Set, Tuple
+from typing import Collection, Dict, Iterator, Optional, Sequence, Set, Tuple
 
 from ..errors import GraphError, NetbuildWarning
 from ..layers import infer
@@ -20,7 +20,7 @@ from ..layers.training import (
     work_on_each_batch,
     work_on_stored_statistics,
 )
-from ..proto import copied
+from ..proto import copied, in_phase, of_phase
 from ..schema import TEST, TRAIN, Message
 from .flow import Flow
 
@@ -37,18 +37,31 @@ class Edit:
     @cached_property
     def blobs(self) -> Dict[int, Optional[int]]:
         """The number of parameter blobs of each layer, by index; None for a layer type not known here."""
-        params = infer(self.net, TEST).params
-        return {index: None if shapes is None else len(shapes) for index, shapes in params.items()}
+        params = {index: shapes for phase in self._phases for index, shapes in infer(self.net, phase).params.items()}
+        return {index: None if shapes is None else len(shapes) for index, shapes in sorted(params.items())}
 
     @cached_property
-    def flow(self) -> Flow:
-        """Who writes and who reads each blob: no edit changes it."""
-        return Flow(list(enumerate(self.net.layer)))
+    def flows(self) -> Sequence[Flow]:
+        """Who writes and who reads each blob in the phases that there are: no edit changes it."""
+        return [Flow(of_phase(self.net, phase)) for phase in self._phases]
 
     @cached_property
-    def by_name(self) -> Dict[str, Message]:
-        """The layers by name."""
-        return {layer.name: layer for layer in self.net.layer}
+    def _phases(self) -> Sequence[int]:
+        """The phases that have all layers between them: TEST alone, unless some layer is in TRAIN only."""
+        return (TEST,) if all(in_phase(layer, TEST) for layer in self.net.layer) else (TRAIN, TEST)
+
+    def behind(self, blob: str) -> Set[int]:
+        """Return the layers that a blob depends on, in any phase, those that make it included."""
+        makers = [(flow, flow.writer[blob]) for flow in self.flows if blob in flow.writer]
+        return set().union(*(flow.behind([maker]) for flow, maker in makers))
+
+    def named(self, name: str, like: Message) -> Optional[Message]:
+        """Return the layer of this name that is in the phases of another; of several layers the last."""
+        return self._by_name.get((name, _in_phases(like)))
+
+    @cached_property
+    def _by_name(self) -> Dict[Tuple[str, Tuple[bool, ...]], Message]:
+        return {(layer.name, _in_phases(layer)): layer for layer in self.net.layer}
 
     @cached_property
     def _rated(self) -> Set[str]:
@@ -60,6 +73,23 @@ class Edit:
         for layer, blobs in self._of(layers):
             _freeze(layer, blobs)
             self.rates_changed(layer)
+
+    def freeze_sharers(self, fixed: Collection[int], others: Collection[int]) -> Set[int]:
+        """Freeze what those of the others share with layers that are fixed: Caffe takes one rate for a parameter.
+
+        Returns the layers concerned. One that has no other parameters is fixed like these; of one that has, those of
+        its own go on learning.
+        """
+        names = {spec.name for index in fixed for spec in self.net.layer[index].param} - {""}
+        found = {index for index in others if any(spec.name in names for spec in self.net.layer[index].param)}
+        for index in found:
+            layer, blobs = self.net.layer[index], self.blobs.get(index)
+            shared = [spec for spec in layer.param if spec.name in names]
+            if len(shared) == blobs:
+                self.freeze({index})
+            for spec in shared:
+                spec.lr_mult = spec.decay_mult = 0
+        return found
 
     def slow(self, factor: float, layers: Optional[Collection[int]] = None) -> None:
         """Do what `slowed` does."""
@@ -134,6 +164,10 @@ def normalised_by(net: Message, statistics: str, layers: Optional[Collection[int
     edit = Edit(net)
     edit.normalise(statistics, layers)
     return edit.net
+
+
+def _in_phases(layer: Message) -> Tuple[bool, ...]:
+    return tuple(in_phase(layer, phase) for phase in (TRAIN, TEST))
 
 
 def _rated_by(layer: Message) -> Iterator[str]:

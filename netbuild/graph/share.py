@@ -22,7 +22,7 @@ def share(edit: Edit, prefix: str, owner: str, layers: Collection[int]) -> None:
         own_name = names.local(prefix, layer.name)
         if own_name is None or not blobs:
             continue
-        twin = edit.by_name.get(names.qualify(owner, own_name))
+        twin = edit.named(names.qualify(owner, own_name), layer)
         if twin is None or twin.type != layer.type:
             raise GraphError(
                 f"branch {prefix!r} cannot share the parameters of {owner!r}: its layer {own_name!r} ({layer.type}) "

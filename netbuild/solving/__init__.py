@@ -1,6 +1,6 @@
 """What Caffe's solvers take, by which fields they name their nets, and what they call their snapshots."""
 
-from .nets import NET_FIELDS, TRAINED_FIELDS, phases_of_nets, trained_net
+from .nets import NET_FIELDS, TRAINED_FIELDS, SolverNet, labels, nets_of
 from .sensible import POLICIES, TYPES, idle_policy, require_sensible, type_of
 from .snapshots import SnapshotName, snapshot_name, snapshot_names, snapshot_stem
 
@@ -10,12 +10,13 @@ __all__ = [
     "TRAINED_FIELDS",
     "TYPES",
     "SnapshotName",
+    "SolverNet",
     "idle_policy",
-    "phases_of_nets",
+    "labels",
+    "nets_of",
     "require_sensible",
     "snapshot_name",
     "snapshot_names",
     "snapshot_stem",
-    "trained_net",
     "type_of",
 ]

@@ -150,9 +150,10 @@ class _Run:
         require_finite(engine.net)
         self._tested_at = engine.iter
         scores: Dict[str, float] = {}
-        for net, batches in zip(engine.test_nets, self._rhythm.test_iter):
+        for net, batches, name in zip(engine.test_nets, self._rhythm.test_iter, self._rhythm.test_names):
             net.share_with(engine.net)
-            scores.update(_means(net, batches, self._stop))
+            means = _means(net, batches, self._stop)
+            scores.update({f"{output} ({name})" if name else output: mean for output, mean in means.items()})
         if scores:  # with a test_iter of 0 there are none
             yield Tested(engine.iter, scores)
 

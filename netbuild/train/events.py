@@ -35,7 +35,10 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Tested:
-    """The means of the test net's outputs over its test_iter batches."""
+    """The means of the test net's outputs over its test_iter batches.
+
+    Of several test nets, the names end in what tells these apart: 'loss (test-on-train)'.
+    """
 
     iteration: int
     scores: Mapping[str, float]

@@ -14,10 +14,11 @@ from ..features.part import PhaseFeatures, part_of, untrained
 from ..files import PathLike
 from ..fuse.options import CopyOptions
 from ..fuse.planned import plan_weights
+from ..graph.check import require_sound
 from ..graph.filled import has_frozen_part
 from ..graph.view import NetView
 from ..schema import TEST, TRAIN, Message, schema
-from ..solving import NET_FIELDS, trained_net, type_of
+from ..solving import NET_FIELDS, type_of
 from ..spelling import either, name_of, option
 from ..weights.caffemodel import NET_NAME
 from ..weights.index import index, read_state
@@ -84,7 +85,7 @@ def head_run(
     if resume is not None:
         _require_whole_state(solver, resume)
     note = f"the whole net is trained, not its head on features: {reason}"
-    return None, note if reason and has_frozen_part(solver.trained) else None
+    return None, note if reason and has_frozen_part(solver.trained, solver.of_phases) else None
 
 
 def _usable(solver: CheckedSolver, beginning: Beginning, features: Features) -> Tuple[Optional[HeadRun], Optional[str]]:
@@ -127,34 +128,32 @@ def complete(alone: Path, whole: Path, rest: Rest) -> None:
 
 def _divided(solver: CheckedSolver, beginning: Beginning) -> HeadRun:
     """Divide the nets of a solver; raise NetbuildError with the reason where its head cannot be trained alone."""
-    _require_dividable(solver.message)
+    _require_dividable(solver)
+    # What completes its snapshots reads this net in all its phases.
+    require_sound(solver.trained, solver.nets[0].name)
     parts = {"train": part_of("train", solver.trained, TRAIN)}
-    for number, net in enumerate(_tested(solver)):
+    for number, one in enumerate(solver.tested):
         name = f"test_{number}" if number else "test"
-        parts[name] = part_of(name, net, TEST)
+        parts[name] = part_of(name, one.view.net, TEST)
     weights: List[PathLike] = [*beginning.weights]
     if beginning.resume is not None:
         weights.append(_learned_head(solver, parts["train"], beginning.resume))
     elif untrained([*parts.values()], weights):
         raise NetbuildError("frozen layers get no trained weights")
-    return HeadRun(trained_net(solver.message), parts, tuple(weights))
+    return HeadRun(solver.nets[0].built.path, parts, tuple(weights))
 
 
-def _require_dividable(solver: Message) -> None:
-    if solver.snapshot_format == schema().SolverParameter.HDF5:
-        raise NetbuildError("the solver saves HDF5")
-    if any(state.stage or state.level for state in (solver.train_state, *solver.test_state)):
-        raise NetbuildError("the solver chooses layers by stage or level")
-
-
-def _tested(solver: CheckedSolver) -> List[Message]:
-    """Return the nets that the solver tests."""
+def _require_dividable(solver: CheckedSolver) -> None:
     message = solver.message
-    tested = [message.net] if message.HasField("net") and message.test_iter else []
-    tested += message.test_net
-    if len(tested) != len(message.test_iter):
-        raise NetbuildError(f"the solver has {len(message.test_iter)} test_iter for {len(tested)} test nets")
-    return [solver.nets[path][TEST].net for path in tested]
+    if message.snapshot_format == schema().SolverParameter.HDF5:
+        raise NetbuildError("the solver saves HDF5")
+    if any(one.built.message is not None for one in solver.nets):
+        raise NetbuildError("the solver holds its nets itself")
+    states = (message.train_state, *message.test_state)
+    if any(state.stage or state.level for state in states) or any(
+        one.view.phase != one.built.phase for one in solver.nets
+    ):
+        raise NetbuildError("the solver chooses layers by stage, level or another phase")
 
 
 def _in_vain(run: HeadRun, solver: Message) -> Optional[str]:

@@ -34,6 +34,8 @@ class Rhythm:
     test_initialization: bool
     test_iter: Sequence[int]
     """Batches of a test, for each test net."""
+    test_names: Sequence[str]
+    """What tells each test net from the others; '' where there is one."""
 
 
 @dataclass(frozen=True)

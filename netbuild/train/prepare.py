@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from glob import escape
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from .. import proto
 from ..costs.summary import MemoryNeed, summarize
@@ -14,13 +14,15 @@ from ..engine.ending import machine_memory
 from ..errors import GraphError, NetbuildError, WeightsError, some
 from ..files import PathLike, existing_file
 from ..fuse.provenance import require_one_set
-from ..graph.check import require_savable, require_sound, warn
+from ..graph.check import problems_of, require_none, require_savable, require_sound_views, warn
+from ..graph.definition import phase_faults
 from ..graph.filled import unfilled
 from ..graph.view import NetView, Views
 from ..layers.roles import reads_data
 from ..names import branch_alone
-from ..schema import TRAIN, Message
-from ..solving import TRAINED_FIELDS, phases_of_nets, require_sensible, snapshot_name, trained_net
+from ..proto.state import listed
+from ..schema import TEST, TRAIN, Message
+from ..solving import SolverNet, labels, nets_of, require_sensible, snapshot_name
 from ..soundness.check import require_readable
 from ..spelling import name_of, option
 from ..weights.index import index, kind_of
@@ -30,33 +32,81 @@ NEVER = 2**31 - 1
 """A test_interval that no run reaches: Caffe's own testing is off."""
 
 
+class CheckedNet(NamedTuple):
+    """A net of a solver, in the state in which the solver builds it."""
+
+    built: SolverNet
+    view: NetView
+    label: str
+    """What tells a net that is tested from the others; '' where there are no others."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.built.name} (test net {self.label})" if self.label else self.built.name
+
+
 @dataclass(frozen=True)
 class CheckedSolver:
-    """A solver that Caffe takes, and its nets, each read once and in the phases in which it is built."""
+    """A solver that Caffe takes, and its nets."""
 
     message: Message
-    nets: Mapping[str, Views]
-    """By the paths that the solver names."""
+    nets: Sequence[CheckedNet]
+    """The one that it trains, and those that it tests."""
 
     @property
     def view(self) -> NetView:
-        """The net that it trains, in TRAIN."""
-        return self.nets[trained_net(self.message)][TRAIN]
+        """The net that it trains."""
+        return self.nets[0].view
 
     @property
     def trained(self) -> Message:
         """The net that it trains, with the layers of all phases."""
         return self.view.net
 
+    @property
+    def tested(self) -> Sequence[CheckedNet]:
+        """The nets that it tests, in Caffe's order."""
+        return self.nets[1:]
 
-def checked_solver(path: PathLike, max_iter: Optional[int]) -> CheckedSolver:
-    """Read a solver, and find its nets wherever it stands; raise NetbuildError for what Caffe would abort on."""
+    @property
+    def of_phases(self) -> Views:
+        """The net that it trains, and as TEST the first net of the same layers that it tests, if there is one."""
+        return _in_both_phases(self.nets)
+
+    @property
+    def by_file(self) -> Dict[str, List[NetView]]:
+        """The nets by what messages call the files that they stand in."""
+        found: Dict[str, List[NetView]] = {}
+        for one in self.nets:
+            found.setdefault(one.built.name, []).append(one.view)
+        return found
+
+
+def _in_both_phases(nets: Sequence[CheckedNet]) -> Dict[int, NetView]:
+    trained, *tested = nets
+    twin = next((one.view for one in tested if one.built.has_source_of(trained.built)), None)
+    return {TRAIN: trained.view} if twin is None else {TRAIN: trained.view, TEST: twin}
+
+
+def checked_solver(
+    path: PathLike, max_iter: Optional[int], *, stages: Sequence[str] = (), level: Optional[int] = None
+) -> CheckedSolver:
+    """Read a solver, and find its nets wherever it stands; raise NetbuildError for what Caffe would abort on.
+
+    As by `caffe train`, stages and level are those of the net that is trained, beside its own.
+    """
     message = proto.read_solver(path)
     if max_iter is not None:
         message.max_iter = max_iter
+    message.train_state.stage.extend(listed(stages))
+    if level is not None:
+        message.train_state.level = level
     require_sensible(message)
     resolve_nets(message, Path(path).parent)
-    return require_trainable(message)
+    checked = require_trainable(message)
+    proto.tell_idle_stages(checked.trained, stages, checked.nets[0].name)
+    return checked
 
 
 def require_kind(path: PathLike, kind: str, argument: str, other: str) -> None:
@@ -70,7 +120,7 @@ def require_kind(path: PathLike, kind: str, argument: str, other: str) -> None:
 
 def resolve_nets(solver: Message, folder: Path) -> None:
     """Make the paths of the solver's nets good for any folder."""
-    for field in TRAINED_FIELDS:
+    for field in ("net", "train_net"):
         if solver.HasField(field):
             setattr(solver, field, _resolved(getattr(solver, field), folder))
     tests = [_resolved(path, folder) for path in solver.test_net]
@@ -82,32 +132,49 @@ def _resolved(path: str, folder: Path) -> str:
     if not path:
         raise GraphError("solver: names no net: the path is empty")
     beside = folder / Path(path).name
-    return str(existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve())
+    found = existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve()
+    # Caffe is given the file itself.
+    fault = proto.mark_fault(found)
+    if fault:
+        raise GraphError(f"solver's net {str(found)!r}: {fault}")
+    return str(found)
 
 
 def require_trainable(solver: Message) -> CheckedSolver:
     """Return a solver with its nets; raise NetbuildError for what would make Caffe abort: unsound nets, missing data,
     snapshots that cannot be saved."""
-    _require_nets(solver)
-    nets: Dict[str, Views] = {}
-    for path, in_phases in phases_of_nets(solver).items():
-        net = proto.read_net(path)
-        of_phases = nets[path] = require_sound(net, path, in_phases=in_phases)
-        warn(net, path, of_phases)
-        require_savable(solver, net)
-        for view in of_phases.values():
-            _require_data(view, path)
-        require_readable(of_phases, path)
+    trained, *tested = nets_of(solver)
+    read: Dict[str, Message] = {}
+    nets = [CheckedNet(one, _view(one, read), label) for one, label in zip([trained, *tested], ["", *labels(tested)])]
+    message = nets[0].view.net
+    of_phases = _in_both_phases(nets)
+    require_sound_views(message, of_phases, trained.name)
+    warn(message, trained.name, of_phases)
+    require_savable(solver, message)
+    for one in nets[1:]:
+        _require_testable(one, nets[0].view)
+    for one in nets:
+        _require_data(one.view, one.name)
+    require_readable(of_phases, trained.name)
+    for one in nets:
+        if one.view not in of_phases.values():
+            require_readable({one.built.phase: one.view}, one.name)
     return CheckedSolver(solver, nets)
 
 
-def _require_nets(solver: Message) -> None:
-    if sum(map(solver.HasField, TRAINED_FIELDS)) != 1:
-        raise GraphError("solver: exactly one of 'net' and 'train_net' is needed (nets inside the solver: not read)")
-    if len(solver.test_iter) < len(solver.test_net):
-        raise GraphError(
-            f"solver: {len(solver.test_net)} test nets need as many test_iter, found {len(solver.test_iter)}"
-        )
+def _view(one: SolverNet, read: Dict[str, Message]) -> NetView:
+    """Return the view of a net as the solver builds it; `read` are the files that are read, each once."""
+    if one.name not in read:
+        read[one.name] = proto.read_net(one.path) if one.message is None else proto.net_of(one.message)
+    net = one.in_its_state(read[one.name])
+    return NetView(net, net.state.phase if net.state.HasField("phase") else one.phase)
+
+
+def _require_testable(one: CheckedNet, trained: NetView) -> None:
+    """Raise GraphError for a net that cannot be tested, or not with the parameters of the one that is trained."""
+    found = problems_of(one.view.net, {TEST: one.view})
+    found += phase_faults(trained.net, trained.shapes.params, one.view.shapes.params, one.view.net)
+    require_none(found, one.name)
 
 
 def _require_data(view: NetView, path: str) -> None:
@@ -188,7 +255,7 @@ def weight_notes(solver: CheckedSolver, weights: Sequence[PathLike], *, force: b
                 f"{some(held, 3)}"
             )
         filled |= stored
-    empty = unfilled(solver.trained, filled)
+    empty = unfilled(solver.trained, filled, solver.of_phases)
     if empty:
         sentence = f"{len(empty)} frozen layers get no trained weights ({some(empty)}) and would never get any"
         if not force:

@@ -14,7 +14,7 @@ from ..errors import NetbuildError, require_type
 from ..features.make import keep
 from ..files import PathLike, listed_paths, output_folder, plain_name
 from ..schema import schema
-from ..solving import idle_policy, phases_of_nets
+from ..solving import idle_policy
 from ..spelling import option
 from . import prepare
 from .events import Diverged, Event, Note
@@ -83,6 +83,8 @@ def train_solver(
     weights: Union[PathLike, Sequence[PathLike]] = (),
     resume: Optional[PathLike] = None,
     max_iter: Optional[int] = None,
+    stages: Sequence[str] = (),
+    level: Optional[int] = None,
     gpu: Optional[int] = None,
     features: Features = WHERE_IT_PAYS,
     force: bool = False,
@@ -100,6 +102,8 @@ def train_solver(
         weights: The file to begin from. Or several, of which the last that has a layer counts.
         resume: A .solverstate to go on from.
         max_iter: Another number of iterations than the solver's.
+        stages: Stages that choose layers of the net that is trained, beside those of the solver's `train_state`.
+        level: Its level, in place of that of the solver's `train_state`.
         gpu: The number of the GPU that computes; by default the CPU, whatever the solver says.
         features: Whether the head is trained on features, and where these are.
         force: Train in spite of a layer that this Caffe computes wrong (see `diagnose`), or of frozen layers without
@@ -109,7 +113,7 @@ def train_solver(
 
     Returns:
         The last `iteration`, `caffemodel` and `solverstate`, the `scores` of the last test, and whether it was
-        `interrupted`.
+        `interrupted`. Of several test nets the names of scores end in what tells these apart: 'loss (test-on-train)'.
 
     Raises:
         DivergedError: The loss is not finite any more.
@@ -125,7 +129,7 @@ def train_solver(
     """
     require_type(features, Features, "features")
     beginning = _beginning(weights, resume)
-    checked = prepare.checked_solver(solver, max_iter)
+    checked = prepare.checked_solver(solver, max_iter, stages=stages, level=level)
     head, note = head_run(checked, beginning, features)
     if beginning.weights and resume and head is None:
         raise NetbuildError("weights and resume exclude each other: a .solverstate names the weights it goes on from")
@@ -229,8 +233,9 @@ class _Run:
             test=message.test_interval or prepare.NEVER,
             test_initialization=message.test_initialization,
             test_iter=list(message.test_iter),
+            test_names=[one.label for one in self.solver.tested],
         )
-        self_tests = SelfTests(concerned(phases_of_nets(message)), force)
+        self_tests = SelfTests(concerned(self.solver.by_file), force)
         solver = proto.to_text(prepare.directed(message, place.caffes_prefix(), self.gpu))
         resume = self.beginning.resume
         beginning = replace(self.beginning, resume=resume and str(Path(resume).resolve()))
