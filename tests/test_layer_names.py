@@ -244,3 +244,15 @@ def test_rates_of_a_branch_that_shares_anothers_parameters_are_said_to_count_for
     }
     with pytest.warns(NetbuildWarning, match="branch 'b': shares the parameters of 'a'.* counts for nothing"):
         build(Fusion(parts, 3))
+
+
+def test_a_branch_that_normalises_by_each_batch_in_test_is_said_to_become_another(caffe, written, tmp_path):
+    """`use_global_stats: false` wins over the phase: Caffe follows the batches with its statistics, in TEST too."""
+    by_batch = "phase: TEST batch_norm_param { use_global_stats: false }"
+    path = written("by_batch", data() + layer("bn", "BatchNorm", "data", more=by_batch) + fc("fc", "bn"))
+    alone = caffe.Net(str(path), caffe.TEST)
+    alone.params["bn"][2].data[...] = 0
+    alone.forward()
+    assert alone.params["bn"][2].data == [1]
+    with pytest.warns(NetbuildWarning, match="by its definition 'bn' .BatchNorm. normalises by each batch in TEST too"):
+        build(Fusion({"a": prototxt(path)}, 3))
