@@ -17,7 +17,7 @@ from .net import (
     write,
     written_again,
 )
-from .state import NetState, chooses, in_state, rules_in_words, settled, tell_idle_stages, with_layers
+from .state import NetState, chooses, in_state, notes_on_state, rules_in_words, settled, tell_idle_stages, with_layers
 from .text import file_text, parsed, parsed_solver, to_text
 from .unknown import own_fields
 
@@ -35,6 +35,7 @@ __all__ = [
     "name_of_net",
     "needs",
     "net_of",
+    "notes_on_state",
     "of_phase",
     "only_phase",
     "own_fields",

@@ -20,6 +20,7 @@ from ..graph.filled import unfilled
 from ..graph.view import NetView, Views
 from ..layers.roles import reads_data
 from ..names import branch_alone
+from ..proto.state import listed
 from ..schema import TEST, TRAIN, Message
 from ..solving import SolverNet, labels, nets_of, require_sensible, snapshot_name
 from ..soundness.check import require_readable
@@ -98,7 +99,7 @@ def checked_solver(
     message = proto.read_solver(path)
     if max_iter is not None:
         message.max_iter = max_iter
-    message.train_state.stage.extend(stages)
+    message.train_state.stage.extend(listed(stages))
     if level is not None:
         message.train_state.level = level
     require_sensible(message)
