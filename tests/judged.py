@@ -89,7 +89,7 @@ class Verdict(NamedTuple):
         return self.cell in DISAGREE and not self.reason
 
 
-def judged(caffe: Any, path: PathLike, state: NetState, *, saves: bool = False) -> Verdict:
+def judged(caffe: Any, path: PathLike, state: NetState) -> Verdict:
     """Judge the net of a file in one state."""
     try:
         message = proto.read_net(path)
@@ -104,7 +104,7 @@ def judged(caffe: Any, path: PathLike, state: NetState, *, saves: bool = False) 
     if why_not:
         return Verdict(NOT_ASKED, reason=why_not)
     stages = tuple(sorted(state.stages))
-    answer = ask_any(caffe, Question(os.fspath(path), state.phase, state.level, stages, runs, saves))
+    answer = ask_any(caffe, Question(os.fspath(path), state.phase, state.level, stages, runs))
     if view is not None and "Failed to parse" in answer.words and proto.needs(view.only).sentence:
         return Verdict(NOT_ASKED, answer.words, "another Caffe's")
     return compared(found, view, answer)
