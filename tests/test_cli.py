@@ -295,7 +295,7 @@ def test_a_machine_that_lets_us_down_is_no_fault_of_ours(in_tmp, monkeypatch):
     monkeypatch.setattr(fusing, "find_branch", full)
     assert run("emit", "lenet", "--classes", 5, "-o", "x", code=1) == "Error: 'some/file': No space left on device\n"
 
-    def odd(_name):
+    def odd(_name, **_state):
         "a/b\udcff/c".encode()
 
     monkeypatch.setattr(fusing, "find_branch", odd)
