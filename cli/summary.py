@@ -89,7 +89,7 @@ def _layers(found: Summary) -> List[str]:
 def _row(found: Summary, cost: LayerCost) -> List[str]:
     from netbuild.layers import any_batch_text
 
-    shape = any_batch_text(cost.shape) if cost.shape != () else "one value"
+    shape = any_batch_text(cost.shape)
     figures = [_number(cost.parameters), cost.state, _number(cost.multiply_adds)]
     return [cost.name, cost.type, shape, *figures, *_memory(found, cost)]
 
