@@ -172,11 +172,11 @@ def _view(one: SolverNet, read: Dict[str, Message]) -> NetView:
 
 
 def _inside(one: SolverNet, net: Message) -> Message:
-    """Return a net that stands in the solver; GraphError for one that Caffe would have to upgrade: it does so in files."""
+    """Return a net that stands in the solver; GraphError for one that Caffe would upgrade in a file."""
     if not is_current(net):
         raise GraphError(
-            f"{one.name}: is in an old format, or lets the statistics of a BatchNorm learn, and Caffe mends that only in "
-            "a net's own file; write it to one, and name that"
+            f"{one.name}: is in an old format, or lets the statistics of a BatchNorm learn, and Caffe mends that "
+            "only in a net's own file; write it to one, and name that"
         )
     return net
 
