@@ -93,16 +93,14 @@ class Public:
 def _in_its_phases(title: str, net: Message) -> Iterator[Case]:
     for phase in proto.phases(net):
         state = NetState(phase)
-        alone = stood_in(net, state)
-        if alone is not None:
-            yield Case(title, proto.to_text(lightened(alone)), state)
+        yield Case(title, proto.to_text(lightened(stood_in(net, state))), state)
 
 
 class Sweep:
     """The counts, and the disagreements that were told."""
 
     def __init__(self, caffe: Any, folder: str) -> None:
-        self._caffe, self._path = caffe, os.path.join(folder, "net.prototxt")
+        self._caffe, self._path = caffe, str(Path(folder, "net.prototxt"))
         self.counts: Counter[Tuple[str, str]] = Counter()
         self._told: Set[Tuple[str, str]] = set()
         self.asked: Set[str] = set()
@@ -121,9 +119,7 @@ class Sweep:
 
     def _judged(self, text: str, state: NetState) -> judged.Verdict:
         Path(self._path).write_text(text, encoding="utf-8")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return judged.judged(self._caffe, self._path, state)
+        return judged.judged(self._caffe, self._path, state)
 
     def _smallest(self, case: Case, kind: Tuple[str, str]) -> str:
         def still(net: Message) -> bool:
@@ -133,14 +129,12 @@ class Sweep:
 
     def show(self) -> None:
         """Print the table."""
-        width = max(len(cell) for cell in judged.CELLS)
         for cell in judged.CELLS:
             of_cell = {why: number for (one, why), number in self.counts.items() if one == cell}
             print(f"{sum(of_cell.values()):8}  {cell}")
             for why, number in sorted(of_cell.items(), key=lambda item: -item[1]):
                 if why or cell in judged.DISAGREE:
                     print(f"{'':10}{number:8}  {why or 'for no written reason'}")
-        assert width
 
 
 def _kind(verdict: judged.Verdict) -> Tuple[str, str]:
@@ -160,6 +154,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--mutants", type=int, default=0, metavar="N", help="change N of the folder's nets")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
+    # What the commands tell of other Caffes' fields is no matter here.
+    warnings.simplefilter("ignore")
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         sweep = Sweep(open_caffe(), folder)

@@ -33,7 +33,11 @@ _NOT_OF_FORKS = ("name", "layer", "force_backward", "debug_info", "state")
 """Upstream's fields of a net: its layers, and how it is to be run."""
 
 
-def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = None) -> Builder:
+File = Union[PathLike, proto.Staged]
+"""The path of a prototxt; or with the stages and the level by which its layers are chosen."""
+
+
+def prototxt(path: Union[File, Sequence[File]], seam: Optional[str] = None) -> Builder:
     """Return a builder of the net in a file: any train_val or deploy net, in any of Caffe's formats.
 
     The branch holds what its seam depends on, with the layers that work in place on the seam. Data layers, heads and
@@ -43,7 +47,8 @@ def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = No
     `BranchSpec(prototxt("net.prototxt"), reads={"pool1": "front/pool1"})`.
 
     Args:
-        path: The prototxt. Or several, one for each phase, that of TRAIN first: they must agree up to the seam.
+        path: The prototxt. Or several, one for each phase, that of TRAIN first: they must agree up to the seam. A
+            `Staged` names stages and level as well; of the layers that they choose the branch has no rules any more.
         seam: The blob at which the branch ends; by default the input of the net's classifier, where it has exactly one.
 
     Returns:
@@ -60,7 +65,7 @@ def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = No
         >>> build(Fusion({"even": prototxt("even/deploy.prototxt", "pool2")})).seams
         {'even': 'even/pool2'}
     """
-    paths = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
+    paths: List[File] = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
     files = [_read(one, seam) for one in paths]
     return partial(_write, files, _source(files))
 
@@ -100,17 +105,17 @@ class _Source(NamedTuple):
     """Where that net departs from it in what it computes, '' where it does not."""
 
 
-def _read(path: PathLike, seam: Optional[str]) -> _File:
-    whole = proto.read_net(path)
-    _tell_left_out(whole, str(path))
-    of_phases = require_sound(whole, str(path))
-    named = _named_apart(whole, of_phases, str(path))
+def _read(file: File, seam: Optional[str]) -> _File:
+    whole, path = proto.net_of(file), proto.name_of_net(file)
+    _tell_left_out(whole, path)
+    of_phases = require_sound(whole, path)
+    named = _named_apart(whole, of_phases, path)
     if named is not whole:
         whole, of_phases = named, views(named)
     view = of_phases.get(TEST) or of_phases[TRAIN]
-    classifier = None if seam else _only_classifier(view, str(path))
+    classifier = None if seam else _only_classifier(view, path)
     name = seam or (classifier.seam if classifier else "")
-    return _File(str(path), view, of_phases.get(TRAIN) if view.phase == TEST else None, name, classifier)
+    return _File(path, view, of_phases.get(TRAIN) if view.phase == TEST else None, name, classifier)
 
 
 def _source(files: Sequence[_File], opened: Sequence[str] = ()) -> _Source:

@@ -97,7 +97,7 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
         *rate_faults(view.layers),
         *sharing_faults(view.layers, view.shapes.params),
         *branch_faults(view, seams),
-        *(view.dead_ends if view.phase == TRAIN else ()),
+        *(view.untrainable if view.phase == TRAIN else ()),
     ):
         yield sentence, sentence
     for misfit in view.misfits:
@@ -134,7 +134,7 @@ def _wrong_gradients(net: Message, of_phases: Views) -> Iterator[str]:
     yield from Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)
     yield from lost_weights(view.layers, view.flow, view.backward)
     if TRAIN not in found:
-        yield from view.dead_ends
+        yield from view.untrainable
 
 
 def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:
