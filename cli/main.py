@@ -43,6 +43,13 @@ _COMMANDS = {
 }
 
 
+_OF_CAFFE = {
+    "--snapshot": "what Caffe calls so is --resume FILE.solverstate, of netbuild train",
+    "--model": "the net is an argument, without an option before it",
+    "--iterations": "how long is --max-iter N, of netbuild train",
+}
+"""What options of Caffe's own command are here."""
+
 # To look for circles in what is loaded, all of which stays, takes a fifth of a small command's time. Python does so for
 # each seven hundred new objects, and once more at the end, when all goes with the process.
 gc.set_threshold(100_000)
@@ -107,6 +114,8 @@ class _Netbuild(click.Group):
                 warnings.simplefilter("always", NetbuildWarning)
                 warnings.showwarning = _noting_once()
                 return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            raise _with_hint(error) from None
         except click.ClickException as error:
             # Newer releases declare it final; there is no other way to the text of an error that click made.
             vars(error)["message"] = _shown(error.message)
@@ -118,6 +127,22 @@ class _Netbuild(click.Group):
             if sentence is None and os.environ.get("NETBUILD_DEBUG"):
                 raise
             raise _Failure(sentence or _asking_for_a_report(error)) from error
+
+
+def _with_hint(error: click.NoSuchOption) -> click.UsageError:
+    """Return the error of an option that a command does not have; with what is meant, where that can be known."""
+    hint = _OF_CAFFE.get(error.option_name, "")
+    known = {option for param in error.ctx.command.params for option in param.opts} if error.ctx is not None else set()
+    if "--solver" in known and not hint:
+        from netbuild.schema import schema
+
+        field = error.option_name.strip("-").replace("-", "_")
+        if field in schema().SolverParameter.DESCRIPTOR.fields_by_name:
+            hint = f"a field of the solver is given as --solver {field}=VALUE"
+    if hint:
+        return click.UsageError(f"No such option: {_shown(error.option_name)}; {hint}", error.ctx)
+    vars(error)["message"] = _shown(error.message)
+    return error
 
 
 def _sentence(error: Exception) -> Optional[str]:

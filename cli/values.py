@@ -24,7 +24,8 @@ def pairs(kind: str, convert: Convert = str, *, repeat: bool = False) -> Callabl
     def divide(value: str, param: click.Parameter) -> Tuple[str, str]:
         key, equals, rest = value.partition("=")
         if not equals or not rest:
-            raise click.BadParameter(f"{value!r}: expected {param.metavar}")
+            there = f": put the {kind} and '=' in front" if Path(value).exists() else ""
+            raise click.BadParameter(f"{value!r}: expected {param.metavar}{there}")
         return key, rest
 
     return _dict_of(divide, lambda key: f"{kind} {key!r}", convert, repeat)
@@ -138,6 +139,8 @@ def labels(text: str) -> Tuple[int, ...]:
 
 def channel_values(text: str) -> Tuple[float, ...]:
     """Return a value, or one for each channel; none for 'none'."""
+    if Path(text).suffix in (".binaryproto", ".npy"):
+        raise ValueError("a file is none: give the value of each channel; a net's own data layer may name a mean_file")
     return () if text == "none" else tuple(finite(part) for part in text.split(","))
 
 

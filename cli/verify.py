@@ -173,36 +173,37 @@ def _say_comparisons(found: Sequence[Comparison], originals: Mapping[str, Origin
 
 
 def _sentence(found: Comparison, original: Original, where: str) -> str:
-    size = by(found.shape)
+    who, size = whose(found.prefix), by(found.shape)
     if found.computes_equal:
         start = f" from {' and '.join(map(repr, found.begins))} on," if found.begins else ""
         layers = f"{found.layers} layers{start} up to {found.seam} ({size})"
-        return f"{found.prefix}: {layers} bit-equal to {original.name}{where}"
+        return f"{who}: {layers} bit-equal to {original.name}{where}"
     if not found.finite and not found.differences:
-        return f"{found.prefix}: NOTHING PROVED: the seam {found.seam} ({size}) is not finite; look at the weights"
+        return f"{who}: NOTHING PROVED: the seam {found.seam} ({size}) is not finite; look at the weights"
     return (
-        f"{found.prefix}: DIFFERS from {original.name}{where}: first in layer {found.first_difference!r}; largest "
+        f"{who}: DIFFERS from {original.name}{where}: first in layer {found.first_difference!r}; largest "
         f"difference at the seam {found.seam} ({size}): {found.largest_difference:g}"
     )
 
 
 def _say_images(found: Comparison, original: Original) -> None:
     """Say whether both nets prepare images in the same way."""
+    who = whose(found.prefix)
     if found.images.unknown:
-        note(f"{found.prefix}: how its images are prepared was not compared: {found.images.unknown}")
+        note(f"{who}: how its images are prepared was not compared: {found.images.unknown}")
     elif found.images.equal:
-        say(f"{found.prefix}: images prepared as by {original.name}, bit-equal ({found.images.images})", colour=GOOD)
+        say(f"{who}: images prepared as by {original.name}, bit-equal ({found.images.images})", colour=GOOD)
     elif found.images.levels < 1:
         say(
-            f"{found.prefix}: images prepared nearly as by {original.name} ({found.images.images}): off by at most "
+            f"{who}: images prepared nearly as by {original.name} ({found.images.images}): off by at most "
             f"{found.images.levels:.2g} of a grey level (0..255); do the means differ?",
             colour=ODD,
         )
     else:
         say(
-            f"{found.prefix}: images PREPARED DIFFERENTLY than by {original.name} ({found.images.images}): off by up "
-            f"to {found.images.levels:.3g} grey levels (0..255); its data layer and that of the fused net differ in "
-            "crop, size, mean, scale or colour. If that is what you want, give the branch's deploy net instead",
+            f"{who}: images PREPARED DIFFERENTLY than by {original.name} ({found.images.images}): off by up to "
+            f"{found.images.levels:.3g} grey levels (0..255); its data layer and that of the fused net differ in crop, "
+            "size, mean, scale or colour. If that is what you want, give the branch's deploy net instead",
             colour=BAD,
         )
 

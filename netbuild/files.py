@@ -48,6 +48,8 @@ def existing_file(path: PathLike, what: str) -> Path:
     status = _status(file, what)
     if status is None:
         raise NetbuildError(f"{what} {str(file)!r}: no such file{near(file)}")
+    if stat.S_ISDIR(status.st_mode):
+        raise NetbuildError(f"{what} {str(file)!r}: is a folder, and a file is expected{_held(file)}")
     if not stat.S_ISREG(status.st_mode):
         raise NetbuildError(f"{what} {str(file)!r}: not a regular file")
     if status.st_size == 0:
@@ -55,6 +57,14 @@ def existing_file(path: PathLike, what: str) -> Path:
     if not os.access(file, os.R_OK):
         raise NetbuildError(f"{what} {str(file)!r}: not readable (permission denied)")
     return file
+
+
+def _held(folder: Path) -> str:
+    """Return which files a folder has that may have been meant."""
+    names: List[str] = []
+    with suppress(OSError):
+        names = sorted(str(one) for one in islice(folder.iterdir(), _MOST_NAMES) if one.is_file())
+    return f", such as {some(names, 3)}" if names else "; it has none"
 
 
 def near(path: Path) -> str:
@@ -65,6 +75,8 @@ def near(path: Path) -> str:
             missing = missing.parent
         names = [other.name for other in islice(missing.parent.iterdir(), _MOST_NAMES)]
         hint = did_you_mean(missing.name, names, "", likeness=_SLIP)
+    if not hint and "," in str(path) and any(Path(part.strip()).is_file() for part in str(path).split(",")):
+        hint = "several files are given by repeating the option, each alone"
     folder = "" if missing == path else f"; there is no folder {str(missing)!r}"
     return f"{folder}; {hint}" if hint else folder
 
@@ -115,6 +127,8 @@ def output_folder(path: PathLike) -> Path:
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NetbuildError(f"output folder {str(folder)!r}: there is a file of this name; name a folder") from None
     except OSError as error:
         raise NetbuildError(f"output folder {str(folder)!r}: cannot be made ({error.strerror})") from None
     return folder

@@ -69,10 +69,7 @@ REASONS = (
 )
 
 
-ABORTS_KNOWINGLY = (
-    Reason("when it runs: Caffe's process ended early: signal 11", "labels that the net computes are no classes: values"),
-)
-"""Why Caffe aborts on what netbuild takes."""
+OF_VALUES = "labels or indices that the net makes are out of range: values, which nothing tells before"
 
 
 class Verdict(NamedTuple):
@@ -130,13 +127,23 @@ def compared(found: Sequence[str], view: Optional[NetView], answer: Answer) -> V
         return Verdict(REFUSED, *((wrong[0],) if wrong else (found[0], _why(found[0]))))
     if answer.words:
         words = ("when it runs: " if answer.built else "") + answer.words
-        return Verdict(TAKEN, words, _why(words, ABORTS_KNOWINGLY))
+        return Verdict(TAKEN, words, OF_VALUES if answer.built and view and _makes_indices(view) else "")
     differing = next(differences(view, answer), "") if view is not None else ""
     return Verdict(MISREAD, differing) if differing else Verdict(BOTH_TAKE)
 
 
-def _why(sentence: str, reasons: Sequence[Reason] = REASONS) -> str:
-    return next((reason.why for reason in reasons if reason.words in sentence), "")
+def _why(sentence: str) -> str:
+    return next((reason.why for reason in REASONS if reason.words in sentence), "")
+
+
+def _makes_indices(view: NetView) -> bool:
+    """Tell whether labels or indices (the bottoms without a gradient) are no input, which is given fit values."""
+    for index, layer in view.layers:
+        gradient, sources = of(layer).gradient, view.flow.sources[index]
+        for position in () if gradient.stops_all else gradient.stops:
+            if position < len(sources) and view.by_index[sources[position]].type != "Input":
+                return True
+    return False
 
 
 def not_askable(view: NetView) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Dict, Iterator, List, Sequence, Set, Tuple
 
 from netbuild.graph.view import NetView
 from netbuild.layers import Shape
-from netbuild.proto import NetState, copied, with_layers
 from netbuild.layers.table import TYPES
+from netbuild.proto import NetState, copied, with_layers
 from netbuild.schema import Message, is_repeated, schema, values_of
 from netbuild.schema.forks import upstream
 
@@ -110,7 +110,9 @@ def _without_own(message: Message) -> Message:
     result = copied(message)
     known = upstream().messages.get(message.DESCRIPTOR.full_name[len("caffe.") :], {})
     for field, value in message.ListFields():
-        if field.name not in known or (field.enum_type is not None and any(_is_own(field, one) for one in values_of(field, value))):
+        if field.name not in known or (
+            field.enum_type is not None and any(_is_own(field, one) for one in values_of(field, value))
+        ):
             result.ClearField(field.name)
         elif field.message_type is not None:
             result.ClearField(field.name)

@@ -188,6 +188,9 @@ def test_emit_options_reach_the_files(in_tmp):
         (["fuse", "no.prototxt", "--weights", "a=b", "-o", "x"], "prototxt 'no.prototxt': no such file", 1),
         (["fuse", "no.prototxt", "-o", "x"], "Missing option '--weights'", 2),
         (["train", "no.prototxt", "-o", "x"], "no such file", 1),
+        (["train", "s", "--snapshot", "x"], "No such option: --snapshot; what Caffe calls so is --resume", 2),
+        (["emit", "lenet", "--base-lr", "1"], "a field of the solver is given as --solver base_lr=VALUE", 2),
+        (["emit", "lenet", "--class", "1"], "No such option", 2),
         (
             ["verify", "a", "b", "--branch", "odd=x", "--weights", "even=y"],
             "missing: --weights odd=FILE, --branch even=NET",

@@ -245,6 +245,22 @@ def test_totals_add_up_and_shared_parameters_count_once():
     assert {one.learns for one in found.layers} == {None}
 
 
+def test_parameters_and_work_are_those_of_one_phase():
+    """Of images of 16 x 16 in TRAIN and 8 x 8 in TEST: a fully connected layer has as many weights as multiplications."""
+    fed = [
+        layer(
+            "d", "DummyData", tops="d", more=f"include {{ phase: {phase} }} dummy_data_param {{ shape {{ {dims} }} }}"
+        )
+        for phase, dims in (
+            ("TRAIN", "dim: 4 dim: 1 dim: 16 dim: 16"),
+            ("TEST", "dim: 4 dim: 1 dim: 8 dim: 8"),
+        )
+    ]
+    found = summarize(proto.parsed("".join([*fed, fc("ip", "d", 3)])))
+    (one,) = (one for one in found.layers if one.name == "ip")
+    assert (one.multiply_adds, one.parameters) == (3 * 256, 3 * 256 + 3)
+
+
 def test_what_is_not_known_is_said():
     found = summarize(net(layer("data", "HDF5Data", tops="data label") + fc("f", "data")))
     assert found.unknown == ("data", "f")

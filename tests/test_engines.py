@@ -52,6 +52,8 @@ def test_a_fused_net_with_its_seams(fused, caffe):
     # The weights are those of both LeNets; the head has none yet, and its filler is at random in each engine.
     real = caffe.Net(os.fspath(fused / "train_val.prototxt"), os.fspath(fused / "init.caffemodel"), caffe.TEST)
     real.save(os.fspath(fused / "all.caffemodel"))
+    with pytest.raises(WeightsError, match="init.caffemodel': holds no blobs for the layer 'ip2' of"):
+        compare_engines(fused / "deploy.prototxt", fused / "init.caffemodel")
     for file, last in (("deploy.prototxt", "prob"), ("train_val.prototxt", "ip2")):
         found = compare_engines(fused / file, fused / "all.caffemodel")
         assert [one.blob for one in found] == ["a/ip1", "b/ip1", last]

@@ -286,12 +286,12 @@ def test_a_source_whose_disk_fails(job, monkeypatch, number):
     ("make", "sentence"),
     [
         (os.mkfifo, "not a regular file"),
-        (os.mkdir, "not a regular file"),
+        (os.mkdir, "is a folder, and a file is expected"),
         (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
         (lambda path: path.touch(), "the file is empty"),
         (lambda path: path.symlink_to("nowhere"), "no such file"),
         (lambda path: path.symlink_to(path), "cannot be reached (Too many levels of symbolic links)"),
-        (lambda path: path.write_bytes(b"\0" * 100), "field number 0"),
+        (lambda path: path.write_bytes(b"\0" * 100), "is empty but for zeros"),
     ],
 )
 def test_a_source_that_is_none(job, make, sentence):
@@ -304,9 +304,9 @@ def test_a_source_that_is_none(job, make, sentence):
     ("make", "sentence"),
     [
         (os.mkfifo, "not a regular file"),
-        (os.mkdir, "not a regular file"),
+        (os.mkdir, "is a folder, and a file is expected"),
         (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
-        (lambda path: path.write_bytes(b"\xff\xfe" * 100), "is not text"),
+        (lambda path: path.write_bytes(b"\xff\xfe" * 100), "is text in UTF-16"),
     ],
 )
 def test_a_target_that_is_none(job, make, sentence):

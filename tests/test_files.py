@@ -28,7 +28,7 @@ def test_success_replaces_the_file_with_the_users_permissions(tmp_path):
 def test_errors_name_the_file(tmp_path):
     with pytest.raises(NetbuildError, match="weights '.*nowhere': no such file"):
         existing_file(tmp_path / "nowhere", "weights")
-    with pytest.raises(NetbuildError, match="not a regular file"):
+    with pytest.raises(NetbuildError, match="is a folder, and a file is expected; it has none$"):
         existing_file(tmp_path, "weights")
     (tmp_path / "empty").touch()
     with pytest.raises(NetbuildError, match="the file is empty"):

@@ -84,7 +84,7 @@ INNER = {
             "check",
         ),
     ],
-    "emit": ["stamp", "source", "lookup", "accord", "batches", "doubts", "layers", "files", "named"],
+    "emit": ["stamp", "source", "lookup", "accord", "batches", "doubts", "labels", "layers", "files", "named"],
     "fuse": [
         *("fit", "problem", "declared", "options", "decision", "plan", "entries", "writer", "definitions"),
         *("mismatch", "sharing"),
@@ -93,7 +93,7 @@ INNER = {
     ],
     "costs": ["memory", "sizes", "summary"],
     # The engine is named, not imported, by what starts its process.
-    "verify": ["samples", "images", "beginnings", "branches", "blobs", "child", "engines", "stored", "opencv"],
+    "verify": ["samples", "images", "beginnings", "branches", "blobs", "child", "stored", "engines", "opencv"],
     "evaluation": ["figures", "ensembles", "scorer", "score", "results", "child"],
     "doctor": ["selftest", "runs", "layers", "training", "table", "facts", "child", "gate", "report", "install"],
     "features": ["split", "listing", "part", "child", "cluster", "store", "record", "make"],

@@ -113,7 +113,7 @@ def test_one_sentence_for_each_kind_with_line_found_expected_and_remedy(in_tmp):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"", "list .*: the file is empty"), (None, "list .*: not a regular file")]
+    ("content", "said"), [(b"", "list .*: the file is empty"), (None, "list .*: is a folder, and a file is expected")]
 )
 def test_what_is_no_list(in_tmp, content, said):
     (in_tmp / "list.txt").mkdir() if content is None else (in_tmp / "list.txt").write_bytes(content)

@@ -44,7 +44,7 @@ def folder(pycaffe, tmp_path, monkeypatch):
 
 def test_a_module_in_the_folder_is_found(folder):
     (folder / "own_layers.py").write_text(LAYER)
-    assert "3 layers up to t (1 x 2 x 2 x 2) bit-equal" in run(*VERIFY)
+    assert "layers without a prefix: 3 layers up to t (1 x 2 x 2 x 2) bit-equal" in run(*VERIFY)
 
 
 def test_a_module_on_pythonpath_is_found(folder, monkeypatch):

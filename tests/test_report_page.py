@@ -64,7 +64,7 @@ def test_a_log_that_cannot_be_read(fused):
     (fused / "train_log.csv").mkdir()
     output = fused / "report.html"
     run("report", fused, "-o", output)
-    assert "train_log.csv&#39;: not a regular file" in output.read_text(encoding="utf-8")
+    assert "train_log.csv&#39;: is a folder, and a file is expected" in output.read_text(encoding="utf-8")
     (fused / "train_log.csv").rmdir()
     (fused / "train_log.csv").write_text(LOG + "1,0.1,TRAIN,\0,2.5\n")
     with (

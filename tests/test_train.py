@@ -187,6 +187,8 @@ def test_weights_that_would_not_arrive_are_refused_or_noted(solver, tmp_path, tr
     lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
     emit_files(Fusion({"a": lenet}, 10), DataSource(MNIST, **lists), tmp_path / "fused")
     fused = tmp_path / "fused" / "solver.prototxt"
+    with pytest.raises(WeightsError, match="'conv1' is 'a/conv1' here.: netbuild fuse puts all branches' into one"):
+        train_solver(fused, tmp_path / "run", weights=[trained / "a.caffemodel"])
     with pytest.raises(
         WeightsError,
         match="3 frozen layers get no trained weights .a/conv1, .*, a/ip1.*give them with weights, .*force=True",

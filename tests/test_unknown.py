@@ -94,7 +94,7 @@ def test_values_of_every_form():
     assert (
         "no Caffe that is known here has the field 'twist' of ConvolutionParameter (line 6 and 1 more)" in sentences[1]
     )
-    assert "has the value that 'pool' has in PoolingParameter (line 10)" in sentences[5]
+    assert "has the value 'MEDIAN' for 'pool' of PoolingParameter (line 10)" in sentences[5]
     assert proto.parsed(proto.to_text(net)) == net
 
 
@@ -121,6 +121,10 @@ def test_a_forks_own_name_gets_none():
         (
             'layer { name: "c" frob: 3 kernel: "x }',
             "^x: 1:35 : expected a string that is closed, found the end of its line",
+        ),
+        (
+            'layer { name: "p"\n pooling_param { pool: max } }',
+            "^x: line 2 has pool 'max', which no Caffe knows; did you mean 'MAX'",
         ),
         ('layer { name: "c" frob: 3 } }', "^x: the '}' of line 1 closes nothing: it is one too many$"),
         ('layer { name: "c" frob: 3 ', "^x: 'layer' of line 1 is not closed: a '}' is missing$"),

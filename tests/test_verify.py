@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from PIL import Image
 
 from netbuild import DataSource, Fusion, emit_files, fuse_weights, lenet, verify_branches
 from netbuild.branches.lenet import MNIST
-from netbuild.errors import CaffeError, GraphError, NetbuildError
+from netbuild.errors import CaffeError, GraphError, NetbuildError, NetbuildWarning
 from netbuild.verify.branches import Original
 
 
@@ -148,5 +149,17 @@ def test_a_broken_image_is_told(fused, trained):
 
 def test_caffes_abort_is_told(fused, trained):
     """Weights whose shapes do not fit: Caffe aborts, in the child."""
-    with pytest.raises(CaffeError, match="Caffe gave up: .*Cannot copy param 0 weights from layer 'ip2'"):
+    with pytest.raises(CaffeError, match="do not fit the net: blob 0 of the layer 'ip2' is 5 x 500 in"):
         verify_branches(fused / "net/deploy.prototxt", trained / "a.caffemodel", originals(trained))
+
+
+def test_weights_that_an_original_lacks_are_told(fused, trained, pb):
+    """Caffe leaves such a layer to its fillers, and says nothing of it."""
+    known = originals(trained)
+    model = pb.NetParameter.FromString(Path(known["odd"].weights).read_bytes())
+    model.layer.remove(next(layer for layer in model.layer if layer.name == "conv2"))
+    (fused / "less.caffemodel").write_bytes(model.SerializeToString())
+    known = {"odd": Original(known["odd"].net, fused / "less.caffemodel")}
+    with pytest.warns(NetbuildWarning, match="^branch 'odd': weights '.*less.*' hold nothing for conv2 of .*fillers"):
+        found = verify_branches(fused / "net/deploy.prototxt", fused / "init.caffemodel", known)
+    assert not found[0].equal

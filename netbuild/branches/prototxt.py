@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 from .. import names, proto
 from ..errors import GraphError, NetbuildWarning, did_you_mean, some
 from ..files import PathLike
-from ..graph.check import require_sound
+from ..graph.check import problems_of, require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
@@ -19,7 +19,7 @@ from ..graph.stored import stored_shapes
 from ..graph.view import NetView, Views, views
 from ..layers import any_batch_text
 from ..layers.table import options
-from ..layers.training import normalises
+from ..layers.training import normalises, on_stored_statistics
 from ..names import qualify
 from ..schema import TEST, TRAIN, Message, netspec
 from ..spelling import either
@@ -78,6 +78,8 @@ class _File(NamedTuple):
     """The net in the phase that the branch is taken from."""
     trained: Optional[NetView]
     """The net of TRAIN phase, where the branch is that of TEST and there are both."""
+    is_for_training: bool
+    """Whether that is what the net is made for; if not, it counts as far as it is the same net."""
     seam: str
     classifier: Optional[Classifier]
     """None where the seam was given: what comes after it is not the branch's."""
@@ -115,7 +117,14 @@ def _read(file: File, seam: Optional[str]) -> _File:
     view = of_phases.get(TEST) or of_phases[TRAIN]
     classifier = None if seam else _only_classifier(view, path)
     name = seam or (classifier.seam if classifier else "")
-    return _File(path, view, of_phases.get(TRAIN) if view.phase == TEST else None, name, classifier)
+    trained = (of_phases.get(TRAIN) or _sound_in_training(whole)) if view.phase == TEST else None
+    return _File(path, view, trained, TRAIN in of_phases, name, classifier)
+
+
+def _sound_in_training(net: Message) -> Optional[NetView]:
+    """Return the view of TRAIN of a net that is made for TEST, None where it has no sound net of that phase."""
+    view = NetView(net, TRAIN)
+    return view if TRAIN in proto.phases(net) and not problems_of(net, {TRAIN: view}) else None
 
 
 def _source(files: Sequence[_File], opened: Sequence[str] = ()) -> _Source:
@@ -153,6 +162,8 @@ def _cut(file: _File, opened: Sequence[str]) -> _Source:
             in_training = _written_together(trained, features)
         except GraphError as error:
             difference = str(error)
+        if difference and not file.is_for_training:
+            in_training, difference = features, ""
     return _Source(file, opened, features, inputs, in_training, difference)
 
 
@@ -278,6 +289,8 @@ def _write(
     source = _begun_at([blob for blob in inputs if blob not in whole.inputs], files, whole)
     if not frozen:
         _require_trainable(source)
+    else:
+        _tell_by_batch(source)
     fed = _fed(source, net, bottom, prefix, inputs)
     outside = {blob: blob_of(net, top) for blob, top in fed.items()}
     _require_alike(source, outside)
@@ -298,6 +311,19 @@ def _write(
         input=next(iter(source.inputs.values())),
         reads={outside[blob]: declared for blob, declared in source.inputs.items()},
     )
+
+
+def _tell_by_batch(source: _Source) -> None:
+    """Warn of layers that normalise by each batch where the net is tested: frozen they compute something else."""
+    found = [layer for layer in source.features.layer if on_stored_statistics(layer, TEST) is False]
+    if found:
+        warnings.warn(
+            f"{source.file.path}: by its definition {some([f'{one.name!r} ({one.type})' for one in found])} normalises "
+            "by each batch in TEST too; frozen, it works on the statistics in its weights, so that the branch does not "
+            "compute what its net does alone",
+            NetbuildWarning,
+            stacklevel=2,
+        )
 
 
 def _begun_at(opened: Sequence[str], files: Sequence[_File], whole: _Source) -> _Source:

@@ -205,7 +205,7 @@ def summary_of(net: Message, of_phases: Views, prefixes: Sequence[str] = ()) -> 
     """Return what `summarize` does, of a net of which there are views already, with the shapes of what it reads."""
     branches = require_prefixes(net, prefixes, of_phases)
     phases = {phase: _Phase(view, layer_memory(view)) for phase, view in of_phases.items()}
-    blobs = {index: shapes for view in of_phases.values() for index, shapes in view.shapes.params.items()}
+    blobs = _blobs(of_phases)
     owned = own_parameters(net, dict(sorted(blobs.items())))
     trains = _trains(net)
     again = proto.written_again(net, (index for index in sorted(blobs) if blobs[index]))
@@ -224,6 +224,17 @@ def summary_of(net: Message, of_phases: Views, prefixes: Sequence[str] = ()) -> 
         tuple(dict.fromkeys(name for one in phases.values() for name in one.unknown())),
         tuple(dict.fromkeys(fault.sentence for view in of_phases.values() for fault in view.misfits)),
     )
+
+
+def _blobs(of_phases: Views) -> Dict[int, Optional[List[Shape]]]:
+    """Return the shapes of each layer's blobs, in the first phase that tells them: that of its work."""
+    found: Dict[int, Optional[List[Shape]]] = {}
+    for view in of_phases.values():
+        for index, shapes in view.shapes.params.items():
+            known = found.get(index)
+            if known is None or _number_of_values(known) is None:
+                found[index] = shapes
+    return found
 
 
 def _trains(net: Message) -> bool:

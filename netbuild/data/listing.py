@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..files import PathLike, existing_file
+from ..what_is import LIST, said
 
 _LABEL = re.compile(rb"\s*([+-]?\d+)\s*\Z")
 _NUMBER = re.compile(rb"\s*([+-]?\d+)")
@@ -84,10 +85,13 @@ class ImageList:
         return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
     def sentences(self, misread: Iterable[Misread]) -> List[str]:
-        """Return one sentence for each kind of line that Caffe would misread."""
+        """Return one sentence for each kind of line that Caffe would misread, or one for a file that is no list."""
         kinds: Dict[str, List[Misread]] = {}
         for one in misread:
             kinds.setdefault(one.kind, []).append(one)
+        foreign = said(self.path, LIST) if kinds else ""
+        if foreign:
+            return [f"list {self.path!r}: {foreign}"]
         return [
             f"list {self.path!r}: line {lines[0].line} is {self.shown(lines[0].line)}; expected PATH LABEL: "
             f"{lines[0].reason}{such(len(lines), len(self), 'lines')}"

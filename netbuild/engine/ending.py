@@ -14,6 +14,7 @@ from ..schema.forks import forks_of, forks_with
 
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
 _UNKNOWN_FIELD = re.compile(r'Message type "caffe\.(\w+)" has no field named "(\w+)"')
+_UNKNOWN_VALUE = re.compile(r'Unknown enumeration value of "([^"]*)" for field "(\w+)"')
 _UNKNOWN_TYPE = re.compile(r"Unknown layer type: (\S+) \(known types: ")
 _IN_PYTHON_LAYER = re.compile(r"^SystemError: .* returned NULL without setting an error$")
 """What Boost.Python leaves of an error in making a Python layer, which it has printed before."""
@@ -23,6 +24,10 @@ _NOT_OF_USER = re.compile(rf"^{re.escape(str(Path(__file__).parent.parent))}/|^<
 """Files of netbuild's own, and of Python and its packages."""
 _OF_LAYERS = ("setup", "reshape", "forward", "backward")
 """What Caffe calls of a Python layer."""
+_MISFIT = re.compile(
+    r"Cannot copy param (\d+) weights from layer '(.+?)'; shape mismatch\. +Source param shape is ([\d ]*)\(\d+\); "
+    r"target param shape is ([\d ]*)\(\d+\)"
+)
 _LINES = 4
 """Of what runs a Python elsewhere so many lines are told."""
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -52,6 +57,9 @@ def ended_early(log: IO[bytes], code: int) -> CaffeError:
     fatal = _FATAL.findall(text)
     if fatal:
         where, said = fatal[-1]
+        misfit = _MISFIT.search(said)
+        if misfit:
+            return CaffeError(_misfit(*misfit.groups()))
         return CaffeError(f"Caffe gave up: {printable(said.strip())} ({where})")
     last = next(iter(text.strip().splitlines()[-1:]), None)
     if code == -signal.SIGKILL:
@@ -66,6 +74,15 @@ def ended_early(log: IO[bytes], code: int) -> CaffeError:
             return CaffeError(in_layer)
         return CaffeError(f"Caffe's process ended early: {printable(last)}")
     return CaffeError(f"Caffe's process ended early: {_how(code, last)}")
+
+
+def _misfit(blob: str, layer: str, found: str, expected: str) -> str:
+    """Return the sentence for weights that do not fit the net which they are given for."""
+    in_file, in_net = (" x ".join(shape.split()) or "a scalar" for shape in (found, expected))
+    return (
+        f"the weights do not fit the net: blob {blob} of the layer {printable(layer)!r} is {in_file} in the file and "
+        f"{in_net} in the net; are they another net's, or those of one branch alone (netbuild fuse puts all into one)?"
+    )
 
 
 def _in_python_layer(text: str, last: str) -> str:
@@ -85,9 +102,11 @@ def _in_python_layer(text: str, last: str) -> str:
 
 def _lacking(text: str) -> str:
     """Return what this Caffe lacks that a net has, where its log says so, and which Caffe has it; else ''."""
-    field, kind = _UNKNOWN_FIELD.search(text), _UNKNOWN_TYPE.search(text)
+    field, kind, value = (pattern.search(text) for pattern in (_UNKNOWN_FIELD, _UNKNOWN_TYPE, _UNKNOWN_VALUE))
     if field:
         what, forks = f"the field {field[2]!r} of {field[1]}", forks_of(field[1], field[2])
+    elif value:
+        what, forks = f"the value {printable(value[1])!r} for the field {value[2]!r}", ()
     elif kind:
         what, forks = f"the layer type {printable(kind[1])!r}", forks_with(kind[1])
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from ..errors import GraphError, NetbuildWarning, did_you_mean
 from ..schema import Message, schema
@@ -68,6 +68,7 @@ def parse(text: str, message: Message, source: str, *, tell: bool = True) -> Mes
     except text_format.ParseError as error:
         raise _failure(text, message, source, str(error)) from None
     carry(message, found)
+    _require_no_slip(text, found, source)
     if tell:
         _tell(text, found, source)
     return message
@@ -101,6 +102,28 @@ def _failure(text: str, message: Message, source: str, complaint: str) -> GraphE
     return GraphError(f"{source}: {words}")
 
 
+def _require_no_slip(text: str, unknown: Sequence[Unknown], source: str) -> None:
+    """Raise GraphError for a word in other letters, as cpu for CPU: every Caffe has words that differ in more."""
+    for one in unknown:
+        field = one.owner.fields_by_name.get(one.name)
+        value = _value(one)
+        meant = field is not None and field.enum_type is not None and _likely(field, value)
+        if meant and value.lower() in meant.lower():
+            line = text.count("\n", 0, one.start) + 1
+            raise GraphError(f"{source}: line {line} has {one.name} {value!r}, which no Caffe knows; {meant}")
+
+
+def _value(unknown: Unknown) -> str:
+    return unknown.text.partition(":")[2].strip()
+
+
+def _likely(field: Any, value: str) -> str:
+    """Return which of the words that a field takes may be meant by another, as cpu by CPU."""
+    words = [word.name for word in field.enum_type.values] if field.enum_type is not None else []
+    same = [word for word in words if word.lower() == value.lower()]
+    return f"did you mean {same[0]!r}?" if same else did_you_mean(value, words, "", likeness=_SLIP)
+
+
 def _tell(text: str, unknown: Sequence[Unknown], source: str) -> None:
     """Warn of each kind of field that is carried, once, with the line where it first stands."""
     kinds: Dict[Tuple[str, str], List[Unknown]] = {}
@@ -112,8 +135,11 @@ def _tell(text: str, unknown: Sequence[Unknown], source: str) -> None:
         line = text.count("\n", 0, those[0].start) + 1
         more = f" and {len(those) - 1} more" if len(those) > 1 else ""
         known = those[0].owner.fields_by_name
-        what = f"the value that {name!r} has in {owner}" if name in known else f"the field {name!r} of {owner}"
-        hint = "" if name in known else did_you_mean(name, known, "", likeness=_SLIP)
+        value = _value(those[0])
+        what = f"the field {name!r} of {owner}"
+        hint = did_you_mean(name, known, "", likeness=_SLIP)
+        if name in known:
+            what, hint = f"the value {value!r} for {name!r} of {owner}", _likely(known[name], value)
         warnings.warn(
             f"{source}: no Caffe that is known here has {what} (line {line}{more}); it is kept as it is written, and "
             f"what it means is not known{'; ' if hint else ''}{hint}",

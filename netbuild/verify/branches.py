@@ -5,6 +5,8 @@ The engine runs in a child process: Caffe's abort becomes an error here.
 
 from __future__ import annotations
 
+import os
+import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -16,7 +18,7 @@ from ..branches.table import find_builder
 from ..data.images import load_images
 from ..engine.child import run
 from ..engine.interpreter import chosen, this
-from ..errors import CaffeError, GraphError, NetbuildError, require_type
+from ..errors import CaffeError, GraphError, NetbuildError, NetbuildWarning, require_type, some
 from ..extras import require
 from ..files import PathLike, listed_paths
 from ..fuse.inputs import Weighted, shapes_to_feed
@@ -248,11 +250,34 @@ def _up_to_seam(fused: NetView, prefix: str, original: Original, prefixes: Seque
     try:
         begins = beginnings(Branches(fused, prefix, prefixes), view, own)
         net = cut(view, [own], begins)
+        _tell_of_fillers(prefix, original, NetView.of_all_layers(net))
     except GraphError as error:
         raise GraphError(f"branch {prefix!r}: {original.name}: {error}") from None
     kept = {layer.name for layer in net.layer}
     left_out = tuple(layer.name for layer in view.only.layer if layer.name not in kept)
     return _Cut(prefix, original, net, seam, left_out, {blob: view.shapes.blobs.get(blob) for blob in begins})
+
+
+def _tell_of_fillers(prefix: str, original: Original, view: NetView) -> None:
+    """Warn of layers that the original's own file gives no weights: what is compared of them says nothing."""
+    held = index(original.weights).by_name()
+    lacking = [
+        layer.name
+        for number, layer in view.layers
+        if view.shapes.params.get(number) and layer.name not in held and not (layer.blobs or _is_shared(layer))
+    ]
+    if lacking:
+        whose = f"branch {prefix!r}: " if prefix else ""
+        warnings.warn(
+            f"{whose}weights {os.fspath(original.weights)!r} hold nothing for {some(lacking)} of {original.name}: "
+            "there the values of fillers are compared",
+            NetbuildWarning,
+            stacklevel=2,
+        )
+
+
+def _is_shared(layer: Message) -> bool:
+    return any(spec.name for spec in layer.param)
 
 
 def _alone(fused: NetView, one: _Cut) -> Alone:

@@ -24,6 +24,7 @@ from ..layers.roles import is_measure
 from ..schema import TEST
 from ..weights.index import index, kind_of
 from .blobs import fed_values
+from .stored import require_weights
 
 TOLERANCE = 1e-4
 """How far a blob may be apart, as a share of its largest value. Engines that add in another order differ by about
@@ -101,6 +102,7 @@ def compare_engines(
     blobs = list(dict.fromkeys([*_seams(view), *_answers(view)]))
     # What the engines get is one text: weights go to layers by name in both.
     part = NetView.of_all_layers(NetView(cut(view, blobs), TEST).only)
+    require_weights(part, weighted.model.path, name)
     job: Dict[str, Any] = {
         "text": proto.to_text(part.net),
         "weights": weighted.model.path,

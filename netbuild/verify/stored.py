@@ -39,6 +39,11 @@ def weights_for(view: NetView, weights: str, name: str, folder: Path) -> str:
     return str(path)
 
 
+def require_weights(view: NetView, weights: str, name: str) -> None:
+    """Raise WeightsError where a layer of the net finds no blobs in the file, or such as do not fit."""
+    _blobs(view, index(weights), name)
+
+
 def _blobs(view: NetView, model: Model, name: str) -> Dict[str, List[Blob]]:
     """Return the blobs that Caffe would give each layer, with the shapes that the net declares."""
     # Of two entries for one layer, and of two for one parameter, the last is what Caffe ends with.
