@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import click
 
 from netbuild import proto
 from netbuild.branches.declared import images_of
-from netbuild.branches.given import prototxts
+from netbuild.branches.given import prototxts, require_no_state
 from netbuild.errors import GraphError
 from netbuild.graph.check import problems_of, remarks
 from netbuild.graph.phases import made_for
@@ -19,7 +19,7 @@ from netbuild.soundness.data_fault import Severity
 
 from .complete import complete_net
 from .console import note, say, say_json
-from .options import caffe_option, json_option
+from .options import caffe_option, json_option, state_options
 
 Value = TypeVar("Value")
 
@@ -43,16 +43,17 @@ class _Report(NamedTuple):
 @click.command("check")
 @click.argument("net", metavar="NET", shell_complete=complete_net)
 @click.option("--seams", "list_seams", is_flag=True, help="List the blobs where the net can be cut, with their shapes.")
+@state_options
 @json_option
 @caffe_option
-def command(net: str, list_seams: bool, as_json: bool) -> None:
+def command(net: str, list_seams: bool, stages: Sequence[str], level: Optional[int], as_json: bool) -> None:
     """List everything in NET, a prototxt or a builder, that Caffe would refuse or misread.
 
     No Caffe net is built. If the files that its data layers read are there, they are checked too: lists, and the images
     in them. The exit status is 1 if anything is wrong.
     """
     wrong = 0
-    for name, message in _nets(net).items():
+    for name, message in _nets(net, stages, level).items():
         report = _report(name, message, list_seams=list_seams)
         wrong += len(report.problems)
         if as_json:
@@ -63,25 +64,32 @@ def command(net: str, list_seams: bool, as_json: bool) -> None:
         raise GraphError(f"{wrong} things are wrong" if wrong > 1 else "one thing is wrong")
 
 
-def _nets(name: str) -> Dict[str, Message]:
+def _nets(name: str, stages: Sequence[str], level: Optional[int]) -> Dict[str, Message]:
     """Return the nets that a NET stands for: of each prototxt, or of a builder."""
     files = prototxts(name)
     if files:
-        return {file: proto.read_net(file) for file in files}
+        return {file: proto.read_net(file, stages=stages, level=level) for file in files}
     from netbuild.branches.source import alone
     from netbuild.branches.table import find_builder
 
+    require_no_state(name, stages, level)
     return {name: alone(find_builder(name))[0]}
 
 
 def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
     of_phases = views(net)
     data_problems, data_notes = _data_faults(of_phases)
-    wrong = [*problems_of(net, of_phases), *data_problems]
+    mark = proto.mark_fault(name) if prototxts(name) else None
+    wrong = [*filter(None, [mark]), *problems_of(net, of_phases), *data_problems]
     return _Report(
         name,
         wrong,
-        notes=[*filter(None, [proto.needs(net).sentence]), *remarks(net, of_phases), *data_notes],
+        notes=[
+            *filter(None, [proto.needs(net).sentence]),
+            *proto.notes_on_state(net),
+            *remarks(net, of_phases),
+            *data_notes,
+        ],
         unknown_types=_merged(view.unknown_types for view in of_phases.values()),
         unclear_options=_merged(view.unclear_options for view in of_phases.values()),
         seams=_seams(of_phases) if list_seams else None,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from typing import TYPE_CHECKING, Any, List, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 import click
 
 from .complete import complete_net
 from .console import say, say_json
-from .options import json_option
+from .options import json_option, state_options
 from .words import counted
 
 if TYPE_CHECKING:
@@ -23,19 +23,21 @@ _DIFFERENT = 1
 @click.command("diff")
 @click.argument("old", metavar="A", shell_complete=complete_net)
 @click.argument("new", metavar="B", shell_complete=complete_net)
+@state_options
 @json_option
 @click.pass_context
-def command(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
+def command(ctx: click.Context, old: str, new: str, stages: Sequence[str], level: Optional[int], as_json: bool) -> None:
     """Show what differs between the nets A and B: prototxts, or builders.
 
     They are compared as nets, not as text. The order of fields, defaults that are written out and old formats make no
     difference. A layer that computes the same from the same input under another name counts as renamed. The exit status
-    is 1 if the nets differ.
+    is 1 if the nets differ. With --stage or --level they are compared as Caffe builds them in that state.
     """
     from netbuild.emit.named import named_net
     from netbuild.graph.differences import differences
 
-    found = differences(named_net(old), named_net(new))
+    nets = (named_net(name, stages=stages, level=level) for name in (old, new))
+    found = differences(*nets)
     if as_json:
         say_json(dataclasses.asdict(found))
     else:

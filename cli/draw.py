@@ -8,7 +8,7 @@ import click
 
 from .complete import complete_net
 from .console import say
-from .options import classes_option, prefixes_option
+from .options import classes_option, prefixes_option, state_options
 
 
 @click.command("draw")
@@ -20,8 +20,16 @@ from .options import classes_option, prefixes_option
 @click.option("--phase", type=click.Choice(["train", "test"]), help="Phase to draw.  [default: train, if there is one]")
 @prefixes_option("Prefix of a branch, if the names do not show it")
 @classes_option
+@state_options
 def command(
-    net: str, output: str, collapse: bool, phase: Optional[str], prefixes: Sequence[str], classes: Optional[int]
+    net: str,
+    output: str,
+    collapse: bool,
+    phase: Optional[str],
+    prefixes: Sequence[str],
+    classes: Optional[int],
+    stages: Sequence[str],
+    level: Optional[int],
 ) -> None:
     """Draw NET, a prototxt or a builder, with Graphviz: a frame for each branch, shapes on the arrows.
 
@@ -33,5 +41,6 @@ def command(
     from netbuild.show.drawing import draw_net
 
     phases = {"train": TRAIN, "test": TEST, None: None}
-    draw_net(named_net(net, classes), output, phase=phases[phase], prefixes=prefixes, collapse=collapse)
+    message = named_net(net, classes, stages=stages, level=level)
+    draw_net(message, output, phase=phases[phase], prefixes=prefixes, collapse=collapse)
     say(output)

@@ -12,13 +12,16 @@ from netbuild.errors import NetbuildError
 from .console import can_draw, note, say, say_json, wrote
 from .options import (
     branch_option,
+    branch_state_options,
     caffe_option,
     gpu_option,
+    in_state,
     json_option,
     labels_option,
     mean_option,
     require_weights,
     scale_option,
+    state_of,
     unknown_prefix,
     weights_option,
 )
@@ -74,6 +77,7 @@ _PREPARING = ("mean", "scale", "mean_file", "crop", "resize")
     help="Resize images before the crop.  [default: to the net's input]",
 )
 @click.option("--root-folder", metavar="DIR", help="Folder of the paths in LIST.  [default: from NET's data layer]")
+@branch_state_options("NET")
 @gpu_option
 @click.option(
     "-o",
@@ -144,7 +148,8 @@ def _scorer(prefix: str, net: str, weights: str, by_prefix: Mapping[str, Mapping
 
     has_its_own = prefix and any(prefix in by_prefix[name] for name in _PREPARING)
     preparation = _preparation(["", prefix], by_prefix) if has_its_own else None
-    return Scorer(net, weights, by_prefix["labels"].get(prefix), by_prefix["scores"].get(prefix), preparation)
+    in_its_state = in_state(net, **state_of(prefix, by_prefix))
+    return Scorer(in_its_state, weights, by_prefix["labels"].get(prefix), by_prefix["scores"].get(prefix), preparation)
 
 
 def _preparation(keys: Sequence[str], by_prefix: Mapping[str, Mapping[str, Any]]) -> Optional[Preparation]:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Dict, Optional, Sequence
 import click
 
 from .console import say, say_json, wrote
-from .options import caffe_option, dry_run_option, gpu_option, json_option, output_folder_option, workers_options
+from .options import (
+    caffe_option,
+    dry_run_option,
+    gpu_option,
+    in_state,
+    json_option,
+    output_folder_option,
+    state_options,
+    workers_options,
+)
 from .progress import FeatureReporter
 from .words import by, mib
 
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
     "--weights", metavar="FILE", multiple=True, required=True, help="The net's trained weights; repeat for several."
 )
 @output_folder_option
+@state_options
 @workers_options
 @gpu_option
 @click.option(
@@ -36,6 +46,8 @@ def command(
     net: str,
     weights: Sequence[str],
     output: str,
+    stages: Sequence[str],
+    level: Optional[int],
     workers: Optional[int],
     scheduler: Optional[str],
     gpu: Optional[int],
@@ -53,7 +65,7 @@ def command(
 
     with FeatureReporter() as reporter:
         found = make_features(
-            net,
+            in_state(net, stages, level),
             weights,
             output,
             Execution(workers, scheduler, gpu),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 import click
 
@@ -15,7 +15,7 @@ from netbuild.fuse.options import CHANNELS, CopyOptions, HeadStart
 from netbuild.fuse.planned import Planned
 
 from .console import say, say_json
-from .options import dry_run_option, json_option, over_2gb_option, weights_option
+from .options import dry_run_option, in_state, json_option, over_2gb_option, state_options, weights_option
 from .progress import byte_progress
 from .values import keyed, labels, one_of, pairs
 from .words import whose
@@ -79,6 +79,7 @@ def _start(text: str) -> HeadStart:
     help="Fill the new classifier from the classifier that the branch was trained with. CLASSES are the new classes "
     "that its outputs stand for, in order: odd=1,3,5,7,9. Give it once for each branch.",
 )
+@state_options
 @dry_run_option
 @json_option
 def command(
@@ -88,6 +89,8 @@ def command(
     split: bool,
     dry_run: bool,
     as_json: bool,
+    stages: Sequence[str],
+    level: Optional[int],
     **wishes: Any,
 ) -> None:
     """Copy the trained weights of several branches into one caffemodel for the net TARGET.
@@ -97,8 +100,9 @@ def command(
     FILE.json, written beside the output FILE, records what it is made of.
     """
     choices = _choices(weights, **wishes)
+    target = in_state(_target(targets), stages, level)
     fused = fuse_weights(
-        _target(targets), weights, output, choices, split=split, dry_run=dry_run, on_progress=byte_progress("copying")
+        target, weights, output, choices, split=split, dry_run=dry_run, on_progress=byte_progress("copying")
     )
     if as_json:
         say_json(_as_dict(fused, weights, output, dry_run))

@@ -15,7 +15,16 @@ from netbuild.fusion.wiring import DATA, BranchSpec
 from netbuild.graph.freeze import BATCH_NORM
 
 from .heads import heads
-from .options import Function, branch_option, flag, mean_option, scale_option, unknown_prefix
+from .options import (
+    Function,
+    branch_option,
+    branch_state_options,
+    flag,
+    mean_option,
+    scale_option,
+    state_of,
+    unknown_prefix,
+)
 from .values import finite, keyed, lengths, one_of
 
 
@@ -24,10 +33,10 @@ def _wire(text: str) -> Tuple[str, str]:
     return (own, blob) if colon else ("", text)
 
 
-_BY_PREFIX = ("trainable", "lr", "frozen_to", "bn", "wires", "after", "share", "coeff", "shape", "mean", "scale")
-"""Options that are given for a branch."""
-_FOR_ALL = ("after", "shape", "mean", "scale")
-"""Those of them that make sense without a PREFIX."""
+_FOR_ALL = ("after", "shape", "mean", "scale", "stages", "levels")
+"""Options that are given for a branch, and make sense without a PREFIX."""
+_BY_PREFIX = ("trainable", "lr", "frozen_to", "bn", "wires", "share", "coeff", *_FOR_ALL)
+"""All options that are given for a branch."""
 _OPTIONS = [
     branch_option("A branch of the fusion: odd=lenet, or odd=deploy.prototxt@pool5; repeat for each branch."),
     click.option("--classes", type=int, metavar="N", help="Number of classes of the new classifier."),
@@ -140,7 +149,7 @@ _OPTIONS = [
 
 def fusion_options(function: Function) -> Function:
     """All options of a fusion; `fusion` makes a Fusion of what they give."""
-    for option in reversed(_OPTIONS):
+    for option in reversed([*_OPTIONS, branch_state_options("each net")]):
         function = option(function)
     return function
 
@@ -195,7 +204,7 @@ def _branch(prefix: str, text: str, nets: Mapping[str, str], options: Mapping[st
     if prefix in options["bn"] and not learns:
         raise click.UsageError(f"--bn {prefix}: the branch is frozen; to let it learn, add --trainable {prefix}")
     return BranchSpec(
-        find_branch(text),
+        find_branch(text, **state_of(prefix, options, otherwise="")),
         frozen=not learns,
         lr=options["lr"].get(prefix, 1.0),
         frozen_to=options["frozen_to"].get(prefix),

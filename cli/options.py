@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Mapping, Optional, TypeVar
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, TypeVar
 
 import click
 
 from netbuild.errors import did_you_mean
 
 from .complete import complete_file, complete_net, complete_pair
-from .values import channel_values, factor, keyed, labels, lengths, pairs
+from .values import channel_values, factor, keyed, labels, lengths, pairs, whole
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_FLAGS = {"wires": "input", "heads": "head"}
+_FLAGS = {"wires": "input", "heads": "head", "stages": "stage", "levels": "level"}
 """Options whose flag is called otherwise than the parameter."""
 
 
@@ -127,6 +127,83 @@ classes_option = click.option(
     metavar="N",
     help="For a builder: the net that trains, with N classes.",
 )
+
+
+def state_options(function: Function) -> Function:
+    """--stage NAME, repeated, and --level N, of the one net that a command reads."""
+    stage = click.option(
+        "--stage",
+        "stages",
+        metavar="NAME",
+        multiple=True,
+        callback=_divided,
+        help="Build the net with this stage, by which rules of its layers choose; repeat for several.",
+    )
+    level = click.option("--level", type=int, metavar="N", help="Build the net at this level.  [default: its own]")
+    return stage(level(function))
+
+
+def branch_state_options(bare: str) -> Callable[[Function], Function]:
+    """--stage [PREFIX=]NAME, repeated, and --level [PREFIX=]N, of several nets: `state_of` has those of one.
+
+    `bare` says whose a NAME without a PREFIX is.
+    """
+    stage = click.option(
+        "--stage",
+        "stages",
+        metavar="[PREFIX=]NAME",
+        multiple=True,
+        callback=keyed(_stages, repeat=True),
+        help=f"Build the net of the branch PREFIX, or {bare}, with this stage, by which rules of its layers choose; "
+        "repeat for several.",
+    )
+    level = click.option(
+        "--level",
+        "levels",
+        metavar="[PREFIX=]N",
+        multiple=True,
+        callback=keyed(whole),
+        help="Build it at this level.  [default: its own]",
+    )
+    return lambda function: stage(level(function))
+
+
+def state_of(prefix: str, options: Mapping[str, Any], *, otherwise: Optional[str] = None) -> Dict[str, Any]:
+    """Return the stages and the level that `branch_state_options` have for a branch; else those of `otherwise`."""
+    stages = options["stages"].get(prefix, options["stages"].get(otherwise, []))
+    return {
+        "stages": [stage for several in stages for stage in several],
+        "level": options["levels"].get(prefix, options["levels"].get(otherwise)),
+    }
+
+
+def require_known_states(options: Mapping[str, Mapping[str, Any]], branches: Iterable[str]) -> None:
+    """Raise UsageError where stages or a level are given for a prefix that no branch has."""
+    known = list(branches)
+    for option in ("stages", "levels"):
+        for prefix in options[option]:
+            if prefix and prefix not in known:
+                raise unknown_prefix(option, prefix, known)
+
+
+def in_state(net: Any, stages: Sequence[str] = (), level: Optional[int] = None) -> Any:
+    """Return a net in this state, for the library; the net as it is, where none is given."""
+    if not stages and level is None:
+        return net
+    from netbuild.proto import Staged
+
+    return Staged(net, stages, level)
+
+
+def _stages(text: str) -> Sequence[str]:
+    """Return stages, between which Caffe's own tools have commas."""
+    return text.split(",")
+
+
+def _divided(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -> Sequence[str]:
+    return [stage for value in values for stage in _stages(value)]
+
+
 gpu_option = click.option("--gpu", type=int, metavar="N", help="Run Caffe on this GPU.  [default: on the CPU]")
 
 

@@ -13,10 +13,22 @@ from netbuild.extras import require
 from netbuild.files import require_output
 
 from .console import say
-from .options import branch_option, caffe_option, gpu_option, labels_option, prefixes_option, weights_option
+from .options import (
+    branch_option,
+    branch_state_options,
+    caffe_option,
+    gpu_option,
+    in_state,
+    labels_option,
+    prefixes_option,
+    require_known_states,
+    state_of,
+    weights_option,
+)
 
 if TYPE_CHECKING:
     from netbuild.evaluation.score import Evaluation
+    from netbuild.proto import Net
     from netbuild.show.findings import FusionReport
     from netbuild.verify.branches import Comparison, Original
 
@@ -27,6 +39,7 @@ if TYPE_CHECKING:
 @branch_option("The net of a branch as it was alone; Caffe compares it with the branch in the fused net.")
 @weights_option("The caffemodel of a --branch.  [default: the file that its weights were copied from]")
 @click.option("--source", metavar="LIST", help="List of images with labels, on which the trained net is evaluated.")
+@branch_state_options("that of DIR")
 @labels_option("Evaluate this --branch alone too; the labels in LIST that its outputs stand for: odd=1,3,5,7,9.")
 @prefixes_option("Prefix of a branch, if neither the names nor the files show it")
 @gpu_option
@@ -40,6 +53,7 @@ def command(
     labels: Dict[str, Tuple[int, ...]],
     prefixes: Sequence[str],
     gpu: Optional[int],
+    **states: Any,
 ) -> None:
     """Write one HTML page with everything known about the fusion in DIR.
 
@@ -56,10 +70,14 @@ def command(
         raise click.UsageError("--labels PREFIX=L,L,... goes with --source, and with --branch for the same prefix")
     require_output(output, [])
     require("reports need", "jinja2")
-    found = gather_report(folder, prefixes)
-    originals = _originals(found, branches, weights) if branches else {}
-    comparisons = _compared(found, originals) if originals else []
-    evaluation = _evaluated(found, source, originals, labels, gpu) if source else None
+    require_known_states(states, branches)
+    own = state_of("", states)
+    found = gather_report(folder, prefixes, **own)
+    net = in_state(found.net_file, **own)
+    nets = {prefix: in_state(net, **state_of(prefix, states)) for prefix, net in branches.items()}
+    originals = _originals(found, nets, weights) if branches else {}
+    comparisons = _compared(found, net, originals) if originals else []
+    evaluation = _evaluated(found, net, source, originals, labels, gpu) if source else None
     write_report(found, output, comparisons=comparisons, evaluation=evaluation)
     say(output)
 
@@ -72,7 +90,7 @@ def _init(found: FusionReport) -> Tuple[Path, Mapping[str, Any]]:
     return found.weights
 
 
-def _originals(found: FusionReport, branches: Mapping[str, str], weights: Mapping[str, str]) -> Dict[str, Original]:
+def _originals(found: FusionReport, branches: Mapping[str, Net], weights: Mapping[str, str]) -> Dict[str, Original]:
     from netbuild.verify.branches import Original
 
     init, sidecar = _init(found)
@@ -81,10 +99,18 @@ def _originals(found: FusionReport, branches: Mapping[str, str], weights: Mappin
     }
 
 
-def _compared(found: FusionReport, originals: Mapping[str, Original]) -> Sequence[Comparison]:
+def _compared(found: FusionReport, net: Net, originals: Mapping[str, Original]) -> Sequence[Comparison]:
     from netbuild.verify.branches import verify_branches
 
-    return verify_branches(found.net_file, _init(found)[0], originals)
+    return verify_branches(net, _init(found)[0], originals)
+
+
+def _without_seam(net: Net) -> Net:
+    from netbuild.proto import Staged
+
+    if isinstance(net, Staged):
+        return net.of(split_seam(str(net.net))[0])
+    return split_seam(str(net))[0]
 
 
 def _source(init: Path, sidecar: Mapping[str, Any], prefix: str) -> str:
@@ -99,6 +125,7 @@ def _source(init: Path, sidecar: Mapping[str, Any], prefix: str) -> str:
 
 def _evaluated(
     found: FusionReport,
+    net: Net,
     source: str,
     originals: Mapping[str, Original],
     labels: Mapping[str, Tuple[int, ...]],
@@ -110,7 +137,7 @@ def _evaluated(
     if found.trained is None:
         raise NetbuildError(f"folder {str(found.folder)!r}: holds no trained net (NAME_iter_N.caffemodel) to evaluate")
     alone = {
-        prefix: Scorer(split_seam(originals[prefix].name)[0], originals[prefix].weights, own)
+        prefix: Scorer(_without_seam(originals[prefix].net), originals[prefix].weights, own)
         for prefix, own in labels.items()
     }
-    return score_nets(Scorer(found.net_file, found.trained), source, alone, gpu=gpu)
+    return score_nets(Scorer(net, found.trained), source, alone, gpu=gpu)

@@ -12,7 +12,7 @@ from netbuild.errors import printable, some
 
 from .complete import complete_net
 from .console import note, say, say_json
-from .options import classes_option, json_option, prefixes_option, shapes_option
+from .options import classes_option, json_option, prefixes_option, shapes_option, state_options
 from .words import aligned, counted, mib
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _MEMORIES = (2, 4, 8, 12, 16, 24)
 @click.argument("net", metavar="NET", shell_complete=complete_net)
 @prefixes_option("Prefix of a branch, if the names do not show it")
 @classes_option
+@state_options
 @shapes_option("Shape of an input whose shape the net does not declare.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Items in a batch.  [default: from the net]")
 @click.option(
@@ -43,6 +44,8 @@ def command(
     net: str,
     prefixes: Sequence[str],
     classes: Optional[int],
+    stages: Sequence[str],
+    level: Optional[int],
     shapes: Dict[str, Tuple[int, ...]],
     batch: Optional[int],
     memories: Sequence[float],
@@ -60,7 +63,8 @@ def command(
 
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
-    found = summarize(named_net(net, classes), prefixes=prefixes, shapes=shapes, batch=batch)
+    message = named_net(net, classes, stages=stages, level=level)
+    found = summarize(message, prefixes=prefixes, shapes=shapes, batch=batch)
     budgets = [int(one * 2**30) for one in memories or _MEMORIES]
     if as_json:
         say_json(_as_dict(found, budgets))
@@ -85,7 +89,7 @@ def _layers(found: Summary) -> List[str]:
 def _row(found: Summary, cost: LayerCost) -> List[str]:
     from netbuild.layers import any_batch_text
 
-    shape = any_batch_text(cost.shape) if cost.shape != () else "one value"
+    shape = any_batch_text(cost.shape)
     figures = [_number(cost.parameters), cost.state, _number(cost.multiply_adds)]
     return [cost.name, cost.type, shape, *figures, *_memory(found, cost)]
 

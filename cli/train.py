@@ -12,7 +12,7 @@ import click
 from netbuild.errors import NetbuildError
 
 from .console import can_draw, note, say, wrote
-from .options import caffe_option, gpu_option, output_folder_option, workers_options
+from .options import caffe_option, gpu_option, output_folder_option, state_options, workers_options
 from .progress import FeatureReporter, progress
 from .values import pairs
 from .words import aligned
@@ -40,6 +40,7 @@ _INTERRUPTED = 130
     help="Train with each of these values of a field of the solver, and report the best; with several --grid, with "
     "each combination.",
 )
+@state_options
 @gpu_option
 @click.option(
     "--features",

@@ -103,6 +103,14 @@ def side(text: str) -> int:
     return parsed[0]
 
 
+def whole(text: str) -> int:
+    """Return a whole number."""
+    numbers = labels(text)
+    if len(numbers) != 1:
+        raise ValueError("one whole number")
+    return numbers[0]
+
+
 def finite(text: str) -> float:
     """Return a number as a net can hold it, in 32 bits."""
     try:

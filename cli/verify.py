@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import click
 
@@ -12,11 +12,23 @@ from netbuild.errors import GraphError, WeightsError
 from netbuild.fuse.sidecar import sidecar
 
 from .console import BAD, GOOD, ODD, note, say, say_json
-from .options import branch_option, caffe_option, json_option, require_weights, shapes_option, weights_option
+from .options import (
+    branch_option,
+    branch_state_options,
+    caffe_option,
+    in_state,
+    json_option,
+    require_known_states,
+    require_weights,
+    shapes_option,
+    state_of,
+    weights_option,
+)
 from .words import by, whose
 
 if TYPE_CHECKING:
     from netbuild.fuse.provenance import Checked
+    from netbuild.proto import Net
     from netbuild.verify.branches import Comparison, Original
     from netbuild.verify.engines import Agreement
 
@@ -25,6 +37,7 @@ if TYPE_CHECKING:
 @click.argument("files", metavar="[TARGET.prototxt] INIT.caffemodel", nargs=-1, required=True)
 @branch_option("The net of a branch as it was alone: odd=odd.prototxt, odd=lenet; with its seam, odd=net.prototxt@ip1.")
 @weights_option("The trained weights of a branch; one for each --branch.")
+@branch_state_options("that of TARGET")
 @shapes_option("Shape of an input.  [default: from the nets, or what fits the weights]")
 @click.option("--image", "images", metavar="FILE", multiple=True, help="Feed this image; repeat for a batch.")
 @click.option(
@@ -52,6 +65,8 @@ def command(
     engine: str,
     tolerance: Optional[float],
     as_json: bool,
+    stages: Dict[str, List[List[str]]],
+    levels: Dict[str, int],
     **feeding: Any,
 ) -> None:
     """Run each original net and the fused net in Caffe on the same input, and compare them bit by bit.
@@ -67,6 +82,8 @@ def command(
     INIT.caffemodel.json records them. Caffe is not needed. The exit status is 1 if anything differs.
     """
     named = bool(branches or weights)
+    states: Dict[str, Dict[str, Any]] = {"stages": {**stages}, "levels": {**levels}}
+    require_known_states(states, branches)
     between_engines = engine == "opencv" and not named
     if tolerance is not None and not between_engines:
         raise click.UsageError(
@@ -80,9 +97,10 @@ def command(
     if len(files) == 1:
         _verify_sources(files[0], as_json)
     elif between_engines:
-        _verify_engines(files[0], files[1], tolerance, as_json, **feeding)
+        _verify_engines(in_state(files[0], **state_of("", states)), files[1], tolerance, as_json, **feeding)
     else:
-        _verify_nets(files[0], files[1], _originals(branches, weights), as_json, engine=engine, **feeding)
+        target = in_state(files[0], **state_of("", states))
+        _verify_nets(target, files[1], _originals(branches, weights, states), as_json, engine=engine, **feeding)
 
 
 def _verify_sources(path: str, as_json: bool) -> None:
@@ -109,17 +127,21 @@ def _source_sentence(source: Checked) -> str:
     )
 
 
-def _originals(branches: Mapping[str, str], weights: Mapping[str, str]) -> Dict[str, Original]:
+def _originals(
+    branches: Mapping[str, str], weights: Mapping[str, str], states: Mapping[str, Any]
+) -> Dict[str, Original]:
     from netbuild.verify.branches import Original
 
     require_weights(branches, weights)
     if not branches:
         raise click.UsageError("give the branches to compare with: --branch and --weights for each")
-    return {prefix: Original(net, weights[prefix]) for prefix, net in branches.items()}
+    return {
+        prefix: Original(in_state(net, **state_of(prefix, states)), weights[prefix]) for prefix, net in branches.items()
+    }
 
 
 def _verify_nets(
-    target: str,
+    target: Net,
     caffemodel: str,
     originals: Dict[str, Original],
     as_json: bool,
@@ -155,11 +177,11 @@ def _sentence(found: Comparison, original: Original, where: str) -> str:
     if found.computes_equal:
         start = f" from {' and '.join(map(repr, found.begins))} on," if found.begins else ""
         layers = f"{found.layers} layers{start} up to {found.seam} ({size})"
-        return f"{who}: {layers} bit-equal to {original.net}{where}"
+        return f"{who}: {layers} bit-equal to {original.name}{where}"
     if not found.finite and not found.differences:
         return f"{who}: NOTHING PROVED: the seam {found.seam} ({size}) is not finite; look at the weights"
     return (
-        f"{who}: DIFFERS from {original.net}{where}: first in layer {found.first_difference!r}; largest "
+        f"{who}: DIFFERS from {original.name}{where}: first in layer {found.first_difference!r}; largest "
         f"difference at the seam {found.seam} ({size}): {found.largest_difference:g}"
     )
 
@@ -170,16 +192,16 @@ def _say_images(found: Comparison, original: Original) -> None:
     if found.images.unknown:
         note(f"{who}: how its images are prepared was not compared: {found.images.unknown}")
     elif found.images.equal:
-        say(f"{who}: images prepared as by {original.net}, bit-equal ({found.images.images})", colour=GOOD)
+        say(f"{who}: images prepared as by {original.name}, bit-equal ({found.images.images})", colour=GOOD)
     elif found.images.levels < 1:
         say(
-            f"{who}: images prepared nearly as by {original.net} ({found.images.images}): off by at most "
+            f"{who}: images prepared nearly as by {original.name} ({found.images.images}): off by at most "
             f"{found.images.levels:.2g} of a grey level (0..255); do the means differ?",
             colour=ODD,
         )
     else:
         say(
-            f"{who}: images PREPARED DIFFERENTLY than by {original.net} ({found.images.images}): off by up to "
+            f"{who}: images PREPARED DIFFERENTLY than by {original.name} ({found.images.images}): off by up to "
             f"{found.images.levels:.3g} grey levels (0..255); its data layer and that of the fused net differ in crop, "
             "size, mean, scale or colour. If that is what you want, give the branch's deploy net instead",
             colour=BAD,
@@ -187,7 +209,7 @@ def _say_images(found: Comparison, original: Original) -> None:
 
 
 def _verify_engines(
-    net: str,
+    net: Net,
     caffemodel: str,
     tolerance: Optional[float],
     as_json: bool,

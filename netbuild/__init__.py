@@ -23,6 +23,7 @@ _CONTENTS: Dict[str, str] = {
     "StoppedError": "train.run",
     "NetbuildWarning": "errors",
     # nets
+    "Staged": "proto",
     "read_net": "proto",
     "read_solver": "proto",
     "problems": "graph.check",

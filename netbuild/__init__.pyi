@@ -57,6 +57,7 @@ from .fusion.wiring import BranchSpec as BranchSpec
 from .graph.check import problems as problems
 from .graph.differences import differences as differences
 from .names import qualify as qualify
+from .proto import Staged as Staged
 from .proto import read_net as read_net
 from .proto import read_solver as read_solver
 from .schema import netspec as netspec

@@ -58,11 +58,18 @@ REASONS = (
     Reason("lengths below 1", "a blob without values is built, and aborts layers or computes nothing"),
     Reason("a top of its own", "two names of one memory: Caffe reads what another layer has written over"),
     Reason("aborts on its data_filler", "Caffe aborts when it runs the layer, not when it builds it"),
+    Reason("NaN", "Caffe takes it, and what it computes is no number"),
+    Reason("when it runs", "Caffe aborts when it runs the layer, which not every state does"),
     Reason("than 2147483647", "Caffe counts in C++ ints and makes another number of it"),
     Reason("at most 2147483647", "Caffe counts in C++ ints and makes another number of it"),
     Reason("a solver's test net", "Caffe aborts when a solver's test net shares what its train net has"),
+    Reason("drops the loss", "Caffe trains nothing by a loss that another layer reads and that has no loss_weight"),
+    Reason("stride must be given, and at least 1", "Caffe takes a stride of 0 where it does not divide by it"),
     Reason("loss_weight", "Caffe drops or ignores it where a blob has several readers"),
 )
+
+
+OF_VALUES = "labels or indices that the net makes are out of range: values, which nothing tells before"
 
 
 class Verdict(NamedTuple):
@@ -96,6 +103,8 @@ def judged(caffe: Any, path: PathLike, state: NetState, *, saves: bool = False) 
         return Verdict(NOT_ASKED, reason=why_not)
     stages = tuple(sorted(state.stages))
     answer = ask_any(caffe, Question(os.fspath(path), state.phase, state.level, stages, runs, saves))
+    if view is not None and "Failed to parse" in answer.words and proto.needs(view.only).sentence:
+        return Verdict(NOT_ASKED, answer.words, "another Caffe's")
     return compared(found, view, answer)
 
 
@@ -117,13 +126,24 @@ def compared(found: Sequence[str], view: Optional[NetView], answer: Answer) -> V
         wrong = [sentence for sentence in found if not _why(sentence)]
         return Verdict(REFUSED, *((wrong[0],) if wrong else (found[0], _why(found[0]))))
     if answer.words:
-        return Verdict(TAKEN, ("when it runs: " if answer.built else "") + answer.words)
+        words = ("when it runs: " if answer.built else "") + answer.words
+        return Verdict(TAKEN, words, OF_VALUES if answer.built and view and _makes_indices(view) else "")
     differing = next(differences(view, answer), "") if view is not None else ""
     return Verdict(MISREAD, differing) if differing else Verdict(BOTH_TAKE)
 
 
 def _why(sentence: str) -> str:
     return next((reason.why for reason in REASONS if reason.words in sentence), "")
+
+
+def _makes_indices(view: NetView) -> bool:
+    """Tell whether labels or indices (the bottoms without a gradient) are no input, which is given fit values."""
+    for index, layer in view.layers:
+        gradient, sources = of(layer).gradient, view.flow.sources[index]
+        for position in () if gradient.stops_all else gradient.stops:
+            if position < len(sources) and view.by_index[sources[position]].type != "Input":
+                return True
+    return False
 
 
 def not_askable(view: NetView) -> str:
@@ -134,7 +154,7 @@ def not_askable(view: NetView) -> str:
             return why
     if any(layer.type == "InfogainLoss" and len(layer.bottom) < 3 for _, layer in view.layers):
         return "needs files"
-    if view.unknown_types or view.unclear_options or proto.needs(view.only).sentence:
+    if view.unknown_types or view.unclear_options:
         return "another Caffe's"
     if any(shape is None for index, layer in view.layers if not layer.bottom for shape in view.shapes.tops[index]):
         # A layer that does not fit makes nothing known either, but can be asked about.

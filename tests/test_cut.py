@@ -119,6 +119,45 @@ def test_cut_points_are_the_blobs_that_all_goes_through():
     assert cut_points(net(two)) == ["sum"]
 
 
+TARGET = data("target", (2, 1))
+LOSSES = {
+    "a loss that judges what no layer here makes as scores": (
+        data() + conv("c", "data") + layer("up", "Deconvolution", "c", more="convolution_param { num_output: 4 kernel_size: 3 }")
+        + layer("score", "Crop", "up data", more="crop_param { axis: 2 offset: 1 }") + data("label", (2, 1, 6, 6))
+        + layer("loss", "SoftmaxWithLoss", "score label"),
+        # Crop takes the size of `data`, and none of its values.
+        ["c", "up", "score"],
+    ),
+    "two towers": (
+        data() + data("other") + conv("a", "data") + relu("r", "a") + conv("b", "other") + relu("s", "b") + TARGET
+        + layer("loss", "ContrastiveLoss", "a b target"),
+        ["a", "b"],
+    ),
+    "three of one tower": (
+        data() + conv("a", "data") + layer("cut", "Slice", "a", "x y z", "slice_param { axis: 1 slice_point: [1, 2] }")
+        + layer("loss", "TripletLoss", "x y z"),
+        ["a"],
+    ),
+    "a sum of losses, and what nobody reads": (
+        data() + conv("a", "data") + layer("e", "Eltwise", "a a") + layer("l", "EuclideanLoss", "e a")
+        + layer("half", "Power", "l", more="power_param { scale: 0.5 } loss_weight: 1") + layer("none", "Silence", "a", " "),
+        ["a", "e"],
+    ),
+    "a loss of other layers": (
+        data() + conv("a", "data") + layer("n", "Reduction", "a", more="loss_weight: 1"),
+        ["a"],
+    ),
+    "no loss": (data() + conv("a", "data") + layer("p", "Pooling", "a") + layer("none", "Silence", "a", " "), ["a", "p"]),
+    "a loss of the input alone": (data() + layer("l", "EuclideanLoss", "data data"), ["l"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_where_nothing_classifies_a_net_ends_at_what_its_losses_judge(case):
+    text, expected = LOSSES[case]
+    assert cut_points(net(text)) == expected
+
+
 @st.composite
 def graphs(draw):
     """The bottoms of each layer, by numbers of layers before it; [] for an input."""

@@ -271,6 +271,28 @@ def test_what_caffe_aborts_on_when_it_runs_is_told(caffe, tmp_path, layers, part
     assert part in found[0]
 
 
+@pytest.mark.parametrize(
+    ("layers", "part"),
+    [
+        (
+            filled("type: 'gabor'"),
+            "layer 'Convolution' (Convolution): its weight_filler 'gabor' is of the Caffe of Intel;",
+        ),
+        (
+            layer("Scale", "scale_param { filler { type: 'gabor' } }"),
+            "layer 'Scale' (Scale): its filler 'gabor' is of ",
+        ),
+    ],
+    ids=lambda text: text[-50:],
+)
+def test_a_filler_of_a_fork_is_told_of_its_layer(caffe, layers, part):
+    text = INPUT + LABEL + source("square", 2, 3, 4, 4) + layers
+    assert "Unknown filler name: gabor" in engine(caffe, text)
+    assert problems(net(text)) == []
+    (remark,) = remarks(net(text))
+    assert remark.startswith(part)
+
+
 @pytest.mark.parametrize(("ratio", "phase"), [(0, TRAIN), (0.99, TRAIN), (1, TRAIN), (1.5, TEST), (-1, TEST)])
 def test_a_dropout_that_draws_needs_a_chance(caffe, tmp_path, ratio, phase):
     text = INPUT + layer("Dropout", f"dropout_param {{ dropout_ratio: {ratio} }}")

@@ -9,6 +9,7 @@ from netbuild.branches.lenet import lenet
 from netbuild.branches.table import BUILDERS, find_builder
 from netbuild.errors import GraphError
 from netbuild.fusion import Fusion, build
+from netbuild.fusion.joins import Join
 from netbuild.graph.branches import prefixes, require_prefixes
 
 
@@ -40,6 +41,20 @@ def test_only_the_outermost_branches_of_a_fusion_of_fusions():
 
 def test_a_built_fusion():
     assert prefixes(build(Fusion({"odd": lenet, "even": lenet}, 10)).message) == ["odd", "even"]
+
+
+def test_what_stands_between_a_branch_and_the_join_hides_neither():
+    for bridge in ("flatten", "fc=4"):
+        built = build(Fusion({"odd": lenet, "even": lenet}, 10, join=Join("concat", bridge=bridge)))
+        assert prefixes(built.message) == ["odd", "even"]
+    own = [data(), conv("odd/conv1", "data"), conv("even/conv1", "data"), fc("x", "odd/conv1")]
+    assert prefixes(net("".join(own) + layer("sum", "Eltwise", "x even/conv1"))) == ["odd", "even"]
+    # What one group is made of is no branch beside it, however it comes there.
+    behind = conv("m/conv", "x") + layer("sum", "Eltwise", "x m/conv")
+    assert prefixes(net("".join(own) + behind)) == []
+    # Nor are modules whose activations are of no group.
+    modules = [data(), conv("m/conv", "data"), relu("r", "m/conv"), conv("n/conv", "data"), relu("s", "n/conv")]
+    assert prefixes(net("".join(modules) + layer("sum", "Eltwise", "m/conv n/conv"))) == []
 
 
 def test_a_join_of_one_phase_counts():

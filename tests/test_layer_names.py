@@ -1,5 +1,7 @@
 """Nets whose layers have no name, one name or one parameter between them, through everything that reads a net."""
 
+import warnings
+
 import pytest
 from nets import conv, data, fc, layer, net, relu
 
@@ -244,3 +246,16 @@ def test_rates_of_a_branch_that_shares_anothers_parameters_are_said_to_count_for
     }
     with pytest.warns(NetbuildWarning, match="branch 'b': shares the parameters of 'a'.* counts for nothing"):
         build(Fusion(parts, 3))
+
+
+@pytest.mark.parametrize(("options", "told"), [("use_global_stats: false", 1), ("", 0), ("use_global_stats: true", 0)])
+def test_a_branch_that_normalises_by_each_batch_in_test_is_said_to_become_another(tmp_path, options, told):
+    """What is written wins over the phase (BatchNormLayer::LayerSetUp)."""
+    norm = layer("bn", "BatchNorm", "data", more=f"phase: TEST batch_norm_param {{ {options} }}")
+    path = tmp_path / "n.prototxt"
+    path.write_text(data() + norm + fc("fc", "bn"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        build(Fusion({"a": prototxt(path)}, 3))
+    sentence = "by its definition 'bn' (BatchNorm) normalises by each batch in TEST too"
+    assert sum(sentence in str(one.message) for one in caught) == told

@@ -36,7 +36,7 @@ INNER = {
     ],
     "solving": ["sensible", "nets", "snapshots"],
     "engine": ["caffe", "plain", "ending", "interpreter", "child", "start"],
-    "proto": ["lines", "unknown", "braces", "needs", "text", "binary", "state", "upgrade", "net", "forms"],
+    "proto": ["decoding", "lines", "unknown", "braces", "needs", "text", "binary", "state", "upgrade", "net", "forms"],
     "weights": [
         *("wire", "model", "values", "entry", "places", "caffemodel", "layout", "tree", "hdf5", "formats", "index"),
         *("copier", "write", "digest", "compare", "figures"),
@@ -84,7 +84,7 @@ INNER = {
             "check",
         ),
     ],
-    "emit": ["stamp", "source", "lookup", "accord", "batches", "doubts", "layers", "files", "named"],
+    "emit": ["stamp", "source", "lookup", "accord", "batches", "doubts", "labels", "layers", "files", "named"],
     "fuse": [
         *("fit", "problem", "declared", "options", "decision", "plan", "entries", "writer", "definitions"),
         *("mismatch", "sharing"),

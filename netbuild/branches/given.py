@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, Optional, Sequence, Tuple
+
+from ..errors import GraphError
+from ..proto.state import listed
+from ..spelling import option
 
 
 def split_seam(text: str) -> Tuple[str, str]:
@@ -20,3 +24,11 @@ def prototxts(name: str) -> List[str]:
         return [name]
     files = name.split(",")
     return files if all(Path(file).suffix == ".prototxt" or Path(file).is_file() for file in files) else []
+
+
+def require_no_state(name: str, stages: Sequence[str], level: Optional[int]) -> None:
+    """Raise GraphError where stages or a level are given for a builder, whose layers have no rules."""
+    given = [option("stages", listed(stages), flag="stage")] if stages else []
+    given += [] if level is None else [option("level", level)]
+    if given:
+        raise GraphError(f"{name}: the layers of a builder are in every stage; {given[0]} is for prototxts")

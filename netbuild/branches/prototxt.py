@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 from .. import names, proto
 from ..errors import GraphError, NetbuildWarning, did_you_mean, some
 from ..files import PathLike
-from ..graph.check import require_sound
+from ..graph.check import problems_of, require_sound
 from ..graph.cut import Classifier, classifiers, cut, cut_points
 from ..graph.feed import without_inputs
 from ..graph.freeze import frozen as frozen_net
@@ -19,7 +19,7 @@ from ..graph.stored import stored_shapes
 from ..graph.view import NetView, Views, views
 from ..layers import any_batch_text
 from ..layers.table import options
-from ..layers.training import normalises
+from ..layers.training import normalises, on_stored_statistics
 from ..names import qualify
 from ..schema import TEST, TRAIN, Message, netspec
 from ..spelling import either
@@ -33,7 +33,11 @@ _NOT_OF_FORKS = ("name", "layer", "force_backward", "debug_info", "state")
 """Upstream's fields of a net: its layers, and how it is to be run."""
 
 
-def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = None) -> Builder:
+File = Union[PathLike, proto.Staged]
+"""The path of a prototxt; or with the stages and the level by which its layers are chosen."""
+
+
+def prototxt(path: Union[File, Sequence[File]], seam: Optional[str] = None) -> Builder:
     """Return a builder of the net in a file: any train_val or deploy net, in any of Caffe's formats.
 
     The branch holds what its seam depends on, with the layers that work in place on the seam. Data layers, heads and
@@ -43,7 +47,8 @@ def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = No
     `BranchSpec(prototxt("net.prototxt"), reads={"pool1": "front/pool1"})`.
 
     Args:
-        path: The prototxt. Or several, one for each phase, that of TRAIN first: they must agree up to the seam.
+        path: The prototxt. Or several, one for each phase, that of TRAIN first: they must agree up to the seam. A
+            `Staged` names stages and level as well; of the layers that they choose the branch has no rules any more.
         seam: The blob at which the branch ends; by default the input of the net's classifier, where it has exactly one.
 
     Returns:
@@ -60,7 +65,7 @@ def prototxt(path: Union[PathLike, Sequence[PathLike]], seam: Optional[str] = No
         >>> build(Fusion({"even": prototxt("even/deploy.prototxt", "pool2")})).seams
         {'even': 'even/pool2'}
     """
-    paths = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
+    paths: List[File] = [path] if isinstance(path, (str, Path)) or not isinstance(path, Sequence) else list(path)
     files = [_read(one, seam) for one in paths]
     return partial(_write, files, _source(files))
 
@@ -73,6 +78,8 @@ class _File(NamedTuple):
     """The net in the phase that the branch is taken from."""
     trained: Optional[NetView]
     """The net of TRAIN phase, where the branch is that of TEST and there are both."""
+    is_for_training: bool
+    """Whether that is what the net is made for; if not, it counts as far as it is the same net."""
     seam: str
     classifier: Optional[Classifier]
     """None where the seam was given: what comes after it is not the branch's."""
@@ -100,17 +107,24 @@ class _Source(NamedTuple):
     """Where that net departs from it in what it computes, '' where it does not."""
 
 
-def _read(path: PathLike, seam: Optional[str]) -> _File:
-    whole = proto.read_net(path)
-    _tell_left_out(whole, str(path))
-    of_phases = require_sound(whole, str(path))
-    named = _named_apart(whole, of_phases, str(path))
+def _read(file: File, seam: Optional[str]) -> _File:
+    whole, path = proto.net_of(file), proto.name_of_net(file)
+    _tell_left_out(whole, path)
+    of_phases = require_sound(whole, path)
+    named = _named_apart(whole, of_phases, path)
     if named is not whole:
         whole, of_phases = named, views(named)
     view = of_phases.get(TEST) or of_phases[TRAIN]
-    classifier = None if seam else _only_classifier(view, str(path))
+    classifier = None if seam else _only_classifier(view, path)
     name = seam or (classifier.seam if classifier else "")
-    return _File(str(path), view, of_phases.get(TRAIN) if view.phase == TEST else None, name, classifier)
+    trained = (of_phases.get(TRAIN) or _sound_in_training(whole)) if view.phase == TEST else None
+    return _File(path, view, trained, TRAIN in of_phases, name, classifier)
+
+
+def _sound_in_training(net: Message) -> Optional[NetView]:
+    """Return the view of TRAIN of a net that is made for TEST, None where it has no sound net of that phase."""
+    view = NetView(net, TRAIN)
+    return view if TRAIN in proto.phases(net) and not problems_of(net, {TRAIN: view}) else None
 
 
 def _source(files: Sequence[_File], opened: Sequence[str] = ()) -> _Source:
@@ -148,6 +162,8 @@ def _cut(file: _File, opened: Sequence[str]) -> _Source:
             in_training = _written_together(trained, features)
         except GraphError as error:
             difference = str(error)
+        if difference and not file.is_for_training:
+            in_training, difference = features, ""
     return _Source(file, opened, features, inputs, in_training, difference)
 
 
@@ -273,6 +289,8 @@ def _write(
     source = _begun_at([blob for blob in inputs if blob not in whole.inputs], files, whole)
     if not frozen:
         _require_trainable(source)
+    else:
+        _tell_by_batch(source)
     fed = _fed(source, net, bottom, prefix, inputs)
     outside = {blob: blob_of(net, top) for blob, top in fed.items()}
     change = partial(names.qualify, prefix)
@@ -292,6 +310,19 @@ def _write(
         input=next(iter(source.inputs.values())),
         reads={outside[blob]: declared for blob, declared in source.inputs.items()},
     )
+
+
+def _tell_by_batch(source: _Source) -> None:
+    """Warn of layers that normalise by each batch where the net is tested: frozen they compute something else."""
+    found = [layer for layer in source.features.layer if on_stored_statistics(layer, TEST) is False]
+    if found:
+        warnings.warn(
+            f"{source.file.path}: by its definition {some([f'{one.name!r} ({one.type})' for one in found])} normalises "
+            "by each batch in TEST too; frozen, it works on the statistics in its weights, so that the branch does not "
+            "compute what its net does alone",
+            NetbuildWarning,
+            stacklevel=2,
+        )
 
 
 def _begun_at(opened: Sequence[str], files: Sequence[_File], whole: _Source) -> _Source:

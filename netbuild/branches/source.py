@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from ..errors import GraphError
 from ..graph.rename import renamed
 from ..layers import infer
 from ..names import qualify
+from ..proto import Staged
 from ..schema import TEST, Message, netspec
 from ..schema.programs import net_written
 from .branch import Branch, Builder
 from .calling import called
-from .given import prototxts, split_seam
+from .given import prototxts, require_no_state, split_seam
 from .table import find_builder
 from .written import Top, add_layers, blob_of
 
 
-def find_branch(text: str) -> Builder:
+def find_branch(text: str, *, stages: Sequence[str] = (), level: Optional[int] = None) -> Builder:
     """Return the builder of what the command line calls NET[@SEAM].
 
     Args:
         text: The name of a builder (`resnet50`), a function of your own (`package.module:function`), or the path of a
             prototxt. Several prototxts, one for each phase, have a comma between them. What follows an `@` is the blob
             at which the branch ends.
+        stages: Stages that choose layers of a prototxt, beside those of its own `state`.
+        level: The level that does; by default that of its own `state`.
 
     Returns:
         A builder, for `Fusion` or to be called with a NetSpec.
@@ -45,7 +48,8 @@ def find_branch(text: str) -> Builder:
         # Here, since a builder's net is built without what reads and cuts others.
         from .prototxt import prototxt
 
-        return prototxt(files, seam or None)
+        return prototxt([Staged(file, stages, level) for file in files], seam or None)
+    require_no_state(name, stages, level)
     builder = find_builder(name)
     return partial(cut_short, builder, seam) if seam else builder
 

@@ -7,6 +7,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 from ..branches.branch import Cut, Disputed, Input
 from ..errors import GraphError
+from ..layers.lengths import counted
 from ..schema import TEST, TRAIN
 from ..spelling import branch_option, either, name_of
 
@@ -114,7 +115,8 @@ class DataSource:
                 "lmdb, leveldb or hdf5"
             )
         if not self.mean_file and len(self.input.mean) not in (0, 1, channels):
-            raise GraphError(f"{len(self.input.mean)} mean values for {channels} channels; give one, or each's")
+            found = f"{len(self.input.mean)} mean values for {counted(channels, 'channel')}"
+            raise GraphError(f"{found}; give one, or each's")
 
     def require_decided(self, disputed: Disputed) -> None:
         """Raise GraphError for a cut in which the branches differ (`Input.disputed`) and that is not decided here."""

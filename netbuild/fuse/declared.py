@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Sequence, Set
+from typing import List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import proto
 from ..graph.view import parameter_shapes, views
@@ -37,15 +37,22 @@ def declare(net: Message, shapes: Optional[Sequence[Optional[Sequence[AnyShape]]
     known: Set[str] = set()
     shapes = parameter_shapes(views(net)) if shapes is None else shapes
     definitions = list(serialised_layers(_without_values(net)))
-    again = proto.written_again(net, (index for index, blobs in enumerate(shapes) if blobs is None or blobs))
+    holders = [index for index, blobs in enumerate(shapes) if blobs is None or blobs]
+    again = proto.written_again(net, holders)
+    kinds = {_kind(net.layer[index]) for index in holders}
     for index, (layer, blobs) in enumerate(zip(net.layer, shapes)):
-        if index in again:
+        # One without parameters of its own is that of a phase that the net is not made for.
+        if index in again or (blobs == [] and _kind(layer) in kinds):
             continue
         own = {spec.name for spec in layer.param}
         shared = bool(own) and own <= known and len(layer.param) >= len(blobs or ())
         declared.append(Declared(layer.name, blobs, definitions[index], shared))
         known |= own - {""}
     return declared
+
+
+def _kind(layer: Message) -> Tuple[str, str]:
+    return layer.name, layer.type
 
 
 def _without_values(net: Message) -> Message:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Set
+from typing import Dict, Iterator, List, Set
 
 from ..layers import Inferred, Layers
-from ..layers.roles import is_loss
+from ..layers.roles import is_loss, is_loss_layer
 from ..layers.table import of
 from ..layers.training import wants_backward
 from ..schema import Message
@@ -15,16 +15,43 @@ from .flow import Flow
 def backward(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool = False) -> Set[int]:
     """Return the layers that the backward pass runs (Net::Init): under a loss, and not below all that learns.
 
-    `everywhere` is the net's `force_backward`.
+    `everywhere` is the net's `force_backward`, with which it runs them all.
     """
-    under = flow.behind(index for index, layer in layers if is_loss(layer))
+    if everywhere:
+        return {index for index, _ in layers}
+    losses = {index for index, layer in layers if is_loss(layer)}
+    under = flow.behind(losses.difference(_dropped(layers, flow)))
     reached: Set[int] = set()
     for index, layer in layers:
         blobs = shapes.params[index]
-        own = everywhere or wants_backward(layer, None if blobs is None else len(blobs))
+        own = wants_backward(layer, None if blobs is None else len(blobs))
         if index in under and (own or not reached.isdisjoint(flow.sources[index])):
             reached.add(index)
     return reached
+
+
+def _dropped(layers: Layers, flow: Flow) -> Dict[int, int]:
+    """Return the losses that Caffe drops, each with the layer that reads it.
+
+    Net::Init takes a loss that another layer reads for a blob like others. InsertSplits looks after one whose
+    loss_weight is written, but not after one that counts 1 by itself.
+    """
+    return {
+        index: flow.readers[layer.top[0], index][0]
+        for index, layer in layers
+        if is_loss_layer(layer) and not layer.loss_weight and layer.top and flow.readers.get((layer.top[0], index))
+    }
+
+
+def dropped_losses(layers: Layers, flow: Flow) -> Iterator[str]:
+    """Yield the losses that Caffe trains nothing by, because another layer reads them."""
+    by_index = dict(layers)
+    for index, reader in _dropped(layers, flow).items():
+        layer = by_index[index]
+        yield (
+            f"layer {layer.name!r} ({layer.type}): layer {by_index[reader].name!r} reads its top {layer.top[0]!r}, and "
+            "Caffe then drops the loss and trains nothing by it; say loss_weight: 1"
+        )
 
 
 def dead_ends(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool = False) -> Iterator[str]:

@@ -6,11 +6,20 @@ after the last layer that works in place on it: to cut LeNet at `ip1` is to keep
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
 
 from .. import names
 from ..errors import GraphError, did_you_mean
-from ..layers.roles import ends_in_answer, is_answer, is_measure, makes_scores, passes_scores
+from ..layers.roles import (
+    ends_in_answer,
+    is_answer,
+    is_loss,
+    is_measure,
+    is_sink,
+    makes_scores,
+    passes_scores,
+    takes_values,
+)
 from ..proto import with_layers
 from ..schema import Message
 from .dominators import Dominators
@@ -140,12 +149,16 @@ def _behind_passing(view: NetView) -> Dict[int, int]:
 
 
 def cut_points(net: Union[Message, NetView]) -> List[str]:
-    """Return the blobs that everything on the way from the inputs to a classifier (or to an end) goes through."""
+    """Return the blobs that all values on the way from the inputs to an end go through.
+
+    An end is what classifies, or else what the losses judge, or else the net's last blobs. What a layer takes only the
+    shape of, as Crop does of its second bottom, is not on the way.
+    """
     view = _view(net)
     flow = view.flow
     tree = Dominators()
-    for index, _ in view.layers:
-        tree.add(index, flow.sources[index])
+    for index, layer in view.layers:
+        tree.add(index, [one for place, one in enumerate(flow.sources[index]) if takes_values(layer, place)])
     found: Dict[str, None] = {}
     for index in tree.above(_ends(view)):
         tops = view.by_index[index].top
@@ -157,13 +170,26 @@ def cut_points(net: Union[Message, NetView]) -> List[str]:
     return list(found)
 
 
-def _ends(view: NetView) -> Iterator[int]:
-    found = classifiers(view)
+def _ends(view: NetView) -> List[int]:
+    flow, judges = view.flow, _judges(view)
+    ends = [flow.writer[classifier.scores] for classifier in classifiers(view)]
+    ends += [source for index in judges for source in flow.sources[index] if flow.sources[source]]
+    # What a loss makes is no end, unless there is no other.
+    found = [index for index in ends if index not in judges]
     if found:
-        yield from (view.flow.writer[classifier.scores] for classifier in found)
-        return
-    read = {writer for _, writer in view.flow.readers}
-    yield from (index for index, _ in view.layers if index not in read)
+        return found
+    read = {writer for _, writer in flow.readers}
+    last = [index for index, layer in view.layers if index not in read and not is_sink(layer)]
+    return [index for index in last if index not in judges] or last
+
+
+def _judges(view: NetView) -> Set[int]:
+    """Return the losses and accuracies, and what is computed of theirs."""
+    found: Set[int] = set()
+    for index, layer in view.layers:
+        if is_loss(layer) or is_measure(layer) or not found.isdisjoint(view.flow.sources[index]):
+            found.add(index)
+    return found
 
 
 def _view(net: Union[Message, NetView]) -> NetView:

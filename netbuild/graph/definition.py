@@ -186,7 +186,7 @@ def phase_faults(net: Message, trained: Params, tested: Params, tested_net: Opti
     """Yield the layers whose parameters are others in TEST than in TRAIN.
 
     A solver lets its test nets share the parameters of its train net, by the layers' names: of each layer of TRAIN the
-    first of its name in TEST (Net::ShareTrainedLayersWith). `tested_net` is the net that is tested, where it is another.
+    first of its name in TEST (Net::ShareTrainedLayersWith). `tested_net` is the net that is tested, if that is another.
     """
     other = net if tested_net is None else tested_net
     theirs = {other.layer[index].name: blobs for index, blobs in reversed([*tested.items()])}

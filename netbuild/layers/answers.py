@@ -80,6 +80,7 @@ READS_TOPS = Gradient(bottoms=False, tops=True, needs=Left.VALUES)
 READS_BOTH = Gradient(bottoms=True, tops=True, needs=Left.VALUES)
 
 COMPUTES = Role(Kind.OTHER)
+COMPUTES_IN_SIZE = Role(Kind.OTHER, measures=(1,))
 PASSES_SCORES = Role(Kind.OTHER, Scores.PASSES)
 
 STILL = Training(draws=False, draws_in_test=False, statistics=None, remembers=False, own_code=False)

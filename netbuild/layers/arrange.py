@@ -210,7 +210,7 @@ def permute(layer: Message, bottoms: List[Shape]) -> Shapes:
     if bottoms[0] is None or "permute_param" not in layer.DESCRIPTOR.fields_by_name:
         return [None], []
     shape, order = bottoms[0], list(layer.permute_param.order)
-    if len(set(order)) < len(order) or max(order, default=0) >= len(shape):
+    if len(set(order)) < len(order) or max(order, default=-1) >= len(shape):
         raise UnfitError("order must name each axis once at most")
     order += [axis for axis in range(len(shape)) if axis not in order]
     return [tuple(shape[axis] for axis in order)], []

@@ -34,9 +34,14 @@ def shape_text(shape: Shape) -> str:
 
 
 def any_batch_text(shape: Shape) -> str:
-    """Return (N, 2048, 7, 7): the shape for any batch, with ? for a length that is not known."""
+    """Return (N, 2048, 7, 7): the shape for any batch, with ? for a length that is not known.
+
+    A blob without axes, such as a loss is, has "one value", whatever the batch.
+    """
     if shape is None:
         return "(unknown)"
+    if not shape:
+        return "one value"
     return "(" + ", ".join(["N", *("?" if length is None else str(length) for length in shape[1:])]) + ")"
 
 

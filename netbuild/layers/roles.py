@@ -108,6 +108,11 @@ def ends_in_answer(layer: Message) -> bool:
     return of(layer).role.kind in (Kind.ANSWER, Kind.LAST_ANSWER)
 
 
+def takes_values(layer: Message, position: int) -> bool:
+    """Tell whether the layer takes more than its shape from the bottom of this position."""
+    return position not in of(layer).role.measures
+
+
 def is_sink(layer: Message) -> bool:
     """Tell whether the layer makes nothing of what it reads."""
     return of(layer).role.kind is Kind.SINK

@@ -184,6 +184,8 @@ class Role(NamedTuple):
     scores: Scores = Scores.NONE
     labels: Optional[Labels] = None
     reads: Reads = Reads.NOTHING
+    measures: Sequence[int] = ()
+    """Which of its bottoms it takes only the shape of."""
 
 
 class Statistics(NamedTuple):

@@ -14,6 +14,7 @@ from . import arrange, learned, losses, norms, pointwise, pooling, recurrent, so
 from .answers import (
     BOTTOMS_OWN,
     COMPUTES,
+    COMPUTES_IN_SIZE,
     GOES_TO_PLACES,
     NO_GRADIENT,
     NO_WEIGHTS,
@@ -305,7 +306,7 @@ TYPES: Dict[str, LayerType] = {
     ),
     "Crop": LayerType(
         options="crop_param", arity=Arity(TWO, ONE), shapes=arrange.crop, weights=NO_WEIGHTS,
-        memory=OWN_TOPS, in_place=where_shapes_agree, gradient=READS_NOTHING, role=COMPUTES, training=STILL,
+        memory=OWN_TOPS, in_place=where_shapes_agree, gradient=READS_NOTHING, role=COMPUTES_IN_SIZE, training=STILL,
     ),
     "Filter": LayerType(
         options="", arity=Arity((2, ANY), SOME), shapes=arrange.filter_layer, weights=NO_WEIGHTS,

@@ -1,5 +1,6 @@
 """Prototxt: text to message and back, and which layers a phase has."""
 
+from .decoding import mark_fault
 from .forms import Net, Staged, name_of_net, net_of
 from .needs import needs
 from .net import (
@@ -16,7 +17,7 @@ from .net import (
     write,
     written_again,
 )
-from .state import NetState, chooses, in_state, rules_in_words, settled, tell_idle_stages, with_layers
+from .state import NetState, chooses, in_state, notes_on_state, rules_in_words, settled, tell_idle_stages, with_layers
 from .text import file_text, parsed, parsed_solver, to_text
 from .unknown import own_fields
 
@@ -30,9 +31,11 @@ __all__ = [
     "fillers",
     "in_phase",
     "in_state",
+    "mark_fault",
     "name_of_net",
     "needs",
     "net_of",
+    "notes_on_state",
     "of_phase",
     "only_phase",
     "own_fields",

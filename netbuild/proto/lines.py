@@ -32,7 +32,7 @@ def read_lines(text: str, message: Any) -> bool:
     """Fill an empty message from its text; False where protobuf's parser is needed (the message is then unusable)."""
     stack = [message]
     try:
-        for line in map(str.strip, text.splitlines()):
+        for line in map(str.strip, text.split("\n")):
             if line == "}" and len(stack) > 1:
                 stack.pop()
             elif line and not line.startswith("#"):

@@ -9,6 +9,7 @@ from ..errors import GraphError
 from ..files import PathLike, existing_file, write_text
 from ..schema import TEST, TRAIN, Message, is_repeated, schema
 from ..what_is import NET, SOLVER, said
+from .decoding import NoTextError, decoded
 from .state import NetState, in_state, tell_idle_stages
 from .text import file_text, parse
 from .upgrade import upgraded
@@ -145,10 +146,12 @@ def phase_name(phase: int) -> str:
 
 def _parse(path: PathLike, message: Message) -> Message:
     file: Path = existing_file(path, "prototxt")
+    source = f"prototxt {str(file)!r}"
     try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
+        text = decoded(file.read_bytes(), source)
+    except (NoTextError, GraphError) as error:
         foreign = said(file, NET if message.DESCRIPTOR.name == "NetParameter" else SOLVER)
-        what = foreign or "is not text; a prototxt is expected here"
-        raise GraphError(f"prototxt {str(file)!r}: {what}") from None
-    return parse(text, message, f"prototxt {str(file)!r}")
+        if not foreign and isinstance(error, GraphError):
+            raise
+        raise GraphError(f"{source}: {foreign or 'is not text; a prototxt is expected here'}") from None
+    return parse(text, message, source)

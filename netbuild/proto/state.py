@@ -7,10 +7,14 @@ their own, writes them there (`in_state`), and whoever asks about a phase finds 
 from __future__ import annotations
 
 import warnings
-from typing import FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from ..errors import NetbuildWarning, did_you_mean, some
 from ..schema import TEST, TRAIN, Message
+from ..spelling import either
+
+Stages = Union[str, Iterable[str]]
+"""The names of stages, or the name of one."""
 
 
 class NetState(NamedTuple):
@@ -61,12 +65,17 @@ def with_layers(net: Message, layers: Iterable[Message]) -> Message:
     return type(net)(layer=layers, **others)
 
 
-def in_state(net: Message, stages: Iterable[str] = (), level: Optional[int] = None) -> Message:
+def listed(stages: Stages) -> List[str]:
+    """Return the names of stages, of one as of several."""
+    return [stages] if isinstance(stages, str) else list(stages)
+
+
+def in_state(net: Message, stages: Stages = (), level: Optional[int] = None) -> Message:
     """Return the net with these stages beside its own, and at this level; without one it keeps its own.
 
     So do Caffe's `Net(file, phase, level, stages)` and its tools, but that they take a level for 0 that is not given.
     """
-    more = [stage for stage in dict.fromkeys(stages) if stage not in net.state.stage]
+    more = [stage for stage in dict.fromkeys(listed(stages)) if stage not in net.state.stage]
     if not more and level is None:
         return net
     result = type(net)()
@@ -77,10 +86,10 @@ def in_state(net: Message, stages: Iterable[str] = (), level: Optional[int] = No
     return result
 
 
-def tell_idle_stages(net: Message, stages: Iterable[str], what: str) -> None:
+def tell_idle_stages(net: Message, stages: Stages, what: str) -> None:
     """Warn of stages that choose nothing, for no rule of the net names them; `what` names the net."""
     named = stages_of(net)
-    for stage in dict.fromkeys(stages):
+    for stage in dict.fromkeys(listed(stages)):
         if stage not in named:
             known = did_you_mean(stage, named, f"they name {some(named)}" if named else "they name none")
             text = f"{what}: no rule of its layers names the stage {stage!r}, which changes nothing; {known}"
@@ -112,8 +121,7 @@ def settled(net: Message) -> Message:
 
 def stages_of(net: Message) -> List[str]:
     """Return the stages that rules of the net's layers name, in its order."""
-    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
-    return list(dict.fromkeys(stage for rule in rules for stage in (*rule.stage, *rule.not_stage)))
+    return list(dict.fromkeys(stage for rule in _rules(net) for stage in (*rule.stage, *rule.not_stage)))
 
 
 def rules_in_words(layer: Message) -> str:
@@ -133,3 +141,19 @@ def _conditions(rule: Message) -> Iterator[str]:
         yield f"from level {rule.min_level} on"
     if rule.HasField("max_level"):
         yield f"up to level {rule.max_level}"
+
+
+def notes_on_state(net: Message) -> Iterator[str]:
+    """Yield in which other states the net has other layers, and where its own level is not heard."""
+    others = [stage for stage in stages_of(net) if stage not in net.state.stage]
+    if others:
+        how = either(f"--stage {others[0]}", f"Staged(net, [{others[0]!r}])")
+        yield f"what rules choose by the stages {some(others)} was looked at without them; {how} builds the net so"
+    if net.state.level and any(rule.HasField("min_level") or rule.HasField("max_level") for rule in _rules(net)):
+        yield f"a solver builds it at its own level {net.state.level}; caffe.Net does at level 0, unless that is given"
+
+
+def _rules(net: Message) -> Iterator[Message]:
+    for layer in net.layer:
+        yield from layer.include
+        yield from layer.exclude

@@ -74,12 +74,16 @@ class FusionReport:
     """Layers with parameters that no source gave: they begin as their fillers say."""
 
 
-def gather_report(folder: PathLike, prefixes: Sequence[str] = ()) -> FusionReport:
+def gather_report(
+    folder: PathLike, prefixes: Sequence[str] = (), *, stages: Sequence[str] = (), level: Optional[int] = None
+) -> FusionReport:
     """Gather what the folder of a fusion tells, as `emit_files`, `fuse_weights` and `train_solver` leave it.
 
     Args:
         folder: That folder, or the one of a demo.
         prefixes: The prefixes of its branches, where neither the layers' names nor the weight file tell them.
+        stages: Stages that choose layers of its net, beside those of the net's own `state`.
+        level: The level that does; by default that of the net's own `state`.
 
     Returns:
         Net, summary, drawing, sources of the weights, trainings: what `write_report` writes.
@@ -96,7 +100,7 @@ def gather_report(folder: PathLike, prefixes: Sequence[str] = ()) -> FusionRepor
     folder = Path(folder)
     net_file = _net_file(folder)
     home = net_file.parent
-    net = proto.read_net(net_file)
+    net = proto.read_net(net_file, stages=stages, level=level)
     weights = _weights(home)
     if not prefixes and not isinstance(weights, Missing):
         prefixes = _prefixes(net, weights[1]["branches"])

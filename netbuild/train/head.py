@@ -14,6 +14,7 @@ from ..features.part import PhaseFeatures, part_of, untrained
 from ..files import PathLike
 from ..fuse.options import CopyOptions
 from ..fuse.planned import plan_weights
+from ..graph.check import require_sound
 from ..graph.filled import has_frozen_part
 from ..graph.view import NetView
 from ..schema import TEST, TRAIN, Message, schema
@@ -128,6 +129,8 @@ def complete(alone: Path, whole: Path, rest: Rest) -> None:
 def _divided(solver: CheckedSolver, beginning: Beginning) -> HeadRun:
     """Divide the nets of a solver; raise NetbuildError with the reason where its head cannot be trained alone."""
     _require_dividable(solver)
+    # What completes its snapshots reads this net in all its phases.
+    require_sound(solver.trained, solver.nets[0].name)
     parts = {"train": part_of("train", solver.trained, TRAIN)}
     for number, one in enumerate(solver.tested):
         name = f"test_{number}" if number else "test"

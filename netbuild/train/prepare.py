@@ -20,6 +20,7 @@ from ..graph.filled import unfilled
 from ..graph.view import NetView, Views
 from ..layers.roles import reads_data
 from ..names import branch_alone
+from ..proto.state import listed
 from ..schema import TEST, TRAIN, Message
 from ..solving import SolverNet, labels, nets_of, require_sensible, snapshot_name
 from ..soundness.check import require_readable
@@ -98,7 +99,7 @@ def checked_solver(
     message = proto.read_solver(path)
     if max_iter is not None:
         message.max_iter = max_iter
-    message.train_state.stage.extend(stages)
+    message.train_state.stage.extend(listed(stages))
     if level is not None:
         message.train_state.level = level
     require_sensible(message)
@@ -131,7 +132,12 @@ def _resolved(path: str, folder: Path) -> str:
     if not path:
         raise GraphError("solver: names no net: the path is empty")
     beside = folder / Path(path).name
-    return str(existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve())
+    found = existing_file(beside if not Path(path).exists() and beside.exists() else path, "solver's net").resolve()
+    # Caffe is given the file itself.
+    fault = proto.mark_fault(found)
+    if fault:
+        raise GraphError(f"solver's net {str(found)!r}: {fault}")
+    return str(found)
 
 
 def require_trainable(solver: Message) -> CheckedSolver:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import names, proto
-from ..branches.given import prototxts, split_seam
+from ..branches.given import prototxts, require_no_state, split_seam
 from ..branches.source import alone
 from ..branches.table import find_builder
 from ..data.images import load_images
@@ -29,6 +29,7 @@ from ..graph.rename import named_apart
 from ..graph.view import NetView
 from ..layers import Shape
 from ..layers.lengths import in_full
+from ..proto.forms import path_of
 from ..schema import TEST, Message
 from ..spelling import option
 from ..weights.index import index
@@ -318,16 +319,18 @@ def _load(net: proto.Net) -> Message:
 
 
 def _original_net(original: Original) -> Message:
-    if not isinstance(original.net, (str, os.PathLike)):
+    if path_of(original.net) is None:
         return _load(original.net)
     name, _ = split_seam(original.name)
-    files = prototxts(name)
+    files, net = prototxts(name), original.net
     if files:
-        return _load(files[0])
-    net, branch = alone(find_builder(name))
+        return _load(net.of(files[0]) if isinstance(net, proto.Staged) else files[0])
+    if isinstance(net, proto.Staged):
+        require_no_state(name, net.stages, net.level)
+    message, branch = alone(find_builder(name))
     if branch.input is None or branch.input.shape is None:
         raise GraphError("the builder does not tell the shape of its input; give a prototxt instead")
-    return net
+    return message
 
 
 def _seam(fused: NetView, prefix: str, net: str, prefixes: Sequence[str]) -> str:
