@@ -178,7 +178,7 @@ def test_emit_options_reach_the_files(in_tmp):
             "images of a list or a database have a shape C,H,W, and the net reads (N, 1, 28)",
             1,
         ),
-        (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channels", 1),
+        (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channel;", 1),
         (["emit", "lenet", "--classes", 0, "-o", "x"], "0 classes", 1),
         (
             ["emit", "fusion", "--branch", "a=lenet", "--branch", "b=resnet50", "--classes", 5, "-o", "x"],
@@ -190,6 +190,8 @@ def test_emit_options_reach_the_files(in_tmp):
         (["train", "no.prototxt", "-o", "x"], "no such file", 1),
         (["train", "s", "--snapshot", "x"], "No such option: --snapshot; what Caffe calls so is --resume", 2),
         (["emit", "lenet", "--base-lr", "1"], "a field of the solver is given as --solver base_lr=VALUE", 2),
+        (["emit", "fusion", "--classes", "1", "-o", "x", "odd=lenet"], "it goes with an option: --branch odd=lenet", 2),
+        (["emit", "fusion", "--branch", "odd =lenet", "-o", "x"], "the prefix 'odd ' has a blank at its end", 2),
         (["emit", "lenet", "--class", "1"], "No such option", 2),
         (
             ["verify", "a", "b", "--branch", "odd=x", "--weights", "even=y"],
