@@ -112,6 +112,14 @@ def test_a_builder_of_another_form_is_told_the_form(in_tmp):
     assert "the builder returned NoneType, not a netbuild.Branch" in run("check", "forms:none", code=1)
 
 
+def test_a_type_that_is_not_known_has_one_that_is_near(in_tmp):
+    text = 'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 } } }'
+    for kind, told in (("relu", "are unknown; did you mean 'ReLU'?"), ("Frob", "shapes after it are unknown\n")):
+        Path("n.prototxt").write_text(f'{text} layer {{ name: "r" type: "{kind}" bottom: "d" top: "r" }}')
+        assert f"layer 'r': the type {kind!r} is not known here; " in run("check", "n.prototxt")
+        assert told in run("check", "n.prototxt")
+
+
 def test_a_folder_is_no_net(in_tmp):
     Path("nets").mkdir()
     told = run("check", "nets", code=1)
