@@ -19,11 +19,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("GLOG_minloglevel", "2")
 
 import argparse
+import signal
 import sys
 import tempfile
 import traceback
 import warnings
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
@@ -191,13 +193,16 @@ def main(arguments: Optional[List[str]] = None) -> int:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         sweep = Sweep(open_caffe(), folder)
-        for case in generated(given.generated, given.seed):
-            sweep.add(case, shrinks=True)
-        if given.folder is not None:
-            public = Public(given.folder)
-            for case in public.cases() if not given.mutants else public.mutants(given.mutants, given.seed):
-                sweep.add(case, shrinks=bool(given.mutants))
-            print(f"{public.files} files, {len(public.unread)} not read as nets, {len(public.nets)} with layers")
+        # A long run may be stopped (Ctrl-C), and tells what it has seen by then.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            for case in generated(given.generated, given.seed):
+                sweep.add(case, shrinks=True)
+            if given.folder is not None:
+                public = Public(given.folder)
+                print(f"{public.files} files, {len(public.unread)} not read as nets, {len(public.nets)} with layers")
+                for case in public.cases() if not given.mutants else public.mutants(given.mutants, given.seed):
+                    sweep.add(case, shrinks=bool(given.mutants))
     sweep.show()
     print(f"{sum(sweep.counts.values())} nets in one state each; {len(sweep.asked)} nets asked about")
     return int(any(cell in judged.DISAGREE and not why for cell, why in sweep.counts))
