@@ -52,6 +52,9 @@ class Reason(NamedTuple):
 
 
 REASONS = (
+    Reason(
+        "input shapes; give one", "an input without a shape is dropped, which harms no state but those that read it"
+    ),
     Reason("works in place", "Caffe takes it and computes something else, or aborts when it runs"),
     Reason("are all called", "Caffe gives the weights of a file to the first layer of a name alone"),
     Reason("has no name", "a layer without a name cannot be found in a weight file"),
