@@ -9,6 +9,7 @@ from commands import run
 from nets import conv, fc, layer, net
 
 from netbuild import (
+    Fusion,
     Original,
     Staged,
     differences,
@@ -271,6 +272,7 @@ def test_a_branch_is_of_the_state_that_is_asked_for(caffe, folder):
     assert (written.name, list(written.include)) == ("a/conv1", [])
     found = find_branch("all.prototxt@conv1", stages=["deploy"])(netspec().NetSpec(), None, "b")
     assert found.seam == "conv1"
+    assert Fusion({"c": Staged("all.prototxt@conv1", ["deploy"])}).specs["c"].frozen
     with pytest.raises(GraphError, match="lenet: the layers of a builder are in every stage; stages="):
         find_branch("lenet", stages=["deploy"])
 
