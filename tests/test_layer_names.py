@@ -11,6 +11,7 @@ from netbuild import (
     Fusion,
     Original,
     build,
+    compare_engines,
     differences,
     emit_files,
     extract_branch,
@@ -106,6 +107,12 @@ def test_layers_without_names_are_fused_verified_and_taken_out_again(written, tm
     assert [(one.equal, one.layers) for one in found] == [(True, 6), (True, 6)]
     extract_branch("a", target, init, tmp_path / "x")
     assert sorted(differences(path, tmp_path / "x" / "a.prototxt").removed) == ["", "fc"]
+
+
+def test_opencv_finds_layers_without_names_too(written):
+    pytest.importorskip("cv2")
+    path = written("nameless", NAMELESS)
+    assert [(one.blob, one.equal) for one in compare_engines(path, path.with_suffix(".caffemodel"))] == [("prob", True)]
 
 
 def test_a_name_that_a_layer_with_weights_has_is_its_alone_in_a_branch(caffe, pb, written, tmp_path):
