@@ -2,10 +2,12 @@
 
     python bench/sweep.py DIR [--mutants N] [--seed S]
     python bench/sweep.py --generated N [--seed S]
+    python bench/sweep.py --fused N [--seed S]
 
 Nets come from all prototxts under DIR, each in the phases that it is made for, or are generated, N of them in both
-phases; mutants are nets of DIR (or generated ones) with something changed. A disagreement for no written reason is
-shown, the smallest net that has it with it, and the exit code is 1.
+phases; mutants are nets of DIR with something changed. A disagreement for no written reason is shown, of generated
+nets and mutants with the smallest net that has it, and the exit code is 1. With `--fused` nets made at random are fused
+with a copy of themselves: seams, frozen parameters and what is taken out again are compared with the net alone.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 import argparse
 import sys
 import tempfile
+import traceback
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -26,8 +29,9 @@ from random import Random
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+import fused_twice
 import judged
-from generated import made
+from generated import made, trained_alone
 from net_mutation import mutated
 from net_oracle import kind_of
 from standing_in import lightened, stood_in
@@ -93,7 +97,9 @@ class Public:
 def _in_its_phases(title: str, net: Message) -> Iterator[Case]:
     for phase in proto.phases(net):
         state = NetState(phase)
-        yield Case(title, proto.to_text(lightened(stood_in(net, state))), state)
+        alone = stood_in(net, state)
+        if len(alone.layer):
+            yield Case(title, proto.to_text(lightened(alone)), state)
 
 
 class Sweep:
@@ -137,6 +143,29 @@ class Sweep:
                     print(f"{'':10}{number:8}  {why or 'for no written reason'}")
 
 
+def fuse_copies(caffe: Any, count: int, seed: int) -> int:
+    """Fuse nets made at random with copies of themselves; return of how many something was wrong."""
+    wrong, refused = 0, 0
+    for number in range(count):
+        with tempfile.TemporaryDirectory() as folder:
+            net, shape, seam = trained_alone(Random(f"{seed} {number}"))
+            path = Path(folder, "net.prototxt")
+            path.write_text(proto.to_text(net), encoding="utf-8")
+            try:
+                found = fused_twice.faults(caffe, path, shape, seam, Path(folder))
+            except NetbuildError as error:
+                refused += 1
+                print(f"refused: {error}")
+                continue
+            except Exception:
+                found = [traceback.format_exc()]
+            if found:
+                wrong += 1
+                print(f"===== fused {seed} {number}\n" + "\n".join(found) + f"\n{proto.to_text(net)}", flush=True)
+    print(f"{count} nets fused with a copy of themselves: {wrong} of them wrong, {refused} refused in words")
+    return wrong
+
+
 def _kind(verdict: judged.Verdict) -> Tuple[str, str]:
     return verdict.cell, kind_of((verdict.words.strip().splitlines() or [""])[-1])
 
@@ -152,10 +181,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("folder", nargs="?", type=Path, help="a folder of prototxts")
     parser.add_argument("--generated", type=int, default=0, metavar="N", help="make N nets")
     parser.add_argument("--mutants", type=int, default=0, metavar="N", help="change N of the folder's nets")
+    parser.add_argument("--fused", type=int, default=0, metavar="N", help="fuse N nets with a copy of themselves")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     # What the commands tell of other Caffes' fields is no matter here.
     warnings.simplefilter("ignore")
+    if given.fused:
+        return int(fuse_copies(open_caffe(), given.fused, given.seed) > 0)
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         sweep = Sweep(open_caffe(), folder)

@@ -10,6 +10,7 @@ from net_mutation import OWN_OPTIONS
 from shape_nets import NOT_IN_EVERY_CAFFE
 
 from netbuild.errors import NetbuildError
+from netbuild.graph.check import problems
 from netbuild.graph.view import NetView
 from netbuild.layers.arity import arity
 from netbuild.layers.table import TYPES, of_type
@@ -216,8 +217,8 @@ class _Maker:
             return str(layer.bottom[0])
         wanted = self._random.choice(
             (
-                *(shape, shape, shape[:1], shape[:2], shape[:1] + (1,) + shape[2:], shape[:1] + shape[2:]),
-                *(shape[1:2], shape[:-1], shape[:-1] + (4 * shape[-1],) if shape else ()),
+                *(shape, shape, shape[:1], shape[:2], (*shape[:1], 1, *shape[2:]), shape[:1] + shape[2:]),
+                *(shape[1:2], shape[:-1], (*shape[:-1], 4 * shape[-1]) if shape else ()),
                 *(shape[1:2] * 2, (1, *shape[1:2], 2), tuple(max(length - 1, 1) for length in shape)),
             )
         )
@@ -251,6 +252,16 @@ class _Maker:
                     setattr(options, field.name, value)
             elif field.name != "engine" and self._is(density):
                 self._set_field(options, field)
+
+    def set_usual(self, layer: Message) -> None:
+        """Give a layer the options that it hardly ever lacks."""
+        for name, values in USUAL.get(layer.type, {}).items():
+            options = getattr(layer, OWN_OPTIONS.get(layer.type, of_type(layer.type).options))
+            value = self._random.choice(values)
+            if name == "kernel_size" and layer.type != "Pooling":
+                options.kernel_size.append(value)
+            else:
+                setattr(options, name, value)
 
     def _set_field(self, message: Message, field: Any) -> None:
         if is_repeated(field):
@@ -336,6 +347,54 @@ class _Maker:
         for field in ("stage", "not_stage"):
             if self._is(0.15):
                 getattr(rule, field).append(self._random.choice(STAGES))
+
+
+IN_A_CHAIN = (
+    *("Convolution", "Convolution", "Deconvolution", "InnerProduct", "Pooling", "BatchNorm", "Scale", "Bias", "PReLU"),
+    *(
+        "ReLU",
+        "Sigmoid",
+        "TanH",
+        "ELU",
+        "LRN",
+        "MVN",
+        "Dropout",
+        "Power",
+        "AbsVal",
+        "Flatten",
+        "Eltwise",
+        "Concat",
+        "Tile",
+    ),
+)
+
+
+class Trained(NamedTuple):
+    """A net that can be a branch."""
+
+    net: Message
+    shape: Tuple[int, ...]
+    """Of its only input, without N."""
+    seam: str
+
+
+def trained_alone(random: Any) -> Trained:
+    """Return a sound net from one input to one seam, in place or not, some of whose layers have parameters."""
+    maker = _Maker(random)
+    shape = random.choice(((4, 6, 6), (3, 7, 5), (6,), (3, 4), (2, 3, 4, 4)))
+    net, last = maker.net, "data"
+    net.layer.add(name="data", type="Input", top=["data"]).input_param.shape.add(dim=(2, *shape))
+    while len(net.layer) < 7:
+        kind = random.choice(IN_A_CHAIN)
+        bottoms = [last] * (2 if kind in ("Eltwise", "Concat") else 1)
+        top = last if last != "data" and random.random() < 0.3 else f"{kind.lower()}{len(net.layer)}"
+        added = net.layer.add(name=f"{kind.lower()}{len(net.layer)}", type=kind, bottom=bottoms, top=[top])
+        maker.set_usual(added)
+        if problems(net):
+            del net.layer[-1]
+        else:
+            last = top
+    return Trained(net, shape, last)
 
 
 def upstreams(descriptor: Any) -> List[Any]:

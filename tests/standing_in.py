@@ -9,8 +9,8 @@ from typing import Any, Dict, Iterator, List, Sequence, Set, Tuple
 
 from netbuild.graph.view import NetView
 from netbuild.layers import Shape
-from netbuild.proto import NetState, copied, with_layers
 from netbuild.layers.table import TYPES
+from netbuild.proto import NetState, copied, with_layers
 from netbuild.schema import Message, is_repeated, schema, values_of
 from netbuild.schema.forks import upstream
 

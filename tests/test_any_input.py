@@ -1,10 +1,13 @@
 """Inputs of any number of axes, with a batch axis and without: real Caffe says that nothing is computed differently."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from commands import invoke, run
-from nets import data, fc, layer, net
+from nets import conv, data, fc, layer, net
 
+from netbuild.emit.labels import label_shapes
 from netbuild.fuse.inputs import Weighted, shapes_to_feed
 from netbuild.graph.feed import in_batches, without_batch
 from netbuild.verify.blobs import fed_values
@@ -182,3 +185,43 @@ def test_random_inputs_differ_and_are_never_all_zeros():
     values = fed_values(net(text), {}, 0)
     assert (values["a"] != values["b"]).all()
     assert values["w"].min() > 0 and values["w"].max() < 1 and values["s"].shape == () and 0 < values["s"] < 1
+
+
+SEGMENTATION = inputs(data=(1, 3, 6, 6)) + layer(
+    "c",
+    "Convolution",
+    "data",
+    more="convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: 'xavier' } }",
+)
+OF_PLACES = layer("score", "Convolution", "c", more="convolution_param { num_output: 2 kernel_size: 1 }")
+
+
+def test_a_map_of_scores_has_a_label_for_each_place(caffe, in_tmp):
+    (in_tmp / "net.prototxt").write_text(SEGMENTATION + OF_PLACES + layer("prob", "Softmax", "score"))
+    options = ["emit", "net.prototxt", "--classes", 5, "-o", "out"]
+    run(*options, "--data", "input", "--train-batch", 3)
+    for phase, batch in ((caffe.TRAIN, 3), (caffe.TEST, 20)):
+        net = caffe.Net("out/train_val.prototxt", phase)
+        assert net.blobs["label"].data.shape == (batch, 1, 4, 4)
+        net.forward()
+        assert net.blobs["score"].data.shape == (batch, 5, 4, 4)
+    run(*options, "--data", "hdf5")
+    said = invoke(*options, "--data", "lmdb", code=1).output
+    assert "'label' has 1 x 4 x 4 numbers for each image, and a list or a database only one" in said
+
+
+@pytest.mark.parametrize(
+    ("judge", "count", "expected"),
+    [
+        ("SoftmaxWithLoss", 1, (1, 6, 6)),
+        ("EuclideanLoss", 4, (4, 6, 6)),
+        ("SigmoidCrossEntropyLoss", 4, (4, 6, 6)),
+        ("HingeLoss", 1, ()),
+    ],
+)
+def test_what_each_loss_takes_for_labels_of_a_map(caffe, in_tmp, judge, count, expected):
+    scores, loss = conv("score", "data"), layer("loss", judge, "score label")
+    built = SimpleNamespace(message=net(scores + loss), labels={"label": count})
+    assert label_shapes(built, {"data": (2, 3, 6, 6)}) == {"label": expected}
+    (in_tmp / "net.prototxt").write_text(data("data", (2, 3, 6, 6)) + data("label", (2, *expected)) + scores + loss)
+    caffe.Net("net.prototxt", caffe.TRAIN).forward()

@@ -155,12 +155,12 @@ def test_data_layers_of_each_kind(pb, options, expected):
 
     common = 'name: "mnist" top: "data" top: "label" include { phase: TRAIN } '
     source = DataSource(**{"input": MNIST, **options})
-    train, _ = data_layers({"data": source}, {"label": 1})
+    train, _ = data_layers({"data": source}, {"label": ()})
     assert train == text_format.Parse(common + expected, pb.LayerParameter())
 
 
 def test_chance_is_for_training_only():
-    _, layer = data_layers({"data": DataSource(MNIST, mirror=True, shuffle=True, crop=20)}, {"label": 1})
+    _, layer = data_layers({"data": DataSource(MNIST, mirror=True, shuffle=True, crop=20)}, {"label": ()})
     assert not layer.transform_param.mirror
     assert not layer.image_data_param.shuffle
     assert layer.transform_param.crop_size == 20

@@ -77,6 +77,7 @@ INNER = {
             "images",
             "labels",
             "hdf5",
+            "databases",
             "means",
             "one_size",
             "together",
@@ -84,7 +85,7 @@ INNER = {
             "check",
         ),
     ],
-    "emit": ["stamp", "source", "lookup", "accord", "batches", "doubts", "layers", "files", "named"],
+    "emit": ["stamp", "source", "lookup", "accord", "batches", "doubts", "labels", "layers", "files", "named"],
     "fuse": [
         *("fit", "problem", "declared", "options", "decision", "plan", "entries", "writer", "definitions"),
         *("mismatch", "sharing"),

@@ -49,6 +49,7 @@ def write(tmp_path):
 ABORTS = [
     ({"type": '"Adm"'}, "type 'Adm' is none of Caffe's; did you mean 'Adam'"),
     ({"type": '"AdaGrad"'}, "momentum is 0.9, and Caffe's AdaGrad takes none"),
+    ({"solver_type": "SAG"}, "solver_type .SAG. is none of Caffe.s"),
     ({"solver_type": "RMSPROP"}, "momentum is 0.9, and Caffe's RMSProp takes none"),
     ({"type": '"RMSProp"', "momentum": 0, "rms_decay": 1}, "rms_decay is 1"),
     ({"type": '"SGD"', "solver_type": "ADAM"}, "both 'type' and the old 'solver_type'"),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict
 
 from ..errors import GraphError, did_you_mean, some
-from ..files import near
 
 if TYPE_CHECKING:
     # `import netbuild` reads this table, and loads nothing else for it.
@@ -95,4 +94,6 @@ def _require_no_file(name: str) -> None:
         hint = f"name one of the prototxts in it: {some(files)}" if files else "there is no prototxt in it"
         raise GraphError(f"net {name!r}: is a folder, and a prototxt or the name of a builder is expected here; {hint}")
     if "/" in name:
+        from ..files import near
+
         raise GraphError(f"net {name!r}: no such file{near(folder)}")

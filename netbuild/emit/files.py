@@ -27,6 +27,7 @@ from ..spelling import option
 from .accord import require_taken
 from .batches import deployed, trained
 from .doubts import notes
+from .labels import PerImage, label_shapes
 from .layers import data_layers
 from .lookup import looked_up
 from .source import AS_DECLARED, AS_IT_IS, DataSource
@@ -69,14 +70,16 @@ def train_val(fusion: Fusion, source: Sources) -> Message:
 def _train_val(fusion: Fusion, built: Built, sources: Mapping[str, DataSource]) -> Views:
     """Return the net for training and testing as its views, checked."""
     net = type(built.message)(name=built.message.name)
-    net.layer.extend([*data_layers(sources, built.labels), *built.message.layer])
+    inputs = {blob: source.in_full(TEST) for blob, source in sources.items() if blob not in built.labels}
+    labels = label_shapes(built, inputs)
+    net.layer.extend([*data_layers(sources, labels), *built.message.layer])
     taken = {layer.name for layer in built.message.layer}
     for layer in net.layer[: -len(built.message.layer)]:
         layer.name = names.free(layer.name, taken)
     of_phases = require_sound(net, "the train_val net")
     warn(net, "the train_val net", of_phases)
     for phase in (TRAIN, TEST):
-        sized = _sized(of_phases[phase], _input_shapes(built, sources, phase))
+        sized = _sized(of_phases[phase], _input_shapes(labels, sources, phase))
         require_fitting(built, fusion.join, sized)
         sized.fitting_shapes()
     return of_phases
@@ -88,14 +91,12 @@ def _sized(view: NetView, shapes: Mapping[str, Tuple[int, ...]]) -> NetView:
     return view if known else view.with_inputs(shapes)
 
 
-def _input_shapes(built: Built, sources: Mapping[str, DataSource], phase: int) -> Dict[str, Tuple[int, ...]]:
+def _input_shapes(labels: PerImage, sources: Mapping[str, DataSource], phase: int) -> Dict[str, Tuple[int, ...]]:
     """Return the shapes of the images, (N, C, H, W), and of the labels as the sources give them in a phase."""
     batch = next(iter(sources.values())).batch(phase)
-    shapes: Dict[str, Tuple[int, ...]] = {
-        blob: (batch, length) if length > 1 else (batch,) for blob, length in built.labels.items()
-    }
+    shapes: Dict[str, Tuple[int, ...]] = {blob: (batch, *shape) for blob, shape in labels.items()}
     for blob, source in sources.items():
-        if blob not in built.labels:
+        if blob not in labels:
             shapes[blob] = source.in_full(phase)
     return shapes
 

@@ -9,16 +9,17 @@ from ..fusion.wiring import DATA
 from ..schema import TEST, TRAIN, Message, netspec
 from ..schema.programs import net_written
 from ..spelling import either
+from .labels import PerImage
 from .source import AS_IT_IS, DataSource
 
 
-def data_layers(sources: Mapping[str, DataSource], labels: Mapping[str, int]) -> List[Message]:
+def data_layers(sources: Mapping[str, DataSource], labels: PerImage) -> List[Message]:
     """Return the layers that feed a net in TRAIN and in TEST, as they stand together in a train_val net.
 
-    `sources` gives each input of the net its data, `labels` each label blob the count of numbers that one image has in
-    it. Of the kinds hdf5 and input one layer gives all of them by name. A list or a database has one label for each
-    image: that of the first source goes to the first label blob; each further label blob needs a source of its own
-    under its name, whose images nothing reads.
+    `sources` gives each input of the net its data, `labels` each label blob its shape for one image. Of the kinds hdf5
+    and input one layer gives all of them by name. A list or a database has one label for each image: that of the first
+    source goes to the first label blob; each further label blob needs a source of its own under its name, whose images
+    nothing reads.
     """
     kinds = {source.kind for source in sources.values()}
     if len(kinds) > 1:
@@ -31,7 +32,7 @@ def data_layers(sources: Mapping[str, DataSource], labels: Mapping[str, int]) ->
     return [layer for phase in (TRAIN, TEST) for layer in _of_lists(sources, labels, phase)]
 
 
-def _of_lists(sources: Mapping[str, DataSource], labels: Mapping[str, int], phase: int) -> List[Message]:
+def _of_lists(sources: Mapping[str, DataSource], labels: PerImage, phase: int) -> List[Message]:
     """Return a layer for each input, and for each label beyond the first, which the first input brings along."""
     inputs = [blob for blob in sources if blob not in labels]
     first_label, *more_labels = labels
@@ -65,11 +66,12 @@ def _own_lists(blob: str) -> str:
     )
 
 
-def _require_lists(sources: Mapping[str, DataSource], labels: Mapping[str, int]) -> None:
-    for blob, length in labels.items():
-        if length > 1:
+def _require_lists(sources: Mapping[str, DataSource], labels: PerImage) -> None:
+    for blob, shape in labels.items():
+        if shape:
+            count = " x ".join(map(str, shape))
             raise GraphError(
-                f"{blob!r} has {length} numbers for each image, and a list or a database only one; use data of kind "
+                f"{blob!r} has {count} numbers for each image, and a list or a database only one; use data of kind "
                 "hdf5, with a data set for each blob"
             )
     for blob in [*labels][1:]:
@@ -83,7 +85,7 @@ def _require_lists(sources: Mapping[str, DataSource], labels: Mapping[str, int])
         raise GraphError("each of several sources would be shuffled in another order; shuffle the lists themselves")
 
 
-def _together(sources: Mapping[str, DataSource], labels: Mapping[str, int], phase: int) -> Message:
+def _together(sources: Mapping[str, DataSource], labels: PerImage, phase: int) -> Message:
     """Return the one layer that gives all inputs and labels."""
     inputs = {blob: source for blob, source in sources.items() if blob not in labels}
     first = next(iter(inputs.values()))
@@ -98,7 +100,7 @@ def _together(sources: Mapping[str, DataSource], labels: Mapping[str, int], phas
         tops = netspec().layers.HDF5Data(source=first.path(phase), batch_size=batch, **common)
     else:
         shapes = [list(source.in_full(phase)) for source in inputs.values()]
-        shapes += [[batch, length] if length > 1 else [batch] for length in labels.values()]
+        shapes += [[batch, *shape] for shape in labels.values()]
         # A scalar has no lengths, and NetSpec takes no empty list for one.
         tops = netspec().layers.Input(shape=[{"dim": shape} if shape else {} for shape in shapes], **common)
     return _messages(dict(zip(blobs, tops if len(blobs) > 1 else [tops])))[0]

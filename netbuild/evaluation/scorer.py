@@ -280,7 +280,7 @@ def _image_layers(view: NetView, blob: str, scorer: Scorer, preparation: Prepara
             f"{scorer.name}: images come as {blob_text(source.size())} and its input {blob!r} takes "
             f"{blob_text(lengths)}; change {name_of('crop')} or {name_of('resize')}"
         )
-    return [layer for layer in data_layers({blob: source}, {f"{blob}_label": 1}) if proto.in_phase(layer, TEST)]
+    return [layer for layer in data_layers({blob: source}, {f"{blob}_label": ()}) if proto.in_phase(layer, TEST)]
 
 
 def _image_lengths(view: NetView, blob: str, scorer: Scorer) -> Tuple[int, ...]:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from ..errors import GraphError, NetbuildWarning
+from ..layers.fillers import fork_fillers
 from ..layers.roles import is_loss
 from ..layers.training import is_for_gpu
 from ..proto import Net, net_of, phase_name
@@ -26,6 +27,7 @@ from .definition import (
     rate_faults,
     rule_faults,
     sharing_faults,
+    typeless,
 )
 from .overwriting import Overwriting
 from .phases import made_for
@@ -86,6 +88,7 @@ def problems_of(net: Message, of_phases: Views, seams: Mapping[str, str] = {}) -
 
 def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, str]]:
     for sentence in (
+        *typeless(view.layers),
         *nameless_blobs(view.layers),
         *doubled_names(view.layers, view.shapes.params),
         *view.flow.faults,
@@ -97,7 +100,7 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
         *rate_faults(view.layers),
         *sharing_faults(view.layers, view.shapes.params),
         *branch_faults(view, seams),
-        *(view.untrainable if view.phase == TRAIN else ()),
+        *(view.dead_ends if view.phase == TRAIN else ()),
     ):
         yield sentence, sentence
     for misfit in view.misfits:
@@ -108,16 +111,23 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
 def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
     """Return what Caffe takes, and one may not mean: names that say nothing, gradients that are not the net's.
 
-    Also what aborts where it computes on the CPU. `of_phases` are views of the net where there are some already.
+    Also what aborts where it computes on the CPU, or in a Caffe that is no fork. `of_phases` are views of the net where
+    there are some already.
     """
     of_phases = of_phases or views(net)
     names = (sentence for view in of_phases.values() for sentence in idle_names(view.layers, view.shapes.params))
-    on_gpu = (
-        f"layer {layer.name!r} ({layer.type}): STOCHASTIC is for the GPU: on the CPU Caffe aborts when it runs"
-        for layer in net.layer
-        if is_for_gpu(layer)
-    )
-    return list(dict.fromkeys([*names, *on_gpu, *_wrong_gradients(net, of_phases)]))
+    return list(dict.fromkeys([*names, *_elsewhere(of_phases), *_wrong_gradients(net, of_phases)]))
+
+
+def _elsewhere(of_phases: Views) -> Iterator[str]:
+    """Yield what another device takes, or another Caffe."""
+    for view in of_phases.values():
+        for index, layer in view.layers:
+            where = f"layer {layer.name!r} ({layer.type})"
+            if is_for_gpu(layer):
+                yield f"{where}: STOCHASTIC is for the GPU: on the CPU Caffe aborts when it runs"
+            for sentence in fork_fillers(layer, view.shapes.params.get(index), view.shapes.tops[index]):
+                yield f"{where}: {sentence}"
 
 
 def _wrong_gradients(net: Message, of_phases: Views) -> Iterator[str]:
@@ -134,7 +144,7 @@ def _wrong_gradients(net: Message, of_phases: Views) -> Iterator[str]:
     yield from Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)
     yield from lost_weights(view.layers, view.flow, view.backward)
     if TRAIN not in found:
-        yield from view.untrainable
+        yield from view.dead_ends
 
 
 def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:

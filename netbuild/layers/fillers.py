@@ -19,6 +19,15 @@ def filler_faults(layer: Message, params: Optional[List[Shape]], tops: List[Shap
             yield f"Caffe aborts on its {field} {filler.type!r}: {why}"
 
 
+def fork_fillers(layer: Message, params: Optional[List[Shape]], tops: List[Shape]) -> Iterator[str]:
+    """Yield the layer's fillers that only forks have, and on which every other Caffe aborts."""
+    for field, filler, _ in _filled(layer, params or [], tops):
+        forks = () if filler.type in _WHY_NOT else forks_with_filler(filler.type)
+        if forks:
+            names = " or ".join(fork.name for fork in forks)
+            yield f"its {field} {filler.type!r} is of the Caffe of {names}; any other aborts when it fills the blob"
+
+
 def has_weight_filler(kind: str) -> bool:
     """Tell whether the first blob of a layer type is weights that a `weight_filler` fills, usually at random."""
     fillers = of_type(kind).weights.fillers

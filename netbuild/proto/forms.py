@@ -37,9 +37,9 @@ class Staged:
     """A net in a state of the caller's: with stages, and at a level, by which Caffe chooses layers.
 
     Examples:
-        >>> from netbuild import Staged, summarize
-        >>> summarize(Staged("odd/deploy.prototxt", level=1)).totals[-1].parameters
-        431080
+        >>> from netbuild import Staged, problems
+        >>> problems(Staged("odd/deploy.prototxt", level=1))
+        []
     """
 
     net: Bare

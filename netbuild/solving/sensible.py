@@ -70,7 +70,7 @@ def type_of(solver: Message) -> str:
     if not solver.HasField("solver_type"):
         return str(solver.type)
     name = solver.DESCRIPTOR.fields_by_name["solver_type"].enum_type.values_by_number[solver.solver_type].name
-    return {known.upper(): known for known in TYPES}[name]
+    return {known.upper(): known for known in TYPES}.get(name, str(name))
 
 
 def _require_numbers(solver: Message) -> None:
@@ -105,8 +105,8 @@ def _require_known(name: str, value: str, known: Iterable[str]) -> None:
 def _require_type(solver: Message) -> None:
     if solver.HasField("type") and solver.HasField("solver_type"):
         raise GraphError("solver: has both 'type' and the old 'solver_type', which Caffe refuses; leave out the second")
-    _require_known("type", solver.type, TYPES)
     kind = type_of(solver)
+    _require_known("solver_type" if solver.HasField("solver_type") else "type", kind, TYPES)
     if kind in _WITHOUT_MOMENTUM and solver.momentum:
         raise GraphError(f"solver: momentum is {solver.momentum:g}, and Caffe's {kind} takes none; give it as 0")
     if kind == "RMSProp" and not 0 <= solver.rms_decay < 1:

@@ -10,6 +10,7 @@ nb.Branch("a", "fc1", net.fc1)  # call-arg
 nb.Input((1, 28, 28), mean=128)  # arg-type
 nb.qualify("odd")  # call-arg
 nb.netspec("Convolution")  # call-arg
+nb.Staged("net.prototxt", stage="deploy")  # call-arg
 nb.prototxt("net.prototxt", sem="fc7")  # call-arg
 nb.find_branch(nb.lenet)  # arg-type
 nb.find_builder()  # call-arg
