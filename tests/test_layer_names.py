@@ -23,6 +23,7 @@ from netbuild import (
 )
 from netbuild.errors import GraphError, NetbuildWarning, WeightsError
 from netbuild.graph.check import problems, remarks
+from netbuild.show.drawing import dot
 
 INPUTS = DataSource(kind="input")
 NAMELESS = (
@@ -98,6 +99,7 @@ def test_layers_without_names_are_fused_verified_and_taken_out_again(written, tm
     path = written("nameless", NAMELESS)
     weights = path.with_suffix(".caffemodel")
     assert summarize(path).totals[-1].layers == 9
+    assert "(no name): ReLU" in dot(read_net(path))
     emit_files(Fusion({"a": prototxt(path), "b": prototxt(path)}, 3), INPUTS, tmp_path / "o")
     target, init = tmp_path / "o" / "train_val.prototxt", tmp_path / "init.caffemodel"
     names = [one.name for one in read_net(target).layer]
