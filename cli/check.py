@@ -120,13 +120,17 @@ def _unprepared(of_phases: Views) -> List[str]:
 
 
 def _print(report: _Report, net: Message) -> None:
+    from netbuild.layers.table import likely_type
+
     name = report.net
     for sentence in report.problems:
         say(f"{name}: {sentence}")
     for sentence in report.notes:
         say(f"{name}: note: {sentence}")
     for layer, kind in report.unknown_types.items():
-        say(f"{name}: note: layer {layer!r}: the type {kind!r} is not known here; shapes after it are unknown")
+        hint = likely_type(kind)
+        more = f"; did you mean {hint!r}?" if hint else ""
+        say(f"{name}: note: layer {layer!r}: the type {kind!r} is not known here; shapes after it are unknown{more}")
     for layer, options in report.unclear_options.items():
         what = f"what {' and '.join(options)} does is not known here"
         say(f"{name}: note: layer {layer!r}: {what}; shapes after it are unknown")

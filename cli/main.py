@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import re
 import signal
 import threading
 import warnings
@@ -116,6 +117,9 @@ class _Netbuild(click.Group):
                 return super().invoke(ctx)
         except click.NoSuchOption as error:
             raise _with_hint(error) from None
+        except click.UsageError as error:
+            vars(error)["message"] = _shown(error.message) + _pair_without_option(error)
+            raise
         except click.ClickException as error:
             # Newer releases declare it final; there is no other way to the text of an error that click made.
             vars(error)["message"] = _shown(error.message)
@@ -127,6 +131,16 @@ class _Netbuild(click.Group):
             if sentence is None and os.environ.get("NETBUILD_DEBUG"):
                 raise
             raise _Failure(sentence or _asking_for_a_report(error)) from error
+
+
+def _pair_without_option(error: click.UsageError) -> str:
+    """Return what to say of odd=lenet that stands alone among the arguments; '' where that is not what is wrong."""
+    alone = re.match(r"Got unexpected extra arguments? \(.*?([^\s(=]+=[^\s)]+)", error.message)
+    if alone is None or error.ctx is None:
+        return ""
+    known = [option for param in error.ctx.command.params for option in param.opts]
+    options = [f"{option} {alone[1]}" for option in ("--branch", "--weights") if option in known]
+    return f"; it goes with an option: {' or '.join(options)}" if options else ""
 
 
 def _with_hint(error: click.NoSuchOption) -> click.UsageError:

@@ -26,6 +26,8 @@ def pairs(kind: str, convert: Convert = str, *, repeat: bool = False) -> Callabl
         if not equals or not rest:
             there = f": put the {kind} and '=' in front" if Path(value).exists() else ""
             raise click.BadParameter(f"{value!r}: expected {param.metavar}{there}")
+        if key != key.strip():
+            raise click.BadParameter(f"{value!r}: the {kind} {key!r} has a blank at its end or beginning; leave it out")
         return key, rest
 
     return _dict_of(divide, lambda key: f"{kind} {key!r}", convert, repeat)

@@ -54,6 +54,7 @@ _ADVICE = {
 }
 """What to do where one of Caffe's own kinds was given for another."""
 
+LMDB = Kind("an LMDB database, or the file of one")
 _UNPACK = "unpack it first"
 _AS_TEXT = "save it as plain text, UTF-8"
 
@@ -79,7 +80,7 @@ _BYTES: Tuple[_Row, ...] = (
     _Row(rb"\x93NUMPY", Kind("an array of numpy's (.npy)")),
     _Row(rb"\x80[\x02-\x05]|\((dp|lp)\d|ccopy_reg\n", Kind("a pickle of Python's, as PyTorch writes")),
     _Row(rb"\x89HDF\r\n\x1a\n", Kind("an HDF5 file", kind=WEIGHTS)),
-    _Row(rb".{16}\xde\xc0\xef\xbe", Kind("an LMDB database")),
+    _Row(rb".{16}\xde\xc0\xef\xbe", LMDB),
     _Row(rb".{4}TFL3", Kind("a net of TensorFlow Lite's")),
     _Row(rb"MATLAB 5", Kind("a MAT file of MATLAB's")),
     _Row(rb"\x89PNG|\xff\xd8\xff|GIF8|II\*\0|MM\0\*|BM.{4}\0{4}", Kind("an image", kind=IMAGE)),

@@ -112,6 +112,14 @@ def test_a_builder_of_another_form_is_told_the_form(in_tmp):
     assert "the builder returned NoneType, not a netbuild.Branch" in run("check", "forms:none", code=1)
 
 
+def test_a_type_that_is_not_known_has_one_that_is_near(in_tmp):
+    text = 'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 } } }'
+    for kind, told in (("relu", "are unknown; did you mean 'ReLU'?"), ("Frob", "shapes after it are unknown\n")):
+        Path("n.prototxt").write_text(f'{text} layer {{ name: "r" type: "{kind}" bottom: "d" top: "r" }}')
+        assert f"layer 'r': the type {kind!r} is not known here; " in run("check", "n.prototxt")
+        assert told in run("check", "n.prototxt")
+
+
 def test_a_folder_is_no_net(in_tmp):
     Path("nets").mkdir()
     told = run("check", "nets", code=1)
@@ -178,7 +186,7 @@ def test_emit_options_reach_the_files(in_tmp):
             "images of a list or a database have a shape C,H,W, and the net reads (N, 1, 28)",
             1,
         ),
-        (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channels", 1),
+        (["emit", "lenet", "--classes", 5, "--mean", "1,2", "-o", "x"], "2 mean values for 1 channel;", 1),
         (["emit", "lenet", "--classes", 0, "-o", "x"], "0 classes", 1),
         (
             ["emit", "fusion", "--branch", "a=lenet", "--branch", "b=resnet50", "--classes", 5, "-o", "x"],
@@ -190,6 +198,8 @@ def test_emit_options_reach_the_files(in_tmp):
         (["train", "no.prototxt", "-o", "x"], "no such file", 1),
         (["train", "s", "--snapshot", "x"], "No such option: --snapshot; what Caffe calls so is --resume", 2),
         (["emit", "lenet", "--base-lr", "1"], "a field of the solver is given as --solver base_lr=VALUE", 2),
+        (["emit", "fusion", "--classes", "1", "-o", "x", "odd=lenet"], "it goes with an option: --branch odd=lenet", 2),
+        (["emit", "fusion", "--branch", "odd =lenet", "-o", "x"], "the prefix 'odd ' has a blank at its end", 2),
         (["emit", "lenet", "--class", "1"], "No such option", 2),
         (
             ["verify", "a", "b", "--branch", "odd=x", "--weights", "even=y"],
@@ -292,13 +302,13 @@ def test_a_machine_that_lets_us_down_is_no_fault_of_ours(in_tmp, monkeypatch):
 
     from netbuild_cli import fusing
 
-    def full(_name):
+    def full(_name, **_state):
         raise OSError(errno.ENOSPC, "No space left on device", "some/file")
 
     monkeypatch.setattr(fusing, "find_branch", full)
     assert run("emit", "lenet", "--classes", 5, "-o", "x", code=1) == "Error: 'some/file': No space left on device\n"
 
-    def odd(_name):
+    def odd(_name, **_state):
         "a/b\udcff/c".encode()
 
     monkeypatch.setattr(fusing, "find_branch", odd)
@@ -318,7 +328,7 @@ def test_a_fault_of_ours_is_one_line_too(in_tmp, monkeypatch):
     monkeypatch.delenv("NETBUILD_DEBUG", raising=False)
     from netbuild_cli import fusing
 
-    def broken(_name):
+    def broken(_name, **_state):
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr(fusing, "find_branch", broken)

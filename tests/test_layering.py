@@ -77,6 +77,7 @@ INNER = {
             "images",
             "labels",
             "hdf5",
+            "databases",
             "means",
             "one_size",
             "together",

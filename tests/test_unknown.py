@@ -105,7 +105,9 @@ def test_a_slip_gets_a_hint():
 
 
 def test_a_forks_own_name_gets_none():
-    with pytest.warns(NetbuildWarning, match="not known$"):
+    with pytest.warns(
+        NetbuildWarning, match="not known; where you have the Caffe that knows it, put its python folder on PYTHONPATH$"
+    ):
         parse('layer { name: "b" eval_data_param { } }', schema().NetParameter(), "net 'x'")
 
 

@@ -11,6 +11,7 @@ from typing import IO, Optional
 
 from ..errors import CaffeError, printable
 from ..schema.forks import forks_of, forks_with
+from ..spelling import either
 
 _FATAL = re.compile(r"^F\d+ \S+\s+\d+ ([\w.]+:\d+)\] (.*)$", re.MULTILINE)
 _UNKNOWN_FIELD = re.compile(r'Message type "caffe\.(\w+)" has no field named "(\w+)"')
@@ -112,7 +113,11 @@ def _lacking(text: str) -> str:
     else:
         return ""
     have = f"; the Caffe of {' or '.join(fork.name for fork in forks)} has it" if forks else ""
-    return f"this Caffe does not know {what}, which the net has{have}: run it with a Caffe that does (netbuild doctor)"
+    named = either("--caffe", "using_caffe")
+    return (
+        f"this Caffe does not know {what}, which the net has{have}: run it with a Caffe that does; {named} "
+        "or NETBUILD_CAFFE names its Python (netbuild doctor)"
+    )
 
 
 def ended_before(log: IO[bytes], code: int) -> str:

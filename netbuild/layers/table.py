@@ -435,6 +435,15 @@ def of_type(name: str) -> LayerType:
     return FORK_TYPES.get(name, UNKNOWN)
 
 
+def likely_type(name: str) -> str:
+    """Return which of upstream's types may be meant by one that has no row, as ReLU by relu; '' where none is close."""
+    from difflib import get_close_matches
+
+    by_letters = {known.lower(): known for known in TYPES}
+    near = get_close_matches(name.lower(), by_letters, 1, 0.85)
+    return by_letters[near[0]] if near else ""
+
+
 def options(layer: Message) -> Message:
     """Return a layer's options; its type must have some."""
     return getattr(layer, of(layer).options)

@@ -19,6 +19,7 @@ _KNOWN = {
 """What a text has that is one of such a message at all."""
 _SLIP = 0.88
 """How like a known name is what may be a slip of it: forks' own names have words and endings in common with others."""
+_AT_HAND = "where you have the Caffe that knows it, put its python folder on PYTHONPATH"
 _NO_FIELD = "has no field named"
 _LAYERS = ("LayerParameter", "V1LayerParameter")
 _NET_OF_SOLVER = re.compile(r"""^\s*(?:train_)?net\s*:\s*["']([^"'\n]+)["']""", re.MULTILINE)
@@ -142,7 +143,7 @@ def _tell(text: str, unknown: Sequence[Unknown], source: str) -> None:
             what, hint = f"the value {value!r} for {name!r} of {owner}", _likely(known[name], value)
         warnings.warn(
             f"{source}: no Caffe that is known here has {what} (line {line}{more}); it is kept as it is written, and "
-            f"what it means is not known{'; ' if hint else ''}{hint}",
+            f"what it means is not known; {hint or _AT_HAND}",
             NetbuildWarning,
             stacklevel=2,
         )

@@ -2,7 +2,7 @@
 
 Caffe takes any label, and aborts at an image that it cannot read when it comes to it, in the middle of a run. The lists
 of ImageData and HDF5Data layers that are there are looked at, alone and together, and mean files; databases are not
-opened.
+opened, but it is seen whether they are such.
 """
 
 from __future__ import annotations

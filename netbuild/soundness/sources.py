@@ -13,6 +13,7 @@ from ..layers.roles import cuts_images, reads, reads_list
 from ..layers.row import Reads
 from ..schema import Message
 from .data_fault import DataFault, Severity
+from .databases import database_fault
 from .hdf5 import hdf5_faults
 from .images import InspectedImages, unfit_images
 from .labels import beyond
@@ -114,6 +115,9 @@ def _of_source(view: NetView, source: _Source, lists: _Lists) -> Iterator[DataFa
             yield from map(DataFault, one_size_faults(view, layer, images))
         if cuts_images(layer):
             yield from mean_faults(layer, images)
+        if reads(layer) is Reads.DATABASE:
+            fault = database_fault(layer)
+            yield from [DataFault(fault)] if fault else []
         if reads(layer) is Reads.HDF5 and Path(layer.hdf5_data_param.source).exists():
             yield from map(DataFault, hdf5_faults(layer, source.tops))
     except NetbuildError as error:
