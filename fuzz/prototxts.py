@@ -69,7 +69,7 @@ def tried(
     if found is None:
         return "not read", []
     state = "with faults" if found else "sound"
-    disagreeing = net_oracle.disagreements(caffe, message, folder / "net.prototxt", found) if caffe else ()
+    disagreeing = net_oracle.disagreements(caffe, message, folder / "net.prototxt") if caffe else ()
     return state, list(disagreeing)
 
 

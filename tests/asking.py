@@ -1,9 +1,9 @@
 """What Caffe makes of a net, asked in a fork: it aborts where it does not like one."""
 
 import faulthandler
-import os
 import resource
 import tempfile
+from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -50,8 +50,9 @@ def ask(caffe: Any, question: Question) -> Answer:
     told: List[Any] = []
     words = ""
     try:
+        # One by one: what came before Caffe gave up counts.
         for event in apart(lambda: _made(caffe, question), patience=SECONDS):
-            told.append(event)
+            told.append(event)  # noqa: PERF402
     except CaffeError as error:
         words = str(error)
     blobs, layers = told[0] if told else (None, [])
@@ -92,7 +93,6 @@ def shapes_of(net: Any) -> Tuple[Dict[str, Tuple[int, ...]], List[Tuple[str, str
 
 def _saved(net: Any) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "net")
-        net.save(path)
-        with open(path, "rb") as file:
-            return file.read()
+        path = Path(folder, "net")
+        net.save(str(path))
+        return path.read_bytes()

@@ -217,8 +217,8 @@ class _Maker:
             return str(layer.bottom[0])
         wanted = self._random.choice(
             (
-                *(shape, shape, shape[:1], shape[:2], shape[:1] + (1,) + shape[2:], shape[:1] + shape[2:]),
-                *(shape[1:2], shape[:-1], shape[:-1] + (4 * shape[-1],) if shape else ()),
+                *(shape, shape, shape[:1], shape[:2], (*shape[:1], 1, *shape[2:]), shape[:1] + shape[2:]),
+                *(shape[1:2], shape[:-1], (*shape[:-1], 4 * shape[-1]) if shape else ()),
                 *(shape[1:2] * 2, (1, *shape[1:2], 2), tuple(max(length - 1, 1) for length in shape)),
             )
         )

@@ -15,7 +15,7 @@ from next_door import Caffe
 from netbuild import proto
 from netbuild.errors import NetbuildError
 from netbuild.files import PathLike
-from netbuild.graph.check import problems_of
+from netbuild.graph.check import problems_of, remarks
 from netbuild.graph.view import NetView
 from netbuild.layers import Shape
 from netbuild.layers.row import Kind
@@ -63,12 +63,12 @@ REASONS = (
     Reason("than 2147483647", "Caffe counts in C++ ints and makes another number of it"),
     Reason("at most 2147483647", "Caffe counts in C++ ints and makes another number of it"),
     Reason("a solver's test net", "Caffe aborts when a solver's test net shares what its train net has"),
-    Reason("drops the loss", "Caffe trains nothing by a loss that another layer reads and that has no loss_weight"),
     Reason("stride must be given, and at least 1", "Caffe takes a stride of 0 where it does not divide by it"),
     Reason("loss_weight", "Caffe drops or ignores it where a blob has several readers"),
 )
 
 
+REMARKED = "it aborts on the CPU alone, which is told in a note"
 OF_VALUES = "labels or indices that the net makes are out of range: values, which nothing tells before"
 
 
@@ -123,17 +123,25 @@ def compared(found: Sequence[str], view: Optional[NetView], answer: Answer) -> V
     if found:
         if answer.words:
             return Verdict(BOTH_REFUSE, found[0])
-        wrong = [sentence for sentence in found if not _why(sentence)]
-        return Verdict(REFUSED, *((wrong[0],) if wrong else (found[0], _why(found[0]))))
+        # One fault that Caffe bears changes what comes of the others.
+        known = next((sentence for sentence in found if _why(sentence)), found[0])
+        return Verdict(REFUSED, known, _why(known))
     if answer.words:
         words = ("when it runs: " if answer.built else "") + answer.words
-        return Verdict(TAKEN, words, OF_VALUES if answer.built and view and _makes_indices(view) else "")
+        return Verdict(TAKEN, words, _why_taken(view) if answer.built and view is not None else "")
     differing = next(differences(view, answer), "") if view is not None else ""
     return Verdict(MISREAD, differing) if differing else Verdict(BOTH_TAKE)
 
 
 def _why(sentence: str) -> str:
     return next((reason.why for reason in REASONS if reason.words in sentence), "")
+
+
+def _why_taken(view: NetView) -> str:
+    """Return why netbuild takes what aborts when it runs."""
+    if any("on the CPU Caffe aborts" in sentence for sentence in remarks(view.net, {view.phase: view})):
+        return REMARKED
+    return OF_VALUES if _makes_indices(view) else ""
 
 
 def _makes_indices(view: NetView) -> bool:
@@ -156,10 +164,11 @@ def not_askable(view: NetView) -> str:
         return "needs files"
     if view.unknown_types or view.unclear_options:
         return "another Caffe's"
-    if any(shape is None for index, layer in view.layers if not layer.bottom for shape in view.shapes.tops[index]):
-        # A layer that does not fit makes nothing known either, but can be asked about.
-        if not {index for index, layer in view.layers if not layer.bottom} & {fault.layer for fault in view.misfits}:
-            return "its inputs have no shape"
+    misfits = {fault.layer for fault in view.misfits}
+    # A layer that does not fit makes nothing known either, but can be asked about.
+    sources = [index for index, layer in view.layers if not layer.bottom and index not in misfits]
+    if any(shape is None for index in sources for shape in view.shapes.tops[index]):
+        return "its inputs have no shape"
     if sum(_count(shape) for shapes in view.shapes.params.values() for shape in shapes or ()) > MOST_PARAMETERS:
         return "too large for this machine"
     return ""

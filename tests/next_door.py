@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from asking import Question, ask
 
 from netbuild.engine.child import _Child, _Events, apart
 from netbuild.errors import CaffeError
@@ -191,6 +192,10 @@ class Caffe:
         """(blobs, parameters) by name of a net that may make Caffe abort, or what it says then."""
         return self._ask("shapes_or_words", os.fspath(path), phase)
 
+    def answer(self, question):
+        """What Caffe makes of a net (asking.Question), as the fields of an Answer."""
+        return self._ask("answer", question)
+
     @property
     def proto(self):
         return type("proto", (), {"caffe_pb2": schema()})
@@ -291,6 +296,9 @@ class _Server:
 
     def get(self, number, name):
         return getattr(self.kept[number], name)
+
+    def answer(self, question):
+        return tuple(ask(self.caffe, Question(*question)))
 
     def shapes_or_words(self, path, phase):
         def build():

@@ -1,12 +1,10 @@
 """Where the backward pass cannot go on, against real Caffe, which aborts there."""
 
 import judged
-import numpy as np
 import pytest
 from nets import conv, data, fc, layer, net
 
-from netbuild import problems, proto
-from netbuild.graph.view import NetView
+from netbuild import proto
 from netbuild.proto import NetState
 from netbuild.schema import TRAIN
 
@@ -81,19 +79,3 @@ def test_propagate_down_decides_until_force_backward_does(verdict):
         refused = verdict(IMAGES + ENDS[kind].replace('top: "x"', 'top: "x" propagate_down: false', 1))
         assert refused.cell == judged.BOTH_REFUSE
         assert "propagate_down" not in refused.words
-
-
-@pytest.mark.parametrize(("weight", "moves"), [("", False), ("loss_weight: 1", True)])
-@pytest.mark.parametrize("reader", [layer("r", "Silence", "t", ""), layer("r", "Power", "t", "p")])
-def test_a_loss_that_a_layer_reads_is_dropped_unless_its_weight_is_written(caffe, tmp_path, reader, weight, moves):
-    text = IMAGES + SCORES + LABELS + layer("t", "SoftmaxWithLoss", "s label", "t", weight) + reader
-    path = tmp_path / "net.prototxt"
-    path.write_text(text)
-    loaded = caffe.Net(str(path), TRAIN)
-    loaded.blobs["data"].data[...] = 1
-    loaded.forward()
-    loaded.backward()
-    assert bool(np.abs(loaded.params["s"][0].diff).max()) == moves
-    found = problems(net(text), in_phases=[TRAIN])
-    assert [("drops the loss" in sentence) for sentence in found] == [True] * (not moves)
-    assert (1 in NetView(net(text), TRAIN).backward) == moves

@@ -302,13 +302,13 @@ def test_a_machine_that_lets_us_down_is_no_fault_of_ours(in_tmp, monkeypatch):
 
     from netbuild_cli import fusing
 
-    def full(_name):
+    def full(_name, **_state):
         raise OSError(errno.ENOSPC, "No space left on device", "some/file")
 
     monkeypatch.setattr(fusing, "find_branch", full)
     assert run("emit", "lenet", "--classes", 5, "-o", "x", code=1) == "Error: 'some/file': No space left on device\n"
 
-    def odd(_name):
+    def odd(_name, **_state):
         "a/b\udcff/c".encode()
 
     monkeypatch.setattr(fusing, "find_branch", odd)
@@ -328,7 +328,7 @@ def test_a_fault_of_ours_is_one_line_too(in_tmp, monkeypatch):
     monkeypatch.delenv("NETBUILD_DEBUG", raising=False)
     from netbuild_cli import fusing
 
-    def broken(_name):
+    def broken(_name, **_state):
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr(fusing, "find_branch", broken)

@@ -83,6 +83,9 @@ def test_a_branch_begins_at_a_blob_of_its_own():
     found = layers()
     assert [name for name in found if name.startswith("back/")] == ["back/fc1", "back/relu2", "back/drop"]
     assert list(found["back/fc1"].bottom) == ["front/pool1"]
+    run("emit", "small.prototxt", "--input", "=pool1:code", "--classes", 3, "--data", "input", "-o", "net")
+    assert list(layers()["data"].top) == ["code", "label"]
+    assert list(layers()) == ["data", "fc1", "relu2", "drop", "fc3", "accuracy", "loss"]
 
 
 def test_joins_and_heads():

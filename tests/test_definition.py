@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("slim")
 FIVE = "inner_product_param { num_output: 5 }"
 FOUR = "inner_product_param { num_output: 4 }"
 TURNED = "inner_product_param { num_output: 5 transpose: true }"
+VALUES = "data: 1 "
 ROWS = source("r", 2, 3)
 NORM, IP, LOSS = "layer 'BatchNorm' (BatchNorm): ", "layer 'InnerProduct' (InnerProduct): ", "layer 'SoftmaxWithLoss' "
 NOT_LEARNED = NORM + "its statistics are not learned: give three param entries with lr_mult 0, or none"
@@ -71,6 +72,17 @@ WRONG = [
     (
         ROWS + source("h", 3, 3) + layer("InfogainLoss", "", "r label h", "x y"),
         "layer 'InfogainLoss' (InfogainLoss): has 2 tops and no loss_weight",
+    ),
+    ("layer { name: 'x' bottom: 'data' top: 'x' }", "layer 'x': has no type"),
+    ("layer { }", "layer 2: has no type"),
+    (
+        ROWS + layer("InnerProduct", f"{FIVE} blobs {{ shape {{ dim: 5 dim: 3 }} data: 1 }}", "r"),
+        IP + "its blob 0 has 1 value for the shape (5, 3); Caffe aborts",
+    ),
+    (layer("ReLU", "blobs { shape { dim: 2 } }"), "layer 'ReLU' (ReLU): its blob 0 has no value for the shape (2)"),
+    (
+        layer("Convolution", "convolution_param { num_output: 2 kernel_size: 1 } blobs { data: 1 }"),
+        "layer 'Convolution' (Convolution): its own blobs have 1 values, and its parameters are (2, 6, 1, 1) (2); leave",
     ),
     (layer("Eltwise"), "layer 'Eltwise' (Eltwise): has 1 bottom; expected at least 2"),
     (
@@ -236,6 +248,14 @@ SOUND = [
     layer("BatchNorm", "param { lr_mult: 1 } param { lr_mult: 1 } param { lr_mult: 1 }"),
     layer("InnerProduct", FIVE + " param {} propagate_down: false loss_weight: 1"),
     ROWS + layer("SoftmaxWithLoss", "loss_weight: 1", "r label", ""),
+    ROWS
+    + layer(
+        "InnerProduct",
+        f"{FIVE} blobs {{ shape {{ dim: 15 }} {VALUES * 15} }} blobs {{ num: 1 channels: 1 "
+        f"height: 1 width: 5 {VALUES * 5} }}",
+        "r",
+    ),
+    layer("ReLU", "blobs { data: 1 }"),
     ROWS + source("h", 3, 3) + layer("InfogainLoss", "loss_weight: 1 loss_weight: 0", "r label h", "x y"),
     shared(FIVE + ' param { name: "w" }', FIVE + ' param { name: "w" }'),
     shared(FIVE + ' param { name: "w" }', TURNED + ' param { name: "w" share_mode: PERMISSIVE }'),

@@ -19,6 +19,7 @@ from netbuild.doctor.selftest import FAILED, PASSED, Outcome
 from netbuild.doctor.table import SELF_TESTS
 from netbuild.engine import child
 from netbuild.errors import CaffeError
+from netbuild.graph.view import NetView
 from netbuild.schema import TEST, TRAIN
 from netbuild.train.events import Note
 
@@ -151,7 +152,12 @@ def written(path, text):
 
 
 def names(tmp_path, layer, *phases):
-    return set(gate.concerned({written(tmp_path / "n.prototxt", layer): phases}))
+    return set(concerned(written(tmp_path / "n.prototxt", layer), *phases))
+
+
+def concerned(path, *phases):
+    net = proto.read_net(path)
+    return gate.concerned({str(path): [NetView(net, phase) for phase in phases]})
 
 
 @pytest.mark.parametrize(
@@ -208,7 +214,7 @@ def test_batch_norm_is_frozen_by_its_statistics_and_not_by_its_rates(tmp_path):
 
 def test_the_layer_is_named_with_its_file_and_phase(tmp_path):
     path = written(tmp_path / "n.prototxt", "".join(f'layer {{ name: "n{i}" type: "BatchNorm" }}' for i in range(3)))
-    assert gate.concerned({path: [TRAIN, TEST]})[BATCH_NORM] == f"{path}: layer 'n0' (BatchNorm, TRAIN) and 2 more"
+    assert concerned(path, TRAIN, TEST)[BATCH_NORM] == f"{path}: layer 'n0' (BatchNorm, TRAIN) and 2 more"
 
 
 def test_a_failed_self_test_is_refused_or_forced():

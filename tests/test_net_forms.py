@@ -244,7 +244,9 @@ def test_names_of_builders_are_branches(in_tmp, trained):
 
 def test_a_file_that_is_named_as_a_branch_is_read_once(trained, monkeypatch):
     read = []
-    monkeypatch.setattr(proto, "read_net", lambda path, known=proto.read_net: read.append(path) or known(path))
+    monkeypatch.setattr(
+        "netbuild.proto.forms.read_net", lambda path, known=proto.read_net: read.append(path) or known(path)
+    )
     emit_files(Fusion({"odd": f"{trained / 'lenet.prototxt'}@ip1"}, 10), DataSource(kind="input"), trained / "named")
     assert len(read) == 1
 

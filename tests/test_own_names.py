@@ -161,5 +161,21 @@ def test_renaming_lets_no_two_blobs_meet():
     assert list(renamed(in_place, str, {"image": "image"}).layer[0].bottom) == ["image"]
 
 
+@pytest.mark.parametrize(("seam", "classifier"), [("label", "loss"), ("concat", "accuracy"), ("x", "concat")])
+def test_a_classifier_called_as_what_is_added_after_it(caffe, in_tmp, seam, classifier):
+    (in_tmp / "net.prototxt").write_text(data("image", SHAPE) + fc(seam, "image", 4) + fc(classifier, seam, 2))
+    branches = ["--branch", "a=net.prototxt", "--branch", "b=net.prototxt"]
+    run("emit", "fusion", *branches, "--classes", 3, "--data", "input", "-o", "out")
+    made = proto.read_net("out/train_val.prototxt")
+    named = [one.name for one in made.layer if one.type != "Input"]
+    assert len(set(named)) == len(named)
+    for phase in (caffe.TRAIN, caffe.TEST):
+        caffe.Net("out/train_val.prototxt", phase).forward()
+    (loss,) = (one for one in made.layer if one.type == "SoftmaxWithLoss")
+    scores = next(one for one in made.layer if one.top[:1] == loss.bottom[:1])
+    assert (scores.type, scores.inner_product_param.num_output) == ("InnerProduct", 3)
+    assert loss.top[0] not in loss.bottom
+
+
 def test_a_free_name():
     assert [free("a", taken) for taken in ((), ("b",), ("a",), ("a", "a_2", "a_3"))] == ["a", "a", "a_2", "a_4"]

@@ -28,6 +28,7 @@ from netbuild.schema import TEST, TRAIN, netspec
 from netbuild.solving import labels, nets_of
 from netbuild.train.log import read_log
 from netbuild.train.prepare import checked_solver
+from netbuild.weights.index import index
 
 DUMMY = (
     "dummy_data_param { shape { dim: 4 dim: 6 } shape { dim: 4 } data_filler { value: 0.5 } data_filler { value: %d } }"
@@ -159,8 +160,7 @@ def test_a_training_takes_stages_and_level_as_caffe_train_does(caffe, folder):
     """They are those of the net that is trained; snapshots have the layers of that state."""
     (folder / "solver.prototxt").write_text(f"{SOLVER} net: 'twice.prototxt' {STATES}")
     result = train_solver("solver.prototxt", "run", level=1)
-    model = caffe.proto.caffe_pb2.NetParameter.FromString(result.caffemodel.read_bytes())
-    assert {one.name for one in model.layer if one.blobs} == {"fc", "wide"}
+    assert {one.name for one in index(result.caffemodel).layers if one.blobs} == {"fc", "wide"}
     with pytest.warns(
         NetbuildWarning, match="names the stage 'on-tset', which changes nothing; did you mean 'on-test'?"
     ):
@@ -174,6 +174,14 @@ def test_a_test_net_whose_parameters_do_not_fit_is_refused(folder):
     with pytest.raises(
         GraphError, match=r"other.prototxt: layer 'fc': its parameters have the shapes .2, 6. .* in TRAIN"
     ):
+        checked_solver("solver.prototxt", None)
+
+
+def test_a_net_of_an_old_format_within_the_solver_is_refused(folder):
+    """Caffe upgrades files alone: it would see no input, and abort."""
+    inside = "net_param { input: 'data' input_shape { dim: 1 dim: 3 } " + fc("ip", "data") + "}"
+    (folder / "solver.prototxt").write_text(SOLVER + inside)
+    with pytest.raises(GraphError, match="solver: net_param: is in an old format"):
         checked_solver("solver.prototxt", None)
 
 

@@ -315,6 +315,8 @@ def test_a_net_may_begin_at_a_blob_that_an_input_feeds(caffe, tmp_path):
         ({"f": "front/c0"}, "'f' is to come from elsewhere, and the net to end there: nothing lies between"),
         ({"": "data", "c3": "front/c0"}, "something is to feed its input, which nothing reads where the net begins at 'c3'"),
         ({"data": "data", "c3": "front/c0"}, "something is to feed its 'data', which nothing reads where the net begins"),
+        ({"c1": "front/c0", "c2": "front/c0"}, "does not depend on it other than through 'c2'"),
+        ({"half": "front/c0", "other": "front/c0", "c2": "front/c0"}, "other than through"),
         ({"half": "front/c0"}, "layer 'cut' makes 'half', which is to come from elsewhere, and 'other', which 'f' depends"),
     ],
 )  # fmt: skip
@@ -324,6 +326,15 @@ def test_where_a_net_cannot_begin(tmp_path, nets, reads, sentence):
         + conv("c2", "two", 7) + conv("c3", "c2") + fc("f", "c3") + fc("fc3", "f")
     )  # fmt: skip
     back = BranchSpec(prototxt(tmp_path / "back.prototxt"), reads=reads)
+    with pytest.raises(GraphError, match=sentence):
+        build(Fusion({"front": nets(data() + conv("c0", "data"), "c0"), "back": back}))
+
+
+def test_one_blob_does_not_stand_for_two_of_different_shapes(tmp_path, nets):
+    text = data() + conv("a", "data", 4) + conv("b", "data", 5) + layer("two", "Concat", "a b") + fc("f", "two")
+    (tmp_path / "back.prototxt").write_text(text)
+    back = BranchSpec(prototxt(tmp_path / "back.prototxt", "f"), reads={"a": "front/c0", "b": "front/c0"})
+    sentence = r"'front/c0' is to feed 'a', which is \(N, 4, 6, 6\) in its own net, and 'b', which is \(N, 5, 6, 6\)"
     with pytest.raises(GraphError, match=sentence):
         build(Fusion({"front": nets(data() + conv("c0", "data"), "c0"), "back": back}))
 

@@ -219,9 +219,23 @@ def test_types_of_forks_old_layers(tmp_path):
         ),
         (INPUT + v0("p", "padding", "data data", "p"), "padding layer 'p': needs one bottom and one top"),
         ('input: "data" input: "more" input_shape { dim: 1 }', "2 inputs but 1 input shapes"),
+        ('input: "data" input_dim: 1 input_dim: 3', "1 inputs but 2 input_dim; give four for each"),
+        ('input: "data" input: "more" ' + "input_dim: 1 " * 6, "2 inputs but 6 input_dim"),
+        ('input: "data" input: "more" ' + "input_dim: 1 " * 4, "2 inputs but 1 input shapes"),
         ('input: "data" layer { name: "r" type: "ReLU" bottom: "data" top: "r" }', "1 inputs but 0 input shapes"),
     ],
 )
 def test_what_cannot_be_upgraded_is_told(tmp_path, text, sentence):
     with pytest.raises(GraphError, match=sentence):
         upgraded(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "shapes", ["input_dim: 2 " * 8, "input_dim: 2 " * 5, "input_shape { dim: 2 } input_shape { dim: 3 }"]
+)
+def test_shapes_without_inputs_go(tmp_path, caffe, shapes):
+    text = 'input: "data" ' + shapes + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }'
+    (tmp_path / "old").write_text(text)
+    (first, _) = upgraded(tmp_path, text).layer
+    assert list(first.input_param.shape[0].dim) == list(caffe.Net(str(tmp_path / "old"), TEST).blobs["data"].shape)
+    assert len(first.input_param.shape) == 1

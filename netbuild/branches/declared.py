@@ -53,7 +53,7 @@ def declared_by(layer: Message, shape: Shape) -> Input:
 def features_of(shape: Shape) -> Input:
     """Return what is known of a blob that a net makes itself, and that is now to come from elsewhere: no images."""
     known = in_full(shape[1:]) if shape else None
-    return Input(shape=known, layer="", channels=shape[1] if shape and len(shape) > 1 and not known else None)
+    return Input(shape=known, channels=shape[1] if shape and len(shape) > 1 and not known else None)
 
 
 def with_batch_axis(inputs: Mapping[str, Input]) -> Dict[str, Input]:

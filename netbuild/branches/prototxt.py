@@ -293,6 +293,7 @@ def _write(
         _tell_by_batch(source)
     fed = _fed(source, net, bottom, prefix, inputs)
     outside = {blob: blob_of(net, top) for blob, top in fed.items()}
+    _require_alike(source, outside)
     change = partial(names.qualify, prefix)
     features = frozen_net(source.features) if frozen else source.in_training
     outer = {outside[blob]: top for blob, top in fed.items()}
@@ -380,6 +381,20 @@ def _fed(source: _Source, net: Any, bottom: Optional[Top], prefix: str, inputs: 
         )
     _require_free_names(source, prefix, {blob: blob_of(net, top) for blob, top in given.items()})
     return {blob: given[blob] if blob in given else _open_input(source, net, blob) for blob in source.inputs}
+
+
+def _require_alike(source: _Source, outside: Mapping[str, str]) -> None:
+    """Raise GraphError where one blob is to feed two that the net has in different shapes."""
+    fed: Dict[str, str] = {}
+    for blob, outer in outside.items():
+        other = fed.setdefault(outer, blob)
+        shapes = [source.inputs[one].shape for one in (other, blob)]
+        if None not in shapes and shapes[0] != shapes[1]:
+            known = [any_batch_text((None, *shape)) for shape in shapes if shape is not None]
+            raise GraphError(
+                f"{source.file.path}: {outer!r} is to feed {other!r}, which is {known[0]} in its own net, and "
+                f"{blob!r}, which is {known[1]}"
+            )
 
 
 def _require_free_names(source: _Source, prefix: str, outside: Mapping[str, str]) -> None:

@@ -283,7 +283,7 @@ def _names_since(net: Any, count: int) -> Set[str]:
 def _named(fusion: Fusion, naming: Naming) -> Join:
     """Return the join; that of an ensemble is called `prob`, for it is the answer."""
     if fusion.ensemble and fusion.join.blob is None:
-        return dataclasses.replace(fusion.join, blob=naming.free("prob"))
+        return dataclasses.replace(fusion.join, blob=naming.near("prob"))
     return fusion.join
 
 

@@ -108,7 +108,8 @@ def join(net: Any, branches: Sequence[Branch], how: Join = CONCAT, naming: Optio
         _require_idle(how)
         return tops[0]
     blob = naming.require_free(how.blob, "blob") if how.blob else naming.free(_usual_blob(branches))
-    name = naming.free(how.kind)
+    # A layer may be called as its own top is.
+    name = how.kind if blob == how.kind else naming.free(how.kind)
     if how.kind == "concat":
         net[blob] = netspec().layers.Concat(*tops, axis=how.along, name=name)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Set
+from typing import Iterator, List, Set
 
 from ..layers import Inferred, Layers
 from ..layers.roles import is_loss, is_loss_layer
@@ -19,8 +19,7 @@ def backward(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool =
     """
     if everywhere:
         return {index for index, _ in layers}
-    losses = {index for index, layer in layers if is_loss(layer)}
-    under = flow.behind(losses.difference(_dropped(layers, flow)))
+    under = flow.behind(index for index, layer in layers if is_loss(layer))
     reached: Set[int] = set()
     for index, layer in layers:
         blobs = shapes.params[index]
@@ -28,30 +27,6 @@ def backward(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool =
         if index in under and (own or not reached.isdisjoint(flow.sources[index])):
             reached.add(index)
     return reached
-
-
-def _dropped(layers: Layers, flow: Flow) -> Dict[int, int]:
-    """Return the losses that Caffe drops, each with the layer that reads it.
-
-    Net::Init takes a loss that another layer reads for a blob like others. InsertSplits looks after one whose
-    loss_weight is written, but not after one that counts 1 by itself.
-    """
-    return {
-        index: flow.readers[layer.top[0], index][0]
-        for index, layer in layers
-        if is_loss_layer(layer) and not layer.loss_weight and layer.top and flow.readers.get((layer.top[0], index))
-    }
-
-
-def dropped_losses(layers: Layers, flow: Flow) -> Iterator[str]:
-    """Yield the losses that Caffe trains nothing by, because another layer reads them."""
-    by_index = dict(layers)
-    for index, reader in _dropped(layers, flow).items():
-        layer = by_index[index]
-        yield (
-            f"layer {layer.name!r} ({layer.type}): layer {by_index[reader].name!r} reads its top {layer.top[0]!r}, and "
-            "Caffe then drops the loss and trains nothing by it; say loss_weight: 1"
-        )
 
 
 def dead_ends(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool = False) -> Iterator[str]:
@@ -63,7 +38,7 @@ def dead_ends(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool 
     reached = backward(layers, shapes, flow, everywhere=True) if everywhere else learning
     for index, layer in layers:
         sources = flow.sources[index]
-        if index not in reached or len(sources) < len(layer.bottom):
+        if index not in reached or len(sources) < len(layer.bottom) or _is_forgotten(index, layer, flow):
             continue
         for position in _stops(layer):
             if _wants_gradient(layer, position, learns=sources[position] in learning, everywhere=everywhere):
@@ -86,3 +61,8 @@ def _wants_gradient(layer: Message, position: int, *, learns: bool, everywhere: 
     given = () if of(layer).gradient.stops_all else layer.propagate_down
     wants = bool(given[position]) if position < len(given) else learns
     return wants or (everywhere and of(layer).gradient.forced)
+
+
+def _is_forgotten(index: int, layer: Message, flow: Flow) -> bool:
+    """Tell whether Caffe learns nothing from a loss because another layer reads it (`weighted.lost_weights`)."""
+    return is_loss_layer(layer) and not layer.loss_weight and any(flow.readers[top, index] for top in layer.top)

@@ -27,6 +27,7 @@ from .definition import (
     rate_faults,
     rule_faults,
     sharing_faults,
+    typeless,
 )
 from .overwriting import Overwriting
 from .phases import made_for
@@ -87,6 +88,7 @@ def problems_of(net: Message, of_phases: Views, seams: Mapping[str, str] = {}) -
 
 def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, str]]:
     for sentence in (
+        *typeless(view.layers),
         *nameless_blobs(view.layers),
         *doubled_names(view.layers, view.shapes.params),
         *view.flow.faults,
@@ -98,7 +100,7 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
         *rate_faults(view.layers),
         *sharing_faults(view.layers, view.shapes.params),
         *branch_faults(view, seams),
-        *(view.untrainable if view.phase == TRAIN else ()),
+        *(view.dead_ends if view.phase == TRAIN else ()),
     ):
         yield sentence, sentence
     for misfit in view.misfits:
@@ -109,7 +111,8 @@ def _in_phase(view: NetView, seams: Mapping[str, str]) -> Iterator[Tuple[_Key, s
 def remarks(net: Message, of_phases: Optional[Views] = None) -> List[str]:
     """Return what Caffe takes, and one may not mean: names that say nothing, gradients that are not the net's.
 
-    Also what aborts where it computes on the CPU, or in a Caffe that is no fork. `of_phases` are views of the net where there are some already.
+    Also what aborts where it computes on the CPU, or in a Caffe that is no fork. `of_phases` are views of the net where
+    there are some already.
     """
     of_phases = of_phases or views(net)
     names = (sentence for view in of_phases.values() for sentence in idle_names(view.layers, view.shapes.params))
@@ -141,7 +144,7 @@ def _wrong_gradients(net: Message, of_phases: Views) -> Iterator[str]:
     yield from Overwriting(view.layers, view.shapes).wrong_gradients(view.backward)
     yield from lost_weights(view.layers, view.flow, view.backward)
     if TRAIN not in found:
-        yield from view.untrainable
+        yield from view.dead_ends
 
 
 def warn(net: Message, what: str, of_phases: Optional[Views] = None) -> None:

@@ -20,6 +20,13 @@ Params = Mapping[int, Optional[List[Shape]]]
 """Per layer index the shapes of its parameter blobs, None where their number is not known."""
 
 
+def typeless(layers: Layers) -> Iterator[str]:
+    """Yield the layers of which it is not said what they are."""
+    for index, layer in layers:
+        if not layer.type:
+            yield f"layer {layer.name or index!r}: has no type; add type: with the name of one of Caffe's layers"
+
+
 def nameless_blobs(layers: Layers) -> Iterator[str]:
     """Yield the layers whose blobs have no name."""
     for _, layer in layers:
@@ -94,6 +101,7 @@ def definition_faults(layers: Layers, shapes: Inferred) -> Iterator[str]:
             _loss_weight(layer, blobs),
             _too_many_params(layer, blobs),
             _statistics(layer),
+            _values(layer, blobs),
         ):
             if fault is not None:
                 yield f"{where}: {fault}"
@@ -143,6 +151,31 @@ def _statistics(layer: Message) -> Optional[str]:
     if has_statistics_alone(layer) and len(layer.param) in (1, 2) and any(spec.lr_mult for spec in layer.param):
         return "its statistics are not learned: give three param entries with lr_mult 0, or none"
     return None
+
+
+def _values(layer: Message, blobs: Optional[List[Shape]]) -> Optional[str]:
+    """Return what is wrong with the values of parameters that stand in the definition itself (Blob::FromProto)."""
+    found = [len(blob.double_data) or len(blob.data) for blob in layer.blobs]
+    for number, (blob, values) in enumerate(zip(layer.blobs, found)):
+        shape = _shape_of(blob)
+        if product(shape) != values:
+            return f"its blob {number} has {counted(values, 'value')} for the shape {shape_text(shape)}; Caffe aborts"
+    if not found or not blobs:
+        return None
+    wanted = [None if shape is None else product(shape) for shape in blobs]
+    if len(found) != len(wanted) or any(map(differ, found, wanted)):
+        return (
+            f"its own blobs have {' and '.join(map(str, found))} values, and its parameters are {_listed(blobs)}; "
+            "leave them out, and give the values in a weight file"
+        )
+    return None
+
+
+def _shape_of(blob: Message) -> Tuple[int, ...]:
+    legacy = ("num", "channels", "height", "width")
+    if any(map(blob.HasField, legacy)):
+        return tuple(getattr(blob, name) for name in legacy)
+    return tuple(blob.shape.dim)
 
 
 def sharing_faults(layers: Layers, params: Params) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Collection, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import names
 from ..errors import GraphError
@@ -13,7 +13,7 @@ from ..layers.training import Effect, effects
 from ..proto import NetState, in_state, rules_in_words
 from ..schema import TEST, Message
 from ..spelling import either
-from .backward import backward, dead_ends, dropped_losses
+from .backward import backward, dead_ends
 from .flow import Flow
 from .phases import made_for
 
@@ -145,10 +145,9 @@ class NetView:
         return backward(self.layers, self.shapes, self.flow, everywhere=self.net.force_backward)
 
     @property
-    def untrainable(self) -> List[str]:
-        """The losses that Caffe drops, and where its backward pass aborts: one sentence for each."""
-        ends = dead_ends(self.layers, self.shapes, self.flow, everywhere=self.net.force_backward)
-        return [*dropped_losses(self.layers, self.flow), *ends]
+    def dead_ends(self) -> Iterator[str]:
+        """Where Caffe's backward pass aborts, one sentence for each."""
+        return dead_ends(self.layers, self.shapes, self.flow, everywhere=self.net.force_backward)
 
     @cached_property
     def training(self) -> Dict[int, Effect]:

@@ -89,6 +89,9 @@ def normalize_kept(use: Use) -> int:
 def scale(layer: Message, bottoms: List[Shape]) -> Shapes:
     """Scale: factors unless the second bottom brings them, and the bias of `bias_term`."""
     p = layer.scale_param
+    if p.bias_term and bottoms[0] is not None:
+        # The bias counts from the axis of the option, also where the factor is a single number.
+        canonical(bottoms[0], p.axis)
     return [bottoms[0]], [_factors(p, bottoms)] * ((len(bottoms) == 1) + p.bias_term)
 
 

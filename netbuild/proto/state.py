@@ -126,8 +126,8 @@ def stages_of(net: Message) -> List[str]:
 
 def rules_in_words(layer: Message) -> str:
     """Return where Caffe keeps a layer that has rules: "only in phase TEST with stage 'val'"."""
-    listed = " or ".join(" ".join(_conditions(rule)) for rule in layer.include or layer.exclude)
-    return f"{'only' if layer.include else 'not'} {listed}"
+    conditions = " or ".join(" ".join(_conditions(rule)) for rule in layer.include or layer.exclude)
+    return f"{'only' if layer.include else 'not'} {conditions or 'in any state'}"
 
 
 def _conditions(rule: Message) -> Iterator[str]:

@@ -8,7 +8,7 @@ UpgradeNetAsNeeded (upgrade_proto.cpp of BVLC Caffe 1.0).
 from __future__ import annotations
 
 import warnings
-from typing import Any, Dict, Mapping, Set, Tuple
+from typing import Any, Dict, List, Mapping, Set, Tuple
 
 from ..errors import GraphError, NetbuildWarning
 from ..schema import CARRIED, Message, is_repeated, schema
@@ -286,11 +286,9 @@ def _set(message: Message, name: str, value: Any) -> None:
 def _put_inputs_first(net: Message, source: str) -> None:
     """Turn the fields `input`, `input_dim` and `input_shape` into a layer `input`.
 
-    Inputs without shapes that layers of the net make, or none reads, go, as in Caffe.
+    Inputs without shapes that layers of the net make, or none reads, go, as in Caffe; and so do shapes without inputs.
     """
-    shapes = [list(shape.dim) for shape in net.input_shape] or [
-        list(net.input_dim[at : at + 4]) for at in range(0, len(net.input_dim), 4)
-    ]
+    shapes = _input_shapes(net, source)
     layers = list(net.layer)
     if not shapes and not _read_of_inputs(net):
         # Caffe takes such inputs for those of a net that an old version wrote into its weights, and drops them.
@@ -305,6 +303,22 @@ def _put_inputs_first(net: Message, source: str) -> None:
     for dims in shapes:
         first.input_param.shape.add(dim=dims)
     net.layer.extend(layers)
+
+
+def _input_shapes(net: Message, source: str) -> List[List[int]]:
+    """Return the shapes of the inputs as Caffe takes them (UpgradeNetInput): no more than there are inputs.
+
+    Where there are too few numbers it reads whatever lies in memory.
+    """
+    if net.input_shape:
+        return [list(shape.dim) for shape in net.input_shape][: len(net.input)]
+    dims, needed = net.input_dim, 4 * len(net.input)
+    if dims and len(dims) < needed and len(dims) % 4:
+        raise GraphError(
+            f"{source}: {len(net.input)} inputs but {len(dims)} input_dim; give four for each, or an input_shape with "
+            "any number of dims"
+        )
+    return [list(dims[at : at + 4]) for at in range(0, min(len(dims), needed), 4)]
 
 
 def _read_of_inputs(net: Message) -> Set[str]:

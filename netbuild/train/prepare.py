@@ -21,6 +21,7 @@ from ..graph.view import NetView, Views
 from ..layers.roles import reads_data
 from ..names import branch_alone
 from ..proto.state import listed
+from ..proto.upgrade import is_current
 from ..schema import TEST, TRAIN, Message
 from ..solving import SolverNet, labels, nets_of, require_sensible, snapshot_name
 from ..soundness.check import require_readable
@@ -165,9 +166,19 @@ def require_trainable(solver: Message) -> CheckedSolver:
 def _view(one: SolverNet, read: Dict[str, Message]) -> NetView:
     """Return the view of a net as the solver builds it; `read` are the files that are read, each once."""
     if one.name not in read:
-        read[one.name] = proto.read_net(one.path) if one.message is None else proto.net_of(one.message)
+        read[one.name] = proto.read_net(one.path) if one.message is None else _inside(one, one.message)
     net = one.in_its_state(read[one.name])
     return NetView(net, net.state.phase if net.state.HasField("phase") else one.phase)
+
+
+def _inside(one: SolverNet, net: Message) -> Message:
+    """Return a net that stands in the solver; GraphError for one that Caffe would upgrade in a file."""
+    if not is_current(net):
+        raise GraphError(
+            f"{one.name}: is in an old format, or lets the statistics of a BatchNorm learn, and Caffe mends that "
+            "only in a net's own file; write it to one, and name that"
+        )
+    return net
 
 
 def _require_testable(one: CheckedNet, trained: NetView) -> None:
