@@ -9,6 +9,7 @@ from commands import run
 from nets import conv, fc, layer, net
 
 from netbuild import (
+    Fusion,
     Original,
     Staged,
     differences,
@@ -229,7 +230,9 @@ ONLY_TEST = fc("ip", "data", 2, "include { phase: TEST }")
         (INPUT + ONLY_TEST + layer("prob", "Softmax", "ip"), (TEST,)),
         (INPUT + ONLY_TEST + fc("x", "data") + layer("loss", "EuclideanLoss", "x x"), (TEST, TRAIN)),
         (dummy("d", 1, "phase: TRAIN") + ONLY_TEST, (TRAIN,)),
-        (layer("d", "DummyData", "", "data", "dummy_data_param { shape { dim: 1 } }") + ONLY_TEST, (TEST, TRAIN)),
+        (layer("d", "DummyData", "", "data", "dummy_data_param { shape { dim: 1 } }") + ONLY_TEST, (TEST,)),
+        (layer("p", "Parameter") + INPUT + ONLY_TEST, (TEST,)),
+        (layer("d", "Data", "", "data") + ONLY_TEST, (TEST, TRAIN)),
         (layer("d", "Input", "", "data", "include { phase: TRAIN }") + INPUT + ONLY_TEST, (TEST, TRAIN)),
         ("state { phase: TRAIN } " + INPUT + fc("ip", "data"), (TRAIN,)),
     ],
@@ -269,6 +272,7 @@ def test_a_branch_is_of_the_state_that_is_asked_for(caffe, folder):
     assert (written.name, list(written.include)) == ("a/conv1", [])
     found = find_branch("all.prototxt@conv1", stages=["deploy"])(netspec().NetSpec(), None, "b")
     assert found.seam == "conv1"
+    assert Fusion({"c": Staged("all.prototxt@conv1", ["deploy"])}).specs["c"].frozen
     with pytest.raises(GraphError, match="lenet: the layers of a builder are in every stage; stages="):
         find_branch("lenet", stages=["deploy"])
 

@@ -24,6 +24,7 @@ from ..layers import Shape, any_batch_text
 from ..layers.lengths import Length, differ
 from ..layers.roles import is_open_input
 from ..names import local, overlapping, qualify, stem
+from ..proto import Staged, name_of_net
 from ..schema import TEST, Message, netspec
 from ..schema.programs import net_written
 from ..spelling import branch_option, either, name_of
@@ -57,9 +58,9 @@ class Fusion:
         (True, False)
     """
 
-    branches: Mapping[str, Union[Builder, BranchSpec, str]]
-    """By prefix each branch: a builder, what `find_branch` takes (`"lenet"`, `"net.prototxt@ip1"`), or a `BranchSpec`,
-    which says more."""
+    branches: Mapping[str, Union[Builder, BranchSpec, str, Staged]]
+    """By prefix each branch: a builder, what `find_branch` takes (`"lenet"`, `"net.prototxt@ip1"`), also in a state
+    (`Staged("net.prototxt@ip1", ["deploy"])`), or a `BranchSpec`, which says more."""
     classes: Optional[int] = None
     """Short for one `Head` with so many classes. Without heads the net ends at the join."""
     frozen: bool = True
@@ -76,18 +77,23 @@ class Fusion:
         """Every branch as a BranchSpec."""
         return {prefix: self._spec(prefix, one) for prefix, one in self.branches.items()}
 
-    def _spec(self, prefix: str, one: Union[Builder, BranchSpec, str]) -> BranchSpec:
+    def _spec(self, prefix: str, one: Union[Builder, BranchSpec, str, Staged]) -> BranchSpec:
         if isinstance(one, BranchSpec):
             return one
         with errors_of(prefix):
-            builder = find_branch(one) if isinstance(one, str) else one
-            return BranchSpec(builder, frozen=self.frozen, batch_norm=None)
+            return BranchSpec(_builder(one), frozen=self.frozen, batch_norm=None)
 
     @property
     def all_heads(self) -> Tuple[Head, ...]:
         """The heads, the one that `classes` stands for included."""
         short = self.classes is not None and not self.ensemble
         return (Head(self.classes or 0),) if short else tuple(self.heads)
+
+
+def _builder(one: Union[Builder, str, Staged]) -> Builder:
+    if isinstance(one, Staged):
+        return find_branch(name_of_net(one), stages=one.stages, level=one.level)
+    return find_branch(one) if isinstance(one, str) else one
 
 
 @dataclass(frozen=True)

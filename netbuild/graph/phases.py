@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
-from ..layers.roles import is_loss, is_open_input
+from ..layers.roles import is_loss, reads_data
 from ..proto import of_phase, phases
 from ..schema import TEST, TRAIN, Message
 
@@ -24,7 +24,7 @@ def made_for(net: Message) -> Tuple[int, ...]:
 
 
 def _is_for_callers(layers: List[Message]) -> bool:
-    """Tell whether a caller feeds all that the layers read, in any phase, and no loss is among them."""
+    """Tell whether the layers read no data but what a caller gives, in any phase, and no loss is among them."""
     sources = [layer for layer in layers if not layer.bottom]
-    alike = all(is_open_input(layer) and not (layer.include or layer.exclude) for layer in sources)
+    alike = not any(reads_data(layer) or layer.include or layer.exclude for layer in sources)
     return alike and not any(map(is_loss, layers))
