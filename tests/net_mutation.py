@@ -85,8 +85,9 @@ def _change_list(message, field, random):
 
 def _value(field, random):
     if field.enum_type is not None:
-        known = upstream().enums[field.enum_type.full_name[len("caffe.") :]]
-        return random.choice([value.number for value in field.enum_type.values if value.name in known])
+        values = field.enum_type.values
+        known = upstream().enums.get(field.enum_type.full_name[len("caffe.") :], [value.name for value in values])
+        return random.choice([value.number for value in values if value.name in known])
     if field.cpp_type == field.CPPTYPE_STRING:
         name = random.choice(NAMES)
         return name if field.type != field.TYPE_BYTES else name.encode()
