@@ -79,3 +79,9 @@ def test_propagate_down_decides_until_force_backward_does(verdict):
         refused = verdict(IMAGES + ENDS[kind].replace('top: "x"', 'top: "x" propagate_down: false', 1))
         assert refused.cell == judged.BOTH_REFUSE
         assert "propagate_down" not in refused.words
+
+
+def test_behind_a_loss_that_caffe_forgets_nothing_ends(verdict):
+    text = IMAGES + ENDS["SoftmaxWithLoss"]
+    assert verdict(text).cell == judged.BOTH_REFUSE
+    assert verdict(text + layer("r", "Silence", "t", "")).cell == judged.BOTH_TAKE

@@ -19,7 +19,12 @@ def backward(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool =
     """
     if everywhere:
         return {index for index, _ in layers}
-    under = flow.behind(index for index, layer in layers if is_loss(layer))
+    return _reached(layers, shapes, flow, {index for index, layer in layers if is_loss(layer)})
+
+
+def _reached(layers: Layers, shapes: Inferred, flow: Flow, losses: Set[int]) -> Set[int]:
+    """Return the layers under these losses that learn, or that lie above what learns."""
+    under = flow.behind(losses)
     reached: Set[int] = set()
     for index, layer in layers:
         blobs = shapes.params[index]
@@ -34,11 +39,12 @@ def dead_ends(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool 
 
     `everywhere` is the net's `force_backward`.
     """
-    learning = backward(layers, shapes, flow)
+    losses = {index for index, layer in layers if is_loss(layer) and not _is_forgotten(index, layer, flow)}
+    learning = _reached(layers, shapes, flow, losses)
     reached = backward(layers, shapes, flow, everywhere=True) if everywhere else learning
     for index, layer in layers:
         sources = flow.sources[index]
-        if index not in reached or len(sources) < len(layer.bottom) or _is_forgotten(index, layer, flow):
+        if index not in reached or len(sources) < len(layer.bottom):
             continue
         for position in _stops(layer):
             if _wants_gradient(layer, position, learns=sources[position] in learning, everywhere=everywhere):
