@@ -2,8 +2,6 @@
 
 import faulthandler
 import resource
-import tempfile
-from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -25,8 +23,6 @@ class Question(NamedTuple):
     stages: Tuple[str, ...] = ()
     runs: bool = False
     """Whether the net is run too: forward, and in TRAIN backward."""
-    saves: bool = False
-    """Whether to tell the net's message as Caffe has it, upgraded and without what the state leaves out."""
 
 
 class Answer(NamedTuple):
@@ -36,7 +32,6 @@ class Answer(NamedTuple):
     """Each blob's shape; None where Caffe did not build the net."""
     layers: List[Tuple[str, str, List[Tuple[int, ...]]]]
     """Name, type and the parameters' shapes of each layer, without the Split layers that Caffe inserts."""
-    saved: bytes
     words: str
     """Why Caffe gave up, '' where it did not."""
 
@@ -56,7 +51,7 @@ def ask(caffe: Any, question: Question) -> Answer:
     except CaffeError as error:
         words = str(error)
     blobs, layers = told[0] if told else (None, [])
-    return Answer(blobs, layers, told[1] if len(told) > 1 else b"", words)
+    return Answer(blobs, layers, words)
 
 
 def _made(caffe: Any, question: Question) -> Any:
@@ -66,7 +61,6 @@ def _made(caffe: Any, question: Question) -> Any:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     net = caffe.Net(question.path, question.phase, level=question.level, stages=list(question.stages))
     yield shapes_of(net)
-    yield _saved(net) if question.saves else b""
     if question.runs:
         random = np.random.default_rng(0)
         for index in net._inputs:
@@ -89,10 +83,3 @@ def shapes_of(net: Any) -> Tuple[Dict[str, Tuple[int, ...]], List[Tuple[str, str
         if not (layer.type == "Split" and name.endswith("_split"))
     ]
     return {name: tuple(blob.data.shape) for name, blob in net.blobs.items()}, layers
-
-
-def _saved(net: Any) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "net")
-        net.save(str(path))
-        return path.read_bytes()

@@ -69,7 +69,9 @@ REASONS = (
 
 
 REMARKED = "it aborts on the CPU alone, which is told in a note"
-OF_VALUES = "labels or indices that the net makes are out of range: values, which nothing tells before"
+OF_VALUES = (
+    "labels and indices that the net makes, and how many items Filter leaves, are values: nothing tells them before"
+)
 
 
 class Verdict(NamedTuple):
@@ -87,7 +89,7 @@ class Verdict(NamedTuple):
         return self.cell in DISAGREE and not self.reason
 
 
-def judged(caffe: Any, path: PathLike, state: NetState, *, saves: bool = False) -> Verdict:
+def judged(caffe: Any, path: PathLike, state: NetState) -> Verdict:
     """Judge the net of a file in one state."""
     try:
         message = proto.read_net(path)
@@ -102,7 +104,7 @@ def judged(caffe: Any, path: PathLike, state: NetState, *, saves: bool = False) 
     if why_not:
         return Verdict(NOT_ASKED, reason=why_not)
     stages = tuple(sorted(state.stages))
-    answer = ask_any(caffe, Question(os.fspath(path), state.phase, state.level, stages, runs, saves))
+    answer = ask_any(caffe, Question(os.fspath(path), state.phase, state.level, stages, runs))
     if view is not None and "Failed to parse" in answer.words and proto.needs(view.only).sentence:
         return Verdict(NOT_ASKED, answer.words, "another Caffe's")
     return compared(found, view, answer)
@@ -128,7 +130,7 @@ def compared(found: Sequence[str], view: Optional[NetView], answer: Answer) -> V
         return Verdict(REFUSED, known, _why(known))
     if answer.words:
         words = ("when it runs: " if answer.built else "") + answer.words
-        return Verdict(TAKEN, words, _why_taken(view) if answer.built and view is not None else "")
+        return Verdict(TAKEN, words, _why_taken(view, built=answer.built) if view else "")
     differing = next(differences(view, answer), "") if view is not None else ""
     return Verdict(MISREAD, differing) if differing else Verdict(BOTH_TAKE)
 
@@ -137,8 +139,12 @@ def _why(sentence: str) -> str:
     return next((reason.why for reason in REASONS if reason.words in sentence), "")
 
 
-def _why_taken(view: NetView) -> str:
-    """Return why netbuild takes what aborts when it runs."""
+def _why_taken(view: NetView, *, built: bool) -> str:
+    """Return why netbuild takes what Caffe aborts on."""
+    if any(layer.type == "Filter" for _, layer in view.layers):
+        return OF_VALUES
+    if not built:
+        return ""
     if any("on the CPU Caffe aborts" in sentence for sentence in remarks(view.net, {view.phase: view})):
         return REMARKED
     return OF_VALUES if _makes_indices(view) else ""

@@ -1,7 +1,9 @@
+import warnings
+
 import numpy as np
 import pytest
 
-from netbuild import Branch, Fusion, build, find_builder, lenet, resnet
+from netbuild import Branch, Fusion, build, find_branch, find_builder, lenet, resnet
 from netbuild.branches.resnet import resnet50, resnet101, resnet152
 from netbuild.errors import GraphError
 
@@ -126,3 +128,18 @@ def test_a_users_own_builder_needs_no_registration():
     fused = build(Fusion({"a": own_builder, "b": own_builder}, 3)).message
     assert [layer.name for layer in fused.layer] == ["a/fc1", "b/fc1", "concat", "fc3", "accuracy", "loss"]
     assert fused.name == "Fusion"
+
+
+def test_what_is_noted_of_a_layer_names_the_branch(tmp_path):
+    """Both branches have a layer of this name, and each note is told."""
+    (tmp_path / "n.prototxt").write_text(
+        'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }\n'
+        'layer { name: "c" type: "Frobnicate" bottom: "d" top: "c" }\n'
+        'layer { name: "f" type: "Flatten" bottom: "c" top: "f" }\n'
+    )
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        build(Fusion(dict.fromkeys(("odd", "even"), find_branch(f"{tmp_path / 'n.prototxt'}@f")), classes=2))
+    told = [str(one.message) for one in noted]
+    for prefix in ("odd", "even"):
+        assert any(one.startswith(f"branch {prefix!r}: layer 'c': the type 'Frobnicate'") for one in told), told

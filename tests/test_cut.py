@@ -86,6 +86,10 @@ HEADS = {
         + layer("prob", "Softmax", "pool"),
         [("c10", "c1", "pool")],
     ),
+    "two that are held against each other": (
+        data() + conv("c1", "data") + fc("f", "c1") + fc("g", "c1") + data("pair", (2,)) + layer("l", "ContrastiveLoss", "f g pair"),
+        [],
+    ),
     "auxiliary": (
         data() + conv("c1", "data") + fc("aux", "c1") + conv("c2", "c1") + fc("fc3", "c2") + LOSS
         + layer("auxloss", "SoftmaxWithLoss", "aux label"),

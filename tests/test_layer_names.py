@@ -11,6 +11,7 @@ from netbuild import (
     Fusion,
     Original,
     build,
+    compare_engines,
     differences,
     emit_files,
     extract_branch,
@@ -22,6 +23,7 @@ from netbuild import (
 )
 from netbuild.errors import GraphError, NetbuildWarning, WeightsError
 from netbuild.graph.check import problems, remarks
+from netbuild.show.drawing import dot
 
 INPUTS = DataSource(kind="input")
 NAMELESS = (
@@ -97,6 +99,7 @@ def test_layers_without_names_are_fused_verified_and_taken_out_again(written, tm
     path = written("nameless", NAMELESS)
     weights = path.with_suffix(".caffemodel")
     assert summarize(path).totals[-1].layers == 9
+    assert "(no name): ReLU" in dot(read_net(path))
     emit_files(Fusion({"a": prototxt(path), "b": prototxt(path)}, 3), INPUTS, tmp_path / "o")
     target, init = tmp_path / "o" / "train_val.prototxt", tmp_path / "init.caffemodel"
     names = [one.name for one in read_net(target).layer]
@@ -106,6 +109,12 @@ def test_layers_without_names_are_fused_verified_and_taken_out_again(written, tm
     assert [(one.equal, one.layers) for one in found] == [(True, 6), (True, 6)]
     extract_branch("a", target, init, tmp_path / "x")
     assert sorted(differences(path, tmp_path / "x" / "a.prototxt").removed) == ["", "fc"]
+
+
+def test_opencv_finds_layers_without_names_too(written):
+    pytest.importorskip("cv2")
+    path = written("nameless", NAMELESS)
+    assert [(one.blob, one.equal) for one in compare_engines(path, path.with_suffix(".caffemodel"))] == [("prob", True)]
 
 
 def test_a_name_that_a_layer_with_weights_has_is_its_alone_in_a_branch(caffe, pb, written, tmp_path):

@@ -45,7 +45,7 @@ INNER = {
         *("lengths", "row", "answers", "sources", "windows", "pooling", "pointwise", "arrange", "learned", "norms"),
         *("detection", "segmentation", "mixing", "motion", "footage"),
         *("recurrent", "losses", "fork_table", "table", "fields", "arity", "in_place", "fillers", "costs", "roles"),
-        *("inference", "training"),
+        *("inference", "training", "reading"),
     ],
     "graph": [
         *(

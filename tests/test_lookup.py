@@ -85,3 +85,12 @@ def test_a_list_of_hdf5_files_tells_the_shapes_of_its_data_sets(caffe, in_tmp):
     assert caffe.Net("out/train_val.prototxt", caffe.TEST).blobs["data"].data.shape == (4, 2, 3)
     (in_tmp / "list.txt").write_text("")
     assert "not known" in invoke(*EMIT, "--data", "hdf5", "--test-source", "list.txt", code=1).output
+
+
+def test_the_shape_of_a_second_input_has_no_option(in_tmp):
+    given = layer("p", "Data", "", "image label", "data_param { source: 'l' batch_size: 4 backend: LMDB }")
+    also = layer("h", "HDF5Data", "", "more", "hdf5_data_param { source: 'nowhere' batch_size: 4 }")
+    both = layer("sum", "Eltwise", "image more", "data")
+    write(in_tmp / "net.prototxt", given + also + both)
+    said = invoke(*EMIT, "--data", "input", "--shape", "3,4,4", code=1).output
+    assert "input 'more': its shape is not known from the branches' nets, and --shape is for the first input" in said

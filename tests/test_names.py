@@ -44,6 +44,11 @@ def test_of_nested_prefixes_the_longest_owns(name, owner):
         assert names.owner(prefixes, name) == owner
 
 
+def test_no_name_at_all_is_of_the_empty_prefix():
+    assert names.owner(["odd", ""], "") == ""
+    assert names.owner(["odd", "odd_"], "") is None
+
+
 def test_prefixes_overlap_where_one_begins_another():
     assert names.overlapping(["odd", "even", "odd_", "oddity"]) == []
     assert names.overlapping(["odd_b_", "odd_", "a", "a/odd"]) == [("odd_", "odd_b_"), ("a", "a/odd")]

@@ -85,6 +85,12 @@ def test_builders_can_be_cut_too():
             data() + conv("c", "data") + fc("one", "c") + fc("two", "c"),
             r"The net has 2 classifiers .one on c, two on c.; name the seam, as in n.prototxt@BLOB.*\n  c .N, 4, 6, 6.",
         ),
+        (data() + fc("f", "data"), r"The net has one classifier, f, and nothing between it and the input data; name the seam"),
+        (
+            data() + data("more") + fc("c", "data") + fc("d", "more") + data("pair", (2,))
+            + layer("l", "ContrastiveLoss", "c d pair"),
+            r"no classifier; name the seam(?s:.*)\n  c .N, 3.\n  d .N, 3.$",
+        ),
         (data() + conv("c", "data") + layer("p", "LRN", "c"), r"no classifier; name the seam(?s:.*)\n  c .N, 4, 6, 6."),
         (data() + layer("r", "ReLU", "dat"), "unknown bottom 'dat'; did you mean 'data'"),
     ],

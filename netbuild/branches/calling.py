@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+import warnings
+from contextlib import contextmanager
+from typing import Any, Iterator, List, Mapping
 
-from ..errors import GraphError, NetbuildError
+from ..errors import GraphError, NetbuildError, NetbuildWarning
 from .branch import Branch, Builder
 
+_OF_LAYER = "layer '"
 _FORM = 'def NAME(net, bottom, prefix="", *, frozen=False)'
 
 
@@ -17,7 +20,8 @@ def called(
     who = f"branch {prefix!r}: its builder" if prefix else "the builder"
     more = {"inputs": inputs} if inputs else {}
     try:
-        branch = builder(net, bottom, prefix, frozen=frozen, **more)
+        with _notes_of(prefix):
+            branch = builder(net, bottom, prefix, frozen=frozen, **more)
     except NetbuildError as error:
         raise type(error)(f"branch {prefix!r}: {error}" if prefix else str(error)) from None
     except Exception as error:
@@ -25,6 +29,21 @@ def called(
     if not isinstance(branch, Branch):
         raise GraphError(f"{who} returned {type(branch).__name__}, not a netbuild.Branch")
     return branch
+
+
+@contextmanager
+def _notes_of(prefix: str) -> Iterator[None]:
+    """Let what is noted of a layer name the branch too: two of them may have layers of one name."""
+    noted: List[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as noted:
+            warnings.simplefilter("always", NetbuildWarning)
+            yield
+    finally:
+        for one in noted:
+            of_layer = prefix and str(one.message).startswith(_OF_LAYER)
+            text = f"branch {prefix!r}: {one.message}" if of_layer else str(one.message)
+            warnings.warn(text, one.category, stacklevel=4)
 
 
 def _where(builder: Builder, error: Exception) -> str:

@@ -188,11 +188,14 @@ def _tell_left_out(net: Message, path: str) -> None:
 
 def _only_classifier(view: NetView, path: str) -> Classifier:
     found = classifiers(view)
-    if len(found) == 1:
+    has_features = [one for one in found if view.flow.above(one.seam)]
+    if len(found) == 1 and has_features:
         return found[0]
     count = "no classifier"
     if found:
         count = f"{len(found)} classifiers ({', '.join(f'{one.layer} on {one.seam}' for one in found)})"
+    if len(found) == 1:
+        count = f"one classifier, {found[0].layer}, and nothing between it and the input {found[0].seam}"
     listed = "\n  ".join(seams(view)[-_SHOWN:])
     raise GraphError(
         f"{path}: where is the branch to end? The net has {count}; name the seam, as in {Path(path).name}@BLOB. "

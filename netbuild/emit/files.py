@@ -23,7 +23,7 @@ from ..graph.view import NetView, Views
 from ..schema import TEST, TRAIN, Message, schema
 from ..solving import NET_FIELDS, idle_policy, require_sensible
 from ..soundness.check import require_fit_lists
-from ..spelling import option
+from ..spelling import name_of, option
 from .accord import require_taken
 from .batches import deployed, trained
 from .doubts import notes
@@ -135,6 +135,7 @@ def _by_input(fusion: Fusion, built: Built, source: Sources) -> Dict[str, DataSo
     given = _given(built, source)
     declared = _declared(built, given)
     first = next(iter(declared.values()))
+    _require_known(built, declared, given)
     sources = {blob: _of_input(blob, one, declared.get(blob, first)) for blob, one in given.items()}
     require_taken(fusion, built, sources)
     return sources
@@ -143,6 +144,19 @@ def _by_input(fusion: Fusion, built: Built, source: Sources) -> Dict[str, DataSo
 def _declared(built: Built, given: Mapping[str, DataSource]) -> Dict[str, Input]:
     """Return what the branches declare of each input, with what files that are there tell beyond it."""
     return {blob: looked_up(blob, declared, given[blob]) for blob, declared in built.inputs.items()}
+
+
+def _require_known(built: Built, declared: Mapping[str, Input], given: Mapping[str, DataSource]) -> None:
+    """Raise GraphError for an input of unknown shape that no option gives one to."""
+    firsts = {next(iter(one.reads), "") for one in built.placed.values()}
+    for blob, one in declared.items():
+        is_known = one.shape is not None or given[blob].input is not AS_DECLARED
+        if not is_known and blob not in firsts:
+            raise GraphError(
+                f"input {blob!r}: its shape is not known from the branches' nets, and {name_of('shape')} is for the "
+                "first input of a branch; in a copy of the net, write an Input layer with the shape in the place of "
+                "the layer that makes it"
+            )
 
 
 def _of_input(blob: str, source: DataSource, declared: Input) -> DataSource:

@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 
 from ..branches.branch import Input
-from ..data.means import read_mean
 from ..errors import NetbuildError
 from ..graph.stored import data_sets
 from .source import AS_DECLARED, AS_IT_IS, DataSource
@@ -27,6 +26,9 @@ def _as_the_mean(declared: Input, source: DataSource) -> Input:
     path = declared.mean_file if source.kind in AS_IT_IS else source.mean_file or declared.mean_file
     if not path or not Path(path).is_file():
         return declared
+    # Few nets have one, and a small command is quick.
+    from ..data.means import read_mean
+
     try:
         mean = read_mean(path)
     except NetbuildError:

@@ -121,12 +121,16 @@ def classifiers(net: Union[Message, NetView]) -> List[Classifier]:
 
 
 def _judged_by(index: int, view: NetView, above: Mapping[int, int]) -> Optional[Classifier]:
-    """Return the classifier whose scores the layer reads as such."""
-    for source in view.flow.sources[index][:1]:
-        first = view.by_index[above[source]]
-        if makes_scores(first, judged=True):
-            return Classifier(first.name, first.bottom[0], view.by_index[source].top[0])
-    return None
+    """Return the classifier whose scores the layer reads as such.
+
+    A loss that holds two such blobs against each other, as of a siamese net, takes none of them for scores.
+    """
+    sources = view.flow.sources[index]
+    if not sources or sum(makes_scores(view.by_index[above[one]], judged=True) for one in set(sources)) > 1:
+        return None
+    first = view.by_index[above[sources[0]]]
+    is_scoring = makes_scores(first, judged=True)
+    return Classifier(first.name, first.bottom[0], view.by_index[sources[0]].top[0]) if is_scoring else None
 
 
 def _ending_in(index: int, view: NetView, above: Mapping[int, int]) -> Optional[Classifier]:

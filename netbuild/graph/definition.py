@@ -12,6 +12,7 @@ from ..errors import some
 from ..layers import Inferred, Layers, Shape
 from ..layers.fillers import filler_faults
 from ..layers.lengths import counted, differ, product, shape_text
+from ..layers.reading import reading_faults
 from ..layers.roles import has_more_than_a_loss, is_loss_layer
 from ..layers.training import has_statistics_alone, impossible_draw
 from ..schema import Message, schema
@@ -106,6 +107,9 @@ def definition_faults(layers: Layers, shapes: Inferred) -> Iterator[str]:
             if fault is not None:
                 yield f"{where}: {fault}"
         for fault in filler_faults(layer, blobs, shapes.tops[index]):
+            yield f"{where}: {fault}"
+        images = shapes.tops[index][0] if layer.top else None
+        for fault in reading_faults(layer, images[1] if images and len(images) == 4 else None):
             yield f"{where}: {fault}"
 
 

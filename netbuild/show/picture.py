@@ -159,7 +159,7 @@ def _run_text(net: Message, run: Run, branch: str) -> Tuple[str, List[str]]:
 
 def _local(net: Message, index: int, branch: str) -> str:
     name: str = net.layer[index].name
-    return (names.local(branch, name) if branch else None) or name
+    return (names.local(branch, name) if branch else None) or name or "(no name)"
 
 
 def _arrows(view: NetView, place: Mapping[int, int]) -> List[Arrow]:

@@ -19,6 +19,7 @@ from ..graph.branches import prefixes
 from ..graph.check import require_sound
 from ..graph.cut import cut, outlets
 from ..graph.feed import fed, in_batches
+from ..graph.rename import named_apart
 from ..graph.view import NetView
 from ..layers.roles import is_measure
 from ..schema import TEST
@@ -90,8 +91,9 @@ def compare_engines(
     # Before Caffe computes all of it.
     require("the second engine needs", "cv2")
     files = listed_paths(images, "images")
-    whole, name = proto.net_of(net), proto.name_of_net(net)
-    require_sound(whole, name)
+    message, name = proto.net_of(net), proto.name_of_net(net)
+    # OpenCV looks for layers by name; to Caffe some need none.
+    whole = named_apart(message, require_sound(message, name))
     weighted = Weighted(name, whole, index(weights))
     known = shapes_to_feed(weighted, {}, shapes or {})
     if files:
