@@ -9,13 +9,18 @@ from commands import run
 from nets import conv, fc, layer, net
 
 from netbuild import (
+    MNIST,
+    DataSource,
+    Features,
     Fusion,
     Original,
     Staged,
     differences,
+    emit_files,
     extract_branch,
     find_branch,
     fuse_weights,
+    lenet,
     problems,
     proto,
     prototxt,
@@ -155,6 +160,29 @@ def test_each_test_net_has_its_own_scores_in_result_and_log(caffe, folder):
     assert [at for at, _ in read_log(result.log)["TEST", "loss (on-test)"]] == [0, 2, 4]
     # It was trained on labels of 1 alone.
     assert result.scores["loss (on-train)"] < result.scores["loss (on-test)"]
+
+
+def test_a_head_is_trained_on_features_of_the_states_of_its_nets(caffe, folder, small_lists):
+    """To the values of the whole net; and a snapshot has the frozen layers of the state in which it is trained."""
+    lists = {"train_source": str(small_lists.path("train_all")), "test_source": str(small_lists.path("val_all"))}
+    options = {"max_iter": "6", "test_interval": "6", "snapshot_prefix": "s"}
+    emit_files(Fusion({"a": lenet}, 10), DataSource(MNIST, **lists), "net", solver_options=options)
+    built = folder / "net" / "train_val.prototxt"
+    more = fc("a/more", "a/ip1", 2, "include { stage: 'more' } param { lr_mult: 0 } param { lr_mult: 0 decay_mult: 0 }")
+    staged = built.read_text().replace("phase: TEST", "phase: TEST stage: 'val'")
+    built.write_text(staged.replace("phase: TRAIN", "phase: TRAIN stage: 'tr'") + more)
+    solver = folder / "net" / "solver.prototxt"
+    solver.write_text(solver.read_text() + "random_seed: 1 train_state { stage: 'tr' } test_state { stage: 'val' }")
+    caffe.Net(str(built), caffe.TEST, stages=["val"]).save("w.caffemodel")
+    runs = [
+        train_solver(solver, f"run{number}", weights="w.caffemodel", features=features)
+        for number, features in enumerate([Features(folder="f"), Features("off")])
+    ]
+    assert (folder / "f" / "head_train.prototxt").exists()
+    layers = [{one.name for one in index(run.caffemodel).layers if one.blobs} for run in runs]
+    assert layers[0] == layers[1]
+    assert "a/conv1" in layers[0] and "a/more" not in layers[0]
+    assert runs[0].scores == pytest.approx(runs[1].scores, rel=1e-3)
 
 
 def test_a_training_takes_stages_and_level_as_caffe_train_does(caffe, folder):

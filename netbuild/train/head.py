@@ -121,7 +121,8 @@ def pointed_at_heads(solver: Message, kept: Mapping[str, Kept], *, shuffle: bool
 
 def complete(alone: Path, whole: Path, rest: Rest) -> None:
     """Write a snapshot of the whole net from one of the head alone."""
-    planned = plan_weights(rest.net, {"": [*rest.weights, alone]}, CopyOptions(partial=True))
+    net = proto.in_state(proto.read_net(rest.net), rest.stages, rest.level)
+    planned = plan_weights(net, {"": [*rest.weights, alone]}, CopyOptions(partial=True))
     fields = encode_bytes(NET_NAME, planned.net.name.encode()) if planned.net.name else b""
     write_model(planned.entries, whole, net=fields)
 
@@ -144,16 +145,12 @@ def _divided(solver: CheckedSolver, beginning: Beginning) -> HeadRun:
 
 
 def _require_dividable(solver: CheckedSolver) -> None:
-    message = solver.message
-    if message.snapshot_format == schema().SolverParameter.HDF5:
+    if solver.message.snapshot_format == schema().SolverParameter.HDF5:
         raise NetbuildError("the solver saves HDF5")
     if any(one.built.message is not None for one in solver.nets):
         raise NetbuildError("the solver holds its nets itself")
-    states = (message.train_state, *message.test_state)
-    if any(state.stage or state.level for state in states) or any(
-        one.view.phase != one.built.phase for one in solver.nets
-    ):
-        raise NetbuildError("the solver chooses layers by stage, level or another phase")
+    if any(one.view.phase != one.built.phase for one in solver.nets):
+        raise NetbuildError("a state gives one of the solver's nets the other phase")
 
 
 def _in_vain(run: HeadRun, solver: Message) -> Optional[str]:

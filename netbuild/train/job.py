@@ -21,6 +21,9 @@ class Rest(NamedTuple):
     """The path of the whole net."""
     weights: Tuple[str, ...]
     """Files with the weights of its frozen layers."""
+    stages: Tuple[str, ...] = ()
+    """Those in which it is trained."""
+    level: int = 0
 
 
 @dataclass(frozen=True)

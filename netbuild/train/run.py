@@ -210,7 +210,8 @@ class _Run:
     def _rest(self) -> Optional[Rest]:
         if self.head is None or self.features.head_only:
             return None
-        return Rest(self.head.net, tuple(str(path) for path in self.head.weights))
+        state = self.solver.trained.state
+        return Rest(self.head.net, tuple(str(path) for path in self.head.weights), tuple(state.stage), state.level)
 
     def notes(self, place: Place) -> Iterator[str]:
         """Yield what is to be said before the training begins; remove what an earlier one left half-written."""
