@@ -414,3 +414,17 @@ def test_dummy_data_is_an_input_where_nothing_else_feeds_the_net(tmp_path):
     with pytest.raises(GraphError, match="'c' depends on no input of the net"):
         weight = layer("w", "Parameter", more="parameter_param { shape { dim: 1 dim: 4 } }")
         prototxt(written(tmp_path / "d.prototxt", weight + layer("c", "ReLU", "w")), "c")
+
+
+def test_a_classifier_that_reads_the_labels_is_not_written_again(tmp_path):
+    """SphereFace's reads them: alone, for other classes, there is nothing that gives them."""
+    images = layer("images", "Input", "", "data label", "input_param { shape { dim: 2 dim: 3 } shape { dim: 2 } }")
+    margin = layer(
+        "fc6", "MarginInnerProduct", "fc5 label", "fc6 lambda", "margin_inner_product_param { num_output: 9 }"
+    )
+    loss = layer("loss", "SoftmaxWithLoss", "fc6 label")
+    path = written(tmp_path / "net.prototxt", images + fc("fc5", "data", 4) + margin + loss)
+    source = DataSource(Input((3,)), kind="input", train_batch=2, test_batch=2)
+    with pytest.raises(GraphError, match=r"layer 'fc6' \(MarginInnerProduct\) reads 'label', .*net.prototxt@fc5$"):
+        emit_files(Fusion({"": prototxt(path)}, 3), source, tmp_path / "new")
+    emit_files(Fusion({"": prototxt(path, "fc5")}, 3), source, tmp_path / "new")

@@ -470,7 +470,19 @@ def _head(source: _Source, prefix: str, tops: Mapping[str, Top]) -> OwnHead:
     kept = cut(source.file.view, [classifier.scores], source.opened)
     after = type(kept)(layer=[one for one in _without_inputs(source, kept).layer if one.name not in features])
 
+    made = {blob for layer in (*source.features.layer, *after.layer) for blob in layer.top}
+    missing = next(
+        ((one, blob) for one in after.layer for blob in one.bottom if blob not in {*made, *source.inputs}), None
+    )
+
     def head(net: Any, classes: int) -> Top:
+        if missing:
+            layer, blob = missing
+            raise GraphError(
+                f"{source.file.path}: its own classifier cannot be written again: layer {layer.name!r} ({layer.type}) "
+                f"reads {blob!r}, which the branch does not have; for a classifier of another kind name the seam, "
+                f"as in {Path(source.file.path).name}@{source.file.seam}"
+            )
         written = renamed(after, partial(names.qualify, prefix))
         for layer in written.layer:
             if layer.name == qualify(prefix, classifier.layer):
