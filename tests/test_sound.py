@@ -235,7 +235,7 @@ def test_images_that_are_missing_or_no_files(in_tmp):
 def test_lists_that_are_none(in_tmp):
     Path("list.txt").touch()
     assert faults(images()) == ["layer 'd': list 'list.txt': the file is empty"]
-    assert faults(images(str(in_tmp)))[0].endswith("not a regular file")
+    assert "is a folder, and a file is expected" in faults(images(str(in_tmp)))[0]
 
 
 def test_the_phases_are_looked_at_that_run(list_of):
