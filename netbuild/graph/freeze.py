@@ -180,9 +180,10 @@ def _freeze(layer: Message, blobs: Optional[int]) -> None:
     _require_heeded_rates(layer)
     work_on_stored_statistics(layer)
     if blobs is None:
+        entries = f"its {len(layer.param)} param entries are set to 0" if layer.param else "it has no param entries"
         warnings.warn(
-            f"layer {layer.name!r}: {_unknown_here(layer)} not known here; its {len(layer.param)} param entries "
-            "are set to 0, but a parameter without an entry would learn: give the layer one entry for each",
+            f"layer {layer.name!r}: {_unknown_here(layer)} not known here; {entries}, and a parameter without an entry "
+            "would learn: give the layer one entry for each",
             NetbuildWarning,
             stacklevel=2,
         )
