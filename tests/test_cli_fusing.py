@@ -139,7 +139,7 @@ def test_one_prototxt_alone():
 def test_notes_go_to_stderr():
     Path("odd.prototxt").write_text(data() + layer("m", "Mystery", "data") + fc("f", "m") + fc("fc3", "f"))
     output = run(*EMIT, "--branch", "a=odd.prototxt", "--classes", 3)
-    assert "note: layer 'm': the type 'Mystery' is not known here" in output
+    assert "note: branch 'a': layer 'm': the type 'Mystery' is not known here" in output
 
 
 @pytest.mark.parametrize(
