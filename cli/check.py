@@ -99,7 +99,7 @@ def _report(name: str, net: Message, *, list_seams: bool) -> _Report:
 
 
 def _seams(of_phases: Views) -> List[str]:
-    from netbuild.branches.prototxt import seams
+    from netbuild.branches.part import seams
 
     return seams(of_phases.get(TEST) or of_phases[TRAIN])
 

@@ -66,7 +66,7 @@ INNER = {
         *("cut", "rename", "freeze", "share", "frozen", "branches", "makers", "filled", "differences"),
     ],
     # Builders are the rest: a new one needs no row here.
-    "branches": ["branch", "calling", "given", REST, "table", "declared", "written", "prototxt", "source"],
+    "branches": ["branch", "calling", "given", REST, "table", "declared", "written", "part", "prototxt", "source"],
     "fusion": ["naming", "preparation", "agreement", "wiring", "learning", "joins", "heads", "assemble"],
     "data": ["images", "listing", "means", "lists", "outside", "download", "mnist", "digits"],
     "soundness": [

@@ -13,13 +13,14 @@ from netbuild.layers.fork_table import FORK_TYPES
 from netbuild.layers.table import TYPES
 
 BUILDERS = re.compile(
-    r"netbuild/(layers/(fork_)?table|schema/layer_types|blocks|fusion/(heads|joins|preparation)|branches/(?!prototxt|declared|written|source)\w+)\.py"
+    r"netbuild/(layers/(fork_)?table|schema/layer_types|blocks|fusion/(heads|joins|preparation)|branches/(?!prototxt|part|declared|written|source)\w+)\.py"
 )
 """The table, and what writes layers."""
 
 TYPES_ALLOWED = {
     "netbuild/__init__.py": ({"Input"}, "the name of a public class"),
-    "netbuild/branches/prototxt.py": ({"Dropout", "Input"}, "a Dropout left out is the same net; the Top of an input"),
+    "netbuild/branches/part.py": ({"Dropout"}, "a Dropout left out is the same net"),
+    "netbuild/branches/prototxt.py": ({"Input"}, "the Top of an input"),
     "netbuild/doctor/layers.py": (
         {"Concat", "Convolution", "Dropout", "InnerProduct", "Pooling", "Scale", "SoftmaxWithLoss"},
         "self-tests are of types",
@@ -45,7 +46,7 @@ TYPES_ALLOWED = {
     "netbuild/verify/samples.py": ({"ImageData"}, "writes the layer that reads a sample"),
 }
 FLAGS_ALLOWED = {
-    "netbuild/branches/prototxt.py": (3, "a command to type"),
+    "netbuild/branches/part.py": (3, "a command to type"),
     "netbuild/evaluation/score.py": (1, "given to `either`"),
     "netbuild/doctor/install.py": (7, "options of venv, pip and uv"),
     "netbuild/engine/interpreter.py": (1, "given to `either`; a command to type"),
