@@ -82,7 +82,8 @@ def _misfit(blob: str, layer: str, found: str, expected: str) -> str:
     in_file, in_net = (" x ".join(shape.split()) or "a scalar" for shape in (found, expected))
     return (
         f"the weights do not fit the net: blob {blob} of the layer {printable(layer)!r} is {in_file} in the file and "
-        f"{in_net} in the net; are they another net's, or those of one branch alone (netbuild fuse puts all into one)?"
+        f"{in_net} in the net; are they another net's, those of one branch alone (netbuild fuse puts all into one), or "
+        "does the net read images of another size?"
     )
 
 
