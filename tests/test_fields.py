@@ -149,7 +149,7 @@ def test_what_depends_on_an_unclear_option_is_not_known():
     assert view.training[1].frozen is False
     assert (view.training[1].learns, view.training[1].draws) == (None, None)
     with pytest.warns(
-        NetbuildWarning, match="layer 'c': what convolution_param.fusion_type does is not known here; its 0"
+        NetbuildWarning, match="layer 'c': what convolution_param.fusion_type does is not known here; it has no param"
     ):
         frozen(message)
 

@@ -137,6 +137,7 @@ def test_what_the_caller_sets_for_caffe_arrives_where_nothing_else_does(engine, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     with using_caffe(bare):
         facts = next(run("netbuild.doctor.child:diagnose", gpu=None))
         assert facts.thread_limits == {"OMP_NUM_THREADS": "1"}

@@ -52,8 +52,8 @@ def net(name, text):
     return name
 
 
-def emit(*arguments, lists=True, code=0):
-    sources = ["--train-source", "l.txt", "--test-source", "l.txt", "--train-batch", 4, "--test-batch", 4]
+def emit(*arguments, lists=True, code=0, source="l.txt"):
+    sources = ["--train-source", source, "--test-source", source, "--train-batch", 4, "--test-batch", 4]
     result = invoke("emit", "fusion", *arguments, *(sources if lists else []), "-o", "out", code=code)
     return result.output
 
@@ -185,7 +185,7 @@ def test_grey_images_and_a_root_folder(caffe):
 @pytest.mark.usefixtures("pycaffe")
 def test_a_database_keeps_the_crop_and_wants_images_of_the_size_before_it(caffe):
     net("a.prototxt", both(*CROPPED) + body())
-    output = emit("--branch", "a=a.prototxt", "--classes", 3, "--data", "lmdb")
+    output = emit("--branch", "a=a.prototxt", "--classes", 3, "--data", "lmdb", source="no_db_yet")
     assert "were trained on images resized to 32 x 32 before the crop: store them so" in output
     train, test = proto.read_net("out/train_val.prototxt").layer[:2]
     assert (train.type, train.transform_param.crop_size, train.transform_param.mirror) == ("Data", 24, True)
@@ -298,7 +298,7 @@ def test_data_that_does_not_fit_is_refused(arguments, sentence, code):
 
 def test_a_flow_input_from_a_database(caffe):
     net("flow.prototxt", data(shape=(1, 20, 24, 24)) + fc("ip", "data", 4) + fc("fc", "ip", 2))
-    emit("--branch", "a=flow.prototxt", "--mean", "none", "--classes", 3, "--data", "lmdb")
+    emit("--branch", "a=flow.prototxt", "--mean", "none", "--classes", 3, "--data", "lmdb", source="no_db_yet")
     assert proto.read_net("out/train_val.prototxt").layer[0].type == "Data"
 
 

@@ -149,12 +149,6 @@ def test_an_open_shape_takes_no_memory_to_speak_of(kind, options):
     assert "Caffe takes at most 32" in found[0] or "pyramid_height 2147483647 is too much" in found[0]
 
 
-def test_two_tops_of_a_softmax_loss_for_forks_that_allow_them():
-    # BVLC Caffe 1.0 aborts: the Softmax within inherits both loss weights for its one top.
-    text = LABEL + source("r", 2, 5) + layer("SoftmaxWithLoss", "loss_weight: 1 loss_weight: 0", "r label", "x y")
-    assert infer(net(text), TEST).blobs["y"] == (2, 5)
-
-
 def test_an_unknown_layer_type_leaves_what_follows_open():
     text = INPUT + MYSTERY + layer("BatchNorm", "", "m", "y")
     found = infer(net(text), TEST)
@@ -223,4 +217,4 @@ def test_all_misfits_are_told_and_each_once():
 
 def test_parameters_of_both_phases():
     text = INPUT + layer("BatchNorm", "include { phase: TRAIN }") + layer("PReLU", "include { phase: TEST }", tops="y")
-    assert parameter_shapes(views(net(text))) == [[], [(6,), (6,), (1,)], [(6,)]]
+    assert parameter_shapes(views(net(text), [TRAIN, TEST])) == [[], [(6,), (6,), (1,)], [(6,)]]

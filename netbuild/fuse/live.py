@@ -6,7 +6,6 @@ from typing import Any, List, NamedTuple, Union
 
 import numpy as np
 
-from .. import names
 from ..files import PathLike
 from ..weights.index import index
 from ..weights.model import Blob, Model
@@ -52,8 +51,7 @@ def copy_branch(net: Any, prefix: str, weights: Union[PathLike, Model]) -> Copie
     """
     model = weights if isinstance(weights, Model) else index(weights)
     params = (net.net if hasattr(net, "test_nets") else net).params
-    own = [name for name in params if names.local(prefix, name) is not None]
-    declared = [Declared(name, [tuple(blob.data.shape) for blob in params[name]]) for name in own]
+    declared = [Declared(name, [tuple(blob.data.shape) for blob in blobs]) for name, blobs in params.items()]
     plan = make_plan(declared, {prefix: [model]}, advice=_ADVICE)
     with WireFile(model.path) as file:
         for copy in plan.copies:
