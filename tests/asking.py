@@ -57,7 +57,8 @@ def ask(caffe: Any, question: Question) -> Answer:
 def _made(caffe: Any, question: Question) -> Any:
     # An abort is an answer here, and needs no traceback.
     faulthandler.disable()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most), most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     net = caffe.Net(question.path, question.phase, level=question.level, stages=list(question.stages))
     yield shapes_of(net)
