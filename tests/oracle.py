@@ -103,7 +103,9 @@ def judge(raw, path):
     except NetbuildError as error:
         refusal = str(error)
         assert len(refusal) < 2000, refusal
-        assert net is None or not sound(net) or any(limit in refusal for limit in LIMITS), refusal
+        # What a file seems to be instead is said in place of why it could not be read.
+        why = str(error.__cause__ or error)
+        assert net is None or not sound(net) or any(limit in why for limit in LIMITS), why
         return False
     if net is None:
         return True

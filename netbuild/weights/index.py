@@ -39,9 +39,9 @@ def index(path: PathLike) -> Model:
         raise _foreign(path)
     try:
         return recognized(head).read(path)
-    except WeightsError:
+    except WeightsError as error:
         if what_is.said(path, what_is.WEIGHTS):
-            raise _foreign(path) from None
+            raise _foreign(path) from error
         raise
 
 
