@@ -41,6 +41,8 @@ def stood_in(net: Message, state: NetState) -> Message:
     """Return the net in a state with inputs for what Caffe lacks, as far as it is known of what shape they are."""
     kept = state.only(net)
     feeds = [layer for layer in kept.layer if not layer.bottom and (layer.type in FEEDS or _is_open(layer))]
+    # What feeds a net in a fork is its own kind of data layer.
+    feeds += [layer for layer in kept.layer if not layer.bottom and layer.type not in TYPES]
     tries = [_of_upstream(_with_inputs(kept, shapes), state) for shapes in _guesses(kept, state, feeds)]
     return next((one for one in tries if not NetView(one, state.phase).misfits), tries[0])
 
@@ -64,7 +66,8 @@ def _guesses(net: Message, state: NetState, feeds: List[Message]) -> Iterator[Di
 def _completed(name: str, known: Shape, image: Tuple[int, ...], *, is_label: bool) -> Shape:
     if known is None:
         return OF_DETECTION.get(name) or ((BATCH,) if is_label or "label" in name else (BATCH, *image))
-    return tuple(length or usual for length, usual in zip(known, (BATCH, *image)))
+    usual_lengths = (BATCH, *image, *[1] * len(known))
+    return tuple(length or usual for length, usual in zip(known, usual_lengths))
 
 
 def _with_inputs(net: Message, shapes: Dict[str, Shape]) -> Message:
