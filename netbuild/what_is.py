@@ -13,7 +13,7 @@ from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from .files import PathLike
 
-_HEAD = 4096
+HEAD = 4096
 """Bytes that are looked at."""
 WEIGHTS, NET, SOLVER, STATE, BLOB = "weights", "net", "solver", "solverstate", "blob"
 PROTOTXT, IMAGE, LIST = "prototxt", "image", "list"
@@ -112,18 +112,18 @@ _LISTED = rb"([^\n=]*\S[ \t]+-?\d+[ \t]*\r?\n)+"
 
 def what_is(path: PathLike) -> Optional[Kind]:
     """Return what a file is, by its first bytes; None where they tell nothing, or it cannot be read."""
-    return _of_head(_first_bytes(path))
+    return of_head(_first_bytes(path))
 
 
 def _first_bytes(path: PathLike) -> bytes:
     with suppress(OSError), Path(path).open("rb") as file:
-        return file.read(_HEAD)
+        return file.read(HEAD)
     return b""
 
 
 def instead(head: bytes, wanted: str) -> str:
     """Return what `said` does, of a file's bytes."""
-    kind = _of_head(head[:_HEAD])
+    kind = of_head(head[:HEAD])
     is_wanted = kind is not None and (kind.kind == wanted or (kind.kind == PROTOTXT and wanted in (NET, SOLVER)))
     return "" if kind is None or is_wanted else kind.instead_of(wanted)
 
@@ -136,7 +136,8 @@ def said(path: PathLike, wanted: str) -> str:
     return instead(_first_bytes(path), wanted)
 
 
-def _of_head(head: bytes) -> Optional[Kind]:
+def of_head(head: bytes) -> Optional[Kind]:
+    """Return what `what_is` does, of a file's first bytes."""
     if not head:
         return None
     for row in _BYTES:

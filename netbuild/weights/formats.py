@@ -17,9 +17,6 @@ from .layout import caffemodel_size, lay_out_caffemodel
 from .model import Model
 from .places import Placed
 
-HEAD = 64
-"""Bytes by which a file is recognised."""
-
 
 class Limit(NamedTuple):
     """The largest file of a format that Caffe reads."""

@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 from .. import what_is
 from ..errors import WeightsError
 from ..files import PathLike, existing_file
-from .formats import HEAD, recognized
+from .formats import recognized
 from .hdf5 import MAGIC
 from .model import Model
 from .wire import WireFile
@@ -53,7 +53,7 @@ def _foreign(path: PathLike) -> WeightsError:
 
 def _first_bytes(path: PathLike) -> bytes:
     with existing_file(path, "weights").open("rb") as file:
-        return file.read(HEAD)
+        return file.read(what_is.HEAD)
 
 
 def _is_state(path: PathLike, head: bytes) -> bool:
@@ -64,7 +64,7 @@ def _is_state(path: PathLike, head: bytes) -> bool:
     """
     if head.startswith(MAGIC):
         return ".solverstate" in os.fspath(path)
-    kind = what_is.what_is(path)
+    kind = what_is.of_head(head)
     return kind is not None and kind.kind == what_is.STATE
 
 
