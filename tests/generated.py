@@ -14,7 +14,7 @@ from netbuild.graph.check import problems
 from netbuild.graph.view import NetView
 from netbuild.layers.arity import arity
 from netbuild.layers.table import TYPES, of_type
-from netbuild.proto import NetState, copied
+from netbuild.proto import NetState, copied, in_state
 from netbuild.proto.upgrade import upgraded
 from netbuild.schema import CARRIED, TEST, Message, is_repeated, schema
 from netbuild.schema.forks import upstream
@@ -177,7 +177,7 @@ class _Maker:
             net = upgraded(copied(self.net), "net")
         except NetbuildError:
             return None
-        return NetView(net, self.state.phase, level=self.state.level, stages=self.state.stages)
+        return NetView(in_state(net, self.state.stages, self.state.level), self.state.phase)
 
     def _add_any(self) -> None:
         kind = self._random.choice(KINDS)

@@ -96,7 +96,7 @@ def judged(caffe: Any, path: PathLike, state: NetState) -> Verdict:
     """Judge the net of a file in one state."""
     try:
         message = proto.read_net(path)
-        view = NetView(message, state.phase, level=state.level, stages=state.stages)
+        view = NetView(proto.in_state(message, state.stages, state.level), state.phase)
         found = problems_of(message, {state.phase: view})
         why_not = not_askable(view)
         runs = _runs(view)

@@ -10,7 +10,7 @@ from ..errors import GraphError
 from ..layers import Fault, Inferred, Layers, Shape, survey_layers, unclear_options, unknown_types
 from ..layers.lengths import Length
 from ..layers.training import Effect, effects
-from ..proto import NetState, in_state, rules_in_words
+from ..proto import NetState, rules_in_words
 from ..schema import TEST, Message
 from ..spelling import either
 from .backward import backward, dead_ends
@@ -24,7 +24,7 @@ _SHOWN = 3
 class NetView:
     """One net in one phase: its layers, who reads what, and all shapes.
 
-    Stages and level are the net's own (`proto.in_state`); those that are given come to them.
+    Stages and level are the net's own (`proto.in_state`).
 
     The view holds the net itself: whoever edits the net makes a new view. `inputs` gives shapes for blobs that data
     layers feed, (N, C, H, W), as for `layers.infer`.
@@ -35,12 +35,10 @@ class NetView:
         net: Message,
         phase: int,
         *,
-        level: Optional[int] = None,
-        stages: Collection[str] = (),
         inputs: Optional[Mapping[str, Sequence[Length]]] = None,
     ) -> None:
-        self.net = in_state(net, stages, level)
-        self.state = NetState.of(self.net, phase)
+        self.net = net
+        self.state = NetState.of(net, phase)
         self.inputs = inputs or {}
 
     @classmethod
