@@ -39,7 +39,7 @@ def dead_ends(layers: Layers, shapes: Inferred, flow: Flow, *, everywhere: bool 
 
     `everywhere` is the net's `force_backward`.
     """
-    losses = {index for index, layer in layers if is_loss(layer) and not _is_forgotten(index, layer, flow)}
+    losses = {index for index, layer in layers if is_loss(layer) and not is_forgotten(index, layer, flow)}
     learning = _reached(layers, shapes, flow, losses)
     reached = backward(layers, shapes, flow, everywhere=True) if everywhere else learning
     for index, layer in layers:
@@ -69,6 +69,9 @@ def _wants_gradient(layer: Message, position: int, *, learns: bool, everywhere: 
     return wants or (everywhere and of(layer).gradient.forced)
 
 
-def _is_forgotten(index: int, layer: Message, flow: Flow) -> bool:
-    """Tell whether Caffe learns nothing from a loss because another layer reads it (`weighted.lost_weights`)."""
+def is_forgotten(index: int, layer: Message, flow: Flow) -> bool:
+    """Tell whether a loss that has its weight by default does not count as one, because another layer reads it.
+
+    It gets no Split: what is learnt from it comes from the losses beyond those that read it.
+    """
     return is_loss_layer(layer) and not layer.loss_weight and any(flow.readers[top, index] for top in layer.top)

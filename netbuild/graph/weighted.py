@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Collection, Iterator, List
 
 from ..layers import Layers
-from ..layers.roles import has_more_than_a_loss, is_loss, is_loss_layer
+from ..layers.roles import has_more_than_a_loss, is_loss
 from ..schema import Message
+from .backward import is_forgotten
 from .flow import Flow
 
 
@@ -43,7 +44,7 @@ def lost_weights(layers: Layers, flow: Flow, reached: Collection[int]) -> Iterat
                 "a layer of its own make the loss"
             )
         readers = [reader for top in layer.top for reader in flow.readers[top, index]]
-        if is_loss_layer(layer) and not layer.loss_weight and readers and under.isdisjoint(readers):
+        if is_forgotten(index, layer, flow) and under.isdisjoint(readers):
             yield (
                 f"{where}: another layer reads its top {layer.top[0]!r}, and without a loss_weight Caffe then learns "
                 "nothing from it; give it loss_weight: 1"
