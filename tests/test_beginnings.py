@@ -4,7 +4,7 @@ import pytest
 from nets import conv, data, fc, layer, net, relu
 
 from netbuild.graph.view import NetView
-from netbuild.verify.beginnings import Branches, beginnings
+from netbuild.verify.beginnings import FusedBranch, beginnings
 
 OWN = (
     data() + layer("scaled", "Power", "data", more="power_param { scale: 2 }") + conv("c1", "scaled", 6) + relu("r1", "c1")
@@ -15,7 +15,7 @@ OWN = (
 def found(fused, original=OWN, seam="f", prefix="b"):
     """Return where the branch begins in a fused net, whose other branch is called `a`."""
     views = [NetView.of_all_layers(net(text)) for text in (fused, original)]
-    return beginnings(Branches(views[0], prefix, ["a", prefix]), views[1], seam)
+    return beginnings(FusedBranch(views[0], prefix, ["a", prefix]), views[1], seam)
 
 
 def branch(*layers):
@@ -62,4 +62,4 @@ def test_a_fault_in_the_wiring_is_no_beginning(fused):
 def test_a_net_alone_begins_at_an_input_of_another_shape():
     fused = data("code", (2, 6, 6, 6)) + conv("c2", "code") + fc("f", "c2")
     views = [NetView.of_all_layers(net(text)) for text in (fused, OWN)]
-    assert beginnings(Branches(views[0], "", [""]), views[1], "f") == ["c1"]
+    assert beginnings(FusedBranch(views[0], "", [""]), views[1], "f") == ["c1"]

@@ -21,7 +21,7 @@ from ..graph.frozen import require_frozen
 from ..graph.rename import names_in
 from ..graph.view import NetView, Views, views
 from ..layers import Shape, any_batch_text
-from ..layers.lengths import Length, differ
+from ..layers.lengths import Length, may_be_alike
 from ..layers.roles import is_open_input
 from ..names import local, overlapping, qualify, stem
 from ..proto import Staged, name_of_net
@@ -214,9 +214,7 @@ def _require_read(one: Placed, blob: str, shape: Shape, spec: Input) -> None:
         # Of images whose size nothing declares, and of what is made of them, the channels are known.
         lengths: Optional[Sequence[Length]] = spec.shape or ((spec.channels, None, None) if spec.channels else None)
         expected = None if lengths is None else (None, *lengths)
-    if shape is None or expected is None:
-        return
-    if len(shape) == len(expected) and not any(map(differ, shape, expected)):
+    if expected is None or may_be_alike(shape, expected):
         return
     prefix, own, made_for = one.branch.prefix, one.own.get(blob), any_batch_text(expected)
     belief = f"its own {own!r} has {made_for}" if own else f"its net was made for {made_for}"

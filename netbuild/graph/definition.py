@@ -5,16 +5,16 @@ Shapes and the number of bottoms and tops are `netbuild.layers`'s matter.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import some
 from ..layers import Inferred, Layers, Shape
 from ..layers.fillers import filler_faults
-from ..layers.lengths import counted, differ, product, shape_text
+from ..layers.lengths import counted, differ, may_be_alike, product, shape_text
 from ..layers.reading import reading_faults
 from ..layers.roles import has_more_than_a_loss, is_loss_layer
 from ..layers.training import has_statistics_alone, impossible_draw
+from ..proto import by_name
 from ..schema import Message, schema
 
 Params = Mapping[int, Optional[List[Shape]]]
@@ -58,14 +58,6 @@ def idle_names(layers: Layers, params: Params) -> Iterator[str]:
             )
         else:
             yield f"{who}: Caffe takes {'it' if len(indices) == 1 else 'them, for they have no weights'}"
-
-
-def by_name(layers: Layers) -> Dict[str, List[int]]:
-    """Return the indices of the layers of each name, '' included."""
-    places: Dict[str, List[int]] = defaultdict(list)
-    for index, layer in layers:
-        places[layer.name].append(index)
-    return places
 
 
 def _may_hold(params: Params, index: int) -> bool:
@@ -248,8 +240,6 @@ def _listed(shapes: List[Shape]) -> str:
 
 
 def _shareable(owned: Shape, shape: Shape, *, permissive: bool) -> bool:
-    if owned is None or shape is None:
-        return True
-    if permissive:
-        return not differ(product(owned), product(shape))
-    return len(owned) == len(shape) and not any(map(differ, owned, shape))
+    if not permissive:
+        return may_be_alike(owned, shape)
+    return owned is None or shape is None or not differ(product(owned), product(shape))

@@ -7,9 +7,8 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set
 from ..errors import GraphError
 from ..layers import Shape
 from ..names import free
-from ..proto import copied
+from ..proto import by_name, copied
 from ..schema import Message
-from .definition import by_name
 from .view import Views
 
 Change = Callable[[str], str]

@@ -90,6 +90,13 @@ def differ(one: Length, other: Length) -> bool:
     return one is not None and other is not None and one != other
 
 
+def may_be_alike(one: Shape, other: Shape) -> bool:
+    """Tell whether two shapes may be the same: of as many axes, and of no length known to differ."""
+    if one is None or other is None:
+        return True
+    return len(one) == len(other) and not any(map(differ, one, other))
+
+
 def replaced(shape: Known, axis: int, length: Length) -> Known:
     """Return the shape with the length of one axis changed."""
     return (*shape[:axis], length, *shape[axis + 1 :])

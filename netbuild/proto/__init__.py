@@ -4,6 +4,7 @@ from .decoding import mark_fault
 from .forms import Net, Staged, name_of_net, net_of
 from .needs import needs
 from .net import (
+    by_name,
     copied,
     fillers,
     in_phase,
@@ -25,6 +26,7 @@ __all__ = [
     "Net",
     "NetState",
     "Staged",
+    "by_name",
     "chooses",
     "copied",
     "file_text",

@@ -103,6 +103,14 @@ def in_phase(layer: Message, phase: int) -> bool:
     return NetState(phase).keeps(layer)
 
 
+def by_name(layers: Iterable[Tuple[int, Message]]) -> Dict[str, List[int]]:
+    """Return the indices of the layers of each name, '' included."""
+    places: Dict[str, List[int]] = {}
+    for index, layer in layers:
+        places.setdefault(layer.name, []).append(index)
+    return places
+
+
 def written_again(net: Message, layers: Iterable[int]) -> Set[int]:
     """Return those of a net's layers, by index, that are one layer with another of them, written for another phase.
 
@@ -110,11 +118,8 @@ def written_again(net: Message, layers: Iterable[int]) -> Set[int]:
     one name have the same parameters. That of TRAIN stands for all, as in Caffe's snapshots, or else the first.
     """
     kept = {phase: {index for index, _ in of_phase(net, phase)} for phase in (TRAIN, TEST)}
-    by_name: Dict[str, List[int]] = {}
-    for index in layers:
-        by_name.setdefault(net.layer[index].name, []).append(index)
     again: Set[int] = set()
-    for indices in by_name.values():
+    for indices in by_name((index, net.layer[index]) for index in layers).values():
         first = next((index for index in indices if index in kept[TRAIN]), indices[0])
         together = {index for of_one in kept.values() if first in of_one for index in of_one}
         again.update(index for index in indices if index not in {first, *together})

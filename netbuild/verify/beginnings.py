@@ -7,13 +7,12 @@ from typing import Dict, List, NamedTuple, Sequence
 from .. import names
 from ..graph.cut import dependencies
 from ..graph.view import NetView
-from ..layers import Shape
-from ..layers.lengths import differ
+from ..layers.lengths import may_be_alike
 from ..layers.roles import is_input
 
 
-class Branches(NamedTuple):
-    """A fused net in TEST, and the prefix of one of its branches among those of all that are known."""
+class FusedBranch(NamedTuple):
+    """A fused net in TEST, one of whose branches is looked at."""
 
     fused: NetView
     prefix: str
@@ -30,7 +29,7 @@ class Branches(NamedTuple):
         return not is_input(layer) and names.owner({*self.prefixes, self.prefix}, layer.name) == self.prefix
 
 
-def beginnings(branch: Branches, original: NetView, seam: str) -> List[str]:
+def beginnings(branch: FusedBranch, original: NetView, seam: str) -> List[str]:
     """Return the blobs of an original, up to its seam, that its branch has from outside in place of making them.
 
     Such a blob's maker has no counterpart in the fused net, and the counterpart of its reader reads what is none of the
@@ -58,8 +57,6 @@ def _may_be_prepared(original: NetView, blob: str, fused: NetView, source: int) 
     shapes = original.shapes.blobs
     inputs = [original.by_index[index] for index in dependencies(original, [blob])]
     images = [top for layer in inputs if is_input(layer) for top in layer.top]
-    return is_input(fused.by_index[source]) and any(_fits(shapes.get(blob), shapes.get(image)) for image in images)
-
-
-def _fits(one: Shape, other: Shape) -> bool:
-    return one is None or other is None or (len(one) == len(other) and not any(map(differ, one, other)))
+    return is_input(fused.by_index[source]) and any(
+        may_be_alike(shapes.get(blob), shapes.get(image)) for image in images
+    )

@@ -33,7 +33,7 @@ from ..proto.forms import path_of
 from ..schema import TEST, Message
 from ..spelling import option
 from ..weights.index import index
-from .beginnings import Branches, beginnings
+from .beginnings import FusedBranch, beginnings
 from .images import Fed, ImageComparison, compare_images
 
 _CAFFE, _OPENCV = "caffe", "opencv"
@@ -248,7 +248,7 @@ def _up_to_seam(fused: NetView, prefix: str, original: Original, prefixes: Seque
     seam = _seam(fused, prefix, original.name, prefixes)
     view, own = NetView.of_all_layers(NetView(whole, TEST).only), names.local(prefix, seam) or seam
     try:
-        begins = beginnings(Branches(fused, prefix, prefixes), view, own)
+        begins = beginnings(FusedBranch(fused, prefix, prefixes), view, own)
         net = cut(view, [own], begins)
         _tell_of_fillers(prefix, original, NetView.of_all_layers(net))
     except GraphError as error:
